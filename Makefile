@@ -1,0 +1,59 @@
+# Two commands matter: `make demo` and `make test`. Each sets up what it needs; a second run installs nothing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long test-cluster render lint format lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/uv: requirements/uv.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and f"Python {v[0]}.{v[1]} will not do: TensorFlow has wheels for 3.11 to 3.13; name one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --quiet install --require-hashes --requirement requirements/uv.txt
+	@touch $@
+
+$(READY): $(VENV)/bin/uv requirements/dev.txt pyproject.toml
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/dev.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY)  ## train on real data with two workers, serve the model, ask it (KEEP=1 keeps serving)
+	@$(BIN)/colchis demo $(if $(KEEP),--keep)
+
+test: $(READY)  ## lint, types and all tests that need no cluster
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --quiet --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/pytest -m "not cluster and not long"
+
+test-long: $(READY)  ## what takes minutes: results go to docs/
+	$(BIN)/pytest -m "long"
+
+test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
+	$(BIN)/pytest -m "cluster"
+
+render: $(READY)  ## write workflows/manifests from the templates
+	$(BIN)/colchis render
+
+lint: $(READY)  ## ruff, mypy, import contracts
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## format the code
+	$(BIN)/ruff check --fix --quiet
+	$(BIN)/ruff format --quiet
+
+lock: $(VENV)/bin/uv  ## resolve the requirements anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --extra dev pyproject.toml --output-file requirements/dev.txt
+	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
+
+clean:  ## remove what make made here (the environment and local runs)
+	rm -rf $(VENV) .colchis

@@ -1,0 +1,146 @@
+"""The store: one bucket prefix or directory that holds data, runs, blobs and models.
+
+``open_store`` gives a ``Store`` for ``s3://bucket/prefix`` or ``file:///directory``. Both keep the same promise: an
+object is there whole or not at all, ``create`` never overwrites, ``replace`` only what the caller has read.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from colchis_steps._formats import D, Part, StepResult, decode, encode, now
+from colchis_steps._step import InputError, StepError
+
+
+class NotFound(InputError):  # noqa: N818 - reads as what it says
+    """No object has this key."""
+
+
+class Conflict(Exception):  # noqa: N818 - callers handle it; it never reaches a user
+    """Another writer was faster: read again and decide anew."""
+
+
+class Store(Protocol):
+    """Objects by key. Keys are relative, with ``/`` between their parts.
+
+    Every method raises InputError where bucket, directory, credentials or space are wrong, and TransientError where
+    the store is away; both sentences name the store and the fix.
+    """
+
+    url: str
+
+    def read(self, key: str) -> bytes:
+        """Give an object's bytes. Raises NotFound."""
+
+    def read_tagged(self, key: str) -> tuple[bytes, str]:
+        """Give an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
+
+    def stream(self, key: str, chunk: int = 1 << 20) -> Iterator[bytes]:
+        """Give an object's bytes in chunks of at most ``chunk`` bytes. Raises NotFound."""
+
+    def size(self, key: str) -> int | None:
+        """Give an object's size, or None where there is none."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Give each key that begins with the prefix, in order."""
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object, over what is there."""
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object unless the key is taken; say whether it was written."""
+
+    def replace(self, key: str, content: bytes, tag: str | None) -> None:
+        """Write over the object that has this tag; None means that there is none. Raises Conflict."""
+
+    def upload(self, key: str, path: Path, sent: Callable[[int], object] | None = None) -> bool:
+        """Send a file unless the key is taken; call ``sent`` with bytes as they go; say whether it was written."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is no error."""
+
+
+def open_store(url: str) -> Store:
+    """Open the store at ``s3://bucket/prefix`` or ``file:///directory``.
+
+    Raises:
+        InputError: the URL is of another form.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        from colchis_steps._file_store import FileStore
+
+        return FileStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        from colchis_steps._s3_store import S3Store
+
+        return S3Store(parts.netloc, parts.path.strip("/"))
+    raise InputError(f"{url!r} is no store; give s3://bucket/prefix or file:///absolute/directory")
+
+
+def read_document(store: Store, key: str, kind: type[D]) -> D:
+    """Read a document of the kind. Raises NotFound, or InputError where it is of another kind."""
+    return decode(kind, store.read(key), f"{store.url}/{key}")
+
+
+def find_document(store: Store, key: str, kind: type[D]) -> D | None:
+    """Read a document of the kind, or give None where there is none."""
+    try:
+        return read_document(store, key, kind)
+    except NotFound:
+        return None
+
+
+class Recorder:
+    """What a step tells of itself while it runs."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, str] = {}
+        self.verdict = ""
+        self.details: Part | None = None
+        self.message = ""
+
+
+@contextlib.contextmanager
+def recorded(store: Store, run: str, step: str, inputs: Mapping[str, Any]) -> Iterator[Recorder]:
+    """Write ``runs/<run>/<step>.json`` when the step begins and when it ends, failed or not.
+
+    A step that ends without its last record was killed: the record says "running".
+    """
+    recorder, key, started, clock = Recorder(), f"runs/{run}/{step}.json", now(), time.monotonic()
+    told = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
+
+    def write(status: str, message: str = "") -> None:
+        details: dict[str, Any] = msgspec.to_builtins(recorder.details) if recorder.details else {}
+        store.write(
+            key,
+            encode(
+                StepResult(
+                    step=step,
+                    run=run,
+                    status=status,
+                    message=message or recorder.message,
+                    inputs=told,
+                    outputs=recorder.outputs,
+                    verdict=recorder.verdict,
+                    started_at=started,
+                    finished_at="" if status == "running" else now(),
+                    seconds=round(time.monotonic() - clock, 3),
+                    details=details,
+                )
+            ),
+        )
+
+    write("running")
+    try:
+        yield recorder
+    except BaseException as error:
+        with contextlib.suppress(StepError):  # the step's own error is the one to tell
+            write("failed", str(error) if isinstance(error, StepError) else f"{type(error).__name__}: {error}"[:256])
+        raise
+    write("succeeded")

@@ -1,0 +1,1 @@
+"""The templates of Colchis, their rendering, their lint and their local run."""
