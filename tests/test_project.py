@@ -1,0 +1,75 @@
+"""What holds for the project as a whole: one stem everywhere, small modules, fast imports, true documents."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STEMS = ["validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"]
+SOURCES = sorted([*ROOT.glob("steps/colchis_steps/*.py"), *ROOT.glob("workflows/colchis_workflows/*.py")])
+HEAVY = {"boto3", "jinja2", "keras", "kubernetes", "sklearn", "starlette", "tensorflow", "uvicorn"}
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_step_has_module_template_test_and_page_of_one_stem(stem: str) -> None:
+    assert (ROOT / f"steps/colchis_steps/{stem}.py").is_file()
+    assert (ROOT / f"workflows/colchis_workflows/{stem}.py").is_file()
+    assert list((ROOT / "tests/steps").glob(f"test_{stem}*.py"))
+    assert (ROOT / f"docs/steps/{stem}.md").is_file()
+    assert list((ROOT / "workflows/manifests").rglob(f"colchis-{stem.replace('_', '-')}.yaml"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_a_module_is_small_and_says_what_it_is_for(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 300
+    assert lines[0].startswith('"""')
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_importing_a_step_loads_nothing_heavy(stem: str) -> None:
+    code = f"import sys, colchis_steps.{stem}; print(*{HEAVY!r} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_step_describes_itself_with_an_example(stem: str) -> None:
+    command = [sys.executable, "-m", f"colchis_steps.{stem}", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "example" in text.lower()
+    assert f"colchis_steps.{stem}" in text
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    pages = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        *ROOT.glob("examples/*/README.md"),
+        *ROOT.glob("images/*.md"),
+    ]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
+        if "://" not in target and not (page.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_the_readme_is_short_and_shows_both_commands_first() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    first_screen = "\n".join(lines[:40])
+    assert "make demo" in first_screen
+    assert "make test" in first_screen
+
+
+def test_each_make_target_is_explained() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE)
+    explained = re.findall(r"^([a-z][a-z-]*):.*## ", makefile, re.MULTILINE)
+    assert targets == explained

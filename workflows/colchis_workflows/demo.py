@@ -1,0 +1,120 @@
+"""``colchis demo``: from real data to a served prediction on this machine, and stop cleanly.
+
+It types what a person would: import the data, push the example's code, run the pipeline, ask the model.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "01-digits"
+HYPERPARAMETERS = {"epochs": 12, "global_batch": 64, "learning_rate": 0.003, "seed": 7}
+THRESHOLDS = {"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.85}}
+
+
+def curl_line(url: str, instance: Any) -> str:
+    """Give the line to paste: one prediction asked with nothing but curl."""
+    body = json.dumps({"instances": [instance]}, separators=(",", ":"))
+    return f"curl -s {url}:predict -d '{body}'"
+
+
+def free_port(wanted: int) -> int:
+    """Give the wanted port of the loopback address, or a free one where another program has it."""
+    for port in (wanted, 0):
+        with closing(socket.socket()) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise AssertionError("the kernel always has a free port")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis demo",
+        description="Train on real digits with two workers, gate, publish, pack, serve and ask the model.",
+        epilog="example:\n  colchis demo --keep      keep serving afterwards; `colchis models stop` ends it",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--keep", action="store_true", help="keep serving afterwards")
+    p.add_argument("--workers", type=int, default=2, help="worker processes (default: 2)")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; its exit code is that of the first command that fails."""
+    args = parser().parse_args(argv)
+    began = time.monotonic()
+    if not EXAMPLE.is_dir():
+        print(f"{EXAMPLE} is absent; the demo runs from a checkout of Colchis", file=sys.stderr)
+        return 65
+    home = Path(os.environ.get("COLCHIS_HOME", ".colchis")).resolve()
+    store = (home / "store").as_uri()
+    run = f"demo-{uuid.uuid4().hex[:8]}"
+    os.environ["COLCHIS_PORT"] = str(free_port(int(os.environ.get("COLCHIS_PORT", "8501"))))
+    try:
+        data = _ask("data", "digits", "--to", store)
+        code = _ask("push-code", str(EXAMPLE), "--store", store)
+        arguments = {
+            "model": "digits",
+            "data": data,
+            "store": store,
+            "code": code,
+            "entry": "digits:build",
+            "workers": str(args.workers),
+            "hyperparameters": json.dumps(HYPERPARAMETERS),
+            "thresholds": json.dumps(THRESHOLDS),
+        }
+        sets = [part for name, value in arguments.items() for part in ("--set", f"{name}={value}")]
+        _colchis("run", "--run", run, *sets, capture=False)
+        answer = _ask("predict", "digits", "--row", "0")
+    except subprocess.CalledProcessError as error:
+        return error.returncode
+    results = home / "store" / "runs" / run
+    accuracy = json.loads((results / "evaluate.json").read_text())["details"]["metrics"]["accuracy"]
+    endpoint = json.loads((results / "rollout.json").read_text())["outputs"]["endpoint"]
+    instance = json.loads(_ask("predict", "digits", "--row", "0", "--show-instance"))
+    print(f"\nasked for a prediction: {answer}")
+    print(f"\nServed in {time.monotonic() - began:.0f} s, accuracy {accuracy:.3f} on held-out digits.\n")
+    print(f"  draw a digit  {endpoint.partition('/v1/')[0]}/board")
+    print(f"  the report    {results / 'report.html'}")
+    print(f"  ask it        {curl_line(endpoint, instance)}\n")
+    if args.keep:
+        print("It keeps serving; `.venv/bin/colchis models stop` ends it.")
+        return 0
+    if sys.stdin.isatty():
+        input("Press Enter to stop serving. ")
+    _colchis("models", "stop", capture=False)
+    print("Stopped. `make demo KEEP=1` keeps serving.")
+    return 0
+
+
+def _ask(*words: str) -> str:
+    return _colchis(*words).stdout.strip()
+
+
+def _colchis(*words: str, capture: bool = True, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
+    """Run ``colchis words…``; its logs go to this terminal, its output comes back where ``capture`` says so."""
+    return subprocess.run(
+        [sys.executable, "-m", "colchis_workflows.cli", *words],
+        check=not quiet,
+        text=True,
+        stdout=subprocess.PIPE if capture else None,
+        stderr=subprocess.DEVNULL if quiet else None,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
