@@ -17,7 +17,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 ALIVE_FD = "COLCHIS_ALIVE_FD"
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -121,7 +121,14 @@ def _on_sigterm(*_: object) -> NoReturn:
     raise TransientError("the step was asked to stop (SIGTERM); run it again and it goes on where it was")
 
 
-def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Callable[[Sequence[str] | None], int]:
+class Main(Protocol):
+    """A step's ``main``: the process's own arguments where none are given; returns the exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """Run the step."""
+
+
+def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Main:
     """Turn a step's ``main`` into one that returns the exit code of contract 2.
 
     A StepError's sentence goes to stderr and to the termination log, which the Argo UI shows on the node. Any other

@@ -1,0 +1,179 @@
+"""Bring a data set into the store: shards of train, eval and test, then the manifest that makes them visible.
+
+Reads   digits: scikit-learn's copy of the UCI handwritten digits; fashion-mnist: its four files, by network or --from
+Writes  <to>/data/<set>/<16 hex of the digest>/{train,eval,test}-00000.npz …, manifest.json last
+Prints  the data set's URI
+"""
+
+import argparse
+import hashlib
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from colchis_steps._formats import Column, DataManifest, Shard, data_digest, encode, now
+from colchis_steps._rows import divide, row_hashes, shard_bytes, shards_of
+from colchis_steps._step import InputError, entrypoint, positive
+from colchis_steps._store import Store, find_document, open_store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LABEL = "label"
+SHARES = {"train": 0.7, "eval": 0.15, "test": 0.15}
+log = logging.getLogger("colchis")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Pictures and labels in memory, and which rows each split has."""
+
+    name: str
+    source: str
+    images: "np.ndarray"  # uint8 (rows, height, width), 0 … maximum
+    labels: "np.ndarray"  # int64 (rows,)
+    splits: dict[str, "np.ndarray"]  # row numbers, int64
+    maximum: int
+    classes: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The schema of every shard."""
+        shape = tuple(self.images.shape[1:])
+        image = Column(name="image", dtype="uint8", shape=shape, minimum=0, maximum=self.maximum)
+        label = Column(name=LABEL, dtype="int64", minimum=0, maximum=len(self.classes) - 1, classes=self.classes)
+        return (image, label)
+
+    def shards(self, size: int) -> Iterator[tuple[str, Shard, bytes]]:
+        """Give split, description and content of each shard of at most ``size`` rows."""
+        for split, rows in self.splits.items():
+            for i, part in enumerate(shards_of(rows, size)):
+                content = shard_bytes({"image": self.images[part], LABEL: self.labels[part]})
+                sha256 = hashlib.sha256(content).hexdigest()
+                yield split, Shard(f"{split}-{i:05}.npz", len(part), len(content), sha256), content
+
+
+def digits(_: Path | None) -> DataSet:
+    """Load the UCI handwritten digits: 1,797 images of 8x8 pixels from 0 to 16.
+
+    Source: Alpaydin and Kaynak, 1998, doi:10.24432/C50P49, the test part, as scikit-learn ships it.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError as error:
+        raise InputError("the digits are inside scikit-learn, which is absent; pip install 'colchis[data]'") from error
+
+    bunch = load_digits()
+    images, labels = bunch.images.astype("uint8"), bunch.target.astype("int64")
+    return DataSet(
+        name="digits",
+        source="UCI Optical Recognition of Handwritten Digits, doi:10.24432/C50P49, from scikit-learn",
+        images=images,
+        labels=labels,
+        splits=divide(row_hashes({"image": images}), labels, SHARES),
+        maximum=16,
+        classes=tuple(str(digit) for digit in range(10)),
+    )
+
+
+def fashion_mnist(directory: Path | None) -> DataSet:
+    """Load Fashion-MNIST: its own test split, its training split divided into train and eval as 5 to 1.
+
+    Rows of the training split that the test split also has are left out, so that nothing leaks.
+    """
+    import numpy as np
+
+    from colchis_steps import _fashion
+
+    if directory is not None:
+        parts = _fashion.load(directory)
+    else:
+        with tempfile.TemporaryDirectory(prefix="colchis-") as temporary:
+            _fashion.download(Path(temporary))
+            parts = _fashion.load(Path(temporary))
+    images, labels = (np.concatenate([parts["train"][i], parts["test"][i]]) for i in (0, 1))
+    hashes = row_hashes({"image": images})
+    count = len(parts["train"][1])
+    kept = np.flatnonzero(~np.isin(hashes[:count], hashes[count:]))
+    if leaked := count - len(kept):
+        log.info("left out %d rows of the training split that the test split also has", leaked)
+    splits = divide(hashes[kept], labels[kept], {"train": 5, "eval": 1})
+    return DataSet(
+        name="fashion-mnist",
+        source="Fashion-MNIST, arXiv:1708.07747",
+        images=images,
+        labels=labels,
+        splits={name: kept[rows] for name, rows in splits.items()} | {"test": np.arange(count, len(labels))},
+        maximum=255,
+        classes=_fashion.CLASSES,
+    )
+
+
+LOADERS: dict[str, Callable[[Path | None], DataSet]] = {"digits": digits, "fashion-mnist": fashion_mnist}
+
+
+def write(store: Store, data: DataSet, shard_rows: int) -> str:
+    """Write what of the data set is not in the store yet, the manifest last; give its URI. Safe to run again."""
+    splits: dict[str, tuple[Shard, ...]] = dict.fromkeys(data.splits, ())
+    for split, shard, _ in data.shards(shard_rows):
+        splits[split] += (shard,)
+    digest = data_digest(data.name, LABEL, data.columns, splits)
+    prefix = f"data/{data.name}/{digest.removeprefix('sha256:')[:16]}"
+    for _, shard, content in data.shards(shard_rows):
+        key = f"{prefix}/{shard.path}"
+        if store.create(key, content):
+            continue
+        if store.size(key) != shard.size or hashlib.sha256(store.read(key)).hexdigest() != shard.sha256:
+            log.warning("%s/%s was altered; it is written anew", store.url, key)
+            store.write(key, content)
+    manifest = DataManifest(
+        name=data.name,
+        digest=digest,
+        label=LABEL,
+        columns=data.columns,
+        splits=splits,
+        source=data.source,
+        created_at=now(),
+    )
+    if find_document(store, f"{prefix}/manifest.json", DataManifest) is None:
+        store.create(f"{prefix}/manifest.json", encode(manifest))
+    rows = ", ".join(f"{split} {sum(shard.rows for shard in shards)}" for split, shards in splits.items())
+    log.info("%s: rows %s; digest %s", data.name, rows, digest)
+    return f"{store.url.rstrip('/')}/{prefix}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.import_data",
+        description=__doc__.partition("\n")[0],
+        epilog="example: python -m colchis_steps.import_data digits --to file:///tmp/store",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("name", choices=sorted(LOADERS), help="the data set")
+    p.add_argument("--to", required=True, metavar="URL", help="the store: s3://bucket/prefix or file:///directory")
+    p.add_argument("--from", dest="source", metavar="DIRECTORY", help="of fashion-mnist: where its four files lie")
+    p.add_argument(
+        "--shard-rows", type=positive, default=512, metavar="N", help="rows of a shard (default %(default)s)"
+    )
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Load, divide and write the data set."""
+    p = parser()
+    args = p.parse_args(argv)
+    if args.source and args.name == "digits":
+        p.error("--from goes with fashion-mnist; the digits come with scikit-learn")
+    data = LOADERS[args.name](Path(args.source) if args.source else None)
+    uri = write(open_store(args.to), data, args.shard_rows)
+    sys.stdout.write(f"{uri}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
