@@ -16,6 +16,9 @@ import msgspec
 from colchis_steps._formats import D, Part, StepResult, decode, encode, now
 from colchis_steps._step import InputError, StepError
 
+CHUNK = 1 << 20
+TEMPORARY = ".incomplete"  # no part of a key begins so: the file store keeps there what is not whole yet
+
 
 class NotFound(InputError):  # noqa: N818 - reads as what it says
     """No object has this key."""
@@ -26,7 +29,7 @@ class Conflict(Exception):  # noqa: N818 - callers handle it; it never reaches a
 
 
 class Store(Protocol):
-    """Objects by key. Keys are relative, with ``/`` between their parts.
+    """Objects by key. Keys are relative, with ``/`` between their parts; ``check_key`` says which ones do.
 
     Every method raises InputError where bucket, directory, credentials or space are wrong, and TransientError where
     the store is away; both sentences name the store and the fix.
@@ -40,7 +43,7 @@ class Store(Protocol):
     def read_tagged(self, key: str) -> tuple[bytes, str]:
         """Give an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
 
-    def stream(self, key: str, chunk: int = 1 << 20) -> Iterator[bytes]:
+    def stream(self, key: str, chunk: int = CHUNK) -> Iterator[bytes]:
         """Give an object's bytes in chunks of at most ``chunk`` bytes. Raises NotFound."""
 
     def size(self, key: str) -> int | None:
@@ -63,6 +66,30 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that is not good in every kind of store.
+
+    Raises:
+        InputError: it is empty or longer than 900 bytes, has an empty part, ``.``, ``..``, a part above 255 bytes or
+            one that begins with ``.incomplete``, or holds a control character, a backslash or a lone surrogate.
+    """
+    text = key.encode(errors="replace")
+    bad = not 0 < len(text) <= 900 or any(ord(c) < 32 or c in "\x7f\\" or "\ud800" <= c <= "\udfff" for c in key)
+    for part in key.split("/"):
+        bad = bad or part in {"", ".", ".."} or part.startswith(TEMPORARY) or len(part.encode(errors="replace")) > 255
+    if bad:
+        raise InputError(f"{key[:256]!r} is no key of a store; give a relative path of plain names, without '..'")
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Tell an error on the way out of a local file from the store's own."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a file that this user can read") from error
 
 
 def open_store(url: str) -> Store:
