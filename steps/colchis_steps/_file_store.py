@@ -1,4 +1,8 @@
-"""A store in a directory, with the same promises as a bucket: rename makes an object appear whole."""
+"""A store in a directory, with the same promises as a bucket.
+
+An object is written to ``<root>/.incomplete/`` and appears under its key whole, by a link (which never overwrites) or a
+rename. Its writer holds a lock on it; what lies there without a lock is of a dead writer, and the next one removes it.
+"""
 
 import contextlib
 import errno
@@ -7,13 +11,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import BinaryIO
 
-from colchis_steps._step import InputError
-from colchis_steps._store import Conflict, NotFound
+from colchis_steps._step import InputError, TransientError
+from colchis_steps._store import CHUNK, TEMPORARY, Conflict, NotFound, check_key, readable
 
-TEMPORARY = ".incomplete-"
-CHUNK = 1 << 20
+AWAY = {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+LOCK = "lock"  # taken while an object changes its place, so that ``replace`` compares and writes as one
 
 
 class FileStore:
@@ -22,6 +27,7 @@ class FileStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.url = root.as_uri()
+        self._swept = False
 
     def read(self, key: str) -> bytes:
         """Give an object's bytes."""
@@ -34,112 +40,177 @@ class FileStore:
 
     def stream(self, key: str, chunk: int = CHUNK) -> Iterator[bytes]:
         """Give an object's bytes in chunks."""
-        with self._explained(key), self._path(key).open("rb") as file:
-            while block := file.read(chunk):
-                yield block
+        path = self._path(key)
+        with self._explained(key):
+            try:
+                file = path.open("rb")
+            except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+                raise NotFound(self._absent(key)) from error
+            with file:
+                while block := file.read(chunk):
+                    yield block
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None."""
-        with self._explained(key):
-            path = self._path(key)
+        path = self._path(key)
+        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return path.stat().st_size if path.is_file() else None
+        return None
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Give each key that begins with the prefix, in order."""
-        top = self._path(prefix.rpartition("/")[0]) if "/" in prefix else self.root
-        found = []
-        for directory, _, names in os.walk(top):
-            relative = Path(directory).relative_to(self.root)
-            found += [(relative / name).as_posix() for name in names if not name.startswith(TEMPORARY)]
+        directory = prefix.rpartition("/")[0]
+        top = self._path(directory) if directory else self.root
+        found: list[str] = []
+        with self._explained(prefix):
+            for at, directories, names in os.walk(top, onerror=_unless_absent):
+                directories[:] = [name for name in directories if not name.startswith(TEMPORARY)]
+                relative = Path(at).relative_to(self.root)
+                found += [(relative / name).as_posix() for name in names]
         yield from sorted(key for key in found if key.startswith(prefix))
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
-        self._put(key, [content], Path.replace)
+        self._put(key, [content], self._rename)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless the key is taken."""
-        return self._create(key, [content])
+        return self._put(key, [content], _link)
 
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag."""
-        with self._explained(key), self._locked(key):
-            try:
-                found = self.read_tagged(key)[1]
-            except NotFound:
-                found = None
-            if found != tag:
-                raise Conflict(key)
-            self.write(key, content)
+
+        def compared(temporary: Path, path: Path) -> bool:
+            with self._locked():
+                if self.read_tagged(key)[1] != tag:
+                    return False
+                temporary.replace(path)
+                return True
+
+        try:
+            written = self._put(key, [content], compared if tag else _link)
+        except NotFound as error:
+            raise Conflict(key) from error
+        if not written:
+            raise Conflict(key)
 
     def upload(self, key: str, path: Path, sent: Callable[[int], object] | None = None) -> bool:
         """Copy a file in unless the key is taken."""
 
-        def blocks() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while block := file.read(CHUNK):
-                    yield block
-                    if sent:
-                        sent(len(block))
+        def blocks(file: BinaryIO) -> Iterator[bytes]:
+            while True:
+                with readable(path):
+                    block = file.read(CHUNK)
+                if not block:
+                    return
+                yield block
+                if sent:
+                    sent(len(block))
 
-        return self.size(key) is None and self._create(key, blocks())
+        if self.size(key) is not None:
+            return False
+        with readable(path):
+            file = path.open("rb")
+        with file:
+            return self._put(key, blocks(file), _link)
 
     def delete(self, key: str) -> None:
         """Remove an object."""
-        with self._explained(key):
-            self._path(key).unlink(missing_ok=True)
+        path = self._path(key)
+        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            path.lstat()  # a store that is not there is not made to delete from it
+            with self._locked():
+                path.unlink()
 
-    def _create(self, key: str, blocks: Iterable[bytes]) -> bool:
-        try:  # a hard link, unlike a rename, fails where the name is taken
-            self._put(key, blocks, lambda temporary, path: path.hardlink_to(temporary))
-        except FileExistsError:
-            return False
+    def _rename(self, temporary: Path, path: Path) -> bool:
+        with self._locked():
+            temporary.replace(path)
         return True
 
-    def _put(self, key: str, blocks: Iterable[bytes], publish: Callable[[Path, Path], object]) -> None:
+    def _put(self, key: str, blocks: Iterable[bytes], publish: Callable[[Path, Path], bool]) -> bool:
+        """Write the blocks beside the objects, then give them their place; say whether that was done."""
         path = self._path(key)
-        with self._explained(key):
+        with self._explained(key), self._temporary() as (file, temporary):
+            for block in blocks:
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.chmod(0o644)
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
-            temporary = Path(name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    for block in blocks:
-                        file.write(block)
-                    file.flush()
-                    os.fsync(file.fileno())
-                temporary.chmod(0o644)
-                publish(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            return publish(temporary, path)
 
     @contextlib.contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
-        path = self._path(key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (path.parent / f"{TEMPORARY}lock").open("wb") as file:
+    def _temporary(self) -> Iterator[tuple[BinaryIO, Path]]:
+        place = self._place()
+        while True:
+            handle, name = tempfile.mkstemp(dir=place)
+            with os.fdopen(handle, "wb") as file, contextlib.ExitStack() as cleanup:
+                cleanup.callback(Path(name).unlink, missing_ok=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(handle).st_nlink:  # nobody swept it away before it was locked
+                    yield file, Path(name)
+                    return
+
+    def _place(self) -> Path:
+        """Make the directory of what is not whole yet; the first time, remove what dead writers left there."""
+        place = self.root / TEMPORARY
+        place.mkdir(parents=True, exist_ok=True)
+        if not self._swept:
+            self._swept = True
+            for path in place.iterdir():
+                if path.name == LOCK:
+                    continue
+                with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+        return place
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self._place() / LOCK).open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def _path(self, key: str) -> Path:
-        parts = PurePosixPath(key).parts
-        if key.startswith("/") or ".." in parts:
-            raise InputError(f"key {key!r} leaves the store; give one without '..' that does not begin with '/'")
-        return self.root.joinpath(*parts)
+        check_key(key)
+        return self.root / key
+
+    def _absent(self, key: str) -> str:
+        if not self.root.is_dir():
+            return f"the store {self.url} is not there (wanted: {key}); check the address"
+        return f"the store {self.url} has no {key}; check the address, or make it first"
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
         try:
             yield
-        except FileExistsError:
-            raise
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFound(f"the store {self.url} has no {key}; check the address, or make it first") from error
         except PermissionError as error:
             raise InputError(f"no permission to use {key} in {self.url}; give this user the right") from error
+        except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            text = f"{key} cannot be in {self.url}: {error.filename} is in the way or cannot be made; clear it"
+            raise InputError(f"{text}, or give another store") from error
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise InputError(f"the store {self.url} is full; free space there, or give another store") from error
             if error.errno == errno.EROFS:
                 raise InputError(f"the store {self.url} is read-only; give one that can be written") from error
+            if error.errno in AWAY:
+                text = f"the store {self.url} does not answer ({error.strerror}); look at its mount, then try again"
+                raise TransientError(text) from error
             raise
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give the file its place unless that is taken: a hard link, unlike a rename, fails there."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        if path.is_dir():
+            raise
+        return False
+    return True
+
+
+def _unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

@@ -4,7 +4,9 @@
 object is there whole or not at all, ``create`` never overwrites, ``replace`` only what the caller has read.
 """
 
+import argparse
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -66,6 +68,15 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
+
+
+def model_name(text: str) -> str:
+    """Parse a model's name: a DNS label of at most 40 characters, as hosts and resources are named after it."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no model name; use 1 to 40 lower case letters, digits and '-', with no '-' at either end"
+        )
+    return text
 
 
 def check_key(key: str) -> None:

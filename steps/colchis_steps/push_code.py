@@ -1,0 +1,54 @@
+"""Store a directory of Python code by its digest, so that training can name it.
+
+Reads   DIR        modules and packages; hidden files and compiled Python are left out
+Writes  code/<sha256>.zip in the store
+Prints  the code's URI, for ``--code``
+"""
+
+import argparse
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from colchis_steps._code import code_key, listed, pack, revision_of
+from colchis_steps._step import entrypoint
+from colchis_steps._store import Store, open_store
+
+log = logging.getLogger("colchis")
+EXAMPLE = "example: python -m colchis_steps.push_code examples/01-digits --store=file:///tmp/store"
+
+
+def push(store: Store, directory: Path) -> str:
+    """Store the directory's code unless it is there; give its URI."""
+    files = listed(directory)
+    revision = revision_of(directory, files)
+    content = pack(directory, files, revision)
+    key = code_key(hashlib.sha256(content).hexdigest())
+    new = store.create(key, content)
+    log.info("%d files, revision %s, %s", len(files), revision or "unknown", "stored" if new else "stored before")
+    return f"{store.url}/{key}"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.push_code",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("directory", metavar="DIR", type=Path, help="it becomes the root of what can be imported")
+    p.add_argument("--store", required=True, metavar="URL", help="s3://bucket/prefix or file:///directory")
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Pack, store, print the URI."""
+    args = parser().parse_args(argv)
+    print(push(open_store(args.store), args.directory))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,159 @@
+"""Make a stored candidate a version of its model: verify its blobs, allot the next number, write the manifest.
+
+Reads   runs/<run>/model.json  the candidate that train stored, or --from DIRECTORY: a SavedModel made elsewhere
+Writes  blobs/sha256/<hex>     with --from only; nothing that is there is sent again
+        models/<model>/<n>/manifest.json  last, never over another: the version exists when this does
+        --version-path         n
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from colchis_steps._blobs import check_files, scan, store_files
+from colchis_steps._formats import Candidate, Code, File, Manifest, UploadReport, encode, now, tree_digest
+from colchis_steps._progress import Progress
+from colchis_steps._step import InputError, entrypoint, run_flags, write_output
+from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
+
+log = logging.getLogger("colchis")
+EXAMPLE = (
+    "example: python -m colchis_steps.upload --store=file:///tmp/store --run=r1 --model=digits --from=./saved_model"
+)
+
+
+def candidate_key(run: str) -> str:
+    """Give the key of the run's candidate."""
+    return f"runs/{run}/model.json"
+
+
+def manifest_key(model: str, version: int) -> str:
+    """Give the key of a version's manifest."""
+    return f"models/{model}/{version}/manifest.json"
+
+
+def newest(store: Store, model: str) -> Manifest | None:
+    """Give the manifest of the model's highest version, or None where it has none yet."""
+    prefix, suffix = f"models/{model}/", "/manifest.json"
+    found = (key.removeprefix(prefix).removesuffix(suffix) for key in store.keys(prefix) if key.endswith(suffix))
+    version = max((int(name) for name in found if name.isascii() and name.isdecimal()), default=None)
+    return None if version is None else read_document(store, manifest_key(model, version), Manifest)
+
+
+def allot(store: Store, candidate: Candidate) -> tuple[Manifest, bool]:
+    """Give the candidate's version and whether it was there already; writers that race get one number each.
+
+    The newest version is the candidate's where it has its files: a retry makes no duplicate. A run that trained again
+    has other files, and gets a version of its own, so that metrics never stand beside files that they do not describe.
+    """
+    while True:
+        last = newest(store, candidate.model)
+        if last and last.tree == candidate.tree:
+            return last, True
+        if last and last.run == candidate.run:
+            log.warning("run %s made version %d of other files before; this is another one", last.run, last.version)
+        manifest = Manifest(
+            model=candidate.model,
+            version=last.version + 1 if last else 1,
+            run=candidate.run,
+            files=candidate.files,
+            tree=candidate.tree,
+            created_at=now(),
+        )
+        if store.create(manifest_key(manifest.model, manifest.version), encode(manifest)):
+            return manifest, False
+
+
+def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
+    """Store a directory as the run's candidate; give it and the bytes sent. What TensorFlow alone can read stays {}."""
+    files = scan(directory)
+    _check_saved_model(files, str(directory))
+    with Progress("store", sum({file.sha256: file.size for file in files}.values())) as bar:
+        sent = store_files(store, directory, files, bar.advance)
+    candidate = Candidate(
+        run=run,
+        model=model,
+        files=tuple(files),
+        tree=tree_digest(files),
+        data="",
+        data_digest="",
+        code=Code(entry=""),
+        hyperparameters={},
+        signature={},
+        frameworks={},
+        created_at=now(),
+    )
+    before = find_document(store, candidate_key(run), Candidate)
+    if before and (before.model, before.tree) == (model, candidate.tree):
+        return before, sent
+    store.write(candidate_key(run), encode(candidate))
+    return candidate, sent
+
+
+def stored_candidate(store: Store, run: str, model: str) -> Candidate:
+    """Read the run's candidate and hold it against itself.
+
+    Raises:
+        InputError: there is none, it is of another model, or its tree digest is not that of its files.
+    """
+    key = candidate_key(run)
+    candidate = find_document(store, key, Candidate)
+    if candidate is None:
+        raise InputError(f"run {run} has no candidate in {store.url} ({key}); train first, or give --from DIRECTORY")
+    if candidate.model != model:
+        raise InputError(f"run {run} trained model {candidate.model!r}, not {model!r}; name the same one to both steps")
+    if tree_digest(candidate.files) != candidate.tree:
+        raise InputError(f"{store.url}/{key} is altered: its tree digest is not that of its files; train again")
+    _check_saved_model(candidate.files, f"{store.url}/{key}")
+    return candidate
+
+
+def _check_saved_model(files: Sequence[File], source: str) -> None:
+    if not any(file.path == "saved_model.pb" for file in files):
+        raise InputError(f"{source} has no saved_model.pb; give a SavedModel, as keras.Model.export writes it")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.upload",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run_flags(p)
+    p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="lower case letters, digits and '-'")
+    p.add_argument(
+        "--from", dest="source", default="", metavar="DIRECTORY", help="a SavedModel that train did not make"
+    )
+    p.add_argument("--version-path", type=Path, metavar="FILE", help="where the version's number is written")
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Store or find the candidate, verify it, make it a version."""
+    args = parser().parse_args(argv)
+    store = open_store(args.store)
+    with recorded(store, args.run, "upload", vars(args)) as told:
+        if args.source:
+            candidate, sent = adopt(store, args.run, args.model, Path(args.source))
+        else:
+            candidate, sent = stored_candidate(store, args.run, args.model), 0
+        size = sum({file.sha256: file.size for file in candidate.files}.values())
+        with Progress("verify", size) as bar:
+            check_files(store, candidate.files, bar.advance)
+        manifest, reused = allot(store, candidate)
+        total = sum(file.size for file in candidate.files)
+        told.outputs["version"] = str(manifest.version)
+        told.details = UploadReport(files=len(candidate.files), bytes=total, bytes_sent=sent, reused=reused)
+        state = "was there" if reused else "is made"
+        log.info(
+            "%s version %d %s: %d files, %d bytes", args.model, manifest.version, state, len(candidate.files), total
+        )
+        write_output(args.version_path, str(manifest.version))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
