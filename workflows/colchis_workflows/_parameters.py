@@ -1,0 +1,109 @@
+"""Every parameter of every template: one text, one default and one list of choices, wherever it is used."""
+
+from dataclasses import dataclass
+
+from hera.workflows import Parameter
+
+from colchis_workflows.settings import Settings
+
+KANIKO = "gcr.io/kaniko-project/executor:v1.24.0"
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a form shows; without a default the submitter must say. Markdown, which Argo shows from 4.1 on."""
+
+    description: str
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+def choice(description: str, *choices: str) -> Text:
+    """Give a parameter that is one of the choices; the first is the default."""
+    return Text(description, choices[0], choices)
+
+
+PARAMETERS = {
+    "action": choice(
+        "**canary** shifts traffic to the version by steps, **promote** gives it all, **rollback** goes back.",
+        "canary",
+        "promote",
+        "rollback",
+    ),
+    "approval": choice(
+        "**auto** rolls out what passed the gate. **manual** stops when the version is registered; submit "
+        "`colchis-rollout` to serve it.",
+        "auto",
+        "manual",
+    ),
+    "backend": choice("What runs the training workers. **local**: processes in the step's own pod.", "local"),
+    "builder": choice(
+        "What builds the model image. **kaniko**: from a Dockerfile, as root in a pod of its own. **direct**: our "
+        "packer, neither root nor a temporary copy. Both give the same tree.",
+        "kaniko",
+        "direct",
+    ),
+    "code": Text("The URI that `colchis push-code DIR` prints. Empty: the entry is in the training image.", ""),
+    "created-by": Text("Who asked for the run, for the version's record.", ""),
+    "data": Text("The URI that `colchis data NAME --to STORE` prints."),
+    "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
+    "fail-on-reject": choice(
+        "Whether the gate's no fails the run. **false**: the run succeeds, and `verdict` says fail.", "false", "true"
+    ),
+    "failures": Text("The failed nodes as JSON, as Argo gives them to an exit handler.", "[]"),
+    "first-model": choice(
+        "What the gate does where no version is served yet. **accept**: value thresholds alone decide.",
+        "accept",
+        "reject",
+    ),
+    "hyperparameters": Text(
+        'JSON, e.g. `{"epochs": 12, "global_batch": 64, "seed": 7, "learning_rate": 0.003}`; the entry gets what the '
+        "trainer does not know.",
+        "{}",
+    ),
+    "image": Text("The model image by digest, `repository/model@sha256:…`."),
+    "insecure-registry": choice("Whether kaniko may push over plain HTTP.", "false", "true"),
+    "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
+    "model": Text("The model's name: lower-case letters, digits and dashes; it labels the run.", "digits"),
+    "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
+    "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
+    "run": Text("The run's id, by which its steps know each other's results."),
+    "runtime": choice(
+        "The model server. **embedded**: ours. **tensorflow-serving**: the official image.",
+        "embedded",
+        "tensorflow-serving",
+    ),
+    "status": choice("How the run ended.", "Succeeded", "Failed", "Error"),
+    "steps": Text("Per cent of the traffic that the new version gets, step by step.", "10,30,100"),
+    "steps-image": Text("The image of the light steps, for the version's record."),
+    "store": Text("`s3://bucket/prefix`.", "s3://colchis"),
+    "target": choice(
+        "Where the model is served. **deployment**: a Deployment and a Service a version. **kserve**: an "
+        "InferenceService a version. **seldon**: YAML only. **local**: a process on this machine (`colchis run`).",
+        "deployment",
+        "kserve",
+        "seldon",
+        "local",
+    ),
+    "thresholds": Text(
+        'JSON, e.g. `{"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.8}}`: `min` and `max` '
+        "bound the value, `min_change` and `max_change` the change against the served version.",
+        '{"accuracy": {"min": 0.9, "min_change": -0.01}}',
+    ),
+    "train-image": Text("The image that trains and evaluates: TensorFlow and, if you like, your code."),
+    "version": Text("The model's version, a whole number."),
+    "workers": Text("How many workers train together.", "2"),
+    "workflow": Text("The run's name in Argo, for the version's record.", ""),
+}
+
+
+def parameter(settings: Settings, name: str, *, argument: bool = False) -> Parameter:
+    """Give the parameter: as an input of a template, or as an argument that a submitter sets."""
+    text = PARAMETERS[name]
+    default = text.default
+    if default is None and name in {"steps-image", "train-image"}:
+        default = settings.image(name.removesuffix("-image"))
+    choices = list(text.choices) or None
+    if argument:
+        return Parameter(name=name, description=text.description, enum=choices, value=default)
+    return Parameter(name=name, description=text.description, enum=choices, default=default)

@@ -1,0 +1,65 @@
+"""Who may do what: one ServiceAccount a privilege level, each with the least that its steps need, in one namespace.
+
+``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
+``colchis-train``    runs the user's code; nothing more than a name that policies can tell apart.
+``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
+``colchis-rollout``  the only step with a token: serves models.
+"""
+
+from typing import Any
+
+from colchis_workflows.settings import Settings
+
+Object = dict[str, Any]
+RULES: dict[str, list[Object]] = {
+    "colchis-step": [
+        {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
+    ],
+    "colchis-train": [],
+    "colchis-build": [],
+    "colchis-rollout": [
+        {
+            "apiGroups": ["apps"],
+            "resources": ["deployments"],
+            "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+        },
+        {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "delete", "get", "list", "patch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+        {
+            "apiGroups": ["gateway.networking.k8s.io"],
+            "resources": ["httproutes"],
+            "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+        },
+    ],
+}
+
+
+def accounts(settings: Settings) -> list[Object]:
+    """Give the accounts, their Roles and bindings, and the token of Argo's own container."""
+    return [item for name, rules in RULES.items() for item in _account(settings, name, rules)]
+
+
+def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]:
+    metadata = {"name": name, "labels": settings.object_labels(name)}
+    objects: list[Object] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False}
+    ]
+    if rules:
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        api = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+        objects += [
+            api | {"kind": "Role", "metadata": metadata, "rules": rules},
+            api
+            | {
+                "kind": "RoleBinding",
+                "metadata": metadata,
+                "roleRef": role,
+                "subjects": [{"kind": "ServiceAccount", "name": name}],
+            },
+        ]
+    if name == "colchis-step":  # Argo mounts it by this name where executor.serviceAccountName is set
+        token = {**metadata, "name": f"{name}.service-account-token"}
+        token["annotations"] = {"kubernetes.io/service-account.name": name}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": token}
+        objects.append(secret | {"type": "kubernetes.io/service-account-token"})
+    return objects

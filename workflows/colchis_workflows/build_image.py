@@ -1,0 +1,125 @@
+"""``colchis-build-image``: pack a version as an OCI image (runs ``colchis_steps.build_image``).
+
+With builder ``kaniko`` a first pod writes the context and builds it; the last task checks what was pushed. With
+builder ``direct`` the last task packs. So both ways end in one task whose outputs are always there.
+"""
+
+from typing import Any
+
+from hera.workflows import DAG, Container, Parameter, UserContainer, WorkflowTemplate, models
+
+from colchis_workflows._common import (
+    CREDENTIALS,
+    LOCKED,
+    LOGIN,
+    POD,
+    REGISTRY_LOGIN,
+    RETRY,
+    SCRATCH,
+    TMP,
+    environment,
+    flags,
+    inputs_of,
+    output,
+    pod_labels,
+    resources,
+    step,
+    task,
+    workflow_template,
+)
+from colchis_workflows._parameters import parameter
+from colchis_workflows.settings import Settings
+
+FLAGS = ["store", "run", "model", "version", "builder", "repository"]
+KANIKO = ["insecure-registry", "kaniko-image"]
+CONTEXT = "/context"
+CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
+
+
+def template(settings: Settings) -> WorkflowTemplate:
+    """Build the template. In: ``version``, ``repository``. Out: ``digest`` and ``image``, the reference by digest."""
+    pack = step(
+        settings,
+        "build_image",
+        FLAGS,
+        [output("digest", global_name="digest"), output("image")],
+        account="colchis-build",
+        env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
+        volume=LOGIN,
+        mounted_at=REGISTRY_LOGIN,
+    )
+    pack.name = "pack"
+    tasks: list[Any] = [
+        task("kaniko", inputs_of([*FLAGS, *KANIKO]), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
+        task("pack", inputs_of(FLAGS), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
+    ]
+    build = DAG(
+        name="build-image",
+        inputs=[parameter(settings, name) for name in [*FLAGS, *KANIKO]],
+        outputs=[_of_pack("digest"), _of_pack("image")],
+        tasks=tasks,
+    )
+    return workflow_template(
+        settings,
+        "Colchis: build image",
+        "Packs a version's files as an OCI image, one layer a file, and pushes it.",
+        [*FLAGS, *KANIKO],
+        [build, _kaniko(settings), pack],
+    )
+
+
+def _of_pack(name: str) -> Parameter:
+    source = models.ValueFrom(parameter=f"{{{{tasks.pack.outputs.parameters.{name}}}}}", default="")
+    return Parameter(name=name, value_from=source)
+
+
+def _kaniko(settings: Settings) -> Container:
+    """Give kaniko's pod: it unpacks as root, so it has its own account and pod, and neither token nor keys."""
+    common: dict[str, Any] = {"image_pull_policy": "IfNotPresent", "resources": resources("200m", "512Mi", "4Gi")}
+    context = models.VolumeMount(name="context", mount_path=CONTEXT)
+    writer = UserContainer(
+        name="context",
+        image=settings.image("steps"),
+        command=["python", "-m", "colchis_steps.build_image"],
+        args=[*flags(FLAGS), f"--context={CONTEXT}"],
+        env=environment(),
+        env_from=CREDENTIALS,
+        security_context=LOCKED,
+        volume_mounts=[context, models.VolumeMount(name="tmp", mount_path=TMP)],
+        **common,
+    )
+    return Container(
+        name="kaniko",
+        image="{{inputs.parameters.kaniko-image}}",
+        command=["/kaniko/executor"],
+        args=[
+            f"--context=dir://{CONTEXT}",
+            f"--dockerfile={CONTEXT}/Dockerfile",
+            "--destination={{inputs.parameters.repository}}/{{inputs.parameters.model}}:{{inputs.parameters.version}}",
+            "--insecure={{inputs.parameters.insecure-registry}}",
+            "--push-retry=3",
+            "--cache=false",
+            "--compressed-caching=false",
+        ],
+        inputs=[parameter(settings, name) for name in [*FLAGS, *KANIKO]],
+        init_containers=[writer],
+        active_deadline_seconds=3600,
+        retry_strategy=RETRY,
+        service_account_name="colchis-build",
+        automount_service_account_token=False,
+        executor=models.ExecutorConfig(service_account_name="colchis-step"),
+        security_context=models.SecurityContext(
+            allow_privilege_escalation=False,
+            capabilities=models.Capabilities(drop=["ALL"], add=CAPABILITIES),
+            run_as_non_root=False,
+            run_as_user=0,
+        ),
+        pod_security_context=POD,
+        volumes=[SCRATCH, LOGIN, models.Volume(name="context", empty_dir=models.EmptyDirVolumeSource())],
+        volume_mounts=[
+            context.model_copy(update={"read_only": True}),
+            models.VolumeMount(name="registry", mount_path="/kaniko/.docker", read_only=True),
+        ],
+        labels=pod_labels("build_image"),
+        **common,
+    )

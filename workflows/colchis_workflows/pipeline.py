@@ -1,0 +1,123 @@
+"""``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends."""
+
+from hera.workflows import DAG, Parameter, WorkflowTemplate, models
+
+from colchis_workflows import evaluate, rollout, train
+from colchis_workflows._common import inputs_of, task, workflow_template
+from colchis_workflows.settings import Settings
+
+ARGUMENTS = [
+    "model",
+    "data",
+    "store",
+    "code",
+    "entry",
+    "hyperparameters",
+    "backend",
+    "workers",
+    "thresholds",
+    "first-model",
+    "builder",
+    "repository",
+    "target",
+    "runtime",
+    "steps",
+    "approval",
+    "fail-on-reject",
+    "train-image",
+]
+PUBLISH = ["store", "run", "model", "builder", "repository", "target", "runtime", "steps", "approval", "train-image"]
+LIFE = {
+    "workflow": "{{workflow.namespace}}/{{workflow.name}}",
+    "created-by": "{{workflow.labels.colchis.dev/created-by}}",
+}
+CREATOR = 'workflow?.labels?.workflows?.argoproj?.["io/creator"] ?? workflow.serviceAccountName'
+DAY = 86_400
+
+
+def template(settings: Settings) -> WorkflowTemplate:
+    """Build the template: its arguments are all that a submitter sets; the run's id is the workflow's uid."""
+    return workflow_template(
+        settings,
+        "Colchis: from data to a served model",
+        "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
+        "rolls it out. `report` shows what happened, whatever happened.",
+        ARGUMENTS,
+        [_pipeline(), _publish()],
+        hooks={"exit": _report()},
+        workflow_metadata=models.WorkflowMetadata(
+            labels_from={
+                "colchis.dev/model": models.LabelValueFrom(expression="workflow.parameters.model"),
+                "colchis.dev/created-by": models.LabelValueFrom(expression=CREATOR),
+            }
+        ),
+        pod_metadata=models.Metadata(
+            labels={"colchis.dev/model": "{{workflow.parameters.model}}", "colchis.dev/run": "{{workflow.uid}}"}
+        ),
+        parallelism=4,
+        active_deadline_seconds=2 * DAY,
+        pod_gc=models.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="600s"),
+        ttl_strategy=models.TTLStrategy(seconds_after_success=7 * DAY, seconds_after_failure=30 * DAY),
+    )
+
+
+def _from_workflow(names: list[str]) -> dict[str, str]:
+    values = {name: f"{{{{workflow.parameters.{name}}}}}" for name in names}
+    return values | ({"run": "{{workflow.uid}}"} if "run" in names else {})
+
+
+def _pipeline() -> DAG:
+    return DAG(
+        name="pipeline",
+        tasks=[
+            task("validate-data", _from_workflow(["store", "run", "data"])),
+            task("train", _from_workflow(train.INPUTS), depends="validate-data"),
+            task("evaluate", _from_workflow(evaluate.INPUTS), depends="train"),
+            task(
+                "publish",
+                _from_workflow(PUBLISH),
+                template="publish",
+                depends="evaluate",
+                when="{{tasks.evaluate.outputs.parameters.verdict}} == pass",
+            ),
+        ],
+    )
+
+
+def _publish() -> DAG:
+    """Give what happens to a model that passed; runs of one model take turns here and nowhere else."""
+    version = {"version": "{{tasks.upload.outputs.parameters.version}}"}
+    image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
+    served = inputs_of([name for name in rollout.INPUTS if name not in {"version", "image", "action"}])
+    return DAG(
+        name="publish",
+        inputs=[Parameter(name=name) for name in PUBLISH],
+        synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
+        tasks=[
+            task("upload", inputs_of(["store", "run", "model"])),
+            task(
+                "build-image",
+                inputs_of(["store", "run", "model", "builder", "repository"]) | version,
+                depends="upload",
+            ),
+            task(
+                "register",
+                inputs_of(["store", "run", "model", "train-image"]) | version | image | LIFE,
+                depends="build-image",
+            ),
+            task(
+                "rollout",
+                served | version | image | {"action": "canary"},
+                depends="register",
+                when="{{inputs.parameters.approval}} == auto",
+            ),
+        ],
+    )
+
+
+def _report() -> models.LifecycleHook:
+    given = _from_workflow(["store", "run"]) | {"status": "{{workflow.status}}", "failures": "{{workflow.failures}}"}
+    return models.LifecycleHook(
+        template_ref=models.TemplateRef(name="colchis-report", template="report"),
+        arguments=models.Arguments(parameters=[models.Parameter(name=k, value=v) for k, v in given.items()]),
+    )

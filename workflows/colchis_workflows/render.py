@@ -1,0 +1,148 @@
+"""``colchis render``: write the templates as plain YAML, a kustomize base and its overlays.
+
+Writes  --to DIR  the tree of manifests; the same settings always give the same bytes
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from colchis_workflows import (
+    build_image,
+    evaluate,
+    pipeline,
+    register,
+    report,
+    retrain,
+    rollout,
+    train,
+    upload,
+    validate_data,
+)
+from colchis_workflows.access import accounts
+from colchis_workflows.overlays import IMAGE_FIELDS, overlays
+from colchis_workflows.settings import Settings
+
+MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
+TEMPLATES = (validate_data, train, evaluate, upload, build_image, register, rollout, report, pipeline, retrain)
+FIRST = (
+    "apiVersion",
+    "kind",
+    "name",
+    "metadata",
+    "annotations",
+    "labels",
+    "template",
+    "templateRef",
+    "depends",
+    "when",
+)
+LAST = ("templates",)
+
+
+def objects(settings: Settings) -> list[dict[str, Any]]:
+    """Give the WorkflowTemplates and the CronWorkflow, as Argo gets them."""
+    return [_ordered(module.template(settings).to_dict()) for module in TEMPLATES]
+
+
+def manifests(settings: Settings) -> dict[str, str]:
+    """Give each file's text by its path below the tree of manifests."""
+    templates = objects(settings)
+    base = {f"{template['metadata']['name']}.yaml": [template] for template in templates}
+    base |= {"accounts.yaml": accounts(settings)}
+    base["kustomization.yaml"] = [
+        {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": sorted(base),
+            "configurations": ["image-fields.yaml"],
+        }
+    ]
+    base["image-fields.yaml"] = [IMAGE_FIELDS]
+    files = {f"base/{name}": documents for name, documents in base.items()}
+    files |= overlays(settings, templates)
+    return {path: _yaml(documents) for path, documents in sorted(files.items())}
+
+
+def _ordered(value: Any) -> Any:
+    """Put what a reader looks for first: names before contents, a workflow's templates last."""
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    keys = [key for key in FIRST if key in value]
+    keys += [key for key in value if key not in FIRST and key not in LAST]
+    return {key: _ordered(value[key]) for key in [*keys, *(key for key in LAST if key in value)]}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes equal parts out in full: an alias saves bytes, not a reader's time."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        """Never use an alias."""
+        return True
+
+    def text(self, data: str) -> yaml.Node:
+        """Write lines as lines."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Dumper.add_representer(str, _Dumper.text)
+
+
+def _yaml(documents: Sequence[dict[str, Any]]) -> str:
+    text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return f"# Written by `colchis render`; change workflows/colchis_workflows and render again.\n{text}"
+
+
+def differences(tree: Path, files: dict[str, str]) -> list[str]:
+    """Say which files of the tree are missing, stale or no longer rendered."""
+    there = {path.relative_to(tree).as_posix() for path in tree.rglob("*.yaml")}
+    stale = [path for path in sorted(there & files.keys()) if (tree / path).read_text() != files[path]]
+    missing, extra = sorted(files.keys() - there), sorted(there - files.keys())
+    return [
+        *(f"{path} is missing" for path in missing),
+        *(f"{path} is stale" for path in stale),
+        *(f"{path} is not rendered" for path in extra),
+    ]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    default = Settings()
+    p = argparse.ArgumentParser(
+        prog="colchis render",
+        description="Write the templates as plain YAML: a kustomize base and its overlays.",
+        epilog="example:\n  colchis render --to build/manifests --registry registry.example/colchis --tag 0.1.0",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--to", type=Path, default=MANIFESTS, metavar="DIR", help="where to (default: workflows/manifests)")
+    p.add_argument("--registry", default=default.registry, help="prefix of our images (default: %(default)s)")
+    p.add_argument("--tag", default=default.tag, help="tag of our images (default: %(default)s)")
+    p.add_argument("--check", action="store_true", help="write nothing; end with 1 where a file would change")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the tree, or say what would change."""
+    args = parser().parse_args(argv)
+    files = manifests(Settings(registry=args.registry, tag=args.tag))
+    found = differences(args.to, files)
+    if args.check:
+        for line in found:
+            print(f"{args.to / line}; run `colchis render`", file=sys.stderr)
+        return 1 if found else 0
+    for path, text in files.items():
+        target = args.to / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    print(f"{len(files)} files in {args.to}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,31 @@
+"""What may differ from one installation's manifests to another's; the templates are pure functions of it."""
+
+from dataclasses import dataclass
+
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the images are and which release this is: equal settings render to equal bytes.
+
+    ``registry`` is a prefix (``host:5000/colchis``); ``tag`` is that of all images; each object gets ``labels``.
+    """
+
+    registry: str = "ghcr.io/colchis"
+    tag: str = VERSION
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def image(self, name: str) -> str:
+        """Give the reference of one of the images below ``images/``."""
+        return f"{self.registry}/{name}:{self.tag}"
+
+    def object_labels(self, name: str) -> dict[str, str]:
+        """Give the labels of the object of this name."""
+        common = {
+            "app.kubernetes.io/name": name,
+            "app.kubernetes.io/part-of": "colchis",
+            "app.kubernetes.io/version": self.tag,
+            "app.kubernetes.io/managed-by": "colchis",
+        }
+        return common | dict(self.labels)

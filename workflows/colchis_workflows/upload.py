@@ -1,0 +1,19 @@
+"""``colchis-upload``: turn a run's candidate into a version (runs ``colchis_steps.upload``)."""
+
+from hera.workflows import WorkflowTemplate
+
+from colchis_workflows._common import output, step, workflow_template
+from colchis_workflows.settings import Settings
+
+INPUTS = ["store", "run", "model"]
+
+
+def template(settings: Settings) -> WorkflowTemplate:
+    """Build the template. In: ``model``. Out: ``version``; the same run or files again give the same one."""
+    return workflow_template(
+        settings,
+        "Colchis: upload",
+        "Verifies the candidate's files in the store and writes the manifest that makes them a version.",
+        INPUTS,
+        [step(settings, "upload", INPUTS, [output("version", global_name="version")])],
+    )
