@@ -1,0 +1,123 @@
+"""The models that a server holds now, and how it moves to those of another configuration.
+
+A change is applied model by model: the new versions are loaded and warmed first, then all of the model's requests go
+by the new state at once, then what is no longer wanted is let go. A model that cannot move keeps what it has.
+"""
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from colchis_steps._serving_config import Config, Served, ServedModel
+from colchis_steps._serving_model import Refused, SavedModel
+from colchis_steps._step import InputError
+
+log = logging.getLogger("colchis")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version that answers."""
+
+    model: str
+    number: int
+    served: Served
+    saved: SavedModel
+
+
+@dataclass(frozen=True)
+class Held:
+    """A model's versions, and the one that answers where none is named; never changed, only replaced."""
+
+    default: int
+    versions: Mapping[int, Version]
+
+
+@dataclass
+class Registry:
+    """What is loaded. ``apply`` runs in one thread; all else may be called from any."""
+
+    load: Callable[[Path], SavedModel] = SavedModel
+    held: Mapping[str, Held] = field(default_factory=dict)
+    loading: tuple[str, int] | None = None
+    failures: dict[tuple[str, int], str] = field(default_factory=dict)
+    applied: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether each model of the configuration has answered its warm-up call."""
+        return self.applied and not any(model not in self.held for model, _ in self.failures)
+
+    def apply(self, config: Config) -> None:
+        """Load, switch and let go, so that the models are those of the configuration."""
+        self.failures = {}
+        for name, model in config.models.items():
+            if (held := self._moved(name, model)) is not None:
+                self.held = {**self.held, name: held}
+        self.held = {name: held for name, held in self.held.items() if name in config.models}
+        self.applied = True
+        gc.collect()  # a SavedModel's parts refer to each other
+
+    def find(self, model: str, version: str | None = None) -> Version:
+        """Give the version that a request means.
+
+        Raises:
+            Refused: 404 where there is none, 503 while it is loading.
+        """
+        held = self.held.get(model)
+        if held is None and (not self.applied or (self.loading and self.loading[0] == model)):
+            raise Refused(503, f"model {model[:64]!r} may be loading still; ask again in some seconds")
+        if held is None:
+            known = ", ".join(sorted(self.held)) or "none"
+            raise Refused(404, f"there is no model {model[:64]!r} here; the models are: {known}")
+        number = str(held.default) if version is None else version
+        if not number.isdecimal() or len(number) > 18 or int(number) not in held.versions:
+            known = ", ".join(str(number) for number in sorted(held.versions))
+            raise Refused(404, f"model {model!r} has no version {number[:64]!r} here; the versions are: {known}")
+        return held.versions[int(number)]
+
+    def states(self, model: str, version: str | None = None) -> list[tuple[int, str, str]]:
+        """Give number, state and error of each version, newest first, as TensorFlow Serving names states.
+
+        Raises:
+            Refused: 404 where nothing is known of the model or the version.
+        """
+        found = dict.fromkeys(self.held[model].versions, ("AVAILABLE", "")) if model in self.held else {}
+        found |= {number: ("END", error) for (name, number), error in self.failures.items() if name == model}
+        if self.loading and self.loading[0] == model:
+            found[self.loading[1]] = ("LOADING", "")
+        if version is not None:
+            found = {number: state for number, state in found.items() if str(number) == version}
+        if not found:
+            self.find(model, version)
+        return [(number, *found[number]) for number in sorted(found, reverse=True)]
+
+    def _moved(self, name: str, model: ServedModel) -> Held | None:
+        """Give the model's new state, or None where one of its versions does not load."""
+        now = self.held.get(name)
+        versions: dict[int, Version] = {}
+        for number in sorted(model.versions, key=lambda number: (number != model.answering(), number)):
+            entry, old = model.entry(number), now.versions.get(number) if now else None
+            if old is not None and (old.served.path, old.served.tree) == (entry.path, entry.tree):
+                versions[number] = Version(name, number, entry, old.saved)
+                continue
+            self.loading, started = (name, number), time.monotonic()
+            try:
+                saved = self.load(Path(entry.path))
+                saved.warm_up()
+            except InputError as error:
+                log.error("%s version %s is not served: %s", name, number, error)  # noqa: TRY400 - the sentence says it
+                self.failures[name, number] = str(error)
+                return None
+            finally:
+                self.loading = None
+            versions[number] = Version(name, number, entry, saved)
+            log.info("%s version %s is loaded and warm after %.1f s", name, number, time.monotonic() - started)
+        for number in sorted(now.versions.keys() - versions.keys()) if now else []:
+            log.info("%s version %s is let go", name, number)
+        if now is None or now.default != model.answering():
+            log.info("%s: version %s answers", name, model.answering())
+        return Held(model.answering(), versions)

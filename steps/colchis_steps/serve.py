@@ -1,0 +1,142 @@
+"""Serve SavedModels over HTTP: TensorFlow Serving's V1 REST and the Open Inference Protocol V2.
+
+Reads   --config    which models and versions, as JSON; read again whenever it changes
+        --model     NAME=DIR in its place, once a model
+Writes  --pid-path  pid and address while it runs; the file stays locked so long
+"""
+
+import argparse
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from colchis_steps._home import port
+from colchis_steps._serving_config import Config, config_of, read_config
+from colchis_steps._serving_daemon import Running, held
+from colchis_steps._serving_registry import Registry
+from colchis_steps._step import InputError, entrypoint, positive
+
+POLL = 0.2  # seconds between looks at the configuration
+DRAIN = 25  # seconds that requests have to end after SIGTERM; Kubernetes waits 30
+log = logging.getLogger("colchis")
+
+
+def listen(host: str, number: int) -> socket.socket:
+    """Give a listening socket; port 0 is any free one.
+
+    Raises:
+        InputError: the port is in use or may not be used, or the host is no address of this machine.
+    """
+    try:
+        found = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        opened = socket.socket(found[0], socket.SOCK_STREAM)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(found[4])
+        opened.listen(2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            fix = "stop it or set COLCHIS_PORT / --port to a free one"
+            raise InputError(f"port {number} on {host} is in use by another program; {fix}") from error
+        raise InputError(f"{host}:{number} cannot be served ({error.strerror}); give other --host or --port") from error
+    return opened
+
+
+def watcher(registry: Registry, read: Callable[[], Config], path: Path | None) -> Callable[[], Awaitable[None]]:
+    """Give what keeps the registry as configured: it applies the configuration, and again after each change of it."""
+
+    def look() -> tuple[int, int, int] | None:
+        with contextlib.suppress(OSError):
+            found = path.stat() if path else None
+            return (found.st_mtime_ns, found.st_ino, found.st_size) if found else None
+        return None
+
+    def apply() -> None:
+        try:
+            registry.apply(read())
+        except InputError as error:
+            log.error("%s; what is served stays as it is", error)  # noqa: TRY400 - the sentence says it
+
+    async def watch() -> None:
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(1, "load") as pool:
+            seen = look()
+            await loop.run_in_executor(pool, apply)
+            while True:
+                await asyncio.sleep(POLL)
+                if (now := look()) != seen:
+                    seen = now
+                    await loop.run_in_executor(pool, apply)
+
+    return watch
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.serve",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.serve --model digits=/models/digits",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", type=Path, metavar="FILE", help="JSON, read again when it changes")
+    what.add_argument(
+        "--model", action="append", metavar="NAME=DIR", help="a SavedModel, or versions 1, 2, … below DIR"
+    )
+    p.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    p.add_argument("--port", type=int, metavar="N", help="default: $COLCHIS_PORT or 8501; 0 is any free one")
+    p.add_argument("--threads", type=positive, default=2, metavar="N", help="requests at work at once (%(default)s)")
+    p.add_argument("--max-body-mib", type=positive, default=32, metavar="N", help="largest request (%(default)s)")
+    p.add_argument("--pid-path", type=Path, metavar="FILE", help="hold this file and write pid and address to it")
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then let requests end."""
+    args = parser().parse_args(argv)
+    number = port() if args.port is None else args.port
+    if not 0 <= number < 65536:
+        raise InputError(f"{number} is no port; give --port a number from 0 to 65535")
+    config: Path | None = args.config
+    first = read_config(config) if config else config_of(args.model)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import uvicorn
+
+        from colchis_steps._serving_app import app
+    except ImportError as error:
+        raise InputError(f"{error.name} is not installed; install it with: pip install 'colchis[serve]'") from error
+    opened = listen(args.host, number)
+    number = opened.getsockname()[1]
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    url = f"http://{host}:{number}"
+    registry = Registry()
+    application = app(
+        registry,
+        watcher(registry, lambda: read_config(config) if config else first, config),
+        threads=args.threads,
+        body_limit=args.max_body_mib << 20,
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN
+        )
+    )
+    for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn drains, then sends the signal to who handled it before
+        signal.signal(name, lambda *_: server.handle_exit(signal.SIGTERM, None))
+    with held(args.pid_path, Running(os.getpid(), args.host, number)):
+        log.info("serving %s on %s", ", ".join(first.models) or "nothing yet", url)
+        server.run(sockets=[opened])
+    log.info("stopped serving on %s", url)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
