@@ -6,6 +6,7 @@ from hera.workflows import Parameter
 
 from colchis_workflows.settings import Settings
 
+STORE = "s3://colchis"
 KANIKO = "gcr.io/kaniko-project/executor:v1.24.0"
 
 
@@ -45,7 +46,7 @@ PARAMETERS = {
     ),
     "code": Text("The URI that `colchis push-code DIR` prints. Empty: the entry is in the training image.", ""),
     "created-by": Text("Who asked for the run, for the version's record.", ""),
-    "data": Text("The URI that `colchis data NAME --to STORE` prints."),
+    "data": Text("The URI that `colchis data NAME --to STORE` prints.", f"{STORE}/data/digits/b998b704837bf9f7"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
         "Whether the gate's no fails the run. **false**: the run succeeds, and `verdict` says fail.", "false", "true"
@@ -76,7 +77,7 @@ PARAMETERS = {
     "status": choice("How the run ended.", "Succeeded", "Failed", "Error"),
     "steps": Text("Per cent of the traffic that the new version gets, step by step.", "10,30,100"),
     "steps-image": Text("The image of the light steps, for the version's record."),
-    "store": Text("`s3://bucket/prefix`.", "s3://colchis"),
+    "store": Text("`s3://bucket/prefix`.", STORE),
     "target": choice(
         "Where the model is served. **deployment**: a Deployment and a Service a version. **kserve**: an "
         "InferenceService a version. **seldon**: YAML only. **local**: a process on this machine (`colchis run`).",
@@ -103,7 +104,7 @@ def parameter(settings: Settings, name: str, *, argument: bool = False) -> Param
     default = text.default
     if default is None and name in {"steps-image", "train-image"}:
         default = settings.image(name.removesuffix("-image"))
-    choices = list(text.choices) or None
-    if argument:
-        return Parameter(name=name, description=text.description, enum=choices, value=default)
-    return Parameter(name=name, description=text.description, enum=choices, default=default)
+    made = Parameter(name=name, description=text.description, enum=list(text.choices) or None)
+    if default is not None:  # Hera takes None for a value
+        setattr(made, "value" if argument else "default", default)
+    return made
