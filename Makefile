@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-cluster render lint format lock clean
+.PHONY: help demo test test-long test-cluster render images lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,20 @@ test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFI
 render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render
 
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES ?= steps train serve
+
+images:  ## build the images with docker, podman or buildah (PUSH=registry/prefix pushes; ENGINE, BUILD_OPTIONS, PUSH_OPTIONS)
+	@engine=$(ENGINE); for e in docker podman buildah; do [ -n "$$engine" ] || ! $$e info >/dev/null 2>&1 || engine=$$e; done; \
+	[ -n "$$engine" ] || { echo "neither docker, podman nor buildah works here: install or start one, or name it with ENGINE=" >&2; exit 1; }; \
+	revision=$$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown); \
+	for image in $(IMAGES); do \
+	  reference=$(or $(PUSH),colchis)/$$image:$(VERSION); echo "$$engine: $$reference"; \
+	  BUILDAH_LAYERS=true $$engine build --file images/$$image/Dockerfile --tag $$reference \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$revision $(BUILD_OPTIONS) . || exit; \
+	  $(if $(PUSH),$$engine push $(PUSH_OPTIONS) $$reference || exit;) \
+	done
+
 lint: $(READY)  ## ruff, mypy, import contracts
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -50,10 +64,19 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-lock: $(VENV)/bin/uv  ## resolve the requirements anew
-	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command "make lock" --extra dev pyproject.toml --output-file requirements/dev.txt
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command "make lock" pyproject.toml
+# what TensorFlow asks for but only its build uses; and TensorFlow itself, which serve has from the requirements of train
+UNUSED := --no-emit-package libclang --no-emit-package setuptools --no-emit-package wheel
+TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
+
+lock: $(VENV)/bin/uv  ## resolve the requirements anew, those of the images to the same versions
+	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
+	for image in steps "train --extra train $(UNUSED)" "train-gpu --extra gpu $(UNUSED)" "serve --extra serve $(UNUSED) $(TENSORFLOW)"; do \
+	  set -- $$image; name=$$1; shift; \
+	  $(LOCK) --constraint requirements/dev.txt "$$@" --output-file requirements/$$name.txt || exit; \
+	done
 
 clean:  ## remove what make made here (the environment and local runs)
 	rm -rf $(VENV) .colchis
