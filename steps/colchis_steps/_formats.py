@@ -212,6 +212,7 @@ class Check(Part):
     passed: bool
     actual: str = ""
     reason: str = ""
+    severity: str = "error"  # or "warn": a rule that does not hold, and does not stop the run
 
 
 class ColumnProfile(Part):

@@ -44,8 +44,9 @@ class DataSet:
     def columns(self) -> tuple[Column, ...]:
         """The schema of every shard."""
         shape = tuple(self.images.shape[1:])
-        image = Column(name="image", dtype="uint8", shape=shape, minimum=0, maximum=self.maximum)
-        label = Column(name=LABEL, dtype="int64", minimum=0, maximum=len(self.classes) - 1, classes=self.classes)
+        image = Column(name="image", dtype="uint8", shape=shape, minimum=0.0, maximum=float(self.maximum))
+        last = float(len(self.classes) - 1)
+        label = Column(name=LABEL, dtype="int64", minimum=0.0, maximum=last, classes=self.classes)
         return (image, label)
 
     def shards(self, size: int) -> Iterator[tuple[str, Shard, bytes]]:
