@@ -18,7 +18,7 @@ from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import CHUNK, TEMPORARY, Conflict, NotFound, check_key, readable
 
 AWAY = {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
-LOCK = "lock"  # taken while an object changes its place, so that ``replace`` compares and writes as one
+LOCK = "lock"  # taken while an object changes its place, so that ``replace`` compares and writes as one step
 
 
 class FileStore:
@@ -71,7 +71,7 @@ class FileStore:
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
-        self._put(key, [content], self._rename)
+        self._put(key, [content], _rename)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless the key is taken."""
@@ -81,11 +81,9 @@ class FileStore:
         """Write over the object that has this tag."""
 
         def compared(temporary: Path, path: Path) -> bool:
-            with self._locked():
-                if self.read_tagged(key)[1] != tag:
-                    return False
-                temporary.replace(path)
-                return True
+            if self.read_tagged(key)[1] != tag:
+                return False
+            return _rename(temporary, path)
 
         try:
             written = self._put(key, [content], compared if tag else _link)
@@ -121,11 +119,10 @@ class FileStore:
             path.lstat()  # a store that is not there is not made to delete from it
             with self._locked():
                 path.unlink()
-
-    def _rename(self, temporary: Path, path: Path) -> bool:
-        with self._locked():
-            temporary.replace(path)
-        return True
+                for parent in path.parents:  # what stands empty would be in the way of a key of that name
+                    if parent == self.root or any(parent.iterdir()):
+                        break
+                    parent.rmdir()
 
     def _put(self, key: str, blocks: Iterable[bytes], publish: Callable[[Path, Path], bool]) -> bool:
         """Write the blocks beside the objects, then give them their place; say whether that was done."""
@@ -136,8 +133,9 @@ class FileStore:
             file.flush()
             os.fsync(file.fileno())
             temporary.chmod(0o644)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return publish(temporary, path)
+            with self._locked():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                return publish(temporary, path)
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[tuple[BinaryIO, Path]]:
@@ -187,8 +185,8 @@ class FileStore:
         except PermissionError as error:
             raise InputError(f"no permission to use {key} in {self.url}; give this user the right") from error
         except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            text = f"{key} cannot be in {self.url}: {error.filename} is in the way or cannot be made; clear it"
-            raise InputError(f"{text}, or give another store") from error
+            what = f"{key} cannot be in {self.url} ({error.strerror}: {error.filename2 or error.filename})"
+            raise InputError(f"{what}; clear what is in the way, or give another store") from error
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise InputError(f"the store {self.url} is full; free space there, or give another store") from error
@@ -198,6 +196,11 @@ class FileStore:
                 text = f"the store {self.url} does not answer ({error.strerror}); look at its mount, then try again"
                 raise TransientError(text) from error
             raise
+
+
+def _rename(temporary: Path, path: Path) -> bool:
+    temporary.replace(path)
+    return True
 
 
 def _link(temporary: Path, path: Path) -> bool:

@@ -110,11 +110,12 @@ def open_store(url: str) -> Store:
         InputError: the URL is of another form.
     """
     parts = urlsplit(url)
-    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+    plain = "?" not in url and "#" not in url  # a path that has these writes them as %3F and %23
+    if plain and parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         from colchis_steps._file_store import FileStore
 
         return FileStore(Path(unquote(parts.path)))
-    if parts.scheme == "s3" and parts.netloc:
+    if plain and parts.scheme == "s3" and parts.netloc:
         from colchis_steps._s3_store import S3Store
 
         return S3Store(parts.netloc, parts.path.strip("/"))

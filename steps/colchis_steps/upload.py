@@ -124,9 +124,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run_flags(p)
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="lower case letters, digits and '-'")
-    p.add_argument(
-        "--from", dest="source", default="", metavar="DIRECTORY", help="a SavedModel that train did not make"
-    )
+    p.add_argument("--from", default="", metavar="DIRECTORY", help="a SavedModel that train did not make")
     p.add_argument("--version-path", type=Path, metavar="FILE", help="where the version's number is written")
     return p
 
@@ -137,8 +135,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     store = open_store(args.store)
     with recorded(store, args.run, "upload", vars(args)) as told:
-        if args.source:
-            candidate, sent = adopt(store, args.run, args.model, Path(args.source))
+        if source := vars(args)["from"]:
+            candidate, sent = adopt(store, args.run, args.model, Path(source))
         else:
             candidate, sent = stored_candidate(store, args.run, args.model), 0
         size = sum({file.sha256: file.size for file in candidate.files}.values())

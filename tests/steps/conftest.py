@@ -1,0 +1,176 @@
+"""What tests of steps share: an S3 server on loopback, a store of each kind, a published model, a real registry."""
+
+import hashlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from colchis_steps._blobs import scan, store_files
+from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
+from colchis_steps._store import Store, open_store
+
+MODEL_FILES = {
+    "saved_model.pb": b"\x0agraph" * 100,
+    "fingerprint.pb": b"",
+    "variables/variables.index": b"index",
+    "variables/variables.data-00000-of-00001": bytes(range(256)) * 5000,
+    "assets/a name with spaces, and ünïcode.txt": b"words\n",
+}
+
+
+@pytest.fixture(scope="session")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Credentials and nothing else: no profile, no metadata service of the machine that runs the tests."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test-key",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": "/nonexistent",
+        "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+@pytest.fixture
+def bucket(moto_url: str, aws: pytest.MonkeyPatch) -> str:
+    """A fresh bucket's name; the environment leads to its server."""
+    aws.setenv("AWS_ENDPOINT_URL", moto_url)
+    name = f"bucket-{uuid4().hex[:12]}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def auth(moto_url: str) -> Iterator[None]:
+    """While this lasts the S3 server looks at credentials."""
+
+    def after(actions: str) -> None:
+        with urlopen(Request(f"{moto_url}/moto-api/reset-auth", actions.encode(), method="POST")) as answer:
+            answer.read()
+
+    after("0")
+    yield
+    after("inf")
+
+
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store of each kind, one after the other."""
+    if request.param == "file":
+        return open_store((tmp_path / "store").as_uri())
+    return open_store(f"s3://{request.getfixturevalue('bucket')}/some/prefix")
+
+
+@dataclass
+class Published:
+    """A store in a directory, with ways to publish versions of a model and to spoil them."""
+
+    store: Store
+    root: Path
+    files: dict[str, bytes]
+
+    def publish(self, files: dict[str, bytes], *, version: int = 1, run: str = "run-1") -> Manifest:
+        """Store the files as a version of the model digits, with the candidate of its run."""
+        directory = self.root / "made" / str(version)
+        shutil.rmtree(directory, ignore_errors=True)
+        for path, content in files.items():
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_bytes(content)
+        listed = tuple(scan(directory))
+        store_files(self.store, directory, listed)
+        tree, when = tree_digest(listed), "2026-11-22T12:00:00Z"
+        candidate = Candidate(
+            run=run,
+            model="digits",
+            files=listed,
+            tree=tree,
+            data=f"{self.store.url}/data/digits/0123456789abcdef",
+            data_digest=f"sha256:{hashlib.sha256(b'data').hexdigest()}",
+            code=Code(
+                entry="digits:build", uri=f"{self.store.url}/code/x.zip", digest=f"sha256:{'c' * 64}", revision="a" * 40
+            ),
+            hyperparameters={"epochs": 5, "global_batch": 64, "rate": 0.1, "seed": 7},
+            signature={"inputs": {}, "outputs": {}},
+            frameworks={"tensorflow": "2.21.0"},
+            created_at=when,
+        )
+        manifest = Manifest(model="digits", version=version, run=run, files=listed, tree=tree, created_at=when)
+        self.store.write(f"runs/{run}/model.json", encode(candidate))
+        self.store.write(f"models/digits/{version}/manifest.json", encode(manifest))
+        return manifest
+
+    def blob(self, content: bytes) -> Path:
+        """Give the file in which the store holds this content."""
+        return self.root / "store" / "blobs" / "sha256" / hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Published:
+    """Give a store that holds version 1 of the model digits."""
+    root = tmp_path / "published"
+    (root / "store").mkdir(parents=True)
+    made = Published(open_store((root / "store").as_uri()), root, MODEL_FILES)
+    made.publish(MODEL_FILES)
+    return made
+
+
+@pytest.fixture
+def docker_registry(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Give a function that starts Debian's docker-registry on loopback, with further configuration."""
+    program = shutil.which("docker-registry")
+    if program is None:
+        pytest.skip("docker-registry is not on PATH (Debian package docker-registry)")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(more: str = "", tls: str = "") -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        root = tmp_path / f"registry-{len(started)}"
+        root.mkdir()
+        storage = f"storage:\n  filesystem:\n    rootdirectory: {root}\n"
+        config = root / "config.yml"
+        config.write_text(
+            f"version: 0.1\nlog:\n  level: warn\n{storage}http:\n  addr: 127.0.0.1:{port}\n{tls}\n{more}\n"
+        )
+        with (root / "log").open("wb") as log:
+            started.append(subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log))
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            except OSError:
+                assert started[-1].poll() is None, (root / "log").read_text()
+                assert time.monotonic() < deadline, "docker-registry does not listen"
+                time.sleep(0.02)
+            else:
+                return f"127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(20)
