@@ -20,7 +20,7 @@ def imported(tmp_path: Path, capsys: pytest.CaptureFixture[str], *flags: str, na
 
 
 def files(tmp_path: Path) -> dict[Path, tuple[int, bytes]]:
-    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "store").rglob("*") if p.is_file()}
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (tmp_path / "store" / "data").rglob("*") if p.is_file()}
 
 
 def test_digits_become_three_splits_that_share_no_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
