@@ -1,0 +1,122 @@
+"""The user's part of a training: hyper-parameters, and the entry that builds the model."""
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+from colchis_steps._step import InputError, StepError
+from colchis_steps.context import Context
+
+DEFAULTS = {"epochs": 10, "global_batch": 64, "seed": 0}
+LOWEST = {"epochs": 1, "global_batch": 1, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The hyper-parameters: three that the trainer reads, and all of them, which the entry reads.
+
+    ``global_batch`` counts the rows of one step over all workers.
+    """
+
+    epochs: int
+    global_batch: int
+    seed: int
+    all: Mapping[str, Any]
+
+
+def settings(text: str) -> Settings:
+    """Read hyper-parameters from a JSON object; epochs, global_batch and seed have defaults.
+
+    Raises:
+        InputError: it is no JSON object, or one of the three is no whole number or too small.
+    """
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise InputError(f'hyper-parameters {text[:256]!r} are no JSON ({error}); give {{"epochs": 10}}') from error
+    if not isinstance(given, dict):
+        raise InputError(f'hyper-parameters {text[:256]!r} are no JSON object; give one like {{"epochs": 10}}')
+    every = DEFAULTS | given
+    for name, lowest in LOWEST.items():
+        value = every[name]
+        if type(value) is not int or value < lowest:
+            raise InputError(f"hyper-parameter {name} is {value!r}; give a whole number of at least {lowest}")
+    if every["seed"] >= 2**32:
+        raise InputError(f"hyper-parameter seed is {every['seed']}; give one below {2**32}")
+    return Settings(every["epochs"], every["global_batch"], every["seed"], MappingProxyType(every))
+
+
+def load_entry(entry: str) -> Callable[[Context], Any]:
+    """Import ``package.module:function``.
+
+    Raises:
+        InputError: it is malformed, the module is absent or raises, or it has no such function; says what there is.
+    """
+    name, _, function = entry.partition(":")
+    if not name or not function.isidentifier() or not all(part.isidentifier() for part in name.split(".")):
+        raise InputError(f"entry {entry!r} is not package.module:function; give one like digits:build")
+    try:
+        module = importlib.import_module(name)
+    except StepError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise InputError(
+                f"entry {entry!r}: there is no module {error.name!r}; push the directory that holds it and give its "
+                "URI as --code, or correct the name"
+            ) from error
+        raise InputError(f"importing {name!r} of entry {entry!r} {_raised(error, None)}") from error
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise InputError(f"entry {entry!r}: {name} has no function {function!r}, only {_functions(module)}")
+    return found  # type: ignore[no-any-return]  # what it gives is checked when it has given it
+
+
+def call_entry(entry: str, function: Callable[[Context], Any], context: Context) -> Any:
+    """Let the entry build its compiled ``keras.Model``.
+
+    Raises:
+        InputError: it raised (with its type, message and line), or gave something else.
+    """
+    import keras
+
+    try:
+        model = function(context)
+    except StepError:
+        raise
+    except Exception as error:
+        raise InputError(f"entry {entry!r} {_raised(error, function)}") from error
+    if not isinstance(model, keras.Model):
+        raise InputError(f"entry {entry!r} gave {type(model).__name__}, not a keras.Model; return the compiled model")
+    if not model.compiled or model.optimizer is None:
+        raise InputError(f"entry {entry!r} gave a model that is not compiled; call model.compile(optimizer=…, loss=…)")
+    if type(model).train_step is not keras.Model.train_step:
+        raise InputError(f"entry {entry!r} gave a model with a train_step of its own, which is not supported; drop it")
+    return model
+
+
+def _functions(module: ModuleType) -> str:
+    own = [n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__ and callable(v)]
+    return ", ".join(sorted(n for n in own if not n.startswith("_"))) or "nothing that could be one"
+
+
+def _raised(error: Exception, function: Callable[..., Any] | None) -> str:
+    """Say what was raised, and in which line of the user's file (else the innermost line)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    module = sys.modules.get(getattr(function, "__module__", ""), None)
+    home = Path(getattr(module, "__file__", None) or "/nowhere").parent
+    installed = tuple({sys.prefix, sys.base_prefix})
+    theirs = [f for f in frames if Path(f.filename).is_relative_to(home)] or [
+        f for f in frames if not f.filename.startswith((*installed, "<frozen", str(Path(__file__).parent)))
+    ]
+    where = "".join(f" ({Path(f.filename).name}, line {f.lineno})" for f in (theirs or frames)[-1:])
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f" ({Path(error.filename).name}, line {error.lineno})"
+    message = " ".join(str(error).split())[:256]
+    return f"raised {type(error).__name__}: {message}{where}; correct the code and push it again"
