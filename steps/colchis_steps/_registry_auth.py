@@ -61,8 +61,10 @@ def find_credentials(host: str) -> Credentials | None:
         for name in names:
             if helper := helpers.get(name):
                 return _ask_helper(helper, name, path)
-            if entry := auths.get(name):
-                return _read_entry(entry) or _ask_helper(config["credsStore"], name, path)
+            if name in auths:
+                return _read_entry(auths[name]) or _ask_helper(config["credsStore"], name, path)
+        if keeper := config.get("credsStore"):
+            return _ask_helper(keeper, names[-1] if host == "docker.io" else host, path)
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -74,7 +76,7 @@ def find_credentials(host: str) -> Credentials | None:
 
 def _read_entry(entry: Mapping[str, str]) -> Credentials | None:
     if "auth" in entry:
-        username, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
+        username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
         return Credentials(username, password.rstrip("\0"), entry.get("identitytoken", ""))
     if "username" in entry:
         return Credentials(entry["username"], entry.get("password", ""), entry.get("identitytoken", ""))
