@@ -63,7 +63,7 @@ PARAMETERS = {
         "{}",
     ),
     "image": Text("The model image by digest, `repository/model@sha256:…`."),
-    "insecure-registry": choice("Whether kaniko may push over plain HTTP.", "false", "true"),
+    "insecure-registry": choice("Whether images may be pushed over plain HTTP.", "false", "true"),
     "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
     "model": Text("The model's name: lower-case letters, digits and dashes; it labels the run.", "digits"),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),

@@ -1,7 +1,7 @@
 """``colchis-build-image``: pack a version as an OCI image (runs ``colchis_steps.build_image``).
 
-With builder ``kaniko`` a first pod writes the context and builds it; the last task checks what was pushed. With
-builder ``direct`` the last task packs. So both ways end in one task whose outputs are always there.
+With builder ``kaniko`` a first pod writes the context and builds it, and the last task checks what was pushed; with
+builder ``direct`` the last task packs. So both ways end in one task, whose outputs are always there to read.
 """
 
 from typing import Any
@@ -30,8 +30,8 @@ from colchis_workflows._common import (
 from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
-FLAGS = ["store", "run", "model", "version", "builder", "repository"]
-KANIKO = ["insecure-registry", "kaniko-image"]
+FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]
+INPUTS = [*FLAGS, "kaniko-image"]
 CONTEXT = "/context"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
 
@@ -50,12 +50,12 @@ def template(settings: Settings) -> WorkflowTemplate:
     )
     pack.name = "pack"
     tasks: list[Any] = [
-        task("kaniko", inputs_of([*FLAGS, *KANIKO]), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
+        task("kaniko", inputs_of(INPUTS), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
         task("pack", inputs_of(FLAGS), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
     ]
     build = DAG(
         name="build-image",
-        inputs=[parameter(settings, name) for name in [*FLAGS, *KANIKO]],
+        inputs=[parameter(settings, name) for name in INPUTS],
         outputs=[_of_pack("digest"), _of_pack("image")],
         tasks=tasks,
     )
@@ -63,7 +63,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         settings,
         "Colchis: build image",
         "Packs a version's files as an OCI image, one layer a file, and pushes it.",
-        [*FLAGS, *KANIKO],
+        INPUTS,
         [build, _kaniko(settings), pack],
     )
 
@@ -93,7 +93,7 @@ def _kaniko(settings: Settings) -> Container:
         image="{{inputs.parameters.kaniko-image}}",
         command=["/kaniko/executor"],
         args=[
-            f"--context=dir://{CONTEXT}",
+            f"--context=dir://{CONTEXT}/context",
             f"--dockerfile={CONTEXT}/Dockerfile",
             "--destination={{inputs.parameters.repository}}/{{inputs.parameters.model}}:{{inputs.parameters.version}}",
             "--insecure={{inputs.parameters.insecure-registry}}",
@@ -101,7 +101,7 @@ def _kaniko(settings: Settings) -> Container:
             "--cache=false",
             "--compressed-caching=false",
         ],
-        inputs=[parameter(settings, name) for name in [*FLAGS, *KANIKO]],
+        inputs=[parameter(settings, name) for name in INPUTS],
         init_containers=[writer],
         active_deadline_seconds=3600,
         retry_strategy=RETRY,

@@ -80,6 +80,7 @@ def _minio() -> list[Object]:
             "bucket": "colchis",
             "endpoint": ENDPOINT.removeprefix("http://"),
             "insecure": True,
+            "createBucketIfNotPresent": {},
             "accessKeySecret": key("AWS_ACCESS_KEY_ID"),
             "secretKeySecret": key("AWS_SECRET_ACCESS_KEY"),
         }
