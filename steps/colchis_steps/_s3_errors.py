@@ -86,7 +86,7 @@ def explained(place: Place, key: str) -> Iterator[None]:
         raise InputError(f"{place.url} is no valid store address ({_clip(error)}); correct it") from error
     except (sdk.FlexibleChecksumError, sdk.IncompleteReadError, sdk.ResponseStreamingError) as error:
         raise TransientError(f"{key} did not come whole from {place.url} at {place.endpoint}; try again") from error
-    except (sdk.HTTPClientError, sdk.ReadTimeoutError) as error:  # among them: no connection, no name, time-out
+    except (sdk.ConnectionError, sdk.HTTPClientError) as error:  # among them: no name, refused, closed, time-out
         raise TransientError(
             f"no answer from {place.endpoint}, the server of {place.url}; start it, or correct AWS_ENDPOINT_URL"
         ) from error

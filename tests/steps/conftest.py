@@ -69,7 +69,8 @@ def auth(moto_url: str) -> Iterator[None]:
     """While this lasts the S3 server looks at credentials."""
 
     def after(actions: str) -> None:
-        with urlopen(Request(f"{moto_url}/moto-api/reset-auth", actions.encode(), method="POST")) as answer:
+        kind = {"Content-Type": "text/plain"}
+        with urlopen(Request(f"{moto_url}/moto-api/reset-auth", actions.encode(), kind, method="POST")) as answer:
             answer.read()
 
     after("0")

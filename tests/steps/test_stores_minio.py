@@ -1,0 +1,156 @@
+"""The promises against a real server: what moto does not hold (races, disk full) or merely imitates."""
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from colchis_steps._s3_store import PART
+from colchis_steps._step import InputError
+from colchis_steps._store import Conflict, open_store
+
+MINIO = shutil.which("minio")
+pytestmark = pytest.mark.skipif(MINIO is None, reason="no program named minio on PATH")
+
+
+@pytest.fixture(scope="module")
+def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], str]]:
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start(data: Path) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        environment = os.environ | {"MINIO_ROOT_USER": "test-key", "MINIO_ROOT_PASSWORD": "test-secret"}
+        command = [str(MINIO), "server", "--quiet", "--address", address, str(data)]
+        servers.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with urlopen(f"http://{address}/minio/health/ready") as answer:
+                    answer.read()
+            except (URLError, OSError):
+                assert time.monotonic() < deadline
+                assert servers[-1].poll() is None
+                time.sleep(0.05)
+            else:
+                return f"http://{address}"
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="module")
+def url(minio: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    return minio(tmp_path_factory.mktemp("minio"))
+
+
+@pytest.fixture
+def real(url: str, aws: pytest.MonkeyPatch) -> str:
+    aws.setenv("AWS_ENDPOINT_URL", url)
+    name = f"bucket-{uuid4().hex[:12]}"
+    boto3.client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}/some/prefix"
+
+
+def unfinished(store_url: str, key: str) -> object:
+    client, bucket = boto3.client("s3"), store_url.split("/")[2]
+    return client.list_multipart_uploads(Bucket=bucket, Prefix=f"some/prefix/{key}").get("Uploads", [])
+
+
+def test_one_of_many_writers_wins(real: str) -> None:
+    store = open_store(real)
+
+    def create(i: int) -> bool:
+        return store.create("k", b"%d" % i)
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(create, range(16)))
+    assert sum(won) == 1
+    content, tag = store.read_tagged("k")
+    assert content == b"%d" % won.index(True)
+
+    def replace(i: int) -> bool:
+        try:
+            store.replace("k", b"r%d" % i, tag)
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(replace, range(16)))
+    assert sum(won) == 1
+    assert store.read("k") == b"r%d" % won.index(True)
+    with pytest.raises(Conflict):
+        store.replace("absent", b"", tag)
+
+
+def test_senders_of_one_file_make_one_object(real: str, tmp_path: Path) -> None:
+    file, done = tmp_path / "file", list[bool]()
+    file.write_bytes(content := os.urandom(PART * 2 + 5))
+
+    def send() -> None:
+        done.append(open_store(real).upload("k", file))
+
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(done) == [False, False, True]
+    assert b"".join(open_store(real).stream("k")) == content
+    assert unfinished(real, "k") == []
+
+
+@pytest.mark.parametrize("key", ["a b+c%20?d=e#f", "é/☃", "quo'te\"<&>;,=@:"])
+def test_odd_names_are_names(real: str, key: str) -> None:
+    store = open_store(real)
+    assert store.create(key, b"x")
+    assert (store.read(key), store.size(key), list(store.keys(""))) == (b"x", 1, [key])
+
+
+def test_what_is_absent_or_denied_has_its_sentence(real: str, aws: pytest.MonkeyPatch) -> None:
+    for use in (open_store("s3://absent-bucket").size, open_store("s3://absent-bucket").read):
+        with pytest.raises(InputError, match="bucket 'absent-bucket' is absent at http://127"):
+            use("k")
+    aws.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    for use in (open_store(real).size, open_store(real).read, lambda k: open_store(real).create(k, b"")):
+        with pytest.raises(InputError, match=r"(does not accept the credentials|denies the use).*AWS_ACCESS_KEY_ID"):
+            use("k")
+
+
+def test_a_full_disk_has_its_sentence_and_keeps_nothing(
+    minio: Callable[[Path], str], aws: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk, file = tmp_path / "disk", tmp_path / "file"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small disk")
+    try:
+        aws.setenv("AWS_ENDPOINT_URL", minio(disk))
+        boto3.client("s3").create_bucket(Bucket="small")
+        with file.open("wb") as out:
+            out.truncate(200 << 20)
+        store = open_store("s3://small/some/prefix")
+        with pytest.raises(InputError, match="is full; free space there"):
+            store.upload("k", file)
+        assert store.size("k") is None
+        assert unfinished(store.url, "k") == []
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
