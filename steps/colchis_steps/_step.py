@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 ALIVE_FD = "COLCHIS_ALIVE_FD"
-TERMINATION_LOG = Path("/dev/termination-log")
+TERMINATION_LOG = Path(os.environ.get("COLCHIS_TERMINATION_LOG", "/dev/termination-log"))  # a local run names a file
 log = logging.getLogger("colchis")
 
 

@@ -1,0 +1,105 @@
+"""What follows from what in a workflow: values that its templates read, a DAG's phase, what an exit handler is told."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from getpass import getuser
+from typing import Any
+
+from colchis_workflows._catalog import name_of, spec_of
+from colchis_workflows._documents import Object
+from colchis_workflows._errors import InputError
+from colchis_workflows._expressions import BadExpressionError, evaluate, parse
+from colchis_workflows._record import BAD, Node, Record
+from colchis_workflows._tags import replace
+
+Scope = Mapping[str, str]
+
+
+def global_scope(document: Object, arguments: Scope, record: Record) -> dict[str, str]:
+    """Give what all templates of the run may read; locally the user stands for the service account."""
+    spec = spec_of(document)
+    facts: dict[str, Any] = {"parameters": arguments, "labels": {}, "serviceAccountName": getuser()}
+    scope = {f"workflow.parameters.{name}": value for name, value in arguments.items()}
+    scope |= {
+        "workflow.name": f"{name_of(document)}-{record.run}",
+        "workflow.uid": record.run,
+        "workflow.namespace": "local",
+        "workflow.mainEntrypoint": str(spec.get("entrypoint")),
+        "workflow.serviceAccountName": facts["serviceAccountName"],
+        "workflow.creationTimestamp": datetime.fromtimestamp(record.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    metadata = spec.part("workflowMetadata")
+    labels = {name: str(value) for name, value in metadata.part("labels").items()}
+    for name, source in metadata.part("labelsFrom").items():
+        try:
+            labels[name] = str(evaluate(parse(str(source["expression"])), {"workflow": facts}))
+        except BadExpressionError as error:
+            raise InputError(
+                f"{document.file}:{metadata.at('labelsFrom')}: label {name} cannot be found: {error}; run it on Argo"
+            ) from error
+    return scope | {f"workflow.labels.{name}": value for name, value in labels.items()}
+
+
+def dag_phase(waits: Mapping[str, set[str]], phases: Mapping[str, str]) -> str:
+    """Give a DAG's phase from its tasks': that of its leaves, where one that did not run has that of its branch.
+
+    So a failure counts unless a task that waited for it succeeded after it; Argo's failFast changes nothing in that.
+    """
+    branches: dict[str, set[str]] = {}
+
+    def branch(name: str) -> set[str]:
+        if name not in branches:
+            above = [branch(parent) for parent in waits[name]]
+            inherited = set().union(*above) if above else {"Succeeded"}
+            branches[name] = {phases[name]} if phases[name] in {"Succeeded", *BAD} else inherited
+        return branches[name]
+
+    leaves = sorted(waits.keys() - set().union(*waits.values()))
+    return next((phase for leaf in leaves for phase in sorted(branch(leaf)) if phase in BAD), "Succeeded")
+
+
+def outputs_of_dag(template: Object, scope: Scope) -> dict[str, str]:
+    """Give a DAG's outputs, which are outputs of its tasks.
+
+    Raises:
+        InputError: the task did not run and the output has no default.
+    """
+    found: dict[str, str] = {}
+    for parameter in template.part("outputs").parts("parameters"):
+        source = parameter.part("valueFrom")
+        text = replace(str(source.get("parameter")), scope)
+        if "{{" in text and "default" not in source:
+            raise InputError(f"output {parameter['name']!r} is {text}, which has no value; give it valueFrom.default")
+        found[str(parameter["name"])] = str(source["default"]) if "{{" in text else text
+    return found
+
+
+def seconds(duration: str) -> float:
+    """Read a duration of Argo's: seconds, or a number with s, m, h or d."""
+    factors = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, factor = (duration[:-1], factors[duration[-1]]) if duration[-1:] in factors else (duration, 1)
+    try:
+        return float(number) * factor
+    except ValueError as error:
+        raise InputError(f"duration {duration!r} is not one like 30, 30s, 5m or 1h; write it so") from error
+
+
+def arguments_of(task: Object, scope: Scope) -> dict[str, str]:
+    """Give a task's arguments, as far as they are known."""
+    given = task.part("arguments").parts("parameters")
+    return {str(p["name"]): replace(str(p.get("value")), scope) for p in given}
+
+
+def failure(node: Node, record: Record) -> dict[str, str]:
+    """Give what an exit handler is told of a failed node, with Argo's names."""
+    name = record.nodes[""].template if not node.path else node.name
+    finished = datetime.fromtimestamp(node.finished or time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "displayName": name,
+        "message": node.message,
+        "templateName": node.template,
+        "phase": node.phase,
+        "podName": node.path,
+        "finishedAt": finished,
+    }

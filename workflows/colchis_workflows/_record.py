@@ -1,0 +1,150 @@
+"""A local run on disk: ``<home>/runs/<run>/run.json`` says what was asked, how far it is and how it ended.
+
+It is replaced as a whole at each change, so a reader, or the same run started again after kill -9, sees a whole one.
+"""
+
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from colchis_workflows._errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KIND = "colchis.dev/local-run/v1"
+DONE = {"Succeeded", "Failed", "Error", "Skipped", "Omitted"}
+BAD = {"Failed", "Error"}
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+
+
+@dataclass
+class Attempt:
+    """One start of a task's process."""
+
+    phase: str
+    message: str
+    exit_code: int | None
+    seconds: float
+
+
+@dataclass
+class Node:
+    """A task of the run: ``path`` are the names of the DAG tasks down to it, with dots between; the whole has none."""
+
+    path: str
+    template: str
+    kind: str  # Pod, DAG, Suspend, or Skipped
+    phase: str = "Pending"
+    message: str = ""
+    progress: str = ""
+    started: float | None = None  # seconds since the epoch
+    finished: float | None = None
+    inputs: str = ""  # a digest of what the task was started with
+    exit_code: int | None = None
+    reused: bool = False  # it had succeeded in an earlier start of this run
+    outputs: dict[str, str] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Give the task's own name."""
+        return self.path.rpartition(".")[2]
+
+    @property
+    def seconds(self) -> float:
+        """Give how long the task has taken, up to now where it goes on."""
+        return (self.finished or time.time()) - self.started if self.started else 0.0
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write so that a reader sees all or nothing."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+class Record:
+    """What is known of a run; ``changed`` saves it and tells the display."""
+
+    def __init__(self, home: Path, run: str) -> None:
+        if NAME.fullmatch(run) is None:
+            raise UsageError(f"run id {run!r} is not made of a-z, 0-9, - and . (at most 63); name it so")
+        self.run = run
+        self.directory = home / "runs" / run
+        self.asked: dict[str, Any] = {}
+        self.phase = "Pending"
+        self.started = time.time()
+        self.finished: float | None = None
+        self.outputs: dict[str, str] = {}
+        self.nodes: dict[str, Node] = {}
+        self.earlier: dict[str, Node] = {}  # what an earlier start of this run did
+        self.listener: Callable[[Node], None] = lambda _: None
+        self._lock = threading.RLock()
+        self._handle: int | None = None
+        self._load()
+
+    def _load(self) -> None:
+        path = self.directory / "run.json"
+        if not path.exists():
+            return
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            if document["kind"] != KIND:
+                raise InputError(f"{path} is of kind {document['kind']!r}, not {KIND}; take another --run")
+            self.asked = document["asked"]
+            for node in document["nodes"]:
+                attempts = [Attempt(**attempt) for attempt in node.pop("attempts")]
+                self.earlier[node["path"]] = Node(**node, attempts=attempts)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is not the record of a run ({error}); take another --run") from error
+
+    def hold(self) -> None:
+        """Make sure that no other process runs this run; the lock goes when this process ends, however it ends."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise InputError(
+                f"{self.directory} cannot be written ({error.strerror}); name another with --home"
+            ) from error
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"run {self.run!r} is running already; wait for it, or take another --run") from error
+
+    def changed(self, node: Node, **fields: Any) -> Node:
+        """Set fields of a node, save the record and tell the display."""
+        with self._lock:
+            for name, value in fields.items():
+                setattr(node, name, value)
+            self.nodes[node.path] = node
+            self.save()
+        self.listener(node)
+        return node
+
+    def save(self) -> None:
+        """Write run.json."""
+        with self._lock:
+            document = {
+                "kind": KIND,
+                "run": self.run,
+                "phase": self.phase,
+                "asked": self.asked,
+                "started": self.started,
+                "finished": self.finished,
+                "outputs": self.outputs,
+                "nodes": [dataclasses.asdict(node) for node in self.nodes.values()],
+            }
+            write_atomically(self.directory / "run.json", json.dumps(document, indent=1))
+
+    def place(self, node: Node) -> Path:
+        """Give the directory of a task: its log, its outputs."""
+        return self.directory.joinpath(*(node.path.split(".") if node.path else [node.template]))

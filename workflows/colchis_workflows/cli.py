@@ -1,0 +1,92 @@
+"""``colchis``: one command for all verbs; those of the steps are run as ``python -m colchis_steps.<module>``.
+
+What concerns templates lives here; the rest knows nothing of workflows, and this knows its command lines only.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+HERE = {"render", "run", "lint", "demo"}  # verbs of this package, by module; `run` is local
+MODULES = {"run": "local", "data": "import_data", "push-code": "push_code"}  # where the module has another name
+GROUPS: dict[str, dict[str, str]] = {
+    "Start here": {
+        "demo": "train on real digits, serve the model, ask it",
+        "run": "run a pipeline's template on this machine",
+        "predict": "ask a served model",
+        "models": "list and show models; roll one back",
+    },
+    "Data and code": {
+        "data": "import a data set into a store",
+        "push-code": "put a directory of code into a store",
+    },
+    "Templates": {
+        "render": "write the templates as YAML",
+        "lint": "find what is wrong in Argo YAML before it runs",
+    },
+    "Steps (what the templates run; each works alone)": {
+        "validate-data": "check a data set against its schema and rules",
+        "train": "train a model with N workers",
+        "evaluate": "judge a trained model",
+        "upload": "turn a trained model into a version",
+        "build-image": "pack a version as an OCI image",
+        "register": "write down where a version came from",
+        "rollout": "serve a version",
+        "report": "draw a run as one page",
+        "serve": "the model server itself",
+    },
+}
+EXAMPLES = """\
+examples:
+  colchis demo
+  colchis data digits --to file://$PWD/.colchis/store
+  colchis run --set data=URI --set workers=2
+  colchis lint my-workflows/
+  colchis models list
+"""
+
+
+def help_text() -> str:
+    """Give what ``colchis --help`` prints."""
+    lines = ["usage: colchis VERB …        colchis VERB --help", ""]
+    for title, verbs in GROUPS.items():
+        lines += [f"{title}:", *(f"  {verb:14} {text}" for verb, text in verbs.items()), ""]
+    return "\n".join([*lines, EXAMPLES.rstrip()])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a verb; give its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help", "help"}:
+        print(help_text())
+        return 0 if words else 2
+    verb, *rest = words
+    known = [name for verbs in GROUPS.values() for name in verbs]
+    if verb not in known:
+        close = difflib.get_close_matches(verb, known, n=1, cutoff=0.4)
+        hint = f"did you mean {close[0]!r}?" if close else "`colchis --help` lists them"
+        print(f"colchis: there is no verb {verb!r}; {hint}", file=sys.stderr)
+        return 2
+    module = MODULES.get(verb, verb.replace("-", "_"))
+    if verb in HERE:
+        return int(importlib.import_module(f"colchis_workflows.{module}").main(rest) or 0)
+    return _step(verb, f"colchis_steps.{module}", rest)
+
+
+def _step(verb: str, module: str, rest: Sequence[str]) -> int:  # noqa: RET503 - exec does not come back
+    """Become ``python -m module``: signals and the terminal are then the step's own."""
+    if importlib.util.find_spec(module) is None:
+        print(
+            f"colchis: {verb!r} is not in this installation ({module} is absent); install all of colchis",
+            file=sys.stderr,
+        )
+        return 2
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module, *rest])  # noqa: S606 - no shell is wanted
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
