@@ -1,0 +1,80 @@
+"""``make images`` takes the first engine that works. The engines here only write down what they are told."""
+
+import os
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+ENGINES = ("docker", "podman", "buildah")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """Give a folder for PATH in which no engine works: clients without a daemon, as many machines have."""
+    for engine in ENGINES:
+        install(tmp_path, engine, "exit 1")
+    return tmp_path
+
+
+def install(machine: Path, engine: str, script: str) -> None:
+    program = machine / engine
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+def works(machine: Path, engine: str, status: int = 0) -> None:
+    install(machine, engine, f'[ "$1" = info ] && exit 0\necho "{engine} $*" >> {machine}/told\nexit {status}')
+
+
+def make(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join((str(machine), os.environ["PATH"]))
+    command = ["make", "--no-print-directory", "images", f"PATH={path}", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def told(machine: Path) -> list[str]:
+    return (machine / "told").read_text().splitlines()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_builds_each_image_with_the_engine_that_works(machine: Path, engine: str) -> None:
+    works(machine, engine)
+    done = make(machine)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[:2] for line in told(machine)] == [[engine, "build"]] * 3
+    for image, line in zip(("steps", "train", "serve"), told(machine), strict=True):
+        assert f"--file images/{image}/Dockerfile --tag colchis/{image}:{VERSION}" in line
+        assert f"--build-arg VERSION={VERSION} --build-arg REVISION=" in line
+        assert line.endswith(" .")
+
+
+def test_pushes_under_the_given_prefix_after_each_build(machine: Path) -> None:
+    works(machine, "podman")
+    done = make(machine, "PUSH=registry.example/team", "IMAGES=steps", "PUSH_OPTIONS=--tls-verify=false")
+    assert done.returncode == 0, done.stderr
+    build, push = told(machine)
+    assert f"--tag registry.example/team/steps:{VERSION}" in build
+    assert push == f"podman push --tls-verify=false registry.example/team/steps:{VERSION}"
+
+
+def test_takes_the_engine_that_is_named(machine: Path) -> None:
+    works(machine, "docker")
+    works(machine, "buildah")
+    assert make(machine, "ENGINE=buildah", "IMAGES=steps").returncode == 0
+    assert told(machine)[0].startswith("buildah build ")
+
+
+def test_stops_at_the_first_failure(machine: Path) -> None:
+    works(machine, "docker", status=7)
+    assert make(machine).returncode == 2
+    assert len(told(machine)) == 1
+
+
+def test_says_what_to_do_where_no_engine_works(machine: Path) -> None:
+    done = make(machine)
+    assert done.returncode == 2
+    assert "neither docker, podman nor buildah works here: install or start one" in done.stderr
