@@ -175,7 +175,14 @@ class _Routes:
         return _json({"models": sorted(self.registry.held)})
 
     async def server_v2(self, _: Request) -> Response:
-        return _json({"name": "colchis", "version": importlib.metadata.version("colchis"), "extensions": []})
+        return _json(
+            {
+                "name": "colchis",
+                "version": importlib.metadata.version("colchis"),
+                "extensions": [],
+                "configuration": self.registry.applied,
+            }
+        )
 
     async def live(self, _: Request) -> Response:
         return _json({"live": True})

@@ -6,6 +6,7 @@ A version is its directory, or an object that also says what the signature canno
 names of the classes.
 """
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -62,14 +63,15 @@ def check_name(model: str) -> str:
     return model
 
 
-def read_config(path: Path) -> Config:
-    """Read and check the file.
+def read_config(path: Path) -> tuple[Config, str]:
+    """Read and check the file; give also the sha256 (hex) of its content, by which a server says what it applied.
 
     Raises:
         InputError: it is not there, is no such JSON, or names a default that is not among the versions.
     """
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=Config)
+        content = path.read_bytes()
+        config = msgspec.json.decode(content, type=Config)
     except OSError as error:
         raise InputError(f"the configuration {path} cannot be read ({error.strerror}); give one that can") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -81,12 +83,14 @@ def read_config(path: Path) -> Config:
         if model.answering() not in model.versions:
             known = ", ".join(str(version) for version in sorted(model.versions))
             raise InputError(f"version {model.default}, the default of {name} in {path}, is not among {known}; add it")
-    return config
+    return config, hashlib.sha256(content).hexdigest()
 
 
-def write_config(path: Path, config: Config) -> None:
-    """Write the file so that a server sees all of it or nothing."""
-    write_atomically(path, msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n")
+def write_config(path: Path, config: Config) -> str:
+    """Write the file so that a server sees all of it or nothing; give its sha256 (hex)."""
+    content = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
+    write_atomically(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def config_of(models: list[str]) -> Config:

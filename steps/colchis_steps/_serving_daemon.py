@@ -6,6 +6,7 @@ pid that another program has now is never taken for ours.
 
 import contextlib
 import fcntl
+import os
 import re
 import signal
 import socket
@@ -13,13 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from os import kill
 from pathlib import Path
 from typing import IO, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
 from colchis_steps._formats import Part
+from colchis_steps._home import port as default_port
 from colchis_steps._step import InputError, TransientError
 
 CONFIG, STATE, LOG = "config.json", "server.json", "server.log"
@@ -67,10 +69,7 @@ def held(path: Path | None, state: Running) -> Iterator[None]:
         file.truncate(0)
         file.write(msgspec.json.encode(state))
         file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
+        yield  # what it says stays: the next server takes the same port
 
 
 def _lock(file: IO[bytes], how: int) -> bool | None:
@@ -134,6 +133,22 @@ def start(directory: Path, port: int) -> Running:
     raise TransientError(f"the local server does not start ({last_line(directory)}); read {log}")
 
 
+def port_for(directory: Path, port: int | None) -> int:
+    """Give the port to start on: the one given, $COLCHIS_PORT, the one of the last time, 8501."""
+    with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+        last = msgspec.json.decode((directory / STATE).read_bytes(), type=Running).port
+        return port or (default_port() if os.environ.get("COLCHIS_PORT") else last)
+    return port or default_port()
+
+
+def endpoint_now(directory: Path, endpoint: str) -> str:
+    """Give an endpoint at the port that the local server has now; one elsewhere is given as it is."""
+    parts = urlsplit(endpoint)
+    if parts.hostname in {"127.0.0.1", "localhost"} and (server := running(directory)):
+        return server.url + parts.path
+    return endpoint
+
+
 def stop(directory: Path) -> Running | None:
     """Stop the server and wait until its port is free; give what ran, or None.
 
@@ -143,7 +158,7 @@ def stop(directory: Path) -> Running | None:
     if (found := running(directory)) is None:
         return None
     with contextlib.suppress(ProcessLookupError):
-        kill(found.pid, signal.SIGTERM)
+        os.kill(found.pid, signal.SIGTERM)
     if poll(lambda: None if running(directory) else _free(found), STOPPING) is None:
         raise TransientError(f"the local server (pid {found.pid}) does not end; end it with: kill -9 {found.pid}")
     return found

@@ -38,21 +38,25 @@ code {{ font: .85em ui-monospace, monospace; }} a {{ color: var(--accent); }}
 
 def overview(registry: Registry) -> str:
     """Give the page that lists the models."""
-    rows = [_row(name, held) for name, held in sorted(registry.held.items())]
+    rows = [_row(held, held.answering) for _, held in sorted(registry.held.items()) if held.answering]
     rows += [
         f'<tr><td>{html.escape(name)}</td><td>{number}</td><td class="bad" colspan="3">{html.escape(error)}</td></tr>'
-        for (name, number), error in sorted(registry.failures.items())
+        for (name, number), error in sorted(registry.failures.copy().items())
     ]
     head = "<tr>" + "".join(f'<th scope="col">{name}</th>' for name in ("Model", "Version", "In", "Out", "")) + "</tr>"
     table = f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
     summary = "They answer TensorFlow Serving's V1 REST and the Open Inference Protocol V2."
     if not rows:
-        summary = "None yet: a rollout adds them." if registry.applied else "They are loading; load this page again."
+        summary = (
+            "None yet: a rollout adds them."
+            if registry.applied is not None
+            else "They are loading; load this page again."
+        )
     return _PAGE.format(summary=summary, table=table if rows else "")
 
 
-def _row(name: str, held: Held) -> str:
-    version, path = held.versions[held.default], html.escape(name)
+def _row(held: Held, version: Version) -> str:
+    path = html.escape(version.model)
     others = ", ".join(str(number) for number in sorted(held.versions) if number != held.default)
     links = [f'<a href="/v1/models/{path}">status</a>', f'<a href="/v1/models/{path}/metadata">signature</a>']
     if drawable(version):
@@ -85,7 +89,7 @@ def drawable(version: Version) -> bool:
 def board_of(registry: Registry) -> str:
     """Give the name of the first model that one can draw for. Raises Refused (404) where there is none."""
     for name, held in sorted(registry.held.items()):
-        if drawable(held.versions[held.default]):
+        if held.answering and drawable(held.answering):
             return name
     raise Refused(404, "no model here takes a square grey image, so there is nothing to draw; see / for what is here")
 

@@ -35,6 +35,11 @@ class Held:
     default: int
     versions: Mapping[int, Version]
 
+    @property
+    def answering(self) -> Version | None:
+        """The default version, or None where that one does not load."""
+        return self.versions.get(self.default)
+
 
 @dataclass
 class Registry:
@@ -44,39 +49,43 @@ class Registry:
     held: Mapping[str, Held] = field(default_factory=dict)
     loading: tuple[str, int] | None = None
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
-    applied: bool = False
+    applied: str | None = None  # sha256 (hex) of the configuration that the models are of
 
     @property
     def ready(self) -> bool:
         """Whether each model of the configuration has answered its warm-up call."""
-        return self.applied and not any(model not in self.held for model, _ in self.failures)
+        return self.applied is not None and all(held.answering for held in self.held.values())
 
-    def apply(self, config: Config) -> None:
+    def apply(self, config: Config, digest: str) -> None:
         """Load, switch and let go, so that the models are those of the configuration."""
-        self.failures = {}
         for name, model in config.models.items():
-            if (held := self._moved(name, model)) is not None:
-                self.held = {**self.held, name: held}
+            self.held = {**self.held, name: self._moved(name, model)}
         self.held = {name: held for name, held in self.held.items() if name in config.models}
-        self.applied = True
+        wanted = {(name, number) for name, model in config.models.items() for number in model.versions}
+        self.failures = {key: error for key, error in self.failures.items() if key in wanted}
+        self.applied = digest
         gc.collect()  # a SavedModel's parts refer to each other
 
     def find(self, model: str, version: str | None = None) -> Version:
         """Give the version that a request means.
 
         Raises:
-            Refused: 404 where there is none, 503 while it is loading.
+            Refused: 404 where there is none, 503 while it is loading or when it does not load.
         """
         held = self.held.get(model)
-        if held is None and (not self.applied or (self.loading and self.loading[0] == model)):
+        if held is None and (self.applied is None or (self.loading and self.loading[0] == model)):
             raise Refused(503, f"model {model[:64]!r} may be loading still; ask again in some seconds")
         if held is None:
             known = ", ".join(sorted(self.held)) or "none"
             raise Refused(404, f"there is no model {model[:64]!r} here; the models are: {known}")
         number = str(held.default) if version is None else version
-        if not number.isdecimal() or len(number) > 18 or int(number) not in held.versions:
-            known = ", ".join(str(number) for number in sorted(held.versions))
-            raise Refused(404, f"model {model!r} has no version {number[:64]!r} here; the versions are: {known}")
+        known = ", ".join(str(number) for number in sorted(held.versions)) or "none"
+        if not (number.isascii() and number.isdecimal()) or len(number) > 18:
+            raise Refused(404, f"{number[:64]!r} is no version; those of model {model!r} here are: {known}")
+        if error := self.failures.get((model, int(number))) if int(number) not in held.versions else None:
+            raise Refused(503, f"version {number} of model {model!r} does not load: {error}")
+        if int(number) not in held.versions:
+            raise Refused(404, f"model {model!r} has no version {number} here; the versions are: {known}")
         return held.versions[int(number)]
 
     def states(self, model: str, version: str | None = None) -> list[tuple[int, str, str]]:
@@ -86,7 +95,7 @@ class Registry:
             Refused: 404 where nothing is known of the model or the version.
         """
         found = dict.fromkeys(self.held[model].versions, ("AVAILABLE", "")) if model in self.held else {}
-        found |= {number: ("END", error) for (name, number), error in self.failures.items() if name == model}
+        found |= {number: ("END", error) for (name, number), error in self.failures.copy().items() if name == model}
         if self.loading and self.loading[0] == model:
             found[self.loading[1]] = ("LOADING", "")
         if version is not None:
@@ -95,29 +104,36 @@ class Registry:
             self.find(model, version)
         return [(number, *found[number]) for number in sorted(found, reverse=True)]
 
-    def _moved(self, name: str, model: ServedModel) -> Held | None:
-        """Give the model's new state, or None where one of its versions does not load."""
+    def _moved(self, name: str, model: ServedModel) -> Held:
+        """Give the model's new state; where its new default does not load, the one that answers now goes on."""
         now = self.held.get(name)
         versions: dict[int, Version] = {}
         for number in sorted(model.versions, key=lambda number: (number != model.answering(), number)):
             entry, old = model.entry(number), now.versions.get(number) if now else None
             if old is not None and (old.served.path, old.served.tree) == (entry.path, entry.tree):
                 versions[number] = Version(name, number, entry, old.saved)
-                continue
-            self.loading, started = (name, number), time.monotonic()
-            try:
-                saved = self.load(Path(entry.path))
-                saved.warm_up()
-            except InputError as error:
-                log.error("%s version %s is not served: %s", name, number, error)  # noqa: TRY400 - the sentence says it
-                self.failures[name, number] = str(error)
-                return None
-            finally:
-                self.loading = None
-            versions[number] = Version(name, number, entry, saved)
-            log.info("%s version %s is loaded and warm after %.1f s", name, number, time.monotonic() - started)
+            elif saved := self._loaded(name, number, Path(entry.path)):
+                versions[number] = Version(name, number, entry, saved)
+        default = model.answering()
+        if default not in versions and now and now.answering:
+            default, versions[now.default] = now.default, now.answering
         for number in sorted(now.versions.keys() - versions.keys()) if now else []:
             log.info("%s version %s is let go", name, number)
-        if now is None or now.default != model.answering():
-            log.info("%s: version %s answers", name, model.answering())
-        return Held(model.answering(), versions)
+        if default in versions and (now is None or now.default != default):
+            log.info("%s: version %s answers", name, default)
+        return Held(default, versions)
+
+    def _loaded(self, name: str, number: int, path: Path) -> SavedModel | None:
+        self.loading, started = (name, number), time.monotonic()
+        try:
+            saved = self.load(path)
+            saved.warm_up()
+        except InputError as error:
+            log.error("%s version %s is not served: %s", name, number, error)  # noqa: TRY400 - the sentence says it
+            self.failures[name, number] = str(error)
+            return None
+        finally:
+            self.loading = None
+        self.failures.pop((name, number), None)
+        log.info("%s version %s is loaded and warm after %.1f s", name, number, time.monotonic() - started)
+        return saved

@@ -48,7 +48,9 @@ def listen(host: str, number: int) -> socket.socket:
     return opened
 
 
-def watcher(registry: Registry, read: Callable[[], Config], path: Path | None) -> Callable[[], Awaitable[None]]:
+def watcher(
+    registry: Registry, read: Callable[[], tuple[Config, str]], path: Path | None
+) -> Callable[[], Awaitable[None]]:
     """Give what keeps the registry as configured: it applies the configuration, and again after each change of it."""
 
     def look() -> tuple[int, int, int] | None:
@@ -59,7 +61,7 @@ def watcher(registry: Registry, read: Callable[[], Config], path: Path | None) -
 
     def apply() -> None:
         try:
-            registry.apply(read())
+            registry.apply(*read())
         except InputError as error:
             log.error("%s; what is served stays as it is", error)  # noqa: TRY400 - the sentence says it
 
@@ -106,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not 0 <= number < 65536:
         raise InputError(f"{number} is no port; give --port a number from 0 to 65535")
     config: Path | None = args.config
-    first = read_config(config) if config else config_of(args.model)
+    first = read_config(config) if config else (config_of(args.model), "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import uvicorn
@@ -133,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn drains, then sends the signal to who handled it before
         signal.signal(name, lambda *_: server.handle_exit(signal.SIGTERM, None))
     with held(args.pid_path, Running(os.getpid(), args.host, number)):
-        log.info("serving %s on %s", ", ".join(first.models) or "nothing yet", url)
+        log.info("serving %s on %s", ", ".join(first[0].models) or "nothing yet", url)
         server.run(sockets=[opened])
     log.info("stopped serving on %s", url)
 

@@ -1,0 +1,234 @@
+"""Rollout on this machine: unpack the image, add the version to the local server, move the alias, switch, tidy up.
+
+Each write is atomic and each part looks at what is there first, so a rollout that was killed anywhere is made good by
+running it again. One rollout at a time: they share one server and its configuration. Other models stay as they are.
+"""
+
+import contextlib
+import fcntl
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from colchis_steps._blobs import scan
+from colchis_steps._formats import Alias, Manifest, Record, RolloutReport, decode, encode, now, tree_digest
+from colchis_steps._home import home
+from colchis_steps._oci import unpack
+from colchis_steps._rollout_checks import check, wait
+from colchis_steps._serving_config import Config, Range, Served, ServedModel, check_name, read_config, write_config
+from colchis_steps._serving_daemon import CONFIG, poll, port_for, running, start
+from colchis_steps._step import InputError, StepError, TransientError
+from colchis_steps._store import Conflict, NotFound, Store, find_document, read_document
+
+LOCK = "rollout.lock"
+WAITING = 600.0  # for another rollout
+KEPT = 3  # versions whose files stay unpacked for a rollback
+log = logging.getLogger("colchis")
+
+
+def serving() -> Path:
+    """Give the directory of the local server: configuration, state, log and unpacked models."""
+    return home() / "serving"
+
+
+def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
+    """Give the two documents that make a version one that may be served. Raises InputError where one is missing."""
+    key = f"models/{model}/{version}"
+    try:
+        return read_document(store, f"{key}/manifest.json", Manifest), read_document(
+            store, f"{key}/record.json", Record
+        )
+    except NotFound as error:
+        raise InputError(f"version {version} of {model} is not published ({error}); run upload and register") from error
+
+
+def roll_out(store: Store, run: str, model: str, *, version: int, image: str, port: int | None) -> RolloutReport:
+    """Serve the version as the model's stable one.
+
+    Raises:
+        InputError: it is not published, the image is another one, the model does not load, or the port is in use.
+        TransientError: another rollout is at work, or the server ends or is late.
+    """
+    manifest, record = published(store, check_name(model), version)
+    if image.rpartition("@")[2] != record.digest:
+        raise InputError(f"{image} is not the image of {model} {version}, which is {record.image}; roll out that one")
+    with _alone():
+        return _serve(store, run, (manifest, record), image, port=port)
+
+
+def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
+    """Serve the version before the stable one again, or version ``to``.
+
+    Args:
+        store: where the model's aliases and versions are.
+        run: the run that asks for it.
+        model: the model.
+        withdrawn: the version to go back from; where another one is stable by now there is nothing left to do.
+        to: the version to go to; None is the one that the alias names as the previous.
+
+    Raises:
+        InputError: no version is stable, or none was before it.
+    """
+    with _alone():
+        alias = find_document(store, stable_key(check_name(model)), Alias)
+        if alias is None:
+            raise InputError(
+                f"no version of {model} is served, so there is nothing to roll back; see: colchis models list"
+            )
+        target = alias.version if withdrawn not in {None, alias.version} else (to or alias.previous)
+        served = _config(serving()).models.get(model)
+        if target is None and served and served.answering() != alias.version:
+            target = alias.version  # a rollback that was killed after it moved the alias
+        if target is None:
+            raise InputError(
+                f"nothing was served before version {alias.version} of {model}; "
+                f"name the version: colchis models rollback {model} --to N"
+            )
+        manifest, record = published(store, model, target)
+        return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
+
+
+def stable_key(model: str) -> str:
+    """Give the key of the alias ``stable``."""
+    return f"models/{model}/aliases/stable.json"
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    serving().mkdir(parents=True, exist_ok=True)
+    with (serving() / LOCK).open("wb") as file:
+
+        def lock() -> bool | None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            return True
+
+        if poll(lock, 0.5) is None:
+            log.info("another rollout is at work in %s; waiting for it", serving())
+        if poll(lock, WAITING) is None:
+            raise TransientError(f"another rollout is at work in {serving()} since {WAITING:.0f} s; try again later")
+        yield
+
+
+def _serve(
+    store: Store,
+    run: str,
+    documents: tuple[Manifest, Record],
+    image: str,
+    *,
+    port: int | None = None,
+    back: bool = False,
+) -> RolloutReport:
+    manifest, record = documents
+    top, model, version = serving(), manifest.model, manifest.version
+    began = time.monotonic()
+    server_port = _port(top, port)
+    directory = _unpacked(top / model / str(version), image, manifest)
+    config, before = _config(top), _config(top)
+    served = config.models.get(model, ServedModel(versions={}, default=version))
+    whole = {number: served.entry(number) for number in served.versions if _is_model(served.entry(number).path)}
+    mine = Served(str(directory), manifest.tree, *_told_by_data(record))
+    default = served.answering() if served.versions and served.answering() in whole else version
+    config.models[model] = ServedModel({**whole, version: mine}, default)
+    digest = write_config(top / CONFIG, config)
+    try:
+        server = start(top, server_port)
+        wait(server, digest, f"{model} {version}")
+        check(server, model, version)
+    except StepError:
+        write_config(top / CONFIG, before)
+        raise
+    ready = time.monotonic()
+    endpoint = f"{server.url}/v1/models/{model}"
+    previous = _move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
+    config.models[model] = ServedModel({version: mine}, version)
+    wait(server, write_config(top / CONFIG, config), f"{model} {version}")
+    moved = time.monotonic()
+    _tidy(top / model, version, previous)
+    return RolloutReport(
+        "local", "embedded", endpoint, previous, version, round(ready - began, 3), round(moved - ready, 3)
+    )
+
+
+def _port(top: Path, port: int | None) -> int:
+    server = running(top)
+    if server and port not in {None, server.port}:
+        fix = "leave --port out, or stop it first: colchis models stop"
+        raise InputError(f"the local server runs on port {server.port}, not {port}; {fix}")
+    return server.port if server else port_for(top, port)
+
+
+def _config(top: Path) -> Config:
+    return read_config(top / CONFIG)[0] if (top / CONFIG).exists() else Config()
+
+
+def _is_model(path: str) -> bool:
+    return (Path(path) / "saved_model.pb").is_file()
+
+
+def _unpacked(directory: Path, image: str, manifest: Manifest) -> Path:
+    """Give the directory with the image's files in it, those of the manifest and no others."""
+    for left in directory.parent.glob(".*.incomplete-*") if directory.parent.is_dir() else []:
+        shutil.rmtree(left)  # of a rollout that was killed; none other is at work
+    if directory.is_dir() and any(directory.iterdir()) and tree_digest(scan(directory)) == manifest.tree:
+        return directory
+    found = tree_digest(unpack(image, directory))
+    if found != manifest.tree:
+        shutil.rmtree(directory)
+        raise InputError(f"{image} holds other files than version {manifest.version}'s manifest; build the image again")
+    return directory
+
+
+def _told_by_data(record: Record) -> tuple[dict[str, Range], tuple[str, ...]]:
+    """Give the inputs' ranges and the classes' names as the data set tells them; it may be gone by now."""
+    from colchis_steps._data import manifest
+
+    try:
+        data = manifest(record.data)
+    except StepError as error:
+        log.warning("the ranges of the inputs and the classes' names are not known: %s", error)
+        return {}, ()
+    ranges = {
+        column.name: Range(column.minimum, column.maximum)
+        for column in data.columns
+        if column.name != data.label and column.minimum is not None and column.maximum is not None
+    }
+    return ranges, next((column.classes for column in data.columns if column.name == data.label), None) or ()
+
+
+def _move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
+    """Move the alias and clear the canary's; give the version that was stable before.
+
+    Going back leaves no previous version: the next rollback must not go forward to what was just withdrawn.
+    """
+    key = stable_key(wanted.model)
+    while True:
+        try:
+            content, tag = store.read_tagged(key)
+            found, taken = decode(Alias, content, f"{store.url}/{key}"), tag
+        except NotFound:
+            found, taken = None, None
+        before = None if found is None else found.previous if found.version == wanted.version else found.version
+        wanted.previous = None if back else before
+        same = found and (found.version, found.image, found.endpoint) == (wanted.version, wanted.image, wanted.endpoint)
+        if not same:
+            try:
+                store.replace(key, encode(wanted), taken)
+            except Conflict:
+                continue
+        store.delete(f"models/{wanted.model}/aliases/canary.json")
+        return before
+
+
+def _tidy(top: Path, stable: int, previous: int | None) -> None:
+    """Remove unpacked files but for the stable version's, the previous one's and the newest, KEPT in all."""
+    versions = sorted((int(path.name) for path in top.iterdir() if path.name.isdecimal()), reverse=True)
+    first = [version for version in (stable, previous) if version in versions]
+    keep = [*first, *(version for version in versions if version not in first)][:KEPT]
+    for version in versions:
+        if version not in keep:
+            shutil.rmtree(top / str(version))

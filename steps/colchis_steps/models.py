@@ -1,0 +1,178 @@
+"""Show the models of a store, what is served, and go back to the version before.
+
+Reads   models/<model>/…                      versions, records, aliases
+Writes  models/<model>/aliases/stable.json    with rollback
+        stdout                                the table, the record, the endpoint
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from colchis_steps._formats import Alias, Record, encode
+from colchis_steps._home import default_store
+from colchis_steps._rollout_local import roll_back, serving, stable_key
+from colchis_steps._serving_client import Away, call
+from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
+from colchis_steps._step import InputError, entrypoint, positive
+from colchis_steps._store import NotFound, Store, find_document, open_store, read_document, recorded
+
+log = logging.getLogger("colchis")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model in the table, as text; a dash stands for what is not there."""
+
+    model: str
+    latest: str
+    stable: str
+    verdict: str
+    image: str
+    endpoint: str
+    up: str
+
+
+def models(store: Store) -> list[str]:
+    """Give the names of the models that have a version or an alias."""
+    return sorted({key.split("/")[1] for key in store.keys("models/") if key.count("/") >= 2})
+
+
+def row(store: Store, model: str) -> Row:
+    """Say what a model's newest and stable versions are, and whether the stable one answers now."""
+    latest = find_document(store, f"models/{model}/aliases/latest.json", Alias)
+    stable = find_document(store, stable_key(model), Alias)
+    shown = stable or latest
+    record = find_document(store, f"models/{model}/{shown.version}/record.json", Record) if shown else None
+    endpoint = endpoint_now(serving(), stable.endpoint) if stable and stable.endpoint else ""
+    return Row(
+        model=model,
+        latest=str(latest.version) if latest else "-",
+        stable=str(stable.version) if stable else "-",
+        verdict=judged(record) if record else "-",
+        image=record.digest.removeprefix("sha256:")[:12] if record else "-",
+        endpoint=endpoint or "-",
+        up=("yes" if answers(endpoint, stable.version) else "no") if stable and endpoint else "-",
+    )
+
+
+def judged(record: Record) -> str:
+    """Give the gate's verdict with the metric that says most: accuracy, or else the first by name."""
+    name = "accuracy" if "accuracy" in record.metrics else min(record.metrics, default="")
+    return f"{record.verdict}, {name} {record.metrics[name]:.3f}" if name else record.verdict
+
+
+def answers(endpoint: str, version: int) -> bool:
+    """Say whether this version is available at the endpoint."""
+    try:
+        status, found = call(f"{endpoint}/versions/{version}", timeout=2)
+    except Away:
+        return False
+    return status == 200 and found["model_version_status"][0]["state"] == "AVAILABLE"
+
+
+def table(rows: Sequence[Row]) -> None:
+    """Print the rows: as a table on a terminal, else as columns that ``awk`` can take apart at two spaces."""
+    names = list(Row.__dataclass_fields__)
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        drawn = Table(*(name.capitalize() for name in names), box=None, header_style="bold")
+        for found in rows:
+            drawn.add_row(*astuple(found))
+        Console().print(drawn)
+        return
+    lines = [tuple(name.upper() for name in names), *(astuple(found) for found in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def show(store: Store, model: str, version: int | None) -> None:
+    """Print the record of a version: the one given, the stable one, or the newest."""
+    if version is None:
+        alias = find_document(store, stable_key(model), Alias)
+        alias = alias or find_document(store, f"models/{model}/aliases/latest.json", Alias)
+        if alias is None:
+            raise InputError(f"{store.url} has no model {model}; see: colchis models list")
+        version = alias.version
+    try:
+        record = read_document(store, f"models/{model}/{version}/record.json", Record)
+    except NotFound as error:
+        raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list") from error
+    print(msgspec.json.format(encode(record), indent=2).decode())
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.models",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.models rollback digits",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--store", metavar="URL", help="default: the local one, below $COLCHIS_HOME or ./.colchis")
+    verbs = p.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", parents=[where], help="the models, their versions and whether they answer")
+    shown = verbs.add_parser("show", parents=[where], help="where a version came from, as JSON")
+    shown.add_argument("model", metavar="MODEL")
+    shown.add_argument("version", type=positive, nargs="?", metavar="VERSION", help="default: stable, or else latest")
+    back = verbs.add_parser("rollback", parents=[where], help="serve the version before the stable one again")
+    back.add_argument("model", metavar="MODEL")
+    back.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
+    started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
+    started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
+    verbs.add_parser("stop", help="stop the local server; aliases stay as they are")
+    return p
+
+
+def start_server(port: int | None) -> None:
+    """Start the local server, or say where it runs."""
+    if not (serving() / CONFIG).exists():
+        raise InputError(f"nothing was served from {serving()} yet; serve a model first: colchis run")
+    found = running(serving())
+    if found and port not in {None, found.port}:
+        raise InputError(f"the local server runs on port {found.port}; stop it first: colchis models stop")
+    print((found or start(serving(), port_for(serving(), port))).url)
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the verb says."""
+    args = parser().parse_args(argv)
+    if args.verb == "start":
+        return start_server(args.port)
+    if args.verb == "stop":
+        stopped = stop(serving())
+        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
+    store = open_store(args.store or default_store())
+    if args.verb == "show":
+        return show(store, args.model, args.version)
+    if args.verb == "rollback":
+        run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+        with recorded(store, run, "rollout", vars(args)) as record:
+            report = roll_back(store, run, args.model, withdrawn=None, to=args.to)
+            record.details, record.verdict, record.outputs = report, "pass", {"endpoint": report.endpoint}
+        log.info(
+            "version %d of %s answers again after %.1f s (%.1f s to ready, %.1f s to move)",
+            report.stable,
+            args.model,
+            report.seconds_to_ready + report.seconds_to_move,
+            report.seconds_to_ready,
+            report.seconds_to_move,
+        )
+        return print(report.endpoint)
+    if not (found := models(store)):
+        return log.info("%s has no models yet; make one with: colchis run", store.url)
+    return table([row(store, model) for model in found])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""Serve a version of a model and make it the stable one, or go back to the one before.
+
+Reads   models/<model>/<n>/{manifest,record}.json  only a published version is served
+        --image                                    by digest, the one of the record
+Writes  models/<model>/aliases/stable.json         after the version has answered; canary.json goes
+        --endpoint-path, --verdict-path            where it answers; "pass"
+"""
+
+import argparse
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from colchis_steps._rollout_local import roll_back, roll_out
+from colchis_steps._step import InputError, entrypoint, positive, run_flags, write_output
+from colchis_steps._store import open_store, recorded
+
+BY_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+log = logging.getLogger("colchis")
+
+
+def weights(text: str) -> tuple[int, ...]:
+    """Parse the percentages of traffic that a canary gets one after the other, such as ``10,30,100``."""
+    parts = text.split(",")
+    found = tuple(int(part) for part in parts if part.isascii() and part.isdecimal())
+    if len(found) != len(parts) or list(found) != sorted(set(found)) or found[0] < 1 or found[-1] != 100:
+        raise argparse.ArgumentTypeError(f"{text!r} are not percentages that rise to 100, such as 10,30,100")
+    return found
+
+
+def by_digest(image: str) -> str:
+    """Give the reference back. Raises InputError where it is a tag, which may name another image tomorrow."""
+    if not BY_DIGEST.fullmatch(image):
+        raise InputError(
+            f"the image {image!r} is not named by its digest; give REPOSITORY@sha256:…, as build_image does"
+        )
+    return image
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.rollout",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.rollout --store=file:///tmp/store --run=r1 --model=digits --version=2 "
+        "--image=oci:/tmp/images/digits@sha256:…",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run_flags(p)
+    p.add_argument("--model", required=True, metavar="NAME")
+    p.add_argument("--version", required=True, type=positive, metavar="N", help="what to serve, or to go back from")
+    p.add_argument("--image", default="", metavar="REF", help="the model's image by digest")
+    p.add_argument("--target", choices=["local", "deployment", "kserve", "seldon"], default="local")
+    p.add_argument("--runtime", choices=["embedded", "tensorflow-serving"], default="embedded")
+    p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
+    p.add_argument("--steps", type=weights, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100")
+    p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
+    p.add_argument("--endpoint-path", type=Path, metavar="FILE", help="gets the model's URL")
+    p.add_argument("--verdict-path", type=Path, metavar="FILE", help='gets "pass"')
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Roll out, or back."""
+    p = parser()
+    args = p.parse_args(argv)
+    if args.target != "local":
+        p.error(f"--target={args.target} comes with the cluster; this machine has --target=local")
+    if args.runtime != "embedded":
+        p.error(f"--runtime={args.runtime} comes with the cluster; --target=local runs the embedded server")
+    store = open_store(args.store)
+    with recorded(store, args.run, "rollout", vars(args)) as record:
+        if args.action == "rollback":
+            report = roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
+        else:
+            if args.action == "canary":
+                log.info("on one machine no traffic is split: version %d answers everything at once", args.version)
+            image = by_digest(args.image)
+            report = roll_out(store, args.run, args.model, version=args.version, image=image, port=args.port)
+        record.details, record.verdict = report, "pass"
+        record.outputs = {"endpoint": report.endpoint}
+        write_output(args.endpoint_path, report.endpoint)
+        write_output(args.verdict_path, "pass")
+    ready, moved = report.seconds_to_ready, report.seconds_to_move
+    log.info("version %d of %s answers: ready in %.1f s, moved in %.1f s", report.stable, args.model, ready, moved)
+    print(report.endpoint)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
