@@ -1,0 +1,163 @@
+"""Code as a zip by digest: the same on any machine, and it never unpacks outside."""
+
+import hashlib
+import io
+import os
+import stat
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from colchis_steps import _code
+from colchis_steps._code import unpack_code
+from colchis_steps._step import InputError
+from colchis_steps._store import Store, open_store
+from colchis_steps.push_code import main, push
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    directory = tmp_path / "code"
+    (directory / "package/__pycache__").mkdir(parents=True)
+    (directory / ".hidden").mkdir()
+    for name in ("digits.py", "package/__init__.py", "package/labels.txt", ".hidden/x.py", ".env", "old.pyc"):
+        (directory / name).write_text(f"# {name}\n")
+    (directory / "package/__pycache__/x.py").touch()
+    (directory / "inner.py").symlink_to("digits.py")
+    return directory
+
+
+def git(directory: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", "-C", directory, *identity, *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (code / "digits.py").chmod(0o755)
+    assert main([str(code), f"--store={store.url}"]) == 0
+    uri = capsys.readouterr().out.strip()
+    key = uri.removeprefix(f"{store.url}/")
+    digest = hashlib.sha256(store.read(key)).hexdigest()
+    assert key == f"code/{digest}.zip"
+    assert unpack_code(uri, tmp_path / "back") == (f"sha256:{digest}", "")
+    back = {p.relative_to(tmp_path / "back").as_posix(): p for p in (tmp_path / "back").rglob("*") if p.is_file()}
+    assert sorted(back) == ["digits.py", "inner.py", "package/__init__.py", "package/labels.txt"]
+    assert back["inner.py"].read_text() == "# digits.py\n"
+    assert not back["inner.py"].is_symlink()
+    assert stat.S_IMODE(back["digits.py"].stat().st_mode) == 0o755
+    assert stat.S_IMODE(back["package/labels.txt"].stat().st_mode) == 0o644
+    assert unpack_code(uri, tmp_path / "back")[0] == f"sha256:{digest}"
+
+
+def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
+    first = push(store, code)
+    for path in code.rglob("*.py"):
+        os.utime(path, (1, 1))
+        path.chmod(0o600)
+    (code / "package/__pycache__/more.pyc").touch()
+    assert push(store, code) == first
+    (code / "digits.py").write_text("# other\n")
+    assert push(store, code) != first
+
+
+def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Store, code: Path, tmp_path: Path) -> None:
+    def revision() -> str:
+        return unpack_code(push(store, code), tmp_path / "back")[1]
+
+    git(tmp_path, "init")
+    assert revision() == ""
+    (tmp_path / "other").touch()
+    git(tmp_path, "add", "other")
+    git(tmp_path, "commit", "-m", "x")
+    assert revision() == ""  # a repository that holds none of the files
+    git(tmp_path, "add", "code/digits.py", "code/inner.py", "code/package/__init__.py", "code/package/labels.txt")
+    git(tmp_path, "commit", "-m", "y")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    (tmp_path / "other").write_text("not part of the code")
+    assert revision() == head
+    (code / "untracked.py").touch()
+    assert revision() == f"{head}-dirty"
+    (code / "untracked.py").unlink()
+    (code / "digits.py").write_text("# changed\n")
+    assert revision() == f"{head}-dirty"
+
+
+def test_links_that_leave_are_refused(store: Store, code: Path, tmp_path: Path) -> None:
+    for name, target, words in (
+        ("out.py", "/etc/hostname", "out.py is a link that leaves"),
+        ("up", "..", "up is a link that leaves"),
+        ("around", "package", "around is no plain file and no link to one"),
+        ("broken", "nowhere", "broken is no plain file"),
+    ):
+        (code / name).symlink_to(target)
+        with pytest.raises(InputError, match=words):
+            push(store, code)
+        (code / name).unlink()
+    assert not list(store.keys(""))
+
+
+def test_what_holds_no_code_is_refused(
+    tmp_path: Path, code: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = f"--store={(tmp_path / 'store').as_uri()}"
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty"), store]) == 65
+    assert "empty holds no Python file; give the directory that has" in caplog.text
+    assert main([str(tmp_path / "absent"), store]) == 65
+    assert "absent is not a directory" in caplog.text
+    with (code / "weights.bin").open("wb") as file:
+        file.truncate(65 << 20)
+    assert main([str(code), store]) == 65
+    assert "holds 65 MiB, more than the 64 MiB that code may have; move data out" in caplog.text
+    assert "weights.bin" in caplog.text
+
+
+def stored_zip(store: Store, members: dict[str, bytes], mode: int = 0o644) -> str:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+    key = f"code/{hashlib.sha256(out.getvalue()).hexdigest()}.zip"
+    store.write(key, out.getvalue())
+    return f"{store.url}/{key}"
+
+
+def test_a_zip_never_writes_outside(tmp_path: Path) -> None:
+    store, back = open_store((tmp_path / "store").as_uri()), tmp_path / "in/back"
+    for name in ("../out.py", "/out.py", "a/../../out.py", "a\\..\\out.py"):
+        with pytest.raises(InputError, match="is no key of a store"):
+            unpack_code(stored_zip(store, {"ok.py": b"", name: b""}), back)
+    with pytest.raises(InputError, match=r"holds a link, 'link\.py'"):
+        unpack_code(stored_zip(store, {"link.py": b"/etc/passwd"}, stat.S_IFLNK | 0o777), back)
+    assert not back.exists()
+    back.mkdir(parents=True)
+    (back / "there").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="would be written outside"):
+        unpack_code(stored_zip(store, {"there/out.py": b""}), back)
+    assert not list(tmp_path.rglob("out.py"))
+
+
+def test_what_is_no_code_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, back = open_store((tmp_path / "store").as_uri()), tmp_path / "back"
+    for uri in ("", "digits.zip", f"{store.url}/code/x.zip", f"{store.url}/{'0' * 64}.zip"):
+        with pytest.raises(InputError, match="names no code; give what push_code printed"):
+            unpack_code(uri, back)
+    store.write("k", b"")
+    with pytest.raises(InputError, match="has no code/0000"):
+        unpack_code(f"{store.url}/code/{'0' * 64}.zip", back)
+    uri = stored_zip(store, {"a.py": b"x"})
+    store.write(uri.removeprefix(f"{store.url}/"), b"altered")
+    with pytest.raises(InputError, match="is altered: its sha256 is not its name"):
+        unpack_code(uri, back)
+    store.write(f"code/{hashlib.sha256(b'no zip').hexdigest()}.zip", b"no zip")
+    with pytest.raises(InputError, match="is no zip; push the code again"):
+        unpack_code(f"{store.url}/code/{hashlib.sha256(b'no zip').hexdigest()}.zip", back)
+    monkeypatch.setattr(_code, "LIMIT", 1000)
+    with pytest.raises(InputError, match="unpacks to more than"):
+        unpack_code(stored_zip(store, {"bomb.py": bytes(100_000)}), back)
+    assert not back.exists()

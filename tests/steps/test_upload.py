@@ -1,0 +1,184 @@
+"""The upload step: one version a model's files, allotted once, visible whole."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from colchis_steps._blobs import blob_key, scan, store_files
+from colchis_steps._formats import Candidate, Code, Manifest, StepResult, UploadReport, encode, tree_digest
+from colchis_steps._store import Store, read_document
+from colchis_steps.upload import allot, main, manifest_key, newest
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    directory = tmp_path / "saved"
+    (directory / "variables").mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"graph")
+    (directory / "variables/variables.data-00000-of-00001").write_bytes(os.urandom(100_000))
+    return directory
+
+
+def trained(store: Store, directory: Path, run: str, model: str = "digits") -> Candidate:
+    """Store a candidate as train does."""
+    files = scan(directory)
+    store_files(store, directory, files)
+    candidate = Candidate(
+        run=run,
+        model=model,
+        files=tuple(files),
+        tree=tree_digest(files),
+        data="file:///data",
+        data_digest="sha256:0",
+        code=Code(entry="digits:build"),
+        hyperparameters={"epochs": 1},
+        signature={},
+        frameworks={},
+        created_at="2026-01-01T00:00:00Z",
+    )
+    store.write(f"runs/{run}/model.json", encode(candidate))
+    return candidate
+
+
+def upload(store: Store, run: str, *more: str) -> int:
+    return main([f"--store={store.url}", f"--run={run}", "--model=digits", *more])
+
+
+def report(store: Store, run: str) -> tuple[StepResult, UploadReport]:
+    result = read_document(store, f"runs/{run}/upload.json", StepResult)
+    return result, msgspec.convert(result.details, UploadReport)
+
+
+def test_a_candidate_becomes_a_version_once(store: Store, model: Path, tmp_path: Path) -> None:
+    candidate, out = trained(store, model, "r1"), tmp_path / "out/version"
+    for _ in range(2):
+        assert upload(store, "r1", "--from=", f"--version-path={out}") == 0
+        assert out.read_text() == "1"
+    manifest = read_document(store, "models/digits/1/manifest.json", Manifest)
+    assert (manifest.run, manifest.files, manifest.tree) == ("r1", candidate.files, candidate.tree)
+    assert list(store.keys("models/")) == ["models/digits/1/manifest.json"]
+    result, details = report(store, "r1")
+    assert (result.status, result.outputs) == ("succeeded", {"version": "1"})
+    assert details == UploadReport(files=2, bytes=100_005, bytes_sent=0, reused=True)
+
+
+def test_other_files_are_another_version_equal_ones_are_not(store: Store, model: Path) -> None:
+    for run, content, version in (("r1", b"a", 1), ("r2", b"a", 1), ("r3", b"b", 2), ("r3", b"c", 3), ("r4", b"a", 4)):
+        (model / "saved_model.pb").write_bytes(content)
+        trained(store, model, run)
+        assert upload(store, run) == 0
+        assert report(store, run)[0].outputs == {"version": str(version)}
+
+
+def test_versions_are_numbers_not_words(store: Store, model: Path) -> None:
+    candidate = trained(store, model, "r1")
+    for version in (2, 9, 10):
+        manifest = Manifest(model="digits", version=version, run="r0", files=(), tree="", created_at="")
+        store.create(manifest_key("digits", version), encode(manifest))
+    store.write("models/digits/aliases/manifest.json", b"{}")
+    store.write("models/digits-large/77/manifest.json", b"{}")
+    last = newest(store, "digits")
+    assert last
+    assert last.version == 10
+    assert allot(store, candidate)[0].version == 11
+
+
+def test_uploads_at_one_time_get_a_number_each(store: Store, model: Path) -> None:
+    candidates = []
+    for i in range(6):
+        (model / "saved_model.pb").write_bytes(b"%d" % i)
+        candidates.append(trained(store, model, f"r{i}"))
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda c: allot(store, c), candidates))
+    assert sorted(manifest.version for manifest, _ in made) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_directory_becomes_candidate_and_version(store: Store, model: Path, tmp_path: Path) -> None:
+    progress = tmp_path / "progress"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ARGO_PROGRESS_FILE", str(progress))
+        assert upload(store, "r1", f"--from={model}") == 0
+    assert progress.read_text() == "100005/100005\n"
+    candidate = read_document(store, "runs/r1/model.json", Candidate)
+    assert (candidate.run, candidate.model, candidate.signature) == ("r1", "digits", {})
+    assert report(store, "r1")[1] == UploadReport(files=2, bytes=100_005, bytes_sent=100_005, reused=False)
+    assert upload(store, "r1", f"--from={model}") == 0
+    assert read_document(store, "runs/r1/model.json", Candidate) == candidate
+    assert report(store, "r1")[1] == UploadReport(files=2, bytes=100_005, bytes_sent=0, reused=True)
+
+
+def test_bad_input_has_its_sentence_and_makes_no_version(
+    store: Store, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses(words: str, run: str, *more: str) -> None:
+        caplog.clear()
+        assert upload(store, run, *more) == 65
+        assert words in caplog.text
+        assert not list(store.keys("models/"))
+        assert words in report_message(run)
+
+    def report_message(run: str) -> str:
+        result = read_document(store, f"runs/{run}/upload.json", StepResult)
+        assert result.status == "failed"
+        return result.message
+
+    refuses("run r0 has no candidate in", "r0")
+    trained(store, model, "r1", model="faces")
+    refuses("run r1 trained model 'faces', not 'digits'", "r1")
+    candidate = trained(store, model, "r2")
+    store.write("runs/r2/model.json", encode(msgspec.structs.replace(candidate, tree="sha256:0")))
+    refuses("its tree digest is not that of its files; train again", "r2")
+    trained(store, model, "r3")
+    store.write(blob_key(candidate.files[0].sha256), b"GRAPH")
+    refuses("of saved_model.pb in", "r3")
+    refuses("nowhere is not a directory", "r4", f"--from={tmp_path / 'nowhere'}")
+    (model / "saved_model.pb").unlink()
+    refuses("saved has no saved_model.pb; give a SavedModel", "r5", f"--from={model}")
+    store.write("runs/r6/model.json", b'{"kind":"colchis.dev/record/v1"}')
+    refuses("model.json is not a colchis.dev/candidate/v1 document", "r6")
+
+
+@pytest.mark.parametrize("name", ["", "Digits", "-a", "a-", "a/b", "..", "a" * 41, "ä", "a_b"])
+def test_a_name_that_is_no_label_is_a_usage_error(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--store=file:///x", "--run=r", f"--model={name}"])
+    assert caught.value.code == 2
+    assert "is no model name; use 1 to 40 lower case letters, digits and '-'" in capsys.readouterr().err
+
+
+def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Store, tmp_path: Path) -> None:
+    model = tmp_path / "saved"
+    model.mkdir()
+    (model / "saved_model.pb").write_bytes(b"graph")
+    for i in range(3):
+        (model / f"weights-{i}").write_bytes(os.urandom(24 << 20))
+    command = [sys.executable, "-m", "colchis_steps.upload", f"--store={store.url}", "--run=r1", "--model=digits"]
+    seen = set[str]()
+    for delay in (0.0, 0.05, 0.15):
+        step = subprocess.Popen([*command, f"--from={model}"], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while set(store.keys("")) <= seen and step.poll() is None:  # its record, then blobs
+            assert time.monotonic() < deadline
+        time.sleep(delay)  # the random point
+        step.kill()
+        finished = step.wait() == 0
+        seen = set(store.keys(""))
+        for key in seen:
+            if key.startswith("blobs/"):
+                assert hashlib.sha256(store.read(key)).hexdigest() == key.rpartition("/")[2]
+        if not finished:
+            assert read_document(store, "runs/r1/upload.json", StepResult).status == "running"
+        manifest = newest(store, "digits")
+        assert manifest is None or all(store.size(blob_key(f.sha256)) == f.size for f in manifest.files)
+    assert upload(store, "r1", f"--from={model}") == 0
+    assert list(store.keys("models/")) == ["models/digits/1/manifest.json"]
+    assert len(list(store.keys("blobs/"))) == 4
+    if store.url.startswith("file:"):
+        assert [path.name for path in (tmp_path / "store/.incomplete").iterdir()] == ["lock"]
