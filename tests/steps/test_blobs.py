@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -78,11 +78,7 @@ def test_an_altered_blob_is_named_and_not_fetched(store: Store, model: Path, tmp
     files = scan(model)
     store_files(store, model, files)
     store.write(blob_key(files[1].sha256), b"GRAPHS"[:size])
-    uses: list[Callable[[], None]] = [
-        lambda: check_files(store, files),
-        lambda: fetch_files(store, files, tmp_path / "back"),
-    ]
-    for use in uses:
+    for use in (partial(check_files, store, files), partial(fetch_files, store, files, tmp_path / "back")):
         with pytest.raises(InputError, match=r"of saved_model.pb in .* is altered .*; remove blobs/sha256/"):
             use()
     assert not (tmp_path / "back/saved_model.pb").exists()
@@ -93,11 +89,7 @@ def test_a_missing_blob_is_named(store: Store, model: Path, tmp_path: Path) -> N
     files = scan(model)
     store_files(store, model, files)
     store.delete(blob_key(files[0].sha256))
-    uses: list[Callable[[], None]] = [
-        lambda: check_files(store, files),
-        lambda: fetch_files(store, files, tmp_path / "back"),
-    ]
-    for use in uses:
+    for use in (partial(check_files, store, files), partial(fetch_files, store, files, tmp_path / "back")):
         with pytest.raises(InputError, match=r"of empty is missing in .*; train or upload the model again"):
             use()
 
