@@ -20,7 +20,7 @@ from colchis_steps._oci import open_repository
 from colchis_steps._pack import pack
 from colchis_steps._progress import Progress
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
-from colchis_steps._store import Store, find_document, open_store, read_document, recorded
+from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
 
 log = logging.getLogger("colchis")
 
@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run_flags(p)
-    p.add_argument("--model", required=True, metavar="NAME", help="the model's name; the image is REPOSITORY/NAME")
+    p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the image is REPOSITORY/NAME")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version to pack; also the tag")
     p.add_argument("--builder", choices=("direct", "kaniko"), default="direct", help="what packs (default: direct)")
     p.add_argument("--repository", required=True, metavar="REF", help="host:port/path, or oci:/absolute/directory")

@@ -1,0 +1,133 @@
+"""Say where a served model came from, from a digest or a name: data, code, hyper-parameters, metrics, who and when.
+
+Reads   models/*/*/{record,statement}.json, models/<model>/aliases/*.json
+Prints  the record, for people or, with --json, as JSON
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from colchis_steps._formats import Alias, Record
+from colchis_steps._home import default_store
+from colchis_steps._step import InputError, entrypoint
+from colchis_steps._store import NotFound, Store, find_document, open_store, read_document
+
+ALIASES = ("stable", "canary", "latest")
+
+
+def records(store: Store, model: str = "") -> Iterator[Record]:
+    """Give each record in the store, or each of one model."""
+    for key in store.keys(f"models/{model}/" if model else "models/"):
+        if re.fullmatch(r"models/[^/]+/[0-9]+/record\.json", key):
+            yield read_document(store, key, Record)
+
+
+def by_digest(store: Store, hexadecimal: str) -> list[Record]:
+    """Find the versions that the digest names: of their image, tree or manifest, or any subject of their statement."""
+    found: list[Record] = []
+    rest: list[Record] = []
+    for record in records(store):
+        own = {record.digest, record.tree, record.manifest_digest}
+        (found if f"sha256:{hexadecimal}" in own else rest).append(record)
+    return found or [record for record in rest if hexadecimal in _subjects(store, record)]
+
+
+def _subjects(store: Store, record: Record) -> set[str]:
+    try:
+        told = json.loads(store.read(f"models/{record.model}/{record.version}/statement.json"))
+        return {subject["digest"]["sha256"] for subject in told["subject"]}
+    except (NotFound, ValueError, KeyError, TypeError):
+        return set()
+
+
+def by_name(store: Store, model: str, version: str) -> Record:
+    """Find a version by model and number; without a number, the one that stable names, else latest.
+
+    Raises:
+        InputError: there is no such model or version.
+    """
+    if not version:
+        aliases = (find_document(store, f"models/{model}/aliases/{name}.json", Alias) for name in ("stable", "latest"))
+        alias = next((alias for alias in aliases if alias), None)
+        if alias is None:
+            known = sorted({record.model for record in records(store)})
+            raise InputError(f"{store.url} has no model {model!r} on record; it has {', '.join(known) or 'none'}")
+        version = str(alias.version)
+    found = find_document(store, f"models/{model}/{version}/record.json", Record)
+    if found is None:
+        known = [str(record.version) for record in records(store, model)]
+        raise InputError(f"{model}/{version} is not on record in {store.url}; there are {', '.join(known) or 'none'}")
+    return found
+
+
+def names(store: Store, record: Record) -> list[str]:
+    """List the aliases that name the version."""
+    found = {name: find_document(store, f"models/{record.model}/aliases/{name}.json", Alias) for name in ALIASES}
+    return [name for name, alias in found.items() if alias and alias.version == record.version]
+
+
+def text(record: Record, aliases: Sequence[str]) -> str:
+    """Write the record for people."""
+    code = f"{record.code.entry or '-'} {record.code.digest} {record.code.uri}".rstrip()
+    rows: list[tuple[str, Any]] = [
+        ("model", f"{record.model}/{record.version}" + (f" ({', '.join(aliases)})" if aliases else "")),
+        ("image", record.image),
+        ("tree", record.tree),
+        ("data", f"{record.data_digest} {record.data}".strip() or "-"),
+        ("code", code),
+        ("revision", record.code.revision or "-"),
+        (
+            "hyper-parameters",
+            ", ".join(f"{k}={json.dumps(v)}" for k, v in sorted(record.hyperparameters.items())) or "-",
+        ),
+        ("metrics", ", ".join(f"{k}={v:.4g}" for k, v in sorted(record.metrics.items())) or "-"),
+        ("gate", record.verdict),
+        ("frameworks", ", ".join(f"{k} {v}" for k, v in sorted(record.frameworks.items())) or "-"),
+        ("step images", ", ".join(f"{k} {v}" for k, v in sorted(record.step_images.items())) or "-"),
+        ("run", f"{record.run}" + (f" of {record.workflow}" if record.workflow else "")),
+        ("registered", record.created_at + (f" by {record.created_by}" if record.created_by else "")),
+    ]
+    return "\n".join(f"{name:17} {value}" for name, value in rows)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.explain",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.explain digits/1\n"
+        "example: python -m colchis_steps.explain sha256:… --store=s3://bucket/prefix --json",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("what", metavar="DIGEST|MODEL[/VERSION]", help="a digest, an image by digest, or a model's name")
+    p.add_argument("--store", metavar="URL", help="where the records are (default: the local store)")
+    p.add_argument("--json", action="store_true", help="print JSON: a list of records with their aliases")
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Find the records and print them."""
+    args = parser().parse_args(argv)
+    store = open_store(args.store or default_store())
+    if match := re.fullmatch(r"(?:.*@)?(?:sha256:)?([0-9a-f]{64})", args.what):
+        found = by_digest(store, match[1])
+        if not found:
+            raise InputError(f"no record in {store.url} knows {args.what}; give the store that this model came from")
+    else:
+        model, _, version = args.what.partition("/")
+        found = [by_name(store, model, version)]
+    if args.json:
+        told = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        print("\n\n".join(text(record, names(store, record)) for record in found))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,205 @@
+"""Register a version: where it came from, once and for good; then latest names it.
+
+Reads   models/<model>/<n>/manifest.json, runs/<run>/model.json
+        runs/<run>/{validate_data,train,evaluate,build_image}.json
+Writes  models/<model>/<n>/record.json     never over another
+        models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
+        models/<model>/aliases/latest.json  last, and never back to a lower version
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from colchis_steps._formats import (
+    Alias,
+    Candidate,
+    ImageReport,
+    Layer,
+    Manifest,
+    Record,
+    StepResult,
+    decode,
+    encode,
+    now,
+)
+from colchis_steps._oci import parse_reference
+from colchis_steps._provenance import statement
+from colchis_steps._step import InputError, TransientError, entrypoint, positive, run_flags
+from colchis_steps._store import (
+    Conflict,
+    NotFound,
+    Store,
+    find_document,
+    model_name,
+    open_store,
+    read_document,
+    recorded,
+)
+
+log = logging.getLogger("colchis")
+EARLIER = ("validate_data", "train", "evaluate", "build_image")
+ATTEMPTS = 20  # at moving the alias; another writer wins each time that one fails
+
+
+def step_images(text: str) -> dict[str, str]:
+    """Parse the flag: a JSON object of image references by step; empty text is none."""
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object of images by step ({error})") from error
+
+
+def judged(results: dict[str, StepResult], run: str) -> StepResult:
+    """Give the result of evaluate, when it passed and no other step failed.
+
+    Raises:
+        InputError: the run has not earned a record.
+    """
+    for step, result in results.items():
+        if result.status != "succeeded":
+            raise InputError(f"run {run} has no record to earn: {step} is {result.status}; run the pipeline again")
+    if "evaluate" not in results:
+        raise InputError(f"run {run} was not evaluated; a version is registered after its gate, so run evaluate first")
+    if (verdict := results["evaluate"].verdict) != "pass":
+        raise InputError(f"the gate of run {run} says {verdict!r}, so its model is not registered; see its report")
+    return results["evaluate"]
+
+
+def held(found: Record, new: Record) -> Record:
+    """Give the record that stands, when it is the new one too.
+
+    Raises:
+        InputError: the version is another model's bytes, or the same run tells another story.
+    """
+    # Another run that made the very same files was given the same version: the first record of it stands.
+    told = ("digest", "tree", "manifest_digest") if found.run != new.run else Record.__struct_fields__
+    for name in told:
+        if name != "created_at" and getattr(found, name) != getattr(new, name):
+            raise InputError(
+                f"{new.model}/{new.version} is on record with {name} {str(getattr(found, name))[:256]!r}, not "
+                f"{str(getattr(new, name))[:256]!r}; a record never changes, so publish a new version"
+            )
+    return found
+
+
+def move_latest(store: Store, record: Record) -> None:
+    """Let the alias latest name the version, unless it names a higher one.
+
+    Raises:
+        TransientError: other writers were faster each time.
+    """
+    key = f"models/{record.model}/aliases/latest.json"
+    for _ in range(ATTEMPTS):
+        tag, before = None, None
+        try:
+            content, tag = store.read_tagged(key)
+            before = decode(Alias, content, f"{store.url}/{key}")
+        except NotFound:
+            log.info("%s has its first version", record.model)
+        if before and before.version >= record.version:
+            return
+        previous = before.version if before else None
+        alias = Alias(
+            model=record.model,
+            version=record.version,
+            updated_at=now(),
+            previous=previous,
+            run=record.run,
+            image=record.image,
+        )
+        try:
+            store.replace(key, encode(alias), tag)
+        except Conflict:
+            continue
+        return
+    raise TransientError(f"{store.url}/{key} is written by others all the time; run register again")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.register",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.register --store=file:///tmp/store --run=r1 \\\n"
+        "  --model=digits --version=1 --image=oci:/tmp/images/digits@sha256:…",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    run_flags(p)
+    p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
+    p.add_argument("--version", required=True, type=positive, metavar="N", help="the version, as upload allotted it")
+    p.add_argument("--image", required=True, metavar="REF", help="the image by digest, as build_image gave it")
+    p.add_argument("--workflow", default="", metavar="NAME", help="the workflow that ran")
+    p.add_argument("--created-by", default="", metavar="WHO", help="who submitted it")
+    p.add_argument(
+        "--step-images", type=step_images, default="{}", metavar="JSON", help='{"train": "host/image@sha256:…"}'
+    )
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read what the run left, write record and statement, move latest."""
+    args = parser().parse_args(argv)
+    store = open_store(args.store)
+    told = {**vars(args), "step_images": json.dumps(args.step_images)}
+    with recorded(store, args.run, "register", told) as recorder:
+        digest = parse_reference(args.image)[1]
+        found = {step: find_document(store, f"runs/{args.run}/{step}.json", StepResult) for step in EARLIER}
+        results = {step: result for step, result in found.items() if result}
+        evaluated = judged(results, args.run)
+        key = f"models/{args.model}/{args.version}/manifest.json"
+        manifest = read_document(store, key, Manifest)
+        candidate = read_document(store, f"runs/{args.run}/model.json", Candidate)
+        if (candidate.model, candidate.tree) != (args.model, manifest.tree):
+            raise InputError(
+                f"run {args.run} made {candidate.model} with tree {candidate.tree}, but {args.model}/{args.version} "
+                f"has {manifest.tree}; name the version that upload gave this run"
+            )
+        built = results["build_image"].outputs.get("image", "") if "build_image" in results else ""
+        if built and parse_reference(built)[1] != digest:
+            raise InputError(
+                f"run {args.run} built {built}, not {args.image}; give the reference that build_image gave"
+            )
+        new = Record(
+            model=args.model,
+            version=args.version,
+            run=args.run,
+            image=args.image,
+            digest=digest,
+            tree=manifest.tree,
+            manifest=key,
+            manifest_digest=f"sha256:{hashlib.sha256(store.read(key)).hexdigest()}",
+            data=candidate.data,
+            data_digest=candidate.data_digest,
+            code=candidate.code,
+            hyperparameters=candidate.hyperparameters,
+            metrics=dict(evaluated.details.get("metrics", {})),
+            verdict=evaluated.verdict,
+            frameworks=candidate.frameworks,
+            step_images=args.step_images,
+            workflow=args.workflow,
+            created_by=args.created_by,
+            created_at=now(),
+        )
+        place = f"models/{new.model}/{new.version}"
+        record = new
+        if not store.create(f"{place}/record.json", encode(new)):
+            record = held(read_document(store, f"{place}/record.json", Record), new)
+            log.info("%s is on record already, by run %s", place, record.run)
+        if record.run == args.run:  # another run's statement is its own to finish
+            layers: Sequence[Layer] = ()
+            if "build_image" in results and results["build_image"].details:
+                layers = msgspec.convert(results["build_image"].details, ImageReport).layers
+            store.create(f"{place}/statement.json", statement(record, manifest.files, layers, results, store.url))
+        move_latest(store, record)
+        recorder.outputs = {"record": f"{place}/record.json"}
+        log.info("%s/%d is registered as %s", record.model, record.version, record.digest)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

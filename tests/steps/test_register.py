@@ -1,0 +1,175 @@
+"""The step register: a record once and for good, its statement, and latest."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from google.protobuf import json_format
+from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
+from in_toto_attestation.v1 import statement_pb2
+from in_toto_attestation.v1.statement import Statement
+
+from colchis_steps._formats import Alias, Candidate, Record, StepResult, encode
+from colchis_steps._store import read_document
+from colchis_steps.build_image import main as build_image
+from colchis_steps.register import main, move_latest
+
+
+def finish(published: Any, step: str, run: str = "run-1", **more: Any) -> None:
+    fields = {"status": "succeeded", "started_at": "2026-11-22T11:00:00Z", "finished_at": "2026-11-22T11:01:00Z"}
+    told = StepResult(step=step, run=run, inputs={}, **{**fields, **more})
+    published.store.write(f"runs/{run}/{step}.json", encode(told))
+
+
+def run_steps(published: Any, tmp_path: Path, version: int = 1, run: str = "run-1") -> str:
+    """Leave what the steps before register leave; give the image."""
+    metrics = {"accuracy": 0.97, "loss": 0.1}
+    finish(published, "validate_data", run)
+    finish(published, "train", run, details={"backend": "local", "workers": 2, "global_batch": 64})
+    finish(published, "evaluate", run, verdict="pass", details={"metrics": metrics})
+    flags = [f"--store={published.store.url}", f"--run={run}", "--model=digits", f"--version={version}"]
+    assert build_image([*flags, f"--repository=oci:{tmp_path}/images", f"--image-path={tmp_path}/image"]) == 0
+    return (tmp_path / "image").read_text()
+
+
+def register(published: Any, image: str, *more: str, version: int = 1, run: str = "run-1") -> int:
+    flags = [f"--store={published.store.url}", f"--run={run}", "--model=digits", f"--version={version}"]
+    return main([*flags, f"--image={image}", "--workflow=colchis-pipeline-x", "--created-by=medea", *more])
+
+
+def record(published: Any, version: int = 1) -> Record:
+    return read_document(published.store, f"models/digits/{version}/record.json", Record)
+
+
+def latest(published: Any) -> Alias:
+    return read_document(published.store, "models/digits/aliases/latest.json", Alias)
+
+
+def test_the_record_says_where_the_version_came_from(published: Any, tmp_path: Path) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image, '--step-images={"train": "host/train@sha256:' + "9" * 64 + '"}') == 0
+    told = record(published)
+    candidate = read_document(published.store, "runs/run-1/model.json", Candidate)
+    assert (told.image, told.digest) == (image, image.rpartition("@")[2])
+    assert (told.tree, told.data_digest, told.code) == (candidate.tree, candidate.data_digest, candidate.code)
+    assert told.hyperparameters == {"epochs": 5, "global_batch": 64, "rate": 0.1, "seed": 7}
+    assert (told.metrics, told.verdict) == ({"accuracy": 0.97, "loss": 0.1}, "pass")
+    assert (told.workflow, told.created_by) == ("colchis-pipeline-x", "medea")
+    assert (latest(published).version, latest(published).image, latest(published).previous) == (1, image, None)
+
+
+def test_the_statement_keeps_to_in_toto_and_slsa(published: Any, tmp_path: Path) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image, '--step-images={"train": "host/train@sha256:' + "9" * 64 + '"}') == 0
+    told = json.loads(published.store.read("models/digits/1/statement.json"))
+    Statement.copy_from_pb(json_format.ParseDict(told, statement_pb2.Statement())).validate()
+    predicate = json_format.ParseDict(told["predicate"], provenance_pb2.Provenance())
+    assert [d.name for d in predicate.build_definition.resolved_dependencies] == ["data", "code", "image of train"]
+    digests = [subject["digest"]["sha256"] for subject in told["subject"]]
+    assert digests[0] == image.rpartition(":")[2]
+    assert record(published).tree.removeprefix("sha256:") in digests
+    files = {subject["name"] for subject in told["subject"]}
+    assert set(published.files) <= files
+    assert told["predicate"]["buildDefinition"]["externalParameters"]["hyperparameters"]["epochs"] == 5
+    assert told["predicate"]["buildDefinition"]["resolvedDependencies"][1]["digest"]["gitCommit"] == "a" * 40
+    assert told["predicate"]["runDetails"]["metadata"]["invocationId"] == "run-1"
+
+
+def test_again_changes_nothing_and_repairs_what_a_kill_left_out(published: Any, tmp_path: Path) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image) == 0
+    kept = [published.store.read(f"models/digits/1/{name}.json") for name in ("record", "statement")]
+    published.store.delete("models/digits/1/statement.json")
+    published.store.delete("models/digits/aliases/latest.json")
+    assert register(published, image) == 0
+    assert [published.store.read(f"models/digits/1/{name}.json") for name in ("record", "statement")] == kept
+    assert latest(published).version == 1
+
+
+def test_another_story_of_the_same_version_is_refused(
+    published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image) == 0
+    before = published.store.read("models/digits/1/record.json")
+    assert register(published, image, "--created-by=jason") == 65
+    assert "on record with created_by 'medea', not 'jason'" in caplog.text
+    assert published.store.read("models/digits/1/record.json") == before
+
+
+def test_another_run_with_the_very_same_files_keeps_the_first_record(published: Any, tmp_path: Path) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image) == 0
+    published.publish(published.files, version=9, run="run-2")  # for the candidate; upload gives the run version 1
+    run_steps(published, tmp_path, run="run-2")
+    assert register(published, image, run="run-2") == 0
+    assert record(published).run == "run-1"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("evaluate", {"verdict": "fail"}, "gate of run run-1 says 'fail'"),
+        ("evaluate", {"verdict": ""}, "gate of run run-1 says ''"),
+        ("evaluate", {"verdict": "pass", "status": "failed"}, "evaluate is failed"),
+        ("train", {"status": "running"}, "train is running"),
+        ("validate_data", {"status": "failed"}, "validate_data is failed"),
+    ],
+)
+def test_a_failed_or_rejected_run_makes_no_record(
+    published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, case: tuple[str, Any, str]
+) -> None:
+    step, more, said = case
+    image = run_steps(published, tmp_path)
+    finish(published, step, **more)
+    assert register(published, image) == 65
+    assert said in caplog.text
+    assert not [key for key in published.store.keys("models/") if "record" in key or "alias" in key]
+
+
+def test_a_run_without_a_gate_makes_no_record(published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = run_steps(published, tmp_path)
+    published.store.delete("runs/run-1/evaluate.json")
+    assert register(published, image) == 65
+    assert "was not evaluated" in caplog.text
+
+
+def test_a_tag_or_another_image_is_refused(published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image.rpartition("@")[0] + ":1") == 65
+    assert "names no image by digest" in caplog.text
+    assert register(published, image[:-64] + "0" * 64) == 65
+    assert "give the reference that build_image gave" in caplog.text
+
+
+def test_a_version_of_another_run_is_refused(published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image = run_steps(published, tmp_path)
+    published.publish({"saved_model.pb": b"other"}, version=2, run="run-2")
+    assert register(published, image, version=2) == 65
+    assert "name the version that upload gave this run" in caplog.text
+
+
+def test_odd_step_images_are_a_usage_error(published: Any) -> None:
+    with pytest.raises(SystemExit) as caught:
+        register(published, "x@sha256:" + "0" * 64, "--step-images=[1]")
+    assert caught.value.code == 2
+
+
+def test_latest_never_goes_back_however_many_move_it(published: Any, tmp_path: Path) -> None:
+    assert register(published, run_steps(published, tmp_path)) == 0
+    first = record(published)
+    versions = [7, 3, 12, 5, 9, 12, 2, 11]
+    threads = [
+        threading.Thread(target=move_latest, args=(published.store, msgspec.structs.replace(first, version=version)))
+        for version in versions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert latest(published).version == 12
+    move_latest(published.store, first)
+    assert latest(published).version == 12
