@@ -1,5 +1,6 @@
 """The upload step: one version a model's files, allotted once, visible whole."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from colchis_steps._blobs import blob_key, scan, store_files
 from colchis_steps._formats import Candidate, Code, Manifest, StepResult, UploadReport, encode, tree_digest
-from colchis_steps._store import Store, read_document
+from colchis_steps._store import Store, open_store, read_document
 from colchis_steps.upload import allot, main, manifest_key, newest
 
 
@@ -182,3 +183,25 @@ def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Store, tm
     assert len(list(store.keys("blobs/"))) == 4
     if store.url.startswith("file:"):
         assert [path.name for path in (tmp_path / "store/.incomplete").iterdir()] == ["lock"]
+
+
+def test_an_upload_that_is_asked_to_stop_does_so_at_once(tmp_path: Path) -> None:
+    model, root = tmp_path / "saved", tmp_path / "store"
+    model.mkdir()
+    (model / "saved_model.pb").write_bytes(b"graph")
+    with (model / "weights").open("wb") as file:
+        file.truncate(2 << 30)
+    command = [sys.executable, "-m", "colchis_steps.upload", f"--store={root.as_uri()}", "--run=r1", "--model=digits"]
+    step = subprocess.Popen([*command, f"--from={model}"], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    weighs = 0
+    while weighs < 1 << 20:
+        with contextlib.suppress(FileNotFoundError):  # what is small comes and goes
+            weighs = sum(path.stat().st_size for path in (root / ".incomplete").iterdir())
+        assert time.monotonic() < deadline
+        assert step.poll() is None
+    step.terminate()
+    assert b"asked to stop (SIGTERM); run it again" in step.communicate(timeout=10)[1]
+    assert step.returncode == 75
+    assert [path.name for path in (root / ".incomplete").iterdir()] == ["lock"]
+    assert read_document(open_store(root.as_uri()), "runs/r1/upload.json", StepResult).status == "failed"
