@@ -66,16 +66,15 @@ format: $(READY)  ## format the code
 
 LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock" pyproject.toml
-# what TensorFlow asks for but only its build uses; and TensorFlow itself, which serve has from the requirements of train
-UNUSED := --no-emit-package libclang --no-emit-package setuptools --no-emit-package wheel
+# serve has TensorFlow from the requirements of train
 TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 
 lock: $(VENV)/bin/uv  ## resolve the requirements anew, those of the images to the same versions
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
-	for image in steps "train --extra train $(UNUSED)" "train-gpu --extra gpu $(UNUSED)" "serve --extra serve $(UNUSED) $(TENSORFLOW)"; do \
+	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)"; do \
 	  set -- $$image; name=$$1; shift; \
-	  $(LOCK) --constraint requirements/dev.txt "$$@" --output-file requirements/$$name.txt || exit; \
+	  $(LOCK) --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \
 	done
 
 clean:  ## remove what make made here (the environment and local runs)

@@ -23,6 +23,7 @@ STEPS = sorted(
 )
 ASK_ALL = """
 import json, os, subprocess, sys
+import kubernetes.client, kubernetes.config, kubernetes.watch
 def ask(step):
     done = subprocess.run([sys.executable, "-m", f"colchis_steps.{step}", "--help"], capture_output=True, text=True)
     return done.stderr[-500:] if done.returncode else ""
@@ -71,6 +72,7 @@ def run(namespace: str, image: str, *command: str) -> str:
     container = {
         "name": "main",
         "image": f"{os.environ.get('COLCHIS_IMAGES', settings.registry)}/{image}:{settings.tag}",
+        "imagePullPolicy": "Always",  # a tag that is pushed anew keeps its name
         "command": list(command),
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],

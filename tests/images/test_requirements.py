@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("steps", "train", "train-gpu", "serve")
-UNUSED = {"libclang", "setuptools", "wheel"}
+UNUSED = set(re.findall(r"^[\w-]+", (ROOT / "requirements/unused.txt").read_text(), re.MULTILINE))
 PIN = re.compile(r"^([\w.-]+)==(\S+)( ; .*?)?( \\)?$", re.MULTILINE)
 
 
@@ -66,5 +66,6 @@ def test_the_steps_have_no_tensorflow() -> None:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_nothing_that_only_builds_is_in_a_lock(name: str) -> None:
+def test_nothing_unused_and_nothing_that_only_builds_is_in_a_lock(name: str) -> None:
+    assert {"aiohttp", "libclang"} < UNUSED
     assert not pins(name).keys() & (UNUSED | {"pip", "uv", "hatchling"})
