@@ -2,8 +2,8 @@
 
 Reads   models/<model>/<n>/manifest.json and its blobs
 Writes  builder direct: the image, to a registry or an OCI layout, and its digest and reference as outputs
-        builder kaniko: --context DIR with Dockerfile and context/, which kaniko builds; afterwards, with --check, the
-        same outputs, when the image that kaniko pushed holds the same files
+        builder kaniko: with --context DIR, Dockerfile and context/ for kaniko; without, after kaniko pushed, the same
+        outputs, when the image holds the same files
 """
 
 import argparse
@@ -16,7 +16,7 @@ import msgspec
 from colchis_steps._formats import Candidate, ImageReport, Layer, Manifest, StepResult, tree_digest
 from colchis_steps._image import TAR
 from colchis_steps._kaniko import check, read_digest, write_context
-from colchis_steps._oci import open_repository
+from colchis_steps._oci import Repository, open_repository
 from colchis_steps._pack import pack
 from colchis_steps._progress import Progress
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
@@ -62,6 +62,23 @@ def known_layers(store: Store, model: str, version: int) -> dict[tuple[str, str]
     return known
 
 
+def pushed(repository: Repository, version: int) -> str:
+    """Give the digest that kaniko's tag names now; from here on the digest is what counts.
+
+    Raises:
+        InputError: there is no such tag.
+    """
+    digest = repository.tagged(str(version))
+    if digest is None:
+        raise InputError(f"{repository.name} has no tag {version}; let kaniko build and push it, or see its log")
+    return digest
+
+
+def given(text: str) -> Path | None:
+    """Parse an optional path: empty text is none."""
+    return Path(text) if text else None
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
@@ -76,8 +93,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version to pack; also the tag")
     p.add_argument("--builder", choices=("direct", "kaniko"), default="direct", help="what packs (default: direct)")
     p.add_argument("--repository", required=True, metavar="REF", help="host:port/path, or oci:/absolute/directory")
-    p.add_argument("--context", type=Path, metavar="DIR", help="kaniko: where Dockerfile and context/ are written")
-    p.add_argument("--check", metavar="DIGEST", help="kaniko: sha256:… of what it pushed, or its digest file")
+    p.add_argument("--context", type=given, metavar="DIR", help="kaniko: write Dockerfile and context/ here, and end")
+    p.add_argument(
+        "--check", metavar="DIGEST", help="kaniko: sha256:… of what it pushed, or its digest file (default: the tag's)"
+    )
     p.add_argument(
         "--insecure-registry",
         type=boolean,
@@ -95,8 +114,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read the manifest, pack or prepare, write digest and reference."""
     p = parser()
     args = p.parse_args(argv)
-    if args.builder == "kaniko" and (args.context is None) == (args.check is None):
-        p.error("--builder=kaniko takes either --context (before kaniko builds) or --check (after it pushed)")
+    if args.context and args.check:
+        p.error("--context is for before kaniko builds and --check for after it pushed; give one of them")
     if args.builder == "direct" and (args.context or args.check):
         p.error("--context and --check are for --builder=kaniko; --builder=direct needs neither")
     store = open_store(args.store)
@@ -113,8 +132,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             log.info("%s", recorder.message)
             return
         repository = open_repository(name, insecure=args.insecure_registry)
-        if args.check:
-            digest = read_digest(args.check)
+        if args.builder == "kaniko":
+            digest = read_digest(args.check) if args.check else pushed(repository, args.version)
             report = check(f"{repository.name}@{digest}", repository, manifest.files, insecure=args.insecure_registry)
         else:
             with Progress("build-image", sum(file.size for file in manifest.files)) as progress:

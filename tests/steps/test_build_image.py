@@ -179,9 +179,14 @@ def test_what_kaniko_pushed_is_held_against_the_version(
     assert (tmp_path / "image").read_text() == image
     assert ImageReport(**result(published).details).builder == "kaniko"
 
+    assert build(published, repository, "--builder=kaniko", "--context=", "--check=") == 0  # by the tag
+    assert result(published).outputs["image"] == image
+
     published.publish({**published.files, "fingerprint.pb": b"other"}, version=2, run="run-2")
     assert build(published, repository, *flags, version=2, run="run-2") == 65
     assert "holds another /models/1/fingerprint.pb" in caplog.text
+    assert build(published, repository, "--builder=kaniko", version=2, run="run-2") == 65
+    assert "has no tag 2; let kaniko build" in caplog.text
     published.publish({"saved_model.pb": published.files["saved_model.pb"]}, version=3, run="run-3")
     assert build(published, repository, *flags, version=3, run="run-3") == 65
     assert "should not hold /models/1/assets/" in caplog.text
