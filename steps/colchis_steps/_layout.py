@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from colchis_steps._step import InputError, write_atomically
 
 TEMPORARY = ".incomplete-"
 CHUNK = 1 << 20
+STALE = 24 * 3600  # seconds
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -95,6 +97,10 @@ class Layout:
         blobs.mkdir(parents=True, exist_ok=True)
         if not (marker := self.directory / "oci-layout").exists():
             write_atomically(marker, '{"imageLayoutVersion":"1.0.0"}')
+        for left in blobs.glob(f"{TEMPORARY}*"):  # by a writer that was killed; a live one writes all the time
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > STALE:
+                    left.unlink()
         return blobs
 
     def _index(self) -> list[dict[str, Any]]:

@@ -112,7 +112,6 @@ def test_a_registry_that_is_away_may_be_tried_again(
 @pytest.mark.parametrize(
     "flags",
     [
-        ["--builder=kaniko"],
         ["--builder=kaniko", "--context=/x", "--check=sha256:1"],
         ["--context=/x"],
         ["--builder=ko"],

@@ -171,6 +171,17 @@ def test_a_blob_that_is_not_what_it_was_is_named_and_no_image_is_made(
     assert not [p for p in tmp_path.rglob(".incomplete-*") if p.name != ".incomplete-lock"]
 
 
+def test_what_a_killed_writer_left_goes_a_day_later(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.put(lambda: [b"x"], 1)
+    old, new = (tmp_path / f"blobs/sha256/.incomplete-{name}" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    layout.put(lambda: [b"y"], 1)
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_a_layout_in_a_file_is_refused(published: Any, tmp_path: Path) -> None:
     (tmp_path / "layout").write_text("no directory")
     with pytest.raises(InputError, match="is not a directory"):
