@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 
 Point = tuple[float, float]
 WIDTH, HEIGHT = 420, 220
+HUGE = 1e100
 LEFT, RIGHT, TOP, BOTTOM = 46, 64, 12, 30
 
 
@@ -44,21 +45,21 @@ def text_of(svg: ET.Element) -> str:
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Give round numbers that cover the range: steps of 1, 2 or 5 times a power of ten."""
-    if not high > low:
-        low, high = low - 0.5, high + 0.5
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # flat, or as good as flat
+        low, high = low - (abs(low) / 10 or 0.5), high + (abs(high) / 10 or 0.5)
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
 def curves(name: str, series: Mapping[str, Sequence[Point]]) -> str:
     """Draw a metric over epochs, one line a series (the first solid, the second dashed), named at its end.
 
-    Values that are not finite leave a gap: a line is drawn between neighbours only.
+    Values that are NaN or beyond HUGE leave a gap: a line is drawn between neighbours only.
     """
-    finite = {key: [p for p in points if math.isfinite(p[1])] for key, points in series.items()}
+    finite = {key: [p for p in points if abs(p[1]) < HUGE] for key, points in series.items()}
     points = [point for line in finite.values() for point in line]
     if not points:
         return ""

@@ -48,12 +48,9 @@ def measure(column: Column, array: "np.ndarray") -> Range:
     found = array[~np.isnan(array)] if array.dtype.kind == "f" else array
     measured = Range(values=found.size, nulls=array.size - found.size)
     if found.size:
-        measured = replace(
-            measured,
-            total=float(found.sum(dtype=np.float64)),
-            minimum=float(found.min()),
-            maximum=float(found.max()),
-        )
+        with np.errstate(all="ignore"):  # of infinities the total is NaN, and the profile then has no mean
+            total = float(found.sum(dtype=np.float64))
+        measured = replace(measured, total=total, minimum=float(found.min()), maximum=float(found.max()))
     if column.classes is not None and array.dtype.kind in "iu":
         inside = array[(array >= 0) & (array < len(column.classes))].astype(np.int64)
         counts = np.bincount(inside.ravel(), minlength=len(column.classes))

@@ -5,6 +5,7 @@ Writes  --report-path and runs/<run>/report.html: one page without scripts or lo
 """
 
 import argparse
+import functools
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from colchis_steps._store import Store, open_store
 from colchis_steps._story import Story
 
 if TYPE_CHECKING:
+    import jinja2
     from markupsafe import Markup
 
 SAMPLES = 48
@@ -69,8 +71,8 @@ def bins(minimum: float, maximum: float, count: int) -> list[str]:
     return [f"{minimum + (maximum - minimum) * i / count:.3g}" for i in range(count)]
 
 
-def render(story: Story) -> str:
-    """Give the page."""
+@functools.cache
+def _template() -> "jinja2.Template":
     import jinja2
     from markupsafe import Markup
 
@@ -81,20 +83,19 @@ def render(story: Story) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": _story.number,
-        "duration": _chain.duration,
-        "bytes": size,
-        "markup": Markup,
-    }
+    environment.filters |= {"number": _story.number, "duration": _chain.duration, "bytes": size, "markup": Markup}
+    return environment.get_template("report.html.j2")
+
+
+def render(story: Story) -> str:
+    """Give the page."""
     told = _story.headline(story)
     samples = sorted(story.evaluation.samples, key=lambda s: s.label == s.prediction) if story.evaluation else []
-    page = environment.get_template("report.html.j2").render(
+    page = _template().render(
         story=story,
         headline=told if told.split()[0] in CHAIN else told[:1].upper() + told[1:],
         advice=_story.advice(story),
         tone=_story.tone(story),
-        quality=_story.quality(story.evaluation),
         classes=list(per_class(story.evaluation)) if story.evaluation else [],
         comparison=list(comparison(story.evaluation)) if story.evaluation else [],
         curves=list(curves(story.training)) if story.training else [],

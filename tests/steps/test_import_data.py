@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colchis_steps import _fashion
@@ -77,6 +77,7 @@ def test_digits_take_no_directory(capsys: pytest.CaptureFixture[str]) -> None:
     assert "scikit-learn" in capsys.readouterr().err
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=80))
 def test_a_division_is_a_partition_that_keeps_equal_rows_together(rows: list[tuple[int, int]]) -> None:
     hashes = np.array([value for value, _ in rows], np.uint64)
@@ -87,6 +88,7 @@ def test_a_division_is_a_partition_that_keeps_equal_rows_together(rows: list[tup
     assert sum(map(len, found)) == len(set().union(*found))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
 def test_a_division_has_the_shares_in_every_class(classes: list[int]) -> None:
     labels = np.array(classes, np.int64)
@@ -97,6 +99,7 @@ def test_a_division_has_the_shares_in_every_class(classes: list[int]) -> None:
         assert abs((labels[splits["train"]] == label).sum() - 0.7 * count) <= 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(0, 50), st.integers(1, 20))
 def test_shards_are_a_partition_in_order(rows: int, size: int) -> None:
     shards = shards_of(np.arange(rows), size)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colchis_steps._data_rules import RULES, Rule, Split, judge, parse_rules
@@ -106,6 +106,7 @@ def test_the_sentence_counts_the_rules_that_it_does_not_tell() -> None:
     assert sentence(checks) == "c is off (1 more rules do not hold: see the report)"
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-3, 3)), st.lists(st.integers(-3, 3)))
 def test_profiles_of_shards_merge(first: list[int], second: list[int]) -> None:
     shards = [np.array(values, np.int64) for values in (first, second)]
@@ -117,6 +118,7 @@ def test_profiles_of_shards_merge(first: list[int], second: list[int]) -> None:
     assert tuple(a + b for a, b in zip(*counts, strict=True)) == histogram(whole, merged)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(width=32)), st.lists(st.floats(width=32)))
 def test_profiles_of_numbers_merge_whatever_they_are(first: list[float], second: list[float]) -> None:
     column = Column(name="x", dtype="float32")

@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.steps.report_runs import EVALUATION, ROLLOUT, drawn, parsed, record, record_all, reported, sections, text
+
+from colchis_steps import _formats as f
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    return record_all(tmp_path)
+
+
+def test_a_served_run_has_every_section_with_its_data(whole: Path) -> None:
+    page, summary = reported(whole)
+    root = parsed(page)
+    assert summary == "served digits version 3: accuracy 0.981 (baseline 0.978)"
+    assert sections(root) == ["verdict", "classes", "samples", "training", "data", "times", "lineage"]
+    assert "accuracy ≥ 0.95 0.981" in text(root, "verdict")
+    assert "accuracy 0.981 0.978 +0.0030" in text(root, "verdict")
+    assert "no 61 0.951 0.983 0.967 yes (3)" in text(root, "classes")
+    assert "✕ yes , is no 55.0 % sure" in text(root, "samples")
+    assert "Global batch 128" in text(root, "training")
+    assert "train 120 3 8.0 KiB" in text(root, "data")
+    lineage = text(root, "lineage")
+    for told in ("sha256:da7a", "digits:build", "file:///c.zip", "1b2c", '{"epochs": 3}', "sha256:7ee", "2.21.0"):
+        assert told in lineage
+    assert "Version 3 Image r/digits@sha256:c0de Image digest sha256:c0de" in lineage
+    assert "http://127.0.0.1:8501/v1/models/digits" in lineage
+
+
+def test_pictures_hold_what_was_measured_and_tell_it_to_a_screen_reader(whole: Path) -> None:
+    root = parsed(reported(whole)[0])
+    loss, accuracy = drawn(root, "chart")
+    assert text(loss).startswith("loss by epoch train ends at 0.6667; eval ends at 0.7 ")
+    assert [len(list(chart.iter("circle"))) for chart in (loss, accuracy)] == [6, 3]
+    assert text(drawn(root, "confusion")[0]).startswith("Confusion matrix: 4 of 120 rows")
+    histogram, classes = drawn(root, "bars")
+    assert len(list(histogram.iter("rect"))) == 10
+    assert "no: 61, yes: 59" in text(classes)
+    assert "rollout 1.5 s" in text(drawn(root, "waterfall")[0])
+    assert len(drawn(root, "pixels")) == 2
+    for svg in root.iter("svg"):
+        named = svg.get("role") == "img" and svg.get("aria-label") and svg[0].tag == "title"
+        assert named or svg.get("aria-hidden") == "true"
+
+
+def test_mistakes_come_first_and_are_marked_by_more_than_colour(whole: Path) -> None:
+    page = parsed(reported(whole)[0])
+    first, second = next(e for e in page.iter("ul") if e.get("class") == "samples")
+    assert (first.get("class"), second.get("class")) == ("miss", None)
+    assert "✕" in text(first)
+
+
+def test_a_no_of_the_gate_is_told_with_its_reason(tmp_path: Path) -> None:
+    wrong = f.Check("accuracy ≥ 0.95", False, "0.91", "accuracy 0.91 is below 0.95")
+    for step in ("validate_data", "train"):
+        record(tmp_path, step)
+    details = msgspec.to_builtins(msgspec.structs.replace(EVALUATION, checks=(wrong,)))
+    record(tmp_path, "evaluate", verdict="fail", details=details)
+    page, summary = reported(tmp_path)
+    assert summary == "the gate said no: accuracy 0.91 is below 0.95; version 2 stays"
+    root = parsed(page)
+    assert " rejected The gate said no" in text(root)
+    assert "evaluate said no, upload did not run" in text(drawn(root, "chain")[0])
+    assert "✕ broken" in text(root, "verdict")
+
+
+def test_a_no_that_was_asked_to_be_a_failure_is_still_a_no(tmp_path: Path) -> None:
+    record(tmp_path, "evaluate", verdict="fail", status="failed", message="the gate said no", details={})
+    assert reported(tmp_path, "Failed")[1] == "the gate said no: the gate said no; nothing is served"
+
+
+def test_a_no_of_the_canary_names_the_version_that_stays(whole: Path) -> None:
+    details = msgspec.to_builtins(msgspec.structs.replace(ROLLOUT, stable=2))
+    record(whole, "rollout", verdict="fail", message="20 % errors", details=details)
+    assert reported(whole)[1] == "the canary said no: 20 % errors; version 2 stays"
+
+
+def test_a_failed_step_gives_its_sentence_and_what_to_do(tmp_path: Path) -> None:
+    record(
+        tmp_path, "validate_data", status="failed", verdict="fail", message="column 'x' has dtype int8; write it anew"
+    )
+    failures = json.dumps(
+        [{"displayName": "validate-data", "message": "main: Error (exit code 65)", "phase": "Failed"}]
+    )
+    page, summary = reported(tmp_path, "Failed", failures)
+    assert summary == "validate_data failed: column 'x' has dtype int8; write it anew"
+    root = parsed(page)
+    assert "Mend that, then run it again" in text(root)
+    assert "main: Error (exit code 65)" in text(root)
+    assert "validate-data failed, train did not run" in text(drawn(root, "chain")[0])
+
+
+def test_a_killed_step_is_told_from_one_that_failed(tmp_path: Path) -> None:
+    record(tmp_path, "validate_data")
+    record(tmp_path, "train", status="running", seconds=0.0, details={})
+    failures = '[{"displayName": "train(0)", "message": "OOMKilled (exit code 137)"}]'
+    page, summary = reported(tmp_path, "Failed", failures)
+    assert summary == "train failed: it was ended before it was done: OOMKilled (exit code 137)"
+    assert "ran out of memory" in text(parsed(page))
+    assert "never ended" in text(drawn(parsed(page), "waterfall")[0])
+
+
+def test_a_step_that_left_no_record_is_told_by_the_engine(tmp_path: Path) -> None:
+    failures = '[{"displayName": "train", "message": "ErrImagePull"}]'
+    page, summary = reported(tmp_path, "Failed", failures)
+    assert summary == "train failed: ErrImagePull"
+    assert sections(parsed(page)) == ["lineage"]
