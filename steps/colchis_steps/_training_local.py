@@ -68,8 +68,9 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
     if first.code == TransientError.exit_code:
         return TransientError(first.message or f"{name} lost its peers: {first.last_line}; {AGAIN}")
     if first.code is not None and first.code < 0:
-        reason = ": by hand, or for memory" if first.code == -signal.SIGKILL else ""
-        last = f"; its log ends with {first.last_line!r}" if first.last_line else ""
+        killed = first.code == -signal.SIGKILL
+        reason = ": by hand, or for memory" if killed else ""
+        last = f"; its log ends with {first.last_line!r}" if first.last_line and not killed else ""
         return TransientError(f"{name} was killed ({signal.Signals(-first.code).name}{reason}){last}; {AGAIN}")
     return StepError(f"{name} ended with exit code {first.code}: {first.last_line}; its whole log says more")
 

@@ -262,7 +262,8 @@ def _scalars(found: dict[str, Any]) -> dict[str, float]:
 
 def _reason(error: Exception) -> str:
     """Give the line of TensorFlow's message that says what is wrong: most of it is a traceback, told as text."""
-    lines = str(error).splitlines()
-    noise = ("Graph execution error", "Detected at", "Traceback", "in user code", "Additional GRPC", "Stack trace")
-    told = [line for line in lines if line.strip() and not line.startswith((" ", "\t", ":", "<", *noise))]
-    return " ".join((told or lines or [type(error).__name__])[0].split())[:256]
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    if lines[0].startswith("in user code"):
+        return lines[-1].strip()[:256]
+    noise = ("Graph execution error", "Detected at", "Additional GRPC", " ", "\t", ":", "<")
+    return " ".join(next((line for line in lines if not line.startswith(noise)), lines[0]).split())[:256]

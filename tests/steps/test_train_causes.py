@@ -1,0 +1,133 @@
+"""Which of several failing workers is to blame, hyper-parameters, and what train refuses before a worker starts."""
+
+import signal
+from pathlib import Path
+
+import pytest
+from tests.steps.training_data import write_data
+
+from colchis_steps._data import open_data
+from colchis_steps._formats import Code
+from colchis_steps._step import InputError, StepError, TransientError
+from colchis_steps._training_entry import load_entry, settings
+from colchis_steps._training_local import End, explain
+from colchis_steps.train import check, fingerprint, main
+
+LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it again", "")
+
+
+@pytest.mark.parametrize(
+    ("ends", "kind", "says"),
+    [
+        (
+            [LOST, End(1, 65, False, "loss is nan at step 3 (epoch 1); lower it", "")],
+            InputError,
+            "^loss is nan at step 3",
+        ),
+        (
+            [LOST, End(1, -signal.SIGKILL, False, "", "")],
+            TransientError,
+            r"^worker 1 of 2 was killed \(SIGKILL: by hand",
+        ),
+        (
+            [LOST, End(1, -signal.SIGSEGV, False, "", "x")],
+            TransientError,
+            r"^worker 1 of 2 was killed \(SIGSEGV\).*'x'",
+        ),
+        (
+            [LOST, End(1, 1, False, "", "ValueError: no")],
+            StepError,
+            "^worker 1 of 2 ended with exit code 1: ValueError: no",
+        ),
+        ([LOST, End(1, None, True, "", "")], TransientError, "^worker 1 of 2 stopped answering"),
+        ([End(0, -signal.SIGABRT, False, "", ""), End(1, None, True, "", "")], TransientError, "^worker 1 .* stopped"),
+        ([LOST], TransientError, "^worker 0 of 2 lost its peers"),
+        (
+            [End(1, -signal.SIGABRT, False, "", "heartbeat")],
+            TransientError,
+            "^worker 1 of 2 was killed .SIGABRT.*heartbeat",
+        ),
+    ],
+    ids=["bad input", "killed", "crashed", "broke", "frozen", "frozen and aborted", "lost", "aborted"],
+)
+def test_the_cause_wins_over_what_it_caused(ends: list[End], kind: type[StepError], says: str) -> None:
+    error = explain(ends, 2)
+    assert type(error) is kind
+    with pytest.raises(kind, match=says):
+        raise error
+
+
+def test_hyperparameters_have_defaults_and_keep_the_rest() -> None:
+    found = settings('{"epochs": 3, "rate": 0.1}')
+    assert (found.epochs, found.global_batch, found.seed) == (3, 64, 0)
+    assert found.all["rate"] == 0.1
+    assert settings("").epochs == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "are no JSON"),
+        ("[1]", "no JSON object"),
+        ('{"epochs": 0}', "epochs is 0; give a whole number of at least 1"),
+        ('{"epochs": "3"}', "epochs is '3'"),
+        ('{"global_batch": true}', "global_batch is True"),
+        ('{"seed": -1}', "seed is -1"),
+        ('{"seed": 4294967296}', "seed is 4294967296; give one below"),
+    ],
+)
+def test_hyperparameters_that_make_no_sense_are_refused(text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        settings(text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ("build", "is not package.module:function"),
+        ("a b:c", "is not package.module:function"),
+        ("no_such_module:build", "there is no module 'no_such_module'"),
+        ("colchis_steps.nothing:build", "there is no module 'colchis_steps.nothing'"),
+        ("colchis_steps.classifier:biuld", "no function 'biuld', only build"),
+        ("broken_entry:build", r"raised SyntaxError: .*\(broken_entry\.py, line 2\)"),
+        ("raising_entry:build", r"raised ZeroDivisionError: division by zero \(raising_entry\.py, line 3\)"),
+        (
+            "needy_entry:build",
+            r"raised ModuleNotFoundError: No module named 'absent_library' \(needy_entry\.py, line 1\)",
+        ),
+    ],
+)
+def test_entries_that_do_not_load_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entry: str, says: str
+) -> None:
+    (tmp_path / "broken_entry.py").write_text("x = 1\ndef build(:\n")
+    (tmp_path / "raising_entry.py").write_text("def one():\n    return 1\nx = one() / 0\n")
+    (tmp_path / "needy_entry.py").write_text("import absent_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=says):
+        load_entry(entry)
+
+
+def test_data_that_cannot_be_trained_on_is_refused_before_workers_start(tmp_path: Path) -> None:
+    data = open_data(write_data(tmp_path / "set", {"train": [6], "eval": []}))
+    with pytest.raises(InputError, match=r"split 'eval' .* has no rows"):
+        check(settings("{}"), data, 1)
+    whole = open_data(write_data(tmp_path / "whole", {"train": [6], "eval": [3]}))
+    with pytest.raises(InputError, match="global_batch is 2, too few for 3 workers"):
+        check(settings('{"global_batch": 2}'), whole, 3)
+
+
+def test_a_fingerprint_changes_with_what_is_trained() -> None:
+    base = fingerprint("sha256:d", Code("m:f", digest="c"), settings('{"epochs": 3}'))
+    assert base == fingerprint("sha256:d", Code("m:f", digest="c", uri="elsewhere"), settings('{"epochs": 3}'))
+    assert base != fingerprint("sha256:e", Code("m:f", digest="c"), settings('{"epochs": 3}'))
+    assert base != fingerprint("sha256:d", Code("m:f", digest="x"), settings('{"epochs": 3}'))
+    assert base != fingerprint("sha256:d", Code("m:f", digest="c"), settings('{"epochs": 3, "seed": 1}'))
+
+
+def test_a_corrupt_manifest_ends_with_65_and_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    uri = write_data(tmp_path / "set", {"train": [6], "eval": [3]})
+    (tmp_path / "set" / "manifest.json").write_text("{}")
+    store = f"--store={(tmp_path / 'store').as_uri()}"
+    assert main([store, "--run=r", "--model=m", f"--data={uri}", f"--workdir={tmp_path / 'w'}"]) == 65
+    assert "manifest.json is not a colchis.dev/data/v1 document" in caplog.text
