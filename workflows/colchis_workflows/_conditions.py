@@ -51,7 +51,12 @@ def depends(text: str) -> tuple[set[str], Node | None]:
 def holds(condition: Node, phases: Mapping[str, str]) -> bool:
     """Tell whether the condition of ``depends`` holds for the phases of the tasks that it names."""
     results = {
-        name: {"Daemoned": False, **{result: phase == of for result, of in PHASES.items()}}
+        name: {
+            "Daemoned": False,
+            "AnySucceeded": False,
+            "AllFailed": False,
+            **{result: phase == of for result, of in PHASES.items()},
+        }
         for name, phase in phases.items()
     }
     return bool(evaluate(condition, {"results": results}))

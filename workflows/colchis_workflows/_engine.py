@@ -66,7 +66,7 @@ class Engine:
         for hook in exit_hooks(spec):
             self.stop = threading.Event()
             given = {str(p["name"]): str(p.get("value")) for p in hook.part("arguments").parts("parameters")}
-            given = self.arguments | {key: replace(value, self.scope) for key, value in given.items()}
+            given = {**self.arguments, **{key: replace(value, self.scope) for key, value in given.items()}}
             ended = self.use(self.document, "onExit", hook, given)
             phase = ended.phase if ended.phase in BAD and phase not in BAD else phase
         record.phase, record.finished = phase, time.time()
@@ -254,7 +254,7 @@ class Engine:
         for parameter in wanted:
             name = str(parameter["name"])
             default = scope.get(f"inputs.parameters.{name}", "")
-            choices = [str(choice) for choice in inputs.get(name, {}).get("enum") or []]
+            choices = [str(choice) for choice in (inputs[name].get("enum") if name in inputs else None) or []]
             hint = "/".join(choices) + (f" ({default})" if default else "")
             while (answer := self.display.ask(f"{node.path}: {name}? {hint}", default, self.stop, until)) is not None:
                 if not choices or answer in choices:

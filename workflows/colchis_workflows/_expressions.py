@@ -177,7 +177,9 @@ class _Parser:
 
     def postfix(self, node: Node) -> Node:
         while True:
-            if self.accept(".") or self.accept("?."):
+            if self.sign == "?." and self.tokens[self.position + 1] == ("sign", "["):
+                self.position += 1  # a?.["b"] reads as a["b"]; where a is not there, evaluating says so either way
+            elif self.accept(".") or self.accept("?."):
                 kind, text = self.take()
                 if kind not in {"name", "sign"} or (kind == "sign" and text not in WORDS):
                     self.position -= 1

@@ -40,6 +40,15 @@ def _only(part: Object, allowed: set[str], name: str, prefix: str = "") -> None:
             raise _refuse(part, name, f"uses {prefix}{key}, which a local run does not have")
 
 
+def _python(template: Object, name: str) -> None:
+    container = template.part("container")
+    command = [str(word) for word in container.get("command") or []]
+    if "container" in template and (not command or command[0] not in PYTHON):
+        do = "use --set builder=direct" if "kaniko" in " ".join(command) else "run it on Argo"
+        what = f"runs {command[0]!r}" if command else "runs its image's own command"
+        raise _refuse(container, name, f"{what}, where a local run has python alone", do)
+
+
 class Walk:
     """Goes through all that a run may come to, with what is known of its arguments beforehand."""
 
@@ -82,6 +91,7 @@ class Walk:
         key = (str(found.document.file), str(template.get("name")))
         if key in self._inside:
             raise _refuse(template, name, "comes back to itself, which a local run does not have")
+        _python(template, name)
         _only(template, TEMPLATE, name)
         kinds = [kind for kind in KINDS if kind in template]
         if len(kinds) != 1:
@@ -161,11 +171,6 @@ class Walk:
     def _container(self, found: Found, name: str, _: Mapping[str, str]) -> None:
         container, strategy = found.template.part("container"), found.template.part("retryStrategy")
         _only(container, CONTAINER, name, "container.")
-        command = [str(word) for word in container.get("command") or []]
-        if not command or command[0] not in PYTHON:
-            do = "use --set builder=direct" if "kaniko" in " ".join(command) else "run it on Argo"
-            what = f"runs {command[0]!r}" if command else "runs its image's own command"
-            raise _refuse(container, name, f"{what}, where a local run has python alone", do)
         _only(strategy, RETRY, name, "retryStrategy.")
         if strategy and not str(strategy.get("limit", "0")).isdecimal():
             raise _refuse(

@@ -80,10 +80,10 @@ def settle(document: Object, given: Mapping[str, str], home: Path) -> dict[str, 
     parameters = {str(p["name"]): p for p in spec_of(document).part("arguments").parts("parameters")}
     if unknown := sorted(given.keys() - parameters.keys()):
         raise UsageError(f"{name_of(document)} has no argument {unknown[0]!r}; {nearest(unknown[0], parameters)}")
-    ours = LOCAL_DEFAULTS if name_of(document).startswith("colchis-") else {}
+    ours = _ours(document, parameters, home)
     settled: dict[str, str] = {}
     for name, parameter in parameters.items():
-        default = ours[name].format(home=home) if name in ours else parameter.get("value", parameter.get("default"))
+        default = ours.get(name, parameter.get("value", parameter.get("default")))
         if (value := given.get(name, default)) is None:
             hint = f" ({parameter['description']})" if "description" in parameter else ""
             raise UsageError(f"argument {name!r} has no value; give it with --set {name}=…{hint}")
@@ -92,6 +92,20 @@ def settle(document: Object, given: Mapping[str, str], home: Path) -> dict[str, 
             raise UsageError(f"argument {name!r} is {str(value)!r}; it must be one of {', '.join(allowed)}")
         settled[name] = str(value)
     return settled
+
+
+def _ours(document: Object, parameters: Mapping[str, Object], home: Path) -> dict[str, str]:
+    """Give the local defaults of our own templates; what lies in their store by default lies in the local one here."""
+    if not name_of(document).startswith("colchis-"):
+        return {}
+    local = {name: text.format(home=home) for name, text in LOCAL_DEFAULTS.items()}
+    store = f"{parameters['store'].get('value')}/" if "store" in parameters else "/"
+    moved = {
+        name: f"{local['store']}/{parameter['value'].removeprefix(store)}"
+        for name, parameter in parameters.items()
+        if str(parameter.get("value")).startswith(store)
+    }
+    return moved | local
 
 
 def exit_code(phase: str, outputs: Mapping[str, str], failure: int | None, stopped: int | None) -> int:

@@ -1,0 +1,64 @@
+"""``colchis lint``: each class of mistake has an example that says, in comments, what is found on which line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from colchis_workflows import lint
+from colchis_workflows._catalog import Catalog
+from colchis_workflows._documents import read
+
+EXAMPLES = sorted((Path(__file__).parent / "lint").glob("*.yaml"))
+COMMENT = re.compile(r"# finding: (.*)$")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_each_example_has_the_findings_that_its_comments_name_and_no_other(example: Path) -> None:
+    findings = lint.lint(read([example]))
+    wanted = {
+        number: match[1].strip()
+        for number, line in enumerate(example.read_text().splitlines(), 1)
+        if (match := COMMENT.search(line))
+    }
+    assert (not wanted) == example.stem.startswith("valid")
+    assert {finding.line for finding in findings} == wanted.keys(), "\n".join(map(str, findings))
+    for finding in findings:
+        assert wanted[finding.line] in f"{finding.problem}; {finding.advice}"
+        assert finding.file == str(example)
+    assert len(findings) == len(wanted), "\n".join(map(str, findings))
+
+
+def test_our_own_templates_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint.main([]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "0 findings" in said.err
+
+
+def test_the_small_dags_of_both_engines_are_clean() -> None:
+    documents = read([Path(__file__).parent / "dags"])
+    assert len(Catalog(documents).documents) == 13
+    assert lint.lint(documents) == []
+
+
+def test_a_finding_says_file_line_place_problem_and_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    example = next(path for path in EXAMPLES if path.stem == "workflow-parameter")
+    assert lint.main([str(example)]) == 65
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == (
+        f"{example}:14: x/main: {{{{workflow.parameters.date}}}}: the workflow has no argument 'date'; "
+        "declare it in spec.arguments; did you mean 'data'?"
+    )
+
+
+def test_what_is_no_yaml_is_named_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Workflow\nspec: [\n")
+    assert lint.main([str(tmp_path)]) == 65
+    assert f"{tmp_path}/a.yaml:3: this is not YAML" in capsys.readouterr().err
+
+
+def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint.main([str(tmp_path / "gone")]) == 2
+    assert lint.main([str(tmp_path)]) == 2
+    assert "has no .yaml file below it" in capsys.readouterr().err
