@@ -5,6 +5,7 @@ Endpoint, region and credentials come from the SDK's own chain (AWS_ENDPOINT_URL
 
 import base64
 import contextlib
+import functools
 import hashlib
 import logging
 import random
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.loaders
+import botocore.session
 from botocore import exceptions as sdk
 from botocore.config import Config
 
@@ -40,6 +43,12 @@ CHECKSUM_REFUSALS = {
 log = logging.getLogger("colchis")
 
 
+@functools.cache
+def _descriptions() -> Any:
+    """Give the SDK's descriptions of services, which take longer to read than all else in a client, once a process."""
+    return botocore.loaders.create_loader()
+
+
 def connect(url: str, *, checksums: bool = True) -> Any:
     """Give an S3 client: path-style where the endpoint is not AWS, bounded waits and retries.
 
@@ -55,11 +64,12 @@ def connect(url: str, *, checksums: bool = True) -> Any:
     if not checksums:
         given |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
     try:
-        session = boto3.Session()
-        client = session.client("s3", config=Config(**given))
-        host = urlsplit(client.meta.endpoint_url).hostname or ""
-        if not host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            client = session.client("s3", config=Config(**given, s3={"addressing_style": "path"}))
+        core = botocore.session.Session()
+        core.register_component("data_loader", _descriptions())
+        session = boto3.Session(botocore_session=core)
+        client = session.client("s3", config=Config(**given, s3={"addressing_style": "path"}))
+        if (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
+            client = session.client("s3", config=Config(**given))
     except (sdk.BotoCoreError, ValueError) as error:
         raise InputError(f"no client for {url} ({error}); correct the AWS_ settings or ~/.aws/config") from error
     return client

@@ -214,3 +214,15 @@ def test_parts_of_other_bytes_are_not_taken_up(bucket: str, tmp_path: Path) -> N
     assert store.upload("k", file, sent.append)
     assert sent == [_s3_store.PART]
     assert b"".join(store.stream("k")) == content
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "style"), [("http://s3.example.org:9000", "path"), ("https://s3.eu-central-1.amazonaws.com", None)]
+)
+def test_addresses_are_path_style_where_the_endpoint_is_not_aws(
+    aws: pytest.MonkeyPatch, endpoint: str, style: str | None
+) -> None:
+    aws.setenv("AWS_ENDPOINT_URL", endpoint)
+    client = _s3_store.connect("s3://b1")
+    assert client.meta.endpoint_url == endpoint
+    assert (client.meta.config.s3 or {}).get("addressing_style") == style

@@ -190,7 +190,7 @@ def test_an_upload_that_is_asked_to_stop_does_so_at_once(tmp_path: Path) -> None
     model.mkdir()
     (model / "saved_model.pb").write_bytes(b"graph")
     with (model / "weights").open("wb") as file:
-        file.truncate(2 << 30)
+        file.truncate(512 << 20)
     command = [sys.executable, "-m", "colchis_steps.upload", f"--store={root.as_uri()}", "--run=r1", "--model=digits"]
     step = subprocess.Popen([*command, f"--from={model}"], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
