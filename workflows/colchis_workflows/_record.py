@@ -3,21 +3,19 @@
 It is replaced as a whole at each change, so a reader, or the same run started again after kill -9, sees a whole one.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import json
-import os
 import re
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from colchis_workflows._errors import InputError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 KIND = "colchis.dev/local-run/v1"
 DONE = {"Succeeded", "Failed", "Error", "Skipped", "Omitted"}
@@ -88,7 +86,6 @@ class Record:
         self.earlier: dict[str, Node] = {}  # what an earlier start of this run did
         self.listener: Callable[[Node], None] = lambda _: None
         self._lock = threading.RLock()
-        self._handle: int | None = None
         self._load()
 
     def _load(self) -> None:
@@ -106,19 +103,21 @@ class Record:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path} is not the record of a run ({error}); take another --run") from error
 
-    def hold(self) -> None:
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
         """Make sure that no other process runs this run; the lock goes when this process ends, however it ends."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = (self.directory / "lock").open("a")
         except OSError as error:
-            raise InputError(
-                f"{self.directory} cannot be written ({error.strerror}); name another with --home"
-            ) from error
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(f"run {self.run!r} is running already; wait for it, or take another --run") from error
+            message = f"{self.directory} cannot be written ({error.strerror}); name another place with --home"
+            raise InputError(message) from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"run {self.run!r} is running already; wait for it, or take another --run") from error
+            yield
 
     def changed(self, node: Node, **fields: Any) -> Node:
         """Set fields of a node, save the record and tell the display."""

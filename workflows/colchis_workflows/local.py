@@ -226,14 +226,14 @@ def _run(args: argparse.Namespace) -> int:
         raise InputError(
             f"{walk.asks[0]} asks on the terminal and this is none; use one, or set the argument that leaves it out"
         )
-    record.hold()
-    record.asked = {"template": name_of(document), "files": files, "arguments": arguments}
-    record.save()
-    engine = Engine(catalog, document, arguments, record, display)
-    phase, came = execute(engine, display)
-    code = exit_code(phase, record.outputs, engine.failure, came[0] if came else None)
-    conclude(engine, display, phase, code)
-    return code
+    with record.held():
+        record.asked = {"template": name_of(document), "files": files, "arguments": arguments}
+        record.save()
+        engine = Engine(catalog, document, arguments, record, display)
+        phase, came = execute(engine, display)
+        code = exit_code(phase, record.outputs, engine.failure, came[0] if came else None)
+        conclude(engine, display, phase, code)
+        return code
 
 
 if __name__ == "__main__":
