@@ -46,6 +46,20 @@ EARLIER = ("validate_data", "train", "evaluate", "build_image")
 ATTEMPTS = 20  # at moving the alias; another writer wins each time that one fails
 
 
+def submitter(text: str) -> str:
+    """Parse the flag: a name, or a workflow's labels as JSON, of which ``colchis.dev/created-by`` is the name.
+
+    Argo 3.7 fills in a label that it found by an expression in the first tasks only; ``{{workflow.labels.json}}`` has
+    it at any time.
+    """
+    if not text.startswith("{"):
+        return text
+    try:
+        return msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", "")
+    except msgspec.DecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text[:256]!r} is neither a name nor labels as JSON") from error
+
+
 def step_images(text: str) -> dict[str, str]:
     """Parse the flag: a JSON object of image references by step; empty text is none."""
     try:
@@ -134,7 +148,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version, as upload allotted it")
     p.add_argument("--image", required=True, metavar="REF", help="the image by digest, as build_image gave it")
     p.add_argument("--workflow", default="", metavar="NAME", help="the workflow that ran")
-    p.add_argument("--created-by", default="", metavar="WHO", help="who submitted it")
+    p.add_argument(
+        "--created-by", type=submitter, default="", metavar="WHO", help="who submitted it, or the workflow's labels"
+    )
     p.add_argument(
         "--step-images", type=step_images, default="{}", metavar="JSON", help='{"train": "host/image@sha256:…"}'
     )

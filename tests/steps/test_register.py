@@ -1,5 +1,6 @@
 """The step register: a record once and for good, its statement, and latest."""
 
+import argparse
 import json
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from in_toto_attestation.v1.statement import Statement
 from colchis_steps._formats import Alias, Candidate, Record, StepResult, encode
 from colchis_steps._store import read_document
 from colchis_steps.build_image import main as build_image
-from colchis_steps.register import main, move_latest
+from colchis_steps.register import main, move_latest, submitter
 
 
 def finish(published: Any, step: str, run: str = "run-1", **more: Any) -> None:
@@ -59,6 +60,19 @@ def test_the_record_says_where_the_version_came_from(published: Any, tmp_path: P
     assert (told.metrics, told.verdict) == ({"accuracy": 0.97, "loss": 0.1}, "pass")
     assert (told.workflow, told.created_by) == ("colchis-pipeline-x", "medea")
     assert (latest(published).version, latest(published).image, latest(published).previous) == (1, image, None)
+
+
+def test_the_submitter_may_come_with_the_labels_of_the_workflow(published: Any, tmp_path: Path) -> None:
+    labels = '{"colchis.dev/created-by": "jason", "workflows.argoproj.io/phase": "Running"}'
+    assert register(published, run_steps(published, tmp_path), f"--created-by={labels}") == 0
+    record = json.loads(published.store.read("models/digits/1/record.json"))
+    assert record["created_by"] == "jason"
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1}', "{{workflow.labels.json}}"])
+def test_labels_that_are_none_are_a_usage_error(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="neither a name nor labels"):
+        submitter(text)
 
 
 def test_the_statement_keeps_to_in_toto_and_slsa(published: Any, tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ TRANSIENT = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '64', '
 Template = Container | DAG
 
 RETRY = models.RetryStrategy(
-    limit=models.IntOrString(root=3),
+    limit=models.IntOrString(root="3"),
     retry_policy="Always",
     expression=TRANSIENT,
-    backoff=models.Backoff(duration="10s", factor=models.IntOrString(root=2)),
+    backoff=models.Backoff(duration="10s", factor=models.IntOrString(root="2")),
 )
 CREDENTIALS: list[Any] = [  # each key is an environment variable: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3, AWS_REGION, …
     models.EnvFromSource(config_map_ref=models.ConfigMapEnvSource(name="colchis", optional=True)),
@@ -118,7 +118,7 @@ def step(
         env=env or environment(),
         env_from=CREDENTIALS,
         resources=size or resources("100m", "256Mi", "1Gi"),
-        active_deadline_seconds=hours * 3600,
+        active_deadline_seconds=str(hours * 3600),  # Argo's schema has text here
         retry_strategy=RETRY,
         service_account_name=account,
         automount_service_account_token=token,

@@ -1,5 +1,6 @@
 """What follows from what in a workflow: values that its templates read, a DAG's phase, what an exit handler is told."""
 
+import json
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ def global_scope(document: Object, arguments: Scope, record: Record) -> dict[str
             raise InputError(
                 f"{document.file}:{metadata.at('labelsFrom')}: label {name} cannot be found: {error}; run it on Argo"
             ) from error
+    scope["workflow.labels.json"] = json.dumps(labels, sort_keys=True)
     return scope | {f"workflow.labels.{name}": value for name, value in labels.items()}
 
 

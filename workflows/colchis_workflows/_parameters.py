@@ -45,7 +45,7 @@ PARAMETERS = {
         "direct",
     ),
     "code": Text("The URI that `colchis push-code DIR` prints. Empty: the entry is in the training image.", ""),
-    "created-by": Text("Who asked for the run, for the version's record.", ""),
+    "created-by": Text("Who asked for the run, or the workflow's labels as JSON; for the version's record.", ""),
     "data": Text("The URI that `colchis data NAME --to STORE` prints.", f"{STORE}/data/digits/b998b704837bf9f7"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(

@@ -103,7 +103,7 @@ def _kaniko(settings: Settings) -> Container:
         ],
         inputs=[parameter(settings, name) for name in INPUTS],
         init_containers=[writer],
-        active_deadline_seconds=3600,
+        active_deadline_seconds="3600",
         retry_strategy=RETRY,
         service_account_name="colchis-build",
         automount_service_account_token=False,

@@ -29,7 +29,7 @@ ARGUMENTS = [
 PUBLISH = ["store", "run", "model", "builder", "repository", "target", "runtime", "steps", "approval", "train-image"]
 LIFE = {
     "workflow": "{{workflow.namespace}}/{{workflow.name}}",
-    "created-by": "{{workflow.labels.colchis.dev/created-by}}",
+    "created-by": "{{workflow.labels.json}}",  # Argo 3.7 gives a label found by an expression to the first tasks only
 }
 CREATOR = 'workflow?.labels?.workflows?.argoproj?.["io/creator"] ?? workflow.serviceAccountName'
 DAY = 86_400

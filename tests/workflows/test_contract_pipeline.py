@@ -1,0 +1,174 @@
+"""The pipeline agrees with itself: each tag and reference leads somewhere, in the plain subset of Argo."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from colchis_workflows import render
+from colchis_workflows._parameters import PARAMETERS
+from colchis_workflows.settings import Settings
+
+Object = dict[str, Any]
+SETTINGS = Settings()
+DOCUMENTS = {found["metadata"]["name"]: found for found in render.objects(SETTINGS)}
+TEMPLATES: dict[tuple[str, str], Object] = {
+    (name, template["name"]): template
+    for name, document in DOCUMENTS.items()
+    for template in document["spec"].get("templates", [])
+}
+ARGUMENTS = [
+    *("model", "data", "store", "code", "entry", "hyperparameters", "backend", "workers", "thresholds", "first-model"),
+    *("builder", "repository", "target", "runtime", "steps", "approval", "fail-on-reject", "train-image"),
+]
+GLOBALS = {
+    "workflow.labels.json",
+    "workflow.uid",
+    "workflow.name",
+    "workflow.namespace",
+    "workflow.status",
+    "workflow.failures",
+}
+WAIT = re.compile(r"(?<![\w.-])[a-z][a-z-]*")
+TAG = re.compile(r"\{\{(.*?)\}\}")
+every_template = pytest.mark.parametrize("where", TEMPLATES, ids="/".join)
+
+
+def _uses(document: Object) -> Iterator[Object]:
+    """Give what runs a template: tasks and the exit hook."""
+    yield from document["spec"].get("hooks", {}).values()
+    for template in document["spec"].get("templates", []):
+        yield from template.get("dag", {}).get("tasks", [])
+
+
+def _target(document: Object, use: Object) -> Object:
+    reference: Object = use.get("templateRef", {"name": document["metadata"]["name"], "template": use.get("template")})
+    return TEMPLATES[reference["name"], reference["template"]]
+
+
+USES = [(document, use) for document in DOCUMENTS.values() for use in _uses(document)]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from _strings(part)
+
+
+def test_the_pipeline_takes_exactly_the_shared_arguments() -> None:
+    given = DOCUMENTS["colchis-pipeline"]["spec"]["arguments"]["parameters"]
+    assert [argument["name"] for argument in given] == ARGUMENTS
+    assert all("value" in argument for argument in given), "an argument without a default"
+
+
+def test_the_global_outputs_are_the_shared_ones() -> None:
+    names = [o.get("globalName") for t in TEMPLATES.values() for o in t.get("outputs", {}).get("parameters", [])]
+    assert sorted(filter(None, names)) == ["digest", "endpoint", "summary", "verdict", "version"]
+
+
+def test_every_parameter_has_a_text_and_its_default_is_one_of_its_choices() -> None:
+    for document in DOCUMENTS.values():
+        for argument in document["spec"].get("arguments", {}).get("parameters", []):
+            assert len(argument["description"]) > 10
+            assert "enum" not in argument or argument["value"] in argument["enum"]
+    used = {p["name"] for t in TEMPLATES.values() for p in t.get("inputs", {}).get("parameters", [])}
+    assert used == PARAMETERS.keys()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_each_document_has_title_description_and_labels(name: str) -> None:
+    metadata = DOCUMENTS[name]["metadata"]
+    assert metadata["annotations"]["workflows.argoproj.io/title"]
+    assert metadata["annotations"]["workflows.argoproj.io/description"]
+    assert metadata["labels"]["app.kubernetes.io/part-of"] == "colchis"
+    assert metadata["labels"]["app.kubernetes.io/version"] == SETTINGS.tag
+
+
+@pytest.mark.parametrize(("document", "use"), USES, ids=[str(use.get("name", "exit")) for _, use in USES])
+def test_each_reference_leads_to_a_template_and_hands_it_its_inputs(document: Object, use: Object) -> None:
+    inputs = {p["name"]: "default" in p for p in _target(document, use).get("inputs", {}).get("parameters", [])}
+    given = {argument["name"] for argument in use["arguments"]["parameters"]}
+    assert given <= inputs.keys()
+    assert {name for name, has_default in inputs.items() if not has_default} <= given
+
+
+def test_the_cron_job_runs_the_pipeline_and_sleeps_until_someone_resumes_it() -> None:
+    spec = DOCUMENTS["colchis-retrain"]["spec"]
+    assert spec["workflowSpec"] == {"workflowTemplateRef": {"name": "colchis-pipeline"}}
+    assert spec["suspend"] is True
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["schedules"]
+    assert spec["timezone"]
+    assert spec["startingDeadlineSeconds"] > 0
+    assert "schedule" not in spec
+
+
+@every_template
+def test_each_tag_resolves(where: tuple[str, str]) -> None:
+    document, template = DOCUMENTS[where[0]], TEMPLATES[where]
+    arguments = {f"workflow.parameters.{p['name']}" for p in document["spec"]["arguments"]["parameters"]}
+    inputs = {f"inputs.parameters.{p['name']}" for p in template.get("inputs", {}).get("parameters", [])}
+    outputs = {
+        f"outputs.{kind}.{output['name']}.path"
+        for kind, found in template.get("outputs", {}).items()
+        for output in found
+    }
+    tasks = {
+        f"tasks.{task['name']}.outputs.parameters.{output['name']}"
+        for task in template.get("dag", {}).get("tasks", [])
+        for output in _target(document, task).get("outputs", {}).get("parameters", [])
+    }
+    known = arguments | inputs | outputs | tasks | GLOBALS
+    assert {tag for text in _strings(template) for tag in TAG.findall(text)} <= known
+
+
+@every_template
+def test_a_task_reads_only_tasks_that_it_waits_for_and_that_are_not_skipped(where: tuple[str, str]) -> None:
+    tasks = {task["name"]: task for task in TEMPLATES[where].get("dag", {}).get("tasks", [])}
+    for task in tasks.values():
+        waits, names = set[str](), {task["name"]}
+        while names:  # all that the task waits for, directly or not
+            found = {name for waiting in names for name in WAIT.findall(tasks[waiting].get("depends", ""))}
+            names = found - waits
+            waits |= names
+        read = {tag.split(".")[1] for text in _strings(task) for tag in TAG.findall(text) if tag.startswith("tasks.")}
+        assert read <= waits
+        assert not [name for name in read if "when" in tasks[name] and tasks[name]["when"] != task.get("when")]
+
+
+@every_template
+def test_a_template_keeps_to_the_plain_subset(where: tuple[str, str]) -> None:
+    template = TEMPLATES[where]
+    kinds = {"dag", "container", "suspend", "script", "steps", "resource", "data", "http", "plugin", "containerSet"}
+    (kind,) = kinds & template.keys()
+    assert kind in {"dag", "container", "suspend"}
+    assert not [text for text in _strings(template) if "{{=" in text]
+    for task in template.get("dag", {}).get("tasks", []):
+        assert task.keys() <= {"name", "template", "templateRef", "arguments", "depends", "when"}
+        assert re.fullmatch(r"\S+ (==|!=) \S+", task.get("when", "a == b"))
+    for output in template.get("outputs", {}).get("parameters", []):
+        assert "default" in output["valueFrom"]
+
+
+def test_the_retry_strategy_is_one_and_the_same() -> None:
+    strategies = [template["retryStrategy"] for template in TEMPLATES.values() if "container" in template]
+    assert all(strategy == strategies[0] for strategy in strategies)
+    assert "['-1', '64', '75', '143']" in strategies[0]["expression"]
+    assert strategies[0]["retryPolicy"] == "Always"
+
+
+@every_template
+def test_each_image_is_known(where: tuple[str, str]) -> None:
+    template = TEMPLATES[where]
+    containers = [*([template["container"]] if "container" in template else []), *template.get("initContainers", [])]
+    parameters = {"{{inputs.parameters.train-image}}", "{{inputs.parameters.kaniko-image}}"}
+    for container in containers:
+        assert container["image"] in {SETTINGS.image("steps")} | parameters
+
+
+def test_only_publish_takes_turns_and_only_for_its_model() -> None:
+    locked = {where: t["synchronization"] for where, t in TEMPLATES.items() if "synchronization" in t}
+    expected = {"mutexes": [{"name": "colchis-{{inputs.parameters.model}}"}]}
+    assert locked == {("colchis-pipeline", "publish"): expected}

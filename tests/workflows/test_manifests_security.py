@@ -1,0 +1,87 @@
+"""What a platform engineer asks of the manifests: no root, no token, no rights that nothing needs."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from colchis_workflows import render
+from colchis_workflows.settings import Settings
+
+Object = dict[str, Any]
+FILES = {path: list(yaml.safe_load_all(text)) for path, text in render.manifests(Settings()).items()}
+PODS = {
+    f"{document['metadata']['name']}/{template['name']}": template
+    for document in render.objects(Settings())
+    for template in document["spec"].get("templates", [])
+    if "container" in template
+}
+OBJECTS = FILES["base/accounts.yaml"]
+every_pod = pytest.mark.parametrize("name", PODS)
+KANIKO = "colchis-build-image/kaniko"
+
+
+@every_pod
+def test_a_pod_is_locked_down(name: str) -> None:
+    template = PODS[name]
+    pod, container = template["securityContext"], template["container"]
+    assert pod["runAsNonRoot"] is True
+    assert pod["runAsUser"] > 0
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    for inner in [container, *template.get("initContainers", [])]:
+        security = inner["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"]["drop"] == ["ALL"]
+        assert inner["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert inner["resources"]["limits"]["memory"]
+        if inner is not container or name != KANIKO:  # kaniko unpacks files as their owners
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["runAsNonRoot"] is True
+            assert "add" not in security["capabilities"]
+
+
+@every_pod
+def test_only_rollout_has_a_token(name: str) -> None:
+    template = PODS[name]
+    assert template["automountServiceAccountToken"] is (name == "colchis-rollout/rollout")
+    assert template["executor"] == {"serviceAccountName": "colchis-step"}
+
+
+@every_pod
+def test_a_pod_has_a_deadline_and_an_account_of_its_level(name: str) -> None:
+    assert int(PODS[name]["activeDeadlineSeconds"]) > 0
+    accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
+    assert PODS[name]["serviceAccountName"] in accounts
+
+
+def test_kaniko_gets_no_credentials_of_the_store() -> None:
+    container = PODS[KANIKO]["container"]
+    assert "envFrom" not in container
+    assert "env" not in container
+
+
+def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
+    accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
+    assert accounts == {"colchis-step", "colchis-train", "colchis-build", "colchis-rollout"}
+    assert accounts == {template["serviceAccountName"] for template in PODS.values()}
+
+
+def test_nothing_is_cluster_wide_and_no_rule_has_a_wildcard() -> None:
+    base_and_namespaced = [d for path, found in FILES.items() if "quickstart" not in path for d in found]
+    assert not {d.get("kind") for d in base_and_namespaced} & {"ClusterRole", "ClusterRoleBinding", "Namespace"}
+    for found in OBJECTS:
+        for rule in found.get("rules", []):
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            assert "secrets" not in rule["resources"]
+
+
+def test_no_secret_is_rendered_but_the_well_known_sample() -> None:
+    secrets = {
+        (path, found["metadata"]["name"]): found
+        for path, documents in FILES.items()
+        for found in documents
+        if found.get("kind") == "Secret"
+    }
+    token = secrets.pop(("base/accounts.yaml", "colchis-step.service-account-token"))
+    assert "data" not in token
+    assert secrets.keys() == {("overlays/quickstart/minio.yaml", "colchis-s3")}

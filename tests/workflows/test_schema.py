@@ -1,0 +1,113 @@
+"""All rendered YAML is what Argo takes: by its JSON schema, by ``argo lint``, and by kustomize."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from colchis_workflows import render
+from colchis_workflows.settings import Settings
+
+Object = dict[str, Any]
+SCHEMA = Path(__file__).parents[1] / "schemas" / "argo-workflows-3.7.1.schema.json"
+OVERLAYS = ["namespaced", "quickstart"]
+
+
+def _strict(value: Any) -> Any:
+    """Close every object that lists its properties: Argo's own schema lets unknown fields pass, its CRDs do not."""
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    closed = {key: _strict(item) for key, item in value.items()}
+    if value.get("type") == "object" and "properties" in value:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+@pytest.fixture(scope="module")
+def definitions() -> Object:
+    found: Object = _strict(json.loads(SCHEMA.read_text())["definitions"])
+    return found
+
+
+def _validate(document: Object, definitions: Object) -> None:
+    reference = f"#/definitions/io.argoproj.workflow.v1alpha1.{document['kind']}"
+    jsonschema.Draft202012Validator({"$ref": reference, "definitions": definitions}).validate(document)
+
+
+@pytest.mark.parametrize("document", render.objects(Settings()), ids=lambda found: str(found["metadata"]["name"]))
+def test_a_document_is_valid_by_argos_schema(document: Object, definitions: Object) -> None:
+    _validate(document, definitions)
+
+
+def test_the_schema_refuses_a_field_that_argo_does_not_know(definitions: Object) -> None:
+    document = render.objects(Settings())[0]
+    document["spec"]["templates"][0]["container"]["imagePullPolice"] = "Always"
+    with pytest.raises(jsonschema.ValidationError, match="imagePullPolice"):
+        _validate(document, definitions)
+
+
+def _program(name: str) -> str:
+    if path := shutil.which(name):
+        return path
+    reason = f"{name} is not on PATH"
+    if os.environ.get("CI") == "true" and name == "kubectl":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def test_argo_lints_all_of_it() -> None:
+    files = sorted(str(path) for path in (render.MANIFESTS / "base").glob("colchis-*.yaml"))
+    command = [_program("argo"), "lint", "--offline", "--kinds=workflowtemplates,cronworkflows", *files]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _built(directory: Path) -> list[Object]:
+    command = [_program("kubectl"), "kustomize", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
+    documents = _built(render.MANIFESTS / "overlays" / overlay)
+    workflows = [found for found in documents if found["kind"] in {"WorkflowTemplate", "CronWorkflow"}]
+    assert len(workflows) == len(render.TEMPLATES)
+    for document in workflows:
+        _validate(document, definitions)
+
+
+def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() -> None:
+    documents = {d["metadata"]["name"]: d for d in _built(render.MANIFESTS / "overlays/quickstart") if "spec" in d}
+    pipeline, build = documents["colchis-pipeline"]["spec"], documents["colchis-build-image"]["spec"]
+    values = {a["name"]: a.get("value") for a in pipeline["arguments"]["parameters"]}
+    assert values["repository"] == "registry.registry.svc:5000/models"
+    assert {a["name"]: a.get("value") for a in build["arguments"]["parameters"]}["insecure-registry"] == "true"
+    inputs = build["templates"][0]["inputs"]["parameters"]
+    assert {p["name"]: p.get("default") for p in inputs}["insecure-registry"] == "true"
+
+
+def test_images_of_a_kustomization_reach_into_workflow_templates(tmp_path: Path) -> None:
+    shutil.copytree(render.MANIFESTS, tmp_path / "manifests")
+    overlay = tmp_path / "manifests/overlays/namespaced/kustomization.yaml"
+    kustomization = yaml.safe_load(overlay.read_text())
+    for image in kustomization["images"]:
+        image |= {"newName": f"mirror.example/{image['name'].rpartition('/')[2]}", "newTag": "1.2.3"}
+    kaniko = {"name": "gcr.io/kaniko-project/executor", "newName": "mirror.example/kaniko", "newTag": "v1.25.0"}
+    kustomization["images"].append(kaniko)
+    overlay.write_text(yaml.safe_dump(kustomization))
+    text = yaml.safe_dump_all(_built(overlay.parent))
+    assert Settings().registry not in text
+    assert "gcr.io/kaniko" not in text
+    assert "image: mirror.example/steps:1.2.3" in text
+    assert "value: mirror.example/train:1.2.3" in text
+    assert "default: mirror.example/kaniko:v1.25.0" in text
