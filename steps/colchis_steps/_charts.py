@@ -159,7 +159,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
             if count:
                 square: dict[str, Any] = {"x": x + 1, "y": y + 1, "width": cell - 2, "height": cell - 2, "rx": 3}
                 node(box, "rect", class_=kind, fill_opacity=strength, **square)
-                ink = "count on" if strength > 0.55 else "count"
+                ink = "count on" if strength > 0.75 else "count mid" if strength > 0.58 else "count"
                 node(box, "text", f"{count}", x=x + cell / 2, y=y + cell / 2 + 4, text_anchor="middle", class_=ink)
             node(box, "title", f"{name} predicted as {classes[j]}: {count}")
     return text_of(svg)
