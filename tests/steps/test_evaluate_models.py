@@ -1,0 +1,210 @@
+"""Evaluation of real SavedModels from a store: verdicts both ways, a baseline, and what cannot be evaluated."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.steps.training_data import CLASSES, COLUMNS, write_data
+
+from colchis_steps._blobs import scan
+from colchis_steps._formats import Alias, Candidate, Code, Column, Evaluation, Manifest, StepResult, decode, encode, now
+from colchis_steps._store import open_store
+
+pytestmark = pytest.mark.tensorflow
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import tensorflow as tf
+from colchis_steps import evaluate
+from colchis_steps._blobs import scan, store_files
+from colchis_steps._store import open_store
+
+class Model(tf.Module):
+    def __init__(self, kind):
+        self.kind = kind
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 4, 4], tf.uint8, name="image")])
+    def serve(self, image):
+        bright = tf.reduce_sum(tf.cast(image, tf.float32), axis=2)[:, :3]
+        if self.kind == "bad":
+            bright = bright * 0.0 + [1.0, 0.0, 0.0]
+        if self.kind == "nan":
+            bright = bright / 0.0 * 0.0
+        probability = tf.nn.softmax(bright)
+        return {"class": tf.argmax(probability, axis=-1), "probability": probability}
+
+top, store = Path(sys.argv[1]), open_store(sys.argv[2])
+for kind in ("good", "bad", "nan"):
+    model = Model(kind)
+    tf.saved_model.save(model, str(top / kind), signatures={"serving_default": model.serve})
+    store_files(store, top / kind, scan(top / kind))
+print("ready", flush=True)
+for line in sys.stdin:
+    print(evaluate.main(json.loads(line)), flush=True)
+"""
+
+
+@dataclass
+class Gate:
+    """A process that evaluates: TensorFlow starts once for all cases."""
+
+    root: Path
+    process: subprocess.Popen[str]
+
+    @property
+    def store(self) -> str:
+        return (self.root / "store").as_uri()
+
+    def candidate(self, kind: str, run: str) -> Candidate:
+        files = tuple(scan(self.root / kind))
+        return Candidate(run, "thirds", files, "sha256:t", "", "sha256:d", Code("m:f"), {}, {"inputs": {}}, {}, now())
+
+    def judge(self, kind: str, run: str, thresholds: object, *flags: str, data: str = "data") -> int:
+        """Evaluate a model as the candidate of the run; give the exit code."""
+        open_store(self.store).write(f"runs/{run}/model.json", encode(self.candidate(kind, run)))
+        uri = (self.root / data).as_uri()
+        base = [f"--store={self.store}", f"--run={run}", "--model=thirds", f"--data={uri}"]
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps([*base, f"--thresholds={json.dumps(thresholds)}", *flags]) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+    def serve(self, kind: str | None, version: int = 1) -> None:
+        """Let the alias stable name a version with these files, or nothing."""
+        store, alias = open_store(self.store), "models/thirds/aliases/stable.json"
+        if kind is None:
+            store.delete(alias)
+            return
+        files = self.candidate(kind, "old").files
+        manifest = Manifest("thirds", version, "old", files, "sha256:t", now())
+        store.write(f"models/thirds/{version}/manifest.json", encode(manifest))
+        store.write(alias, encode(Alias("thirds", version, now())))
+
+    def message(self, run: str) -> str:
+        return self.record(run).message
+
+    def record(self, run: str) -> StepResult:
+        return decode(StepResult, open_store(self.store).read(f"runs/{run}/evaluate.json"), "evaluate.json")
+
+    def result(self, run: str) -> tuple[StepResult, Evaluation]:
+        found = self.record(run)
+        return found, msgspec.convert(found.details, Evaluation)
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
+    root = tmp_path_factory.mktemp("gate")
+    (root / "store").mkdir()
+    write_data(root / "data", {"train": [3], "eval": [3], "test": [201, 99]})
+    wide = (Column(name="image", dtype="float32", shape=(4, 4)), COLUMNS[1])
+    write_data(root / "other", {"train": [3], "eval": [3], "test": [30]}, wide)
+    command = [sys.executable, "-c", SCRIPT, str(root), (root / "store").as_uri()]
+    pipe = subprocess.PIPE
+    with (
+        (root / "log").open("w") as log,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=log, text=True) as process,
+    ):
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n", (root / "log").read_text()
+        yield Gate(root, process)  # leaving closes stdin, and that ends it
+
+
+def test_a_good_model_passes(gate: Gate, tmp_path: Path) -> None:
+    gate.serve(None)
+    wanted = {"accuracy": {"min": 0.9, "min_change": -0.01}, "loss": {"max": 0.5}, "recall/*": {"min": 0.8}}
+    assert gate.judge("good", "good", wanted, f"--verdict-path={tmp_path / 'verdict'}") == 0
+    assert (tmp_path / "verdict").read_text() == "pass"
+    found, details = gate.result("good")
+    assert (found.status, found.verdict, found.outputs) == ("succeeded", "pass", {"verdict": "pass"})
+    assert details.metrics.keys() == {"accuracy", "loss", "ece"}
+    assert details.slices.keys() == {f"label={name}" for name in CLASSES}
+    assert sum(map(sum, details.confusion)) == 300
+    assert details.baseline_version is None
+    assert len(details.samples) == 24
+
+
+def test_a_bad_model_fails_without_an_error(gate: Gate, tmp_path: Path) -> None:
+    gate.serve(None)
+    assert gate.judge("bad", "bad", {"accuracy": {"min": 0.9}}, f"--verdict-path={tmp_path / 'verdict'}") == 0
+    assert (tmp_path / "verdict").read_text() == "fail"
+    found, _ = gate.result("bad")
+    assert found.message == "accuracy is 0.3333, below 0.9"
+
+
+def test_fail_on_reject_writes_everything_and_ends_with_3(gate: Gate, tmp_path: Path) -> None:
+    gate.serve(None)
+    flags = (f"--verdict-path={tmp_path / 'verdict'}", "--fail-on-reject=true")
+    assert gate.judge("bad", "rejected", {"accuracy": {"min": 0.9}}, *flags) == 3
+    assert (tmp_path / "verdict").read_text() == "fail"
+    assert gate.result("rejected")[0].verdict == "fail"
+
+
+def test_the_served_version_is_the_baseline(gate: Gate) -> None:
+    gate.serve("good", 7)
+    assert gate.judge("good", "equal", {"accuracy": {"min_change": 0.0}}, "--first-model=reject") == 0
+    found, details = gate.result("equal")
+    assert (found.verdict, details.baseline_version) == ("pass", 7)
+    assert details.baseline_metrics == details.metrics
+    assert gate.judge("bad", "worse", {"accuracy": {"min_change": -0.01}}) == 0
+    assert gate.result("worse")[0].verdict == "fail"
+
+
+def test_a_first_model_can_be_rejected(gate: Gate) -> None:
+    gate.serve(None)
+    assert gate.judge("good", "first", {}, "--first-model=reject") == 0
+    assert gate.result("first")[0].verdict == "fail"
+
+
+def test_a_model_that_gives_nan_never_passes(gate: Gate) -> None:
+    gate.serve(None)
+    assert gate.judge("nan", "nan", {}) == 0
+    found, details = gate.result("nan")
+    assert found.verdict == "fail"
+    assert "NaN" in found.message
+    assert details.metrics == {}
+
+
+def test_unknown_metric_says_what_there_is(gate: Gate) -> None:
+    assert gate.judge("good", "typo", {"acuracy": {"min": 0.9}}) == 65
+    assert "only accuracy, ece, f1/*, loss, precision/*, recall/*, support/*" in gate.message("typo")
+
+
+def test_data_that_the_model_does_not_take_is_said(gate: Gate) -> None:
+    assert gate.judge("good", "other", {}, data="other") == 65
+    assert "takes image uint8[4, 4], and the data has image float32[4, 4]" in gate.message("other")
+
+
+def test_an_altered_blob_is_never_loaded(gate: Gate) -> None:
+    candidate = gate.candidate("bad", "altered")
+    blob = gate.root / "store" / "blobs" / "sha256" / candidate.files[-1].sha256
+    whole = blob.read_bytes()
+    blob.write_bytes(whole[:-1] + b"!")
+    assert gate.judge("bad", "altered", {}) == 65
+    blob.write_bytes(whole)
+    assert "store the model again" in gate.message("altered")
+
+
+def test_a_run_without_a_model_is_said(gate: Gate) -> None:
+    data = f"--data={(gate.root / 'data').as_uri()}"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "colchis_steps.evaluate",
+            f"--store={gate.store}",
+            "--run=absent",
+            "--model=thirds",
+            data,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 65
+    assert "has no runs/absent/model.json" in done.stderr
