@@ -16,7 +16,7 @@ from colchis_steps import _chain, _charts, _story
 from colchis_steps._chain import CHAIN
 from colchis_steps._formats import Evaluation, TrainingReport, now
 from colchis_steps._step import StepError, entrypoint, run_flags, write_output
-from colchis_steps._store import Store, open_store
+from colchis_steps._store import Store, open_store, recorded
 from colchis_steps._story import Story
 
 if TYPE_CHECKING:
@@ -159,7 +159,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     write_output(args.report_path, page)
     write_output(args.summary_path, summary)
     try:
-        store.write(f"runs/{args.run}/report.html", page.encode())
+        with recorded(store, args.run, "report", vars(args)) as recorder:
+            recorder.outputs["summary"] = summary
+            store.write(f"runs/{args.run}/report.html", page.encode())
     except StepError as error:
         log.warning("the page is not in the store: %s", error)
     log.info("%s", summary)

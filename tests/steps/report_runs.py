@@ -66,6 +66,7 @@ def reported(store: Path, status: str = "Succeeded", failures: str = "[]") -> tu
     assert main([*flags, f"--report-path={store}/page.html", f"--summary-path={store}/summary"]) == 0
     page = (store / "page.html").read_text()
     assert (store / "runs/r/report.html").read_text() == page
+    assert f.decode(f.StepResult, (store / "runs/r/report.json").read_bytes(), "report.json").status == "succeeded"
     return page, (store / "summary").read_text()
 
 
