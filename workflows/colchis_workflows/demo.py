@@ -4,6 +4,7 @@ It types what a person would: import the data, push the example's code, run the 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import socket
@@ -12,7 +13,6 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def curl_line(url: str, instance: Any) -> str:
 def free_port(wanted: int) -> int:
     """Give the wanted port of the loopback address, or a free one where another program has it."""
     for port in (wanted, 0):
-        with closing(socket.socket()) as probe:
+        with contextlib.closing(socket.socket()) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     home = Path(os.environ.get("COLCHIS_HOME", ".colchis")).resolve()
     store = (home / "store").as_uri()
     run = f"demo-{uuid.uuid4().hex[:8]}"
+    was_serving = any(line.endswith("  yes") for line in _ask("models", "list", quiet=True).splitlines())
     os.environ["COLCHIS_PORT"] = str(free_port(int(os.environ.get("COLCHIS_PORT", "8501"))))
     try:
         data = _ask("data", "digits", "--to", store)
@@ -89,27 +90,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\nasked for a prediction: {answer}")
     print(f"\nServed in {time.monotonic() - began:.0f} s, accuracy {accuracy:.3f} on held-out digits.\n")
     print(f"  draw a digit  {endpoint.partition('/v1/')[0]}/board")
-    print(f"  the report    {results / 'report.html'}")
+    print(f"  the report    {_short(results / 'report.html')}")
     print(f"  ask it        {curl_line(endpoint, instance)}\n")
-    if args.keep:
+    if args.keep or was_serving:
         print("It keeps serving; `.venv/bin/colchis models stop` ends it.")
         return 0
     if sys.stdin.isatty():
-        input("Press Enter to stop serving. ")
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            input("Press Enter to stop serving. ")
     _colchis("models", "stop", capture=False)
     print("Stopped. `make demo KEEP=1` keeps serving.")
     return 0
 
 
-def _ask(*words: str) -> str:
-    return _colchis(*words).stdout.strip()
+def _short(path: Path) -> Path:
+    """Give the path as seen from here, where that is shorter."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _ask(*words: str, quiet: bool = False) -> str:
+    return _colchis(*words, quiet=quiet).stdout.strip()
 
 
 def _colchis(*words: str, capture: bool = True, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
-    """Run ``colchis words…``; its logs go to this terminal, its output comes back where ``capture`` says so."""
+    """Run ``colchis words…``: its output comes back where ``capture`` says so; ``quiet`` hides its logs."""
     return subprocess.run(
         [sys.executable, "-m", "colchis_workflows.cli", *words],
-        check=not quiet,
+        check=True,
         text=True,
         stdout=subprocess.PIPE if capture else None,
         stderr=subprocess.DEVNULL if quiet else None,
