@@ -16,12 +16,15 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colchis_steps._home import port
 from colchis_steps._serving_config import Config, config_of, read_config
 from colchis_steps._serving_daemon import Running, held
-from colchis_steps._serving_registry import Registry
 from colchis_steps._step import InputError, entrypoint, positive
+
+if TYPE_CHECKING:
+    from colchis_steps._serving_registry import Registry
 
 POLL = 0.2  # seconds between looks at the configuration
 DRAIN = 25  # seconds that requests have to end after SIGTERM; Kubernetes waits 30
@@ -36,10 +39,7 @@ def listen(host: str, number: int) -> socket.socket:
     """
     try:
         found = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        opened = socket.socket(found[0], socket.SOCK_STREAM)
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind(found[4])
-        opened.listen(2048)
+        opened = socket.create_server(found[4][:2], family=found[0], backlog=2048)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             fix = "stop it or set COLCHIS_PORT / --port to a free one"
@@ -49,7 +49,7 @@ def listen(host: str, number: int) -> socket.socket:
 
 
 def watcher(
-    registry: Registry, read: Callable[[], tuple[Config, str]], path: Path | None
+    registry: "Registry", read: Callable[[], tuple[Config, str]], path: Path | None
 ) -> Callable[[], Awaitable[None]]:
     """Give what keeps the registry as configured: it applies the configuration, and again after each change of it."""
 
@@ -114,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         import uvicorn
 
         from colchis_steps._serving_app import app
+        from colchis_steps._serving_registry import Registry
     except ImportError as error:
         raise InputError(f"{error.name} is not installed; install it with: pip install 'colchis[serve]'") from error
     opened = listen(args.host, number)

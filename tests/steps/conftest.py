@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -175,3 +176,12 @@ def docker_registry(tmp_path: Path) -> Iterator[Callable[..., str]]:
     for process in started:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of SavedModels, made once by a process of its own; see exported_models.py for what they are."""
+    directory = tmp_path_factory.mktemp("exported")
+    script = Path(__file__).with_name("exported_models.py")
+    subprocess.run([sys.executable, str(script), str(directory)], check=True, capture_output=True, timeout=200)
+    return directory

@@ -1,0 +1,273 @@
+"""The local rollout, from a published version to a server that answers and back, as a run would call it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from colchis_steps import build_image
+from colchis_steps._blobs import scan, store_files
+from colchis_steps._formats import (
+    Alias,
+    Code,
+    Column,
+    DataManifest,
+    Manifest,
+    Record,
+    Shard,
+    data_digest,
+    encode,
+    tree_digest,
+)
+from colchis_steps._store import Store, open_store, read_document
+from colchis_steps.rollout import parser
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+THEN = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def run(home: Path, port: int) -> Iterator[Run]:
+    environment = os.environ | {"COLCHIS_HOME": str(home), "COLCHIS_PORT": str(port)}
+
+    def step(name: str, *flags: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", f"colchis_steps.{name}", *flags]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    yield step
+    step("models", "stop")
+
+
+@pytest.fixture(scope="module")
+def store(home: Path) -> Store:
+    return open_store((home / "store").as_uri())
+
+
+@pytest.fixture(scope="module")
+def images(home: Path, store: Store, exported: Path) -> dict[int, str]:
+    """Versions 1 to 3 of tiny and 4, which answers NaN, published with packed images; the references by version."""
+    data = _data_set(store)
+    found = {}
+    for version, directory in {1: "tiny/1", 2: "tiny/2", 3: "tiny/3", 4: "nan"}.items():
+        files = tuple(scan(exported / directory))
+        store_files(store, exported / directory, files)
+        key, tree = f"models/tiny/{version}", tree_digest(files)
+        store.write(f"{key}/manifest.json", encode(Manifest("tiny", version, f"r{version}", files, tree, THEN)))
+        to = home / "reference"
+        flags = [
+            f"--store={store.url}",
+            f"--run=r{version}",
+            "--model=tiny",
+            f"--version={version}",
+            "--builder=direct",
+        ]
+        assert build_image.main([*flags, f"--repository=oci:{home}/images", f"--image-path={to}"]) == 0
+        found[version] = to.read_text()
+        record = Record(
+            model="tiny", version=version, run=f"r{version}", image=found[version],
+            digest=found[version].partition("@")[2], tree=tree, manifest=f"{key}/manifest.json", manifest_digest="",
+            data=data, data_digest="", code=Code("e:e"), hyperparameters={},
+            metrics={"loss": 0.2, "accuracy": 0.9712}, verdict="pass", frameworks={}, step_images={}, workflow="",
+            created_by="", created_at=THEN,
+        )  # fmt: skip
+        store.write(f"{key}/record.json", encode(record))
+        store.write("models/tiny/aliases/latest.json", encode(Alias("tiny", version, THEN)))
+    return found
+
+
+def _data_set(store: Store) -> str:
+    key = "data/tiny/0123456789abcdef"
+    path = Path(store.url.removeprefix("file://"), key, "test-00000.npz")
+    path.parent.mkdir(parents=True)
+    np.savez(path, image=np.arange(128, dtype=np.uint8).reshape(2, 8, 8) % 17, label=np.array([2, 1], np.int64))
+    names = tuple(f"class {number}" for number in range(10))
+    columns = (Column("image", "uint8", (8, 8), 0.0, 16.0), Column("label", "int64", (), 0.0, 9.0, names))
+    file = next(file for file in scan(path.parent) if file.path == path.name)
+    splits: dict[str, tuple[Shard, ...]] = {"test": (Shard(file.path, 2, file.size, file.sha256),)}
+    digest = data_digest("tiny", "label", columns, splits)
+    store.write(f"{key}/manifest.json", encode(DataManifest("tiny", digest, "label", columns, splits, "made", THEN)))
+    return f"{store.url}/{key}"
+
+
+@pytest.fixture
+def roll(run: Run, store: Store, images: dict[int, str]) -> Run:
+    def step(version: int, *flags: str) -> "subprocess.CompletedProcess[str]":
+        told = [f"--store={store.url}", "--run=run-1", "--model=tiny", f"--version={version}"]
+        return run("rollout", *told, f"--image={images[version]}", "--target=local", *flags)
+
+    return step
+
+
+def answer(port: int) -> int:
+    body = json.dumps({"instances": [[[0] * 8] * 8]}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body)
+    with urllib.request.urlopen(request, timeout=10) as found:
+        return int(json.load(found)["predictions"][0]["class"])
+
+
+def config(home: Path) -> Any:
+    return json.loads((home / "serving/config.json").read_text())["models"]
+
+
+def stable(store: Store) -> tuple[int, int | None]:
+    alias = read_document(store, "models/tiny/aliases/stable.json", Alias)
+    return alias.version, alias.previous
+
+
+@pytest.mark.tensorflow
+def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store: Store, home: Path, port: int) -> None:
+    first = roll(1, f"--endpoint-path={home / 'endpoint'}", f"--verdict-path={home / 'verdict'}")
+    assert first.returncode == 0, first.stderr
+    endpoint = f"http://127.0.0.1:{port}/v1/models/tiny"
+    assert first.stdout.strip() == (home / "endpoint").read_text() == endpoint
+    assert (home / "verdict").read_text() == "pass"
+    assert (answer(port), stable(store)) == (1, (1, None))
+    entry = config(home)["tiny"]["versions"]["1"]
+    assert entry["path"] == str(home / "serving/tiny/1")
+    assert entry["inputs"] == {"image": {"minimum": 0, "maximum": 16}}
+    assert entry["classes"][3] == "class 3"
+
+    store.write("models/tiny/aliases/canary.json", encode(Alias("tiny", 2, THEN)))
+    states, stop = [], threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            states.append(answer(port))
+
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(ask)
+        second = roll(2, "--action=canary")
+        stop.set()
+        asking.result()  # not one request failed while the version was replaced
+    assert second.returncode == 0, second.stderr
+    assert "no traffic is split" in second.stderr
+    assert states == sorted(states)
+    assert (answer(port), stable(store)) == (2, (2, 1))
+    assert store.size("models/tiny/aliases/canary.json") is None
+    assert list(config(home)["tiny"]["versions"]) == ["2"]
+    details = json.loads(store.read("runs/run-1/rollout.json"))["details"]
+    assert (details["previous"], details["stable"], details["endpoint"]) == (1, 2, endpoint)
+
+    before = config(home), stable(store), (home / "serving/server.json").read_text()
+    assert roll(2).returncode == 0
+    assert (config(home), stable(store), (home / "serving/server.json").read_text()) == before
+
+    listed = run("models", "list").stdout.splitlines()
+    assert listed[1].split() == [
+        "tiny",
+        "4",
+        "2",
+        "pass,",
+        "accuracy",
+        "0.971",
+        *listed[1].split()[6:7],
+        endpoint,
+        "yes",
+    ]
+    assert json.loads(run("models", "show", "tiny").stdout)["version"] == 2
+    assert run("predict", "tiny").stdout == "prediction class 2 (probability 0.910), label class 2\n"
+    assert run("predict", "tiny", "--row=1").stdout == "prediction class 2 (probability 0.910), label class 1\n"
+
+    back = run("models", "rollback", "tiny")
+    assert back.returncode == 0, back.stderr
+    assert "version 1 of tiny answers again after" in back.stderr
+    assert (answer(port), stable(store)) == (1, (1, None))
+    again = run("models", "rollback", "tiny")
+    assert again.returncode == 65
+    assert "nothing was served before version 1 of tiny" in again.stderr
+    withdrawn = roll(2, "--action=rollback")
+    assert (withdrawn.returncode, answer(port), stable(store)) == (0, 1, (1, None))
+
+
+@pytest.mark.tensorflow
+def test_a_killed_server_and_removed_files_are_made_good(
+    roll: Run, run: Run, store: Store, home: Path, port: int
+) -> None:
+    assert roll(1).returncode == 0
+    assert roll(2).returncode == 0
+    pid = json.loads((home / "serving/server.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    away = run("predict", "tiny")
+    assert away.returncode == 75
+    assert "colchis models start" in away.stderr
+    (home / "serving/tiny/1/saved_model.pb").unlink()
+    back = run("models", "rollback", "tiny")
+    assert back.returncode == 0, back.stderr
+    assert (answer(port), stable(store)) == (1, (1, None))
+
+    (home / "serving/tiny/.2.incomplete-x").mkdir()
+    with ThreadPoolExecutor() as pool:  # two at once: one after the other, and the state is one that either leaves
+        ended = list(pool.map(roll, [2, 3]))
+    assert [found.returncode for found in ended] == [0, 0], ended
+    assert answer(port) == stable(store)[0] == config(home)["tiny"]["default"]
+    assert sorted(path.name for path in (home / "serving/tiny").iterdir()) == ["1", "2", "3"]
+
+    served = stable(store)[0]
+    failed = roll(4)
+    assert failed.returncode == 65
+    assert "answers a row of its least values with NaN" in failed.stderr
+    assert (answer(port), stable(store)[0], list(config(home)["tiny"]["versions"])) == (served, served, [str(served)])
+
+    stopped = run("models", "stop")
+    assert stopped.returncode == 0, stopped.stderr
+    with socket.create_server(("127.0.0.1", port)):
+        taken = run("models", "start")
+    assert taken.returncode == 65
+    assert f"port {port} on 127.0.0.1 is in use by another program; stop it or set COLCHIS_PORT" in taken.stderr
+    assert run("models", "start").stdout.strip() == f"http://127.0.0.1:{port}"
+    assert run("models", "start").returncode == 0
+    assert "runs on port" in run("models", "start", "--port=1").stderr
+    assert run("models", "stop").returncode == 0
+    assert "no local server runs" in run("models", "stop").stderr
+
+
+def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: Store, images: dict[int, str]) -> None:
+    def sentence(version: int, image: str, code: int = 65) -> str:
+        told = [f"--store={store.url}", "--run=run-2", "--model=tiny", f"--version={version}", f"--image={image}"]
+        ended = run("rollout", *told)
+        assert ended.returncode == code, ended.stderr
+        return ended.stderr
+
+    assert "is not named by its digest" in sentence(1, images[1].replace("@sha256:", ":"))
+    assert "version 9 of tiny is not published" in sentence(9, images[1])
+    assert f"is not the image of tiny 1, which is {images[1]}" in sentence(1, images[2])
+    assert json.loads(store.read("runs/run-2/rollout.json"))["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--target=deployment"], ["--target=moon"], ["--runtime=tensorflow-serving"], ["--steps=30,10"], ["--version=0"]],
+    ids=" ".join,
+)
+def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
+    told = ["--store=file:///nowhere", "--run=r", "--model=tiny", "--version=1", "--image=x"]
+    ended = run("rollout", *told, *flags)
+    assert (ended.returncode, "usage:" in ended.stderr) == (2, True)
+
+
+def test_the_parser_takes_what_the_template_sends() -> None:
+    sent = "--store=s --run=r --model=m --version=1 --image=i --target=local --runtime=embedded --action=promote"
+    assert parser().parse_args([*sent.split(), "--steps=10,30,100"]).steps == (10, 30, 100)
