@@ -20,6 +20,7 @@ from colchis_steps.worker import alive_path, message_path
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
 STALE = 3.0  # a worker that has not touched its file for so long does not run
+LOST = "lost its peers"
 AGAIN = "run it again, and it goes on after the last epoch that was saved"
 
 
@@ -57,6 +58,7 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
         lambda end: end.frozen,
         lambda end: end.code is not None and end.code < 0 and end.code != -signal.SIGABRT,
         lambda end: end.code is not None and end.code > 0 and end.code != TransientError.exit_code,
+        lambda end: bool(end.code) and LOST not in end.message,
         lambda end: bool(end.code),
     )
     first = next(end for applies in order for end in ends if applies(end))
@@ -66,7 +68,8 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
     if first.frozen:
         return TransientError(f"{name} stopped answering (frozen, or its machine is overloaded); {AGAIN}")
     if first.code == TransientError.exit_code:
-        return TransientError(first.message or f"{name} lost its peers: {first.last_line}; {AGAIN}")
+        message = first.message or f"lost its peers: {first.last_line}; {AGAIN}"
+        return TransientError(message if message.startswith("worker ") else f"{name}: {message}")
     if first.code is not None and first.code < 0:
         killed = first.code == -signal.SIGKILL
         reason = ": by hand, or for memory" if killed else ""

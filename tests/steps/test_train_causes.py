@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.steps.training_data import write_data
 
+from colchis_steps import train
 from colchis_steps._data import open_data
 from colchis_steps._formats import Code
 from colchis_steps._step import InputError, StepError, TransientError
@@ -41,6 +42,7 @@ LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it a
         ),
         ([LOST, End(1, None, True, "", "")], TransientError, "^worker 1 of 2 stopped answering"),
         ([End(0, -signal.SIGABRT, False, "", ""), End(1, None, True, "", "")], TransientError, "^worker 1 .* stopped"),
+        ([LOST, End(1, 75, False, "asked to stop", "")], TransientError, "^worker 1 of 2: asked to stop"),
         ([LOST], TransientError, "^worker 0 of 2 lost its peers"),
         (
             [End(1, -signal.SIGABRT, False, "", "heartbeat")],
@@ -48,7 +50,7 @@ LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it a
             "^worker 1 of 2 was killed .SIGABRT.*heartbeat",
         ),
     ],
-    ids=["bad input", "killed", "crashed", "broke", "frozen", "frozen and aborted", "lost", "aborted"],
+    ids=["bad input", "killed", "crashed", "broke", "frozen", "frozen and aborted", "ended", "lost", "aborted"],
 )
 def test_the_cause_wins_over_what_it_caused(ends: list[End], kind: type[StepError], says: str) -> None:
     error = explain(ends, 2)
@@ -131,3 +133,30 @@ def test_a_corrupt_manifest_ends_with_65_and_its_name(tmp_path: Path, caplog: py
     store = f"--store={(tmp_path / 'store').as_uri()}"
     assert main([store, "--run=r", "--model=m", f"--data={uri}", f"--workdir={tmp_path / 'w'}"]) == 65
     assert "manifest.json is not a colchis.dev/data/v1 document" in caplog.text
+
+
+def test_one_training_at_a_time_uses_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "LOCKED_SECONDS", 0.2)
+    with train.workplace(tmp_path / "w", "r"):
+        with pytest.raises(TransientError, match="another training uses"), train.workplace(tmp_path / "w", "r"):
+            pass
+    with train.workplace(tmp_path / "w", "r"):
+        pass
+    assert (tmp_path / "w").exists()
+
+
+def test_the_default_working_directory_goes_when_all_went_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(TransientError), train.workplace(None, "r"):
+        raise TransientError("lost; again")
+    (left,) = tmp_path.iterdir()
+    with train.workplace(None, "r") as (path, _):
+        assert path == left
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_working_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be used"), train.workplace(tmp_path / "file" / "w", "r"):
+        pass

@@ -1,0 +1,102 @@
+"""Entries that cannot be trained, each ended with 65 and a sentence: one TensorFlow process tries all in turn."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from tests.steps.training_data import write_data
+
+pytestmark = pytest.mark.tensorflow
+SCRIPT = """
+import json, pathlib, sys
+from colchis_steps import worker
+for i, entry in enumerate(sys.argv[3:]):
+    top = pathlib.Path(sys.argv[2], str(i))
+    flags = ["--run=r", f"--data={sys.argv[1]}", f"--entry={entry}", f"--workdir={top}"]
+    code = worker.main([*flags, '--hyperparameters={"epochs": 2, "global_batch": 8}'])
+    print(json.dumps([code, (top / "worker-0.message").read_text()]))
+"""
+CODE = """
+import keras
+
+def model_of(last=3, rate=0.01, loss="sparse_categorical_crossentropy", name="image", dtype="uint8", metrics=None):
+    inputs = keras.Input((4, 4), name=name, dtype=dtype)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(last, activation="softmax")(x))
+    model.compile(keras.optimizers.SGD(rate), loss, metrics=metrics)
+    return model
+
+def raises(context):
+    return {}[context.label]
+
+def nothing(context):
+    return None
+
+def uncompiled(context):
+    return keras.Sequential([keras.Input((4, 4)), keras.layers.Dense(3)])
+
+def explodes(context):
+    model = model_of()
+    model.compile(keras.optimizers.SGD(1e38), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.layers[-1].activation = lambda x: x * x * 1e30
+    return model
+
+def too_few(context):
+    return model_of(last=2)
+
+def wrong_shape(context):
+    inputs = keras.Input((9, 4), dtype="uint8")
+    x = keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs)))
+    model = keras.Model(inputs, x)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+def reduces(context):
+    return model_of(loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"))
+
+class Own(keras.Model):
+    def train_step(self, data):
+        return {}
+
+def steps(context):
+    model = Own()
+    model.compile("sgd", "mse")
+    return model
+"""
+WANTED = {
+    "mine:absent": "entry 'mine:absent': mine has no function 'absent', only Own, explodes, model_of, nothing, raises",
+    "mine:raises": "entry 'mine:raises' raised KeyError: 'label' (mine.py, line 12); correct the code",
+    "mine:nothing": "entry 'mine:nothing' gave NoneType, not a keras.Model; return the compiled model",
+    "mine:uncompiled": "entry 'mine:uncompiled' gave a model that is not compiled; call model.compile",
+    "mine:steps": "entry 'mine:steps' gave a model with a train_step of its own, which is not supported",
+    "mine:reduces": "the model's loss has the reduction 'mean_with_sample_weight'; compile it with sum_over_batch_size",
+    "mine:too_few": "the model gives [8, 2] for 8 rows instead of [8, 3]; let its last layer",
+    "mine:wrong_shape": "the model does not take the data's features image uint8[4, 4]: ",
+    "mine:explodes": "at step ",
+}
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    root = tmp_path_factory.mktemp("entries")
+    data = write_data(root / "data", {"train": [24], "eval": [6], "test": [6]})
+    (root / "mine.py").write_text(CODE)
+    command = [sys.executable, "-c", SCRIPT, data, str(root), *WANTED]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(WANTED, map(tuple, map(json.loads, done.stdout.splitlines())), strict=True))
+
+
+@pytest.mark.parametrize("entry", WANTED)
+def test_it_ends_with_65_and_says_why(ends: dict[str, tuple[int, str]], entry: str) -> None:
+    code, message = ends[entry]
+    assert code == 65
+    assert WANTED[entry] in message
+    assert message.count("\n") == 1
+
+
+def test_a_loss_that_is_no_number_names_step_and_remedy(ends: dict[str, tuple[int, str]]) -> None:
+    message = ends["mine:explodes"][1]
+    assert message.startswith(("loss is nan at step ", "loss is inf at step "))
+    assert "(epoch 1); lower the learning rate" in message
