@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from colchis_workflows._arguments import pairs, settle
 from colchis_workflows._catalog import Catalog, name_of, nearest, spec_of
 from colchis_workflows._display import Display, seconds
 from colchis_workflows._documents import Object, parse, read
@@ -71,33 +72,11 @@ def choose(catalog: Catalog, name: str | None) -> Object:
     return runnable[name]
 
 
-def settle(document: Object, given: Mapping[str, str], home: Path) -> dict[str, str]:
-    """Give each argument's value: what is given, else the local default of our own templates, else the template's.
-
-    Raises:
-        UsageError: a name is unknown, a value is none of the allowed ones, or one is missing.
-    """
-    parameters = {str(p["name"]): p for p in spec_of(document).part("arguments").parts("parameters")}
-    if unknown := sorted(given.keys() - parameters.keys()):
-        raise UsageError(f"{name_of(document)} has no argument {unknown[0]!r}; {nearest(unknown[0], parameters)}")
-    ours = _ours(document, parameters, home)
-    settled: dict[str, str] = {}
-    for name, parameter in parameters.items():
-        default = ours.get(name, parameter.get("value", parameter.get("default")))
-        if (value := given.get(name, default)) is None:
-            hint = f" ({parameter['description']})" if "description" in parameter else ""
-            raise UsageError(f"argument {name!r} has no value; give it with --set {name}=…{hint}")
-        allowed = [str(choice) for choice in parameter.get("enum") or []]
-        if allowed and str(value) not in allowed:
-            raise UsageError(f"argument {name!r} is {str(value)!r}; it must be one of {', '.join(allowed)}")
-        settled[name] = str(value)
-    return settled
-
-
-def _ours(document: Object, parameters: Mapping[str, Object], home: Path) -> dict[str, str]:
+def local_defaults(document: Object, home: Path) -> dict[str, str]:
     """Give the local defaults of our own templates; what lies in their store by default lies in the local one here."""
     if not name_of(document).startswith("colchis-"):
         return {}
+    parameters = {str(p["name"]): p for p in spec_of(document).part("arguments").parts("parameters")}
     local = {name: text.format(home=home) for name, text in LOCAL_DEFAULTS.items()}
     store = f"{parameters['store'].get('value')}/" if "store" in parameters else "/"
     moved = {
@@ -207,18 +186,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     home = (args.home or Path(os.environ.get("COLCHIS_HOME") or ".colchis")).resolve()
-    given = {}
-    for pair in args.set:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--set {pair!r} has no '='; write --set NAME=VALUE")
-        given[name] = value
+    given = pairs(args.set)
     record = Record(home, args.run or f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
     files = [str(path.resolve()) for path in args.file] or record.asked.get("files", [])
     documents = read(map(Path, files)) if files else default_documents()
     catalog = Catalog(documents)
     document = choose(catalog, args.template or record.asked.get("template"))
-    arguments = settle(document, {**record.asked.get("arguments", {}), **given}, home)
+    arguments = settle(document, {**record.asked.get("arguments", {}), **given}, local_defaults(document, home))
     display = Display(record)
     walk = Walk(catalog, document, global_scope(document, arguments, record))
     walk.check()
