@@ -17,6 +17,7 @@ from colchis_workflows._common import (
     RETRY,
     SCRATCH,
     TMP,
+    TRANSIENT,
     environment,
     flags,
     inputs_of,
@@ -34,6 +35,9 @@ FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-
 INPUTS = [*FLAGS, "kaniko-image"]
 CONTEXT = "/context"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
+
+# Argo has no exit code for a pod whose init container failed, only its message
+HOPELESS = "lastRetry.exitCode == '-1' && lastRetry.message matches 'context: Error [(]exit code (1|2|65|137)[)]'"
 
 
 def template(settings: Settings) -> WorkflowTemplate:
@@ -104,7 +108,7 @@ def _kaniko(settings: Settings) -> Container:
         inputs=[parameter(settings, name) for name in INPUTS],
         init_containers=[writer],
         active_deadline_seconds="3600",
-        retry_strategy=RETRY,
+        retry_strategy=RETRY.model_copy(update={"expression": f"({TRANSIENT}) && !({HOPELESS})"}),
         service_account_name="colchis-build",
         automount_service_account_token=False,
         executor=models.ExecutorConfig(service_account_name="colchis-step"),

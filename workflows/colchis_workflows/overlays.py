@@ -29,13 +29,13 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
     """Give each overlay file's documents by its path; ``templates`` are the base's, which patches find places in."""
     images = [
         {"name": f"{settings.registry}/{name}", "newName": f"{settings.registry}/{name}", "newTag": settings.tag}
-        for name in ("steps", "train")
+        for name in ("steps", "train", "serve")
     ]
     common = KUSTOMIZATION | {"resources": ["../../base"], "configurations": ["image-fields.yaml"], "images": images}
     by_name = {template["metadata"]["name"]: template for template in templates}
     patches = [
-        _argument(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
-        _argument(by_name["colchis-build-image"], "insecure-registry", "true"),
+        set_parameter(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
+        set_parameter(by_name["colchis-build-image"], "insecure-registry", "true"),
     ]
     quickstart = {
         "namespace": "colchis",
@@ -53,7 +53,7 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
     }
 
 
-def _argument(template: Object, name: str, value: str) -> Object:
+def set_parameter(template: Object, name: str, value: str) -> Object:
     """Give the patch that sets a parameter's default, where it is an argument and where it is the entry's input."""
     spec = template["spec"]
     places = [("/spec/arguments/parameters", "value", spec["arguments"]["parameters"])]
