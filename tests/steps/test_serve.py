@@ -211,6 +211,11 @@ def test_a_changed_configuration_is_taken_while_serving_and_sigterm_drains(
     assert "stopped serving" in found.log.read_text()
 
 
+def test_a_small_answer_does_not_wait_for_an_acknowledgement() -> None:
+    with serve.listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP  # else asyncio leaves Nagle's algorithm on: 40 ms a request
+
+
 def test_what_cannot_be_served_ends_with_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     def sentence(*flags: str) -> str:
         caplog.clear()
