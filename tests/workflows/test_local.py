@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from colchis_workflows import local
+from colchis_workflows._display import in_tree_order
+from colchis_workflows._record import Node
 
 HEAD = """\
 apiVersion: argoproj.io/v1alpha1
@@ -191,6 +193,29 @@ def test_a_second_start_keeps_what_succeeded_with_the_same_inputs(write: Write, 
     assert (tmp_path / "count").read_text() == ".x."
 
 
+def test_braces_in_a_value_are_no_tags(write: Write, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    program = f"import sys; open({str(seen)!r}, 'a').write(sys.argv[1])"
+    extra = "inputs: {parameters: [{name: mark}]}"
+    echo = f"- name: main\n  {extra}\n  container:\n    command: [python, -c, {json.dumps(program)}]\n"
+    assert (
+        run(write(echo + '    args: ["{{inputs.parameters.mark}}"]\n'), tmp_path, "--set", "mark={{workflow.uid}}") == 0
+    )
+    assert seen.read_text() == "{{workflow.uid}}"
+
+
+def test_kept_tasks_hand_their_outputs_on(write: Write, tmp_path: Path) -> None:
+    outputs = "outputs: {parameters: [{name: x, valueFrom: {path: /tmp/outputs/x}}]}"
+    program = "open('{{outputs.parameters.x.path}}', 'w').write('1')"
+    tasks = ["name: t0, template: a"]
+    for n in range(1, 6):
+        when = f"when: '{{{{tasks.t{n - 1}.outputs.parameters.x}}}} == 1'"
+        tasks.append(f"name: t{n}, template: a, depends: t{n - 1}, {when}")
+    path = write(dag(*tasks) + python("a", program, outputs))
+    assert [run(path, tmp_path) for _ in range(4)] == [0] * 4
+    assert node(tmp_path, "t5")["reused"]
+
+
 def test_independent_tasks_run_side_by_side(write: Write, tmp_path: Path) -> None:
     meet = (
         "import pathlib, sys, time; here = pathlib.Path(sys.argv[1]); (here / sys.argv[2]).touch()\n"
@@ -307,3 +332,9 @@ def test_a_mutex_lets_one_run_in_at_a_time_and_one_run_is_started_once(write: Wr
             until(lambda: pid.read_text() not in {first, ""})
             two.terminate()
             assert two.wait(20) == 75
+
+
+def test_the_tree_has_each_task_below_its_dag() -> None:
+    paths = ["", "a", "b", "a.x", "c", "a.y", "a.x.z", "onExit"]
+    nodes = [Node(path, "t", "Pod") for path in paths]
+    assert [node.path for node in in_tree_order(nodes)] == ["a", "a.x", "a.x.z", "a.y", "b", "c", "onExit"]

@@ -7,7 +7,7 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -41,6 +41,21 @@ def seconds(value: float) -> str:
     """Write a duration as a person would."""
     whole = math.floor(value)
     return f"{value:.1f} s" if value < 60 else f"{whole // 60} min {whole % 60:02d} s"
+
+
+def in_tree_order(nodes: Sequence[Node]) -> Iterator[Node]:
+    """Give the tasks each after the DAG that it is in; those of one DAG in the order of its tasks."""
+    inside: dict[str, list[Node]] = {}
+    for node in nodes:
+        inside.setdefault(node.path.rpartition(".")[0], []).append(node)
+
+    def below(path: str) -> Iterator[Node]:
+        for node in inside.get(path, []):
+            if node.path:
+                yield node
+                yield from below(node.path)
+
+    return below("")
 
 
 class Display:
@@ -90,15 +105,16 @@ class Display:
         table.add_column(no_wrap=True, justify="right")
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold", ratio=1)
-        for node in list(self.record.nodes.values()):
-            if not node.path:
-                continue
+        for node in in_tree_order(list(self.record.nodes.values())):
             sign, style = SIGNS[node.phase]
             name = Text("  " * node.path.count("."))
             running = node.phase == "Running" and node.kind == "Pod" and self.live.is_started
             mark = Spinner("dots", style=style).render(time.monotonic()) if running else Text(sign, style=style)
             name.append_text(mark if isinstance(mark, Text) else Text(sign))
-            name.append(f" {node.name}", style="bold" if node.phase == "Running" else style if sign == "✖" else "")
+            name.append(
+                f" {node.name}" + (f" ({node.template})" if node.path == "onExit" else ""),
+                style="bold" if node.phase == "Running" else style if sign == "✖" else "",
+            )
             taken = seconds(node.seconds) if node.started else ""
             table.add_row(name, Text(taken, style="dim"), self._state(node), Text(node.message, style=style))
         return Group(table)

@@ -1,5 +1,6 @@
 """YAML documents whose parts know their file and line, so that a finding can point at them."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +10,7 @@ import yaml
 from colchis_workflows._errors import InputError, UsageError
 
 SUFFIXES = {".yaml", ".yml"}
+ANY_STRINGS = {"value", "default", "enum"}
 
 
 class Object(dict[str, Any]):
@@ -62,7 +64,8 @@ def _value(loader: _Loader, node: yaml.Node, file: str) -> Any:
         mapping.file, mapping.line, mapping.lines = file, line, {}
         for key_node, value_node in node.value:
             key = str(loader.construct_object(key_node))
-            mapping[key] = _value(loader, value_node, file)
+            value = _value(loader, value_node, file)
+            mapping[key] = _any_string(value) if key in ANY_STRINGS else value
             mapping.lines[key] = key_node.start_mark.line + 1
         return mapping
     if isinstance(node, yaml.SequenceNode):
@@ -70,6 +73,15 @@ def _value(loader: _Loader, node: yaml.Node, file: str) -> Any:
         array.lines = [item.start_mark.line + 1 for item in node.value]
         return array
     return loader.construct_object(node)
+
+
+def _any_string(value: Any) -> Any:
+    """Give a parameter's value as Argo does: a number or a boolean is its text."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if isinstance(value, Array):
+        value[:] = map(_any_string, value)
+    return value
 
 
 def parse(text: str, file: str) -> list[Object]:

@@ -17,9 +17,9 @@ from colchis_workflows._documents import Object
 from colchis_workflows._errors import InputError
 from colchis_workflows._expressions import BadExpressionError
 from colchis_workflows._meaning import Scope, arguments_of, dag_phase, failure, global_scope, outputs_of_dag, seconds
-from colchis_workflows._record import BAD, DONE, Node, Record
+from colchis_workflows._record import BAD, Node, Record
 from colchis_workflows._subset import exit_hooks
-from colchis_workflows._tags import replace, resolved
+from colchis_workflows._tags import fill, replace
 
 BACKOFF = 0.5, 5.0  # seconds before the second attempt, doubled up to the most: nobody shares this machine's services
 
@@ -35,6 +35,7 @@ class _Dag:
         self.conditions = {name: condition for name, (_, condition) in read.items()}
         self.nodes: dict[str, Node] = {}
         self.running: dict[Future[Node], str] = {}
+        self.collected: set[str] = set()  # the tasks that ended and whose outputs are in the scope
 
     @property
     def phases(self) -> dict[str, str]:
@@ -65,9 +66,10 @@ class Engine:
         self.scope |= {"workflow.status": phase, "workflow.failures": json.dumps(failures)}
         for hook in exit_hooks(spec):
             self.stop = threading.Event()
-            given = {str(p["name"]): str(p.get("value")) for p in hook.part("arguments").parts("parameters")}
-            given = {**self.arguments, **{key: replace(value, self.scope) for key, value in given.items()}}
-            ended = self.use(self.document, "onExit", hook, given)
+            try:
+                ended = self.use(self.document, "onExit", hook, {**self.arguments, **arguments_of(hook, self.scope)})
+            except InputError as error:
+                ended = self.ended(Node("onExit", str(hook.get("template")), "Skipped"), "Error", str(error))
             phase = ended.phase if ended.phase in BAD and phase not in BAD else phase
         record.phase, record.finished = phase, time.time()
         record.save()
@@ -84,8 +86,8 @@ class Engine:
         with self.lock:
             scope = dict(self.scope)
         for parameter in template.part("inputs").parts("parameters"):
-            value = given.get(str(parameter["name"]), parameter.get("value", parameter.get("default")))
-            scope[f"inputs.parameters.{parameter['name']}"] = replace(str(value), scope)
+            name, default = str(parameter["name"]), str(parameter.get("value", parameter.get("default")))
+            scope[f"inputs.parameters.{name}"] = given[name] if name in given else replace(default, scope)
         with self.turn(node, template, scope):
             if self.stop.is_set():
                 return self.ended(node, "Failed", "the run was stopped")
@@ -137,6 +139,7 @@ class Engine:
                     for future in wait(dag.running, return_when=FIRST_COMPLETED).done:
                         future.result()
                         ended.add(dag.running.pop(future))
+                dag.collected |= ended
                 for name in ended:
                     for key, value in dag.nodes[name].outputs.items():
                         scope[f"tasks.{name}.outputs.parameters.{key}"] = value
@@ -160,12 +163,11 @@ class Engine:
             node, waits, condition = dag.nodes[name], dag.waits[name], dag.conditions[name]
             if node.phase != "Pending" or name in started or self.stop.is_set():
                 continue
-            if not all(dag.nodes[before].phase in DONE for before in waits):
+            if not waits <= dag.collected:
                 continue
             if condition and not holds(condition, {before: dag.nodes[before].phase for before in waits}):
                 self.ended(node, "Omitted", "its depends does not hold")
-            elif self._starts(node, task, dag.scope):
-                given = arguments_of(task, dag.scope)
+            elif (given := self._starts(node, task, dag.scope)) is not None:
                 dag.running[pool.submit(self.use, dag.found.document, node.path, task, given)] = name
                 continue
             ended.add(name)
@@ -178,20 +180,16 @@ class Engine:
             if used and dag.nodes[name].kind == "DAG":
                 self._give(dag.nodes[name], used.template)
 
-    def _starts(self, node: Node, task: Object, scope: Scope) -> bool:
-        """Tell whether a task is to be started; end it where not: its ``when`` does not hold, or a value is missing."""
-        condition = replace(str(task.get("when", "a == a")), scope)
-        texts = [condition] if "when" in task else []
+    def _starts(self, node: Node, task: Object, scope: Scope) -> dict[str, str] | None:
+        """Give the arguments of a task to be started; end it where its ``when`` is not so or a value is missing."""
         try:
-            resolved(texts)
-            if not when(condition):
+            if "when" in task and not when(condition := fill(str(task["when"]), scope)):
                 self.ended(node, "Skipped", f"when {condition} does not hold")
-                return False
-            resolved(list(arguments_of(task, scope).values()))
+                return None
+            return arguments_of(task, scope)
         except (BadExpressionError, InputError) as error:
             self.ended(node, "Error", str(error))
-            return False
-        return True
+            return None
 
     def _give(self, node: Node, template: Object) -> None:
         with self.lock:

@@ -12,7 +12,7 @@ from colchis_workflows._documents import Object
 from colchis_workflows._errors import InputError
 from colchis_workflows._expressions import BadExpressionError, evaluate, parse
 from colchis_workflows._record import BAD, Node, Record
-from colchis_workflows._tags import replace
+from colchis_workflows._tags import fill
 
 Scope = Mapping[str, str]
 
@@ -70,10 +70,12 @@ def outputs_of_dag(template: Object, scope: Scope) -> dict[str, str]:
     found: dict[str, str] = {}
     for parameter in template.part("outputs").parts("parameters"):
         source = parameter.part("valueFrom")
-        text = replace(str(source.get("parameter")), scope)
-        if "{{" in text and "default" not in source:
-            raise InputError(f"output {parameter['name']!r} is {text}, which has no value; give it valueFrom.default")
-        found[str(parameter["name"])] = str(source["default"]) if "{{" in text else text
+        try:
+            found[str(parameter["name"])] = fill(str(source.get("parameter")), scope)
+        except InputError as error:
+            if "default" not in source:
+                raise InputError(f"output {parameter['name']!r}: {error}; give it valueFrom.default") from error
+            found[str(parameter["name"])] = str(source["default"])
     return found
 
 
@@ -87,10 +89,13 @@ def seconds(duration: str) -> float:
         raise InputError(f"duration {duration!r} is not one like 30, 30s, 5m or 1h; write it so") from error
 
 
-def arguments_of(task: Object, scope: Scope) -> dict[str, str]:
-    """Give a task's arguments, as far as they are known."""
-    given = task.part("arguments").parts("parameters")
-    return {str(p["name"]): replace(str(p.get("value")), scope) for p in given}
+def arguments_of(use: Object, scope: Scope) -> dict[str, str]:
+    """Give the arguments of a task or hook.
+
+    Raises:
+        InputError: one has a tag without a value.
+    """
+    return {str(p["name"]): fill(str(p.get("value")), scope) for p in use.part("arguments").parts("parameters")}
 
 
 def failure(node: Node, record: Record) -> dict[str, str]:

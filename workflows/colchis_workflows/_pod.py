@@ -14,7 +14,7 @@ from colchis_workflows._documents import Object
 from colchis_workflows._process import execute
 from colchis_workflows._record import Attempt, Node, Record
 from colchis_workflows._subset import PYTHON
-from colchis_workflows._tags import replace, resolved
+from colchis_workflows._tags import fill
 
 TAIL = 4096  # bytes of the log in which the last sentence is looked for
 
@@ -113,13 +113,12 @@ def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, st
         "pod.name": node.path,
         "node.name": node.path,
     }
-    words = [replace(str(word), whole) for key in ("command", "args") for word in container.get(key) or []]
+    words = [fill(str(word), whole) for key in ("command", "args") for word in container.get(key) or []]
     environment = {
-        str(variable["name"]): replace(str(variable["value"]), whole)
+        str(variable["name"]): fill(str(variable["value"]), whole)
         for variable in container.parts("env")
         if "value" in variable and not str(variable["value"]).startswith("/")  # a place in the pod is none here
     }
-    resolved([*words, *environment.values()])
     if words[0] in PYTHON:
         words[0] = sys.executable
     return Pod(template, record, node, place, words, environment, outputs)

@@ -18,7 +18,6 @@ from typing import Any
 from colchis_workflows._errors import InputError, UsageError
 
 KIND = "colchis.dev/local-run/v1"
-DONE = {"Succeeded", "Failed", "Error", "Skipped", "Omitted"}
 BAD = {"Failed", "Error"}
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
 

@@ -32,12 +32,12 @@ def texts(value: Any, line: int = 0) -> Iterator[tuple[str, int]]:
             yield from texts(item, its_line)
 
 
-def resolved(filled: list[str]) -> None:
-    """Make sure that no tag is left.
+def fill(text: str, scope: Mapping[str, str]) -> str:
+    """Replace all tags; what their values hold is not looked at again, be it braces.
 
     Raises:
-        InputError: one is; nothing gave it a value.
+        InputError: a tag has no value.
     """
-    for text in filled:
-        if left := tags(text):
-            raise InputError(f"{{{{{left[0]}}}}} has no value here; a task that was skipped gives none")
+    if unknown := [tag for tag in tags(text) if tag not in scope]:
+        raise InputError(f"{{{{{unknown[0]}}}}} has no value here; a task that was skipped gives none")
+    return replace(text, scope)

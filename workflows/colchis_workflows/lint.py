@@ -139,7 +139,12 @@ def _ends(catalog: Catalog, document: Object, spec: Object, base: Object | None)
         use = spec.part("")
         use["template"] = name
         if catalog.template(document, use) is None and catalog.template(at, use) is None:
-            yield spec.at("onExit"), "onExit", f"{name!r} is no template here", _near(name, spec.parts("templates"))
+            yield (
+                spec.at("onExit"),
+                "onExit",
+                f"{name!r} is no template here",
+                _near(name, spec_of(document).parts("templates")),
+            )
     yield from _hooks(catalog, document, spec)
 
 
@@ -197,7 +202,7 @@ def _template(catalog: Catalog, found: Found, parameters: set[str] | None) -> It
         yield from ((n, where, p, a) for n, p, a in bad_tags(use, use.line, names))
         for line, _, problem, advice in _use(catalog, found.document, use):
             yield line, where, problem, advice
-        yield from ((n, f"{where}/{w}", p, a) for n, w, p, a in _hooks(catalog, found.document, use))
+        yield from ((n, f"{where}/{w}", p, a) for n, w, p, a in _ends(catalog, found.document, use, None))
         condition = str(use.get("when", ""))
         if "when" in use and "{{=" not in condition and (problem := bad_when(condition)):
             yield use.at("when"), where, f"when {condition!r} is no condition: {problem}", "mend it"
