@@ -3,6 +3,7 @@
 Reads   <data URI>/manifest.json, and the shards beside it; a shard's bytes are checked before they are used
 """
 
+import functools
 import hashlib
 import io
 import zipfile
@@ -47,7 +48,7 @@ class DataSet:
     _kept: "dict[str, dict[str, Array]]" = field(default_factory=dict)
     _kept_bytes: int = 0
 
-    @property
+    @functools.cached_property
     def features(self) -> dict[str, Column]:
         """The columns that a model sees, by name."""
         return {column.name: column for column in self.manifest.columns if column.name != self.manifest.label}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colchis_steps._step import InputError, StepError, TransientError, alive_pipe
-from colchis_steps.worker import alive_path, message_path
+from colchis_steps._training_files import alive_path, message_path
 
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
@@ -95,7 +95,8 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
             time.sleep(POLL)
             codes |= {r: c for r, p in enumerate(processes) if r not in codes and (c := p.poll()) is not None}
             for line in chief_log:
-                on_line(line.rstrip("\n"))
+                if " ERROR " not in line[:20]:  # the one error that is told is told at the end
+                    on_line(line.rstrip("\n"))
             on_poll()
             silent = {rank: pulse.silence(rank) for rank in range(job.workers) if rank not in codes}
             frozen = {rank for rank, seconds in silent.items() if seconds > job.silence}

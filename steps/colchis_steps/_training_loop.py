@@ -32,9 +32,9 @@ class Workers:
 
         self.here, self.strategy = here, None
         if here.workers > 1:
-            options = tf.distribute.experimental.CommunicationOptions(
-                timeout_seconds=seconds, implementation=tf.distribute.experimental.CommunicationImplementation.RING
-            )
+            if gpus := tf.config.list_physical_devices("GPU"):
+                tf.config.set_visible_devices(gpus[here.rank % len(gpus)], "GPU")
+            options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=seconds)
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
             self.sum = tf.function(self.sum, reduce_retracing=False)  # type: ignore[method-assign]
 

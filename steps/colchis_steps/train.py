@@ -33,8 +33,8 @@ from colchis_steps._formats import (
 from colchis_steps._step import InputError, TransientError, entrypoint, positive, progress, run_flags, write_output
 from colchis_steps._store import Recorder, Store, find_document, open_store, recorded
 from colchis_steps._training_entry import Settings, settings
+from colchis_steps._training_files import History, Result
 from colchis_steps._training_local import Job, run_workers
-from colchis_steps.worker import History, Result
 
 LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
 log = logging.getLogger("colchis")

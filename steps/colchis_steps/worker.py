@@ -13,48 +13,21 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from colchis_steps import _training_checkpoints as checkpoints
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import Document, Epoch, encode
+from colchis_steps._formats import Epoch, encode
 from colchis_steps._rendezvous import Place, place, rendezvous
 from colchis_steps._step import InputError, StepError, entrypoint, write_atomically
 from colchis_steps._training_entry import Settings, call_entry, load_entry, settings
+from colchis_steps._training_files import History, Result, alive_path, message_path
 from colchis_steps.context import Context
 
 GRACE = 5.0  # seconds between SIGTERM and the end, where TensorFlow does not let go
 log = logging.getLogger("colchis")
-
-
-class History(Document, tag="colchis.dev/history/v1"):
-    """The epochs so far (``history.json``)."""
-
-    epochs: tuple[Epoch, ...]
-
-
-class Result(Document, tag="colchis.dev/training-result/v1"):
-    """What the chief tells ``train`` of the model in ``export/`` (``result.json``)."""
-
-    fingerprint: str
-    parameters: int
-    examples_per_second: float
-    resumed_from_epoch: int
-    history: tuple[Epoch, ...]
-    signature: dict[str, dict[str, dict[str, Any]]]
-    frameworks: dict[str, str]
-
-
-def message_path(workdir: Path, rank: int) -> Path:
-    """Give the file in which a failing worker leaves its sentence."""
-    return workdir / f"worker-{rank}.message"
-
-
-def alive_path(workdir: Path, rank: int) -> Path:
-    """Give the file that a worker touches once a second."""
-    return workdir / f"worker-{rank}.alive"
 
 
 def work(here: Place, chosen: Settings, data: DataSet, args: argparse.Namespace) -> None:
@@ -191,6 +164,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
+    try:
+        code = main()
+    except SystemExit:
+        raise
+    except BaseException:  # noqa: BLE001 - a bug: say it, and end for certain
+        traceback.print_exc()
+        code = 1
     logging.shutdown()
     os._exit(code)  # the interpreter's own end waits for TensorFlow's servers, and those for peers

@@ -137,9 +137,9 @@ def test_a_corrupt_manifest_ends_with_65_and_its_name(tmp_path: Path, caplog: py
 
 def test_one_training_at_a_time_uses_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "LOCKED_SECONDS", 0.2)
-    with train.workplace(tmp_path / "w", "r"):
-        with pytest.raises(TransientError, match="another training uses"), train.workplace(tmp_path / "w", "r"):
-            pass
+    busy = pytest.raises(TransientError, match="another training uses")
+    with train.workplace(tmp_path / "w", "r"), busy, train.workplace(tmp_path / "w", "r"):
+        pass
     with train.workplace(tmp_path / "w", "r"):
         pass
     assert (tmp_path / "w").exists()

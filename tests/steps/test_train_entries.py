@@ -11,9 +11,11 @@ pytestmark = pytest.mark.tensorflow
 SCRIPT = """
 import json, pathlib, sys
 from colchis_steps import worker
-for i, entry in enumerate(sys.argv[3:]):
-    top = pathlib.Path(sys.argv[2], str(i))
-    flags = ["--run=r", f"--data={sys.argv[1]}", f"--entry={entry}", f"--workdir={top}"]
+for i, entry in enumerate(sys.argv[2:]):
+    top = pathlib.Path(sys.argv[1])
+    data = (top / ("damaged" if "sound" in entry else "data")).as_uri()
+    top = top / str(i)
+    flags = ["--run=r", f"--data={data}", f"--entry={entry}", f"--workdir={top}"]
     code = worker.main([*flags, '--hyperparameters={"epochs": 2, "global_batch": 8}'])
     print(json.dumps([code, (top / "worker-0.message").read_text()]))
 """
@@ -41,6 +43,9 @@ def explodes(context):
     model.compile(keras.optimizers.SGD(1e38), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.layers[-1].activation = lambda x: x * x * 1e30
     return model
+
+def sound(context):
+    return model_of()
 
 def too_few(context):
     return model_of(last=2)
@@ -74,15 +79,19 @@ WANTED = {
     "mine:too_few": "the model gives [8, 2] for 8 rows instead of [8, 3]; let its last layer",
     "mine:wrong_shape": "the model does not take the data's features image uint8[4, 4]: ",
     "mine:explodes": "at step ",
+    "mine:sound": "damaged is damaged: ",
 }
 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
     root = tmp_path_factory.mktemp("entries")
-    data = write_data(root / "data", {"train": [24], "eval": [6], "test": [6]})
+    for name in ("data", "damaged"):
+        write_data(root / name, {"train": [24], "eval": [6], "test": [6]})
+    shard = root / "damaged" / "train-00000.npz"
+    shard.write_bytes(shard.read_bytes()[:-9])
     (root / "mine.py").write_text(CODE)
-    command = [sys.executable, "-c", SCRIPT, data, str(root), *WANTED]
+    command = [sys.executable, "-c", SCRIPT, str(root), *WANTED]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return dict(zip(WANTED, map(tuple, map(json.loads, done.stdout.splitlines())), strict=True))
