@@ -1,0 +1,271 @@
+"""Colchis installed in a namespace of its own, as docs/quickstart-cluster.md says, and the runs submitted there.
+
+Where things are comes from the environment, with the defaults of a small test cluster:
+
+COLCHIS_IMAGES, COLCHIS_TAG   our images' prefix and tag
+AWS_ENDPOINT_URL_S3, AWS_*    the bucket's server and keys, the same for pods and for this machine
+COLCHIS_TEST_REPOSITORY       where model images go, over plain HTTP
+COLCHIS_TEST_GATEWAY          where models answer
+COLCHIS_TEST_ARGO             Argo's server
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+
+from colchis_steps._store import Store, open_store
+from colchis_workflows.overlays import set_parameter
+from colchis_workflows.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "workflows" / "manifests"
+NEEDS_CLUSTER = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
+]
+SETTINGS = Settings()
+IMAGES, TAG = os.environ.get("COLCHIS_IMAGES", SETTINGS.registry), os.environ.get("COLCHIS_TAG", SETTINGS.tag)
+REPOSITORY = os.environ.get("COLCHIS_TEST_REPOSITORY", "registry.registry.svc:5000/models")
+GATEWAY = os.environ.get("COLCHIS_TEST_GATEWAY", "http://traefik.traefik.svc")
+ARGO = os.environ.get("COLCHIS_TEST_ARGO", "http://argo-server.argo.svc:2746")
+AWS = {
+    "AWS_ENDPOINT_URL_S3": os.environ.get("AWS_ENDPOINT_URL_S3", "http://minio.minio.svc:9000"),
+    "AWS_REGION": os.environ.get("AWS_REGION", "us-east-1"),
+    "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", "admin"),
+    "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY", "password"),
+}
+BUCKET = "colchis"
+QUICK = {  # a training of seconds that passes its gate
+    "hyperparameters": '{"epochs": 3, "global_batch": 64, "seed": 7, "learning_rate": 0.01}',
+    "thresholds": '{"accuracy": {"min": 0.5}}',
+    "workers": "2",
+    "steps": "100",
+}
+Object = dict[str, Any]
+T = TypeVar("T")
+
+
+def kubectl(*words: str, given: object = None) -> str:
+    text = None if given is None else given if isinstance(given, str) else json.dumps(given)
+    done = subprocess.run(["kubectl", *words], input=text, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
+    return done.stdout
+
+
+def until(seconds: float, what: str, found: Callable[[], T | None]) -> T:
+    """Poll until ``found`` gives something; the deadline's sentence says what was waited for."""
+    end = time.monotonic() + seconds
+    while (value := found()) is None or value is False:
+        assert time.monotonic() < end, f"{what} did not come about in {seconds:.0f} s"
+        time.sleep(0.5)
+    return value
+
+
+@dataclass
+class Run:
+    """A workflow, as the cluster last told of it."""
+
+    workflow: Object
+
+    @property
+    def name(self) -> str:
+        return str(self.workflow["metadata"]["name"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.workflow["metadata"]["uid"])
+
+    @property
+    def phase(self) -> str:
+        return str(self.workflow.get("status", {}).get("phase", ""))
+
+    @property
+    def nodes(self) -> list[Object]:
+        return list(self.workflow.get("status", {}).get("nodes", {}).values())
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Give the global outputs, which the UI shows on the run itself."""
+        found = self.workflow.get("status", {}).get("outputs", {}).get("parameters", [])
+        return {str(p["name"]): str(p.get("value")) for p in found}
+
+    def node(self, name: str) -> Object:
+        """Give a task's node: of one that was retried, the one that holds the attempts."""
+        found = [node for node in self.nodes if node["displayName"] == name]
+        assert found, f"{self.name} has no node {name}: {sorted(n['displayName'] for n in self.nodes)}"
+        return found[0]
+
+    def attempts(self, name: str) -> list[Object]:
+        """Give a task's pods in order."""
+        return [n for n in self.nodes if n["type"] == "Pod" and n["displayName"].split("(")[0] == name]
+
+    def told(self) -> str:
+        """Say how each node went, for a failed assertion."""
+        lines = [f"{n['displayName']:24} {n['phase']:10} {n.get('message', '')}" for n in self.nodes]
+        return "\n".join([f"{self.name} {self.phase} {self.workflow['status'].get('message', '')}", *sorted(lines)])
+
+
+@dataclass
+class Installation:
+    """A namespace with our templates, and a prefix of the bucket of its own."""
+
+    namespace: str
+    url: str
+    data: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.url)
+
+    def kubectl(self, *words: str, given: object = None) -> str:
+        return kubectl("--namespace", self.namespace, *words, given=given)
+
+    def get(self, *words: str) -> Any:
+        return json.loads(self.kubectl("get", *words, "--output=json"))
+
+    def submit(self, template: str = "colchis-pipeline", **parameters: str) -> str:
+        """Submit a template with parameters, whose ``_`` stand for ``-``; give the workflow's name."""
+        given = {name.replace("_", "-"): value for name, value in parameters.items()}
+        if template == "colchis-pipeline":
+            given = {**QUICK, "store": self.url, "data": self.data, **self.parameters, **given}
+        workflow = {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Workflow",
+            "metadata": {"generateName": "run-"},
+            "spec": {
+                "workflowTemplateRef": {"name": template},
+                "arguments": {"parameters": [{"name": name, "value": value} for name, value in given.items()]},
+            },
+        }
+        made = self.kubectl("create", "--filename=-", "--output=name", given=workflow)
+        return made.strip().partition("/")[2]
+
+    def run(self, name: str) -> Run:
+        return Run(self.get("workflow", name))
+
+    def ended(self, name: str, seconds: float = 300) -> Run:
+        """Wait until the run has ended; give it."""
+
+        def found() -> Run | None:
+            run = self.run(name)
+            return run if run.workflow.get("status", {}).get("finishedAt") else None
+
+        try:
+            return until(seconds, f"the end of {name}", found)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.run(name).told()}") from None
+
+    def reached(self, name: str, task: str, seconds: float = 180) -> str:
+        """Wait until a task's pod runs; give the pod's name."""
+
+        def found() -> str | None:
+            run = self.run(name)
+            assert not run.workflow.get("status", {}).get("finishedAt"), run.told()
+            labels = f"workflows.argoproj.io/workflow={name},app.kubernetes.io/component={task}"
+            pods = self.get("pods", f"--selector={labels}")["items"]
+            running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
+            return running[0] if running else None
+
+        return until(seconds, f"a running pod of {task} in {name}", found)
+
+
+def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> None:
+    """Write what a team adds to the namespaced overlay: its images' tag, endpoint, keys, registry, repository."""
+    base = (MANIFESTS / "overlays" / "namespaced").resolve()
+    templates = {path.stem: yaml.safe_load(path.read_text()) for path in (MANIFESTS / "base").glob("colchis-*.yaml")}
+    repository = {
+        "s3": {
+            "bucket": BUCKET,
+            "endpoint": settings["AWS_ENDPOINT_URL_S3"].partition("://")[2],
+            "insecure": settings["AWS_ENDPOINT_URL_S3"].startswith("http://"),
+            "accessKeySecret": {"name": "colchis-s3", "key": "AWS_ACCESS_KEY_ID"},
+            "secretKeySecret": {"name": "colchis-s3", "key": "AWS_SECRET_ACCESS_KEY"},
+        }
+    }
+    secrets = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    documents: list[Object] = [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "colchis"},
+            "data": {key: value for key, value in settings.items() if key not in secrets},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "colchis-s3"},
+            "stringData": {key: settings[key] for key in secrets},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": "artifact-repositories",
+                "annotations": {"workflows.argoproj.io/default-artifact-repository": "colchis"},
+            },
+            "data": {"colchis": yaml.safe_dump(repository)},
+        },
+    ]
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [os.path.relpath(base, directory.resolve()), "settings.yaml"],
+        "configurations": ["image-fields.yaml"],
+        "images": [
+            {"name": SETTINGS.image(name).rpartition(":")[0], "newName": f"{IMAGES}/{name}", "newTag": TAG}
+            for name in ("steps", "train", "serve")
+        ],
+        "patches": [
+            set_parameter(templates["colchis-pipeline"], "repository", REPOSITORY),
+            set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),
+        ],
+    }
+    (directory / "settings.yaml").write_text(yaml.safe_dump_all(documents))
+    (directory / "image-fields.yaml").write_text((base / "image-fields.yaml").read_text())
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+
+
+def import_digits(url: str) -> str:
+    """Import the digits as a user does; give the data URI."""
+    command = ["colchis", "data", "digits", "--to", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@contextmanager
+def installed(directory: Path, name: str) -> Iterator[Installation]:
+    """Install in a new namespace with data in the bucket; afterwards nothing of it is left."""
+    import boto3
+
+    os.environ.update(AWS)
+    client = boto3.client("s3")
+    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=BUCKET)
+    namespace = f"colchis-{name}-{uuid.uuid4().hex[:6]}"
+    here = Installation(namespace, f"s3://{BUCKET}/{namespace}")
+    here.data = import_digits(here.url)
+    kubectl("create", "namespace", namespace)
+    try:
+        overlay(directory, namespace, AWS)
+        kubectl("apply", "--kustomize", str(directory))
+        yield here
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+        for key in list(here.store.keys("")):
+            here.store.delete(key)
