@@ -32,13 +32,13 @@ def wait(server: Running, digest: str, what: str) -> None:
         raise TransientError(f"{what} is not loaded after {LOADING:.0f} s ({last_line(top)}); read {top / LOG}")
 
 
-def check(server: Running, model: str, version: int) -> None:
+def check(url: str, model: str, version: int) -> None:
     """Ask the version once over HTTP, with the least value that each input takes.
 
     Raises:
         InputError: the server could not load it, or it answers with an error, NaN or infinity.
     """
-    v1, v2 = (f"{server.url}/{protocol}/models/{model}/versions/{version}" for protocol in ("v1", "v2"))
+    v1, v2 = (f"{url}/{protocol}/models/{model}/versions/{version}" for protocol in ("v1", "v2"))
     status, found = call(v1)
     if status != 200:
         raise InputError(f"version {version} of {model} is not served: {found}")

@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Manifest, Record, RolloutReport, decode, encode, now, tree_digest
+from colchis_steps._formats import Alias, Manifest, Record, RolloutReport, now, tree_digest
 from colchis_steps._home import home
 from colchis_steps._oci import unpack
 from colchis_steps._rollout_checks import check, wait
-from colchis_steps._serving_config import Config, Range, Served, ServedModel, check_name, read_config, write_config
+from colchis_steps._rollout_store import check_image, described, move_stable, published, stable
+from colchis_steps._serving_config import Config, ServedModel, check_name, read_config, write_config
 from colchis_steps._serving_daemon import CONFIG, poll, port_for, running, start
 from colchis_steps._step import InputError, StepError, TransientError
-from colchis_steps._store import Conflict, NotFound, Store, find_document, read_document
+from colchis_steps._store import Store
 
 LOCK = "rollout.lock"
 WAITING = 600.0  # for another rollout
@@ -33,17 +34,6 @@ def serving() -> Path:
     return home() / "serving"
 
 
-def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
-    """Give the two documents that make a version one that may be served. Raises InputError where one is missing."""
-    key = f"models/{model}/{version}"
-    try:
-        return read_document(store, f"{key}/manifest.json", Manifest), read_document(
-            store, f"{key}/record.json", Record
-        )
-    except NotFound as error:
-        raise InputError(f"version {version} of {model} is not published ({error}); run upload and register") from error
-
-
 def roll_out(store: Store, run: str, model: str, *, version: int, image: str, port: int | None) -> RolloutReport:
     """Serve the version as the model's stable one.
 
@@ -52,8 +42,7 @@ def roll_out(store: Store, run: str, model: str, *, version: int, image: str, po
         TransientError: another rollout is at work, or the server ends or is late.
     """
     manifest, record = published(store, check_name(model), version)
-    if image.rpartition("@")[2] != record.digest:
-        raise InputError(f"{image} is not the image of {model} {version}, which is {record.image}; roll out that one")
+    check_image(record, image)
     with _alone():
         return _serve(store, run, (manifest, record), image, port=port)
 
@@ -72,7 +61,7 @@ def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: 
         InputError: no version is stable, or none was before it.
     """
     with _alone():
-        alias = find_document(store, stable_key(check_name(model)), Alias)
+        alias = stable(store, check_name(model))
         if alias is None:
             raise InputError(
                 f"no version of {model} is served, so there is nothing to roll back; see: colchis models list"
@@ -88,11 +77,6 @@ def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: 
             )
         manifest, record = published(store, model, target)
         return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
-
-
-def stable_key(model: str) -> str:
-    """Give the key of the alias ``stable``."""
-    return f"models/{model}/aliases/stable.json"
 
 
 @contextlib.contextmanager
@@ -131,20 +115,20 @@ def _serve(
     config, before = _config(top), _config(top)
     served = config.models.get(model, ServedModel(versions={}, default=version))
     whole = {number: served.entry(number) for number in served.versions if _is_model(served.entry(number).path)}
-    mine = Served(str(directory), manifest.tree, *_told_by_data(record))
+    mine = described(str(directory), manifest, record)
     default = served.answering() if served.versions and served.answering() in whole else version
     config.models[model] = ServedModel({**whole, version: mine}, default)
     digest = write_config(top / CONFIG, config)
     try:
         server = start(top, server_port)
         wait(server, digest, f"{model} {version}")
-        check(server, model, version)
+        check(server.url, model, version)
     except StepError:
         write_config(top / CONFIG, before)
         raise
     ready = time.monotonic()
     endpoint = f"{server.url}/v1/models/{model}"
-    previous = _move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
+    previous = move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
     config.models[model] = ServedModel({version: mine}, version)
     wait(server, write_config(top / CONFIG, config), f"{model} {version}")
     moved = time.monotonic()
@@ -181,47 +165,6 @@ def _unpacked(directory: Path, image: str, manifest: Manifest) -> Path:
         shutil.rmtree(directory)
         raise InputError(f"{image} holds other files than version {manifest.version}'s manifest; build the image again")
     return directory
-
-
-def _told_by_data(record: Record) -> tuple[dict[str, Range], tuple[str, ...]]:
-    """Give the inputs' ranges and the classes' names as the data set tells them; it may be gone by now."""
-    from colchis_steps._data import manifest
-
-    try:
-        data = manifest(record.data)
-    except StepError as error:
-        log.warning("the ranges of the inputs and the classes' names are not known: %s", error)
-        return {}, ()
-    ranges = {
-        column.name: Range(column.minimum, column.maximum)
-        for column in data.columns
-        if column.name != data.label and column.minimum is not None and column.maximum is not None
-    }
-    return ranges, next((column.classes for column in data.columns if column.name == data.label), None) or ()
-
-
-def _move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
-    """Move the alias and clear the canary's; give the version that was stable before.
-
-    Going back leaves no previous version: the next rollback must not go forward to what was just withdrawn.
-    """
-    key = stable_key(wanted.model)
-    while True:
-        try:
-            content, tag = store.read_tagged(key)
-            found, taken = decode(Alias, content, f"{store.url}/{key}"), tag
-        except NotFound:
-            found, taken = None, None
-        before = None if found is None else found.previous if found.version == wanted.version else found.version
-        wanted.previous = None if back else before
-        same = found and (found.version, found.image, found.endpoint) == (wanted.version, wanted.image, wanted.endpoint)
-        if not same:
-            try:
-                store.replace(key, encode(wanted), taken)
-            except Conflict:
-                continue
-        store.delete(f"models/{wanted.model}/aliases/canary.json")
-        return before
 
 
 def _tidy(top: Path, stable: int, previous: int | None) -> None:

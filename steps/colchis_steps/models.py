@@ -16,7 +16,8 @@ import msgspec
 
 from colchis_steps._formats import Alias, Record, encode
 from colchis_steps._home import default_store
-from colchis_steps._rollout_local import roll_back, serving, stable_key
+from colchis_steps._rollout_local import roll_back, serving
+from colchis_steps._rollout_store import stable_key
 from colchis_steps._serving_client import Away, call
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive

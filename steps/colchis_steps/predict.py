@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats import Alias, Record
 from colchis_steps._home import default_store
-from colchis_steps._rollout_local import serving, stable_key
+from colchis_steps._rollout_local import serving
+from colchis_steps._rollout_store import stable_key
 from colchis_steps._serving_client import LOCAL, Away, call
 from colchis_steps._serving_daemon import endpoint_now
 from colchis_steps._step import InputError, TransientError, entrypoint
