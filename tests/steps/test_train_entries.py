@@ -92,7 +92,7 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
     shard.write_bytes(shard.read_bytes()[:-9])
     (root / "mine.py").write_text(CODE)
     command = [sys.executable, "-c", SCRIPT, str(root), *WANTED]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=250, check=False)
     assert done.returncode == 0, done.stderr
     return dict(zip(WANTED, map(tuple, map(json.loads, done.stdout.splitlines())), strict=True))
 

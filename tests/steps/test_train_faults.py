@@ -29,7 +29,7 @@ def trainer(tmp_path: Path) -> Trainer:
     return Trainer(tmp_path, write_data(tmp_path / "data", {"train": [24, 24], "eval": [6], "test": [6]}))
 
 
-def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 90.0) -> None:
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 200.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()
@@ -46,7 +46,7 @@ def workers_of(process: subprocess.Popen[str]) -> list[int]:
 @pytest.fixture
 def endless(trainer: Trainer) -> Iterator[subprocess.Popen[str]]:
     """A training of two workers that goes on for long, past its first checkpoint."""
-    flags = ["--workers=2", "--silence-seconds=5", '--hyperparameters={"epochs": 100000, "global_batch": 6}']
+    flags = ["--workers=2", "--silence-seconds=10", '--hyperparameters={"epochs": 100000, "global_batch": 6}']
     process = subprocess.Popen(trainer.command("endless", *flags), stderr=subprocess.PIPE, text=True)
     wait_for((trainer.root / "endless" / "checkpoints" / "epoch-00002").exists, process)
     yield process
@@ -97,7 +97,7 @@ def test_killed_training_goes_on_with_the_same_history(trainer: Trainer, workers
     pids = workers_of(process)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < deadline, "workers outlive their train"
         time.sleep(0.05)

@@ -80,7 +80,7 @@ class Trainer:
         (self.root / "mine.py").write_text(code)
         environment = os.environ | {"PYTHONPATH": str(self.root)}
         return subprocess.run(
-            self.command(run, *flags), env=environment, capture_output=True, text=True, timeout=120, check=False
+            self.command(run, *flags), env=environment, capture_output=True, text=True, timeout=250, check=False
         )
 
     def result(self, run: str, step: str = "train") -> StepResult:
