@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from colchis_steps import _inspect
-from colchis_steps._formats import Check, Column, DataManifest
+from colchis_steps._formats import Column, DataManifest
 from colchis_steps._profile import Range
+from colchis_steps._reports import Check
 from colchis_steps._step import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from colchis_steps._formats import Check
+from colchis_steps._reports import Check
 from colchis_steps._step import InputError
 
 Rules = Mapping[str, Mapping[str, float]]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from colchis_steps._formats import File, Layer, tree_digest
+from colchis_steps._formats import File, tree_digest
+from colchis_steps._reports import Layer
 from colchis_steps._step import InputError
 
 ROOT = "models/1"

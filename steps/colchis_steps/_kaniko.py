@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from colchis_steps._blobs import fetch_files
-from colchis_steps._formats import File, ImageReport
+from colchis_steps._formats import File
 from colchis_steps._image import ROOT, split
 from colchis_steps._layout import explained
 from colchis_steps._oci import Repository, contents, image_layers, parse_reference
+from colchis_steps._reports import ImageReport
 from colchis_steps._step import InputError, write_atomically
 from colchis_steps._store import Store
 

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from colchis_steps._formats import File, Layer
+from colchis_steps._formats import File
 from colchis_steps._image import ROOT, Blob
 from colchis_steps._layout import Layout, explained
+from colchis_steps._reports import Layer
 from colchis_steps._step import InputError
 
 CHUNK = 1 << 20

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from colchis_steps._blobs import blob_key
-from colchis_steps._formats import File, ImageReport, Layer
+from colchis_steps._formats import File
 from colchis_steps._image import TAR, image, layer_blocks, layer_name, layer_size, lineage, split
 from colchis_steps._oci import Repository
+from colchis_steps._reports import ImageReport, Layer
 from colchis_steps._step import InputError
 from colchis_steps._store import Store
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from colchis_steps._formats import Column, ColumnProfile
+from colchis_steps._formats import Column
+from colchis_steps._reports import ColumnProfile
 
 if TYPE_CHECKING:
     import numpy as np

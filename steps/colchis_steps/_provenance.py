@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps._formats import File, Layer, Record, StepResult, canonical_digest, encode
+from colchis_steps._formats import File, Record, StepResult, canonical_digest, encode
 from colchis_steps._image import TAR, image
+from colchis_steps._reports import Layer
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"

@@ -10,17 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from colchis_steps._chain import CHAIN, Stage, stage
-from colchis_steps._formats import (
-    Candidate,
-    DataReport,
-    Evaluation,
-    ImageReport,
-    Part,
-    RolloutReport,
-    StepResult,
-    TrainingReport,
-    UploadReport,
-)
+from colchis_steps._formats import Candidate, Part, StepResult
+from colchis_steps._reports import DataReport, Evaluation, ImageReport, RolloutReport, TrainingReport, UploadReport
 from colchis_steps._step import StepError
 from colchis_steps._store import NotFound, Store, read_document
 

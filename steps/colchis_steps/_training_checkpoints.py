@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Document, Epoch, File, decode, encode
+from colchis_steps._formats import Document, File, decode, encode
+from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError
 
 KEPT = 3

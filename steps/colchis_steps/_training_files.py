@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from colchis_steps._formats import Document, Epoch
+from colchis_steps._formats import Document
+from colchis_steps._reports import Epoch
 
 
 class History(Document, tag="colchis.dev/history/v1"):

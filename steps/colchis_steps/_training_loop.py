@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from colchis_steps._data import Batch, DataSet
-from colchis_steps._formats import Epoch
 from colchis_steps._rendezvous import Place
+from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._training_entry import Settings
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps._formats import Candidate, ImageReport, Layer, Manifest, StepResult, tree_digest
+from colchis_steps._formats import Candidate, Manifest, StepResult, tree_digest
 from colchis_steps._image import TAR
 from colchis_steps._kaniko import check, read_digest, write_context
 from colchis_steps._oci import Repository, open_repository
 from colchis_steps._pack import pack
 from colchis_steps._progress import Progress
+from colchis_steps._reports import ImageReport, Layer
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
 

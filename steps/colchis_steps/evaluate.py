@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._blobs import fetch_files
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import Alias, Candidate, Check, Column, Evaluation, File, Manifest, Sample
+from colchis_steps._formats import Alias, Candidate, Column, File, Manifest
 from colchis_steps._gate import judge, rules, verdict
+from colchis_steps._reports import Check, Evaluation, Sample
 from colchis_steps._scores import Scores
 from colchis_steps._step import InputError, Rejected, boolean, entrypoint, progress, run_flags, write_output
 from colchis_steps._store import Store, find_document, open_store, read_document, recorded

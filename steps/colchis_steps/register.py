@@ -15,20 +15,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from colchis_steps._formats import (
-    Alias,
-    Candidate,
-    ImageReport,
-    Layer,
-    Manifest,
-    Record,
-    StepResult,
-    decode,
-    encode,
-    now,
-)
+from colchis_steps._formats import Alias, Candidate, Manifest, Record, StepResult, decode, encode, now
 from colchis_steps._oci import parse_reference
 from colchis_steps._provenance import statement
+from colchis_steps._reports import ImageReport, Layer
 from colchis_steps._step import InputError, TransientError, entrypoint, positive, run_flags
 from colchis_steps._store import (
     Conflict,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps import _chain, _charts, _story
 from colchis_steps._chain import CHAIN
-from colchis_steps._formats import Evaluation, TrainingReport, now
+from colchis_steps._formats import now
+from colchis_steps._reports import Evaluation, TrainingReport
 from colchis_steps._step import StepError, entrypoint, run_flags, write_output
 from colchis_steps._store import Store, open_store, recorded
 from colchis_steps._story import Story

@@ -18,18 +18,8 @@ from pathlib import Path
 
 from colchis_steps._blobs import scan, store_files
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import (
-    Candidate,
-    Code,
-    Epoch,
-    StepResult,
-    TrainingReport,
-    canonical_digest,
-    decode,
-    encode,
-    now,
-    tree_digest,
-)
+from colchis_steps._formats import Candidate, Code, StepResult, canonical_digest, decode, encode, now, tree_digest
+from colchis_steps._reports import Epoch, TrainingReport
 from colchis_steps._step import InputError, TransientError, entrypoint, positive, progress, run_flags, write_output
 from colchis_steps._store import Recorder, Store, find_document, open_store, recorded
 from colchis_steps._training_entry import Settings, settings

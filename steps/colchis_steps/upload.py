@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._blobs import check_files, scan, store_files
-from colchis_steps._formats import Candidate, Code, File, Manifest, UploadReport, encode, now, tree_digest
+from colchis_steps._formats import Candidate, Code, File, Manifest, encode, now, tree_digest
 from colchis_steps._progress import Progress
+from colchis_steps._reports import UploadReport
 from colchis_steps._step import InputError, entrypoint, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from colchis_steps import _inspect
 from colchis_steps._data import open_data
 from colchis_steps._data_rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
-from colchis_steps._formats import Check, DataManifest, DataReport, Shard, SplitProfile
+from colchis_steps._formats import DataManifest, Shard
 from colchis_steps._profile import Range, histogram, measure, profile
+from colchis_steps._reports import Check, DataReport, SplitProfile
 from colchis_steps._rows import row_hashes
 from colchis_steps._step import InputError, entrypoint, progress, run_flags, write_output
 from colchis_steps._store import Store, open_store, recorded

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from colchis_steps import _training_checkpoints as checkpoints
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import Epoch, encode
+from colchis_steps._formats import encode
 from colchis_steps._rendezvous import Place, place, rendezvous
+from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, StepError, entrypoint, write_atomically
 from colchis_steps._training_entry import Settings, call_entry, load_entry, settings
 from colchis_steps._training_files import History, Result, alive_path, message_path

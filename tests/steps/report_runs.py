@@ -8,31 +8,32 @@ from typing import Any
 import msgspec
 
 from colchis_steps import _formats as f
+from colchis_steps import _reports as r
 from colchis_steps._store import open_store
 from colchis_steps.report import main
 
-RULE = f.Check("accuracy ≥ 0.95", True, "0.981")
+RULE = r.Check("accuracy ≥ 0.95", True, "0.981")
 CLASSES = ("no", "yes")
-LABEL = f.ColumnProfile("label", "int64", (), 0.0, 1.0, 0.5, classes={"no": 61, "yes": 59})
-IMAGE = f.ColumnProfile("image", "uint8", (8, 8), 0.0, 16.0, 4.884, histogram=(9, 1, 1, 2, 1, 1, 1, 1, 2, 31))
-DATA = f.DataReport(
-    "digits", "sha256:da7a", {"train": f.SplitProfile(120, 8192, 3, (IMAGE, LABEL))}, (f.Check("x", True),)
+LABEL = r.ColumnProfile("label", "int64", (), 0.0, 1.0, 0.5, classes={"no": 61, "yes": 59})
+IMAGE = r.ColumnProfile("image", "uint8", (8, 8), 0.0, 16.0, 4.884, histogram=(9, 1, 1, 2, 1, 1, 1, 1, 2, 31))
+DATA = r.DataReport(
+    "digits", "sha256:da7a", {"train": r.SplitProfile(120, 8192, 3, (IMAGE, LABEL))}, (r.Check("x", True),)
 )
-HISTORY = tuple(f.Epoch(i, {"loss": 2 / i}, {"loss": 2.1 / i, "accuracy": 1 - 0.4 / i}, 1.0) for i in (1, 2, 3))
-TRAINING = f.TrainingReport("local", 2, 128, 2010, 18432.4, 0, HISTORY)
+HISTORY = tuple(r.Epoch(i, {"loss": 2 / i}, {"loss": 2.1 / i, "accuracy": 1 - 0.4 / i}, 1.0) for i in (1, 2, 3))
+TRAINING = r.TrainingReport("local", 2, 128, 2010, 18432.4, 0, HISTORY)
 PICTURE = tuple(tuple((x * y * 5) % 256 for x in range(8)) for y in range(8))
-SAMPLES = (f.Sample("yes", "yes", 0.991, PICTURE), f.Sample("no", "yes", 0.55, PICTURE))
-EVALUATION = f.Evaluation(
+SAMPLES = (r.Sample("yes", "yes", 0.991, PICTURE), r.Sample("no", "yes", 0.55, PICTURE))
+EVALUATION = r.Evaluation(
     {"accuracy": 0.981, "loss": 0.09}, {}, 2, {"accuracy": 0.978}, CLASSES, ((58, 3), (1, 58)), (RULE,), SAMPLES
 )
-LAYER = f.Layer("models/1/saved_model.pb", "sha256:1a7e", 2048, "m")
-IMAGE_REPORT = f.ImageReport("direct", "r/digits@sha256:c0de", "sha256:c0de", (LAYER,), 2048)
-ROLLOUT = f.RolloutReport("local", "embedded", "http://127.0.0.1:8501/v1/models/digits", 2, 3, 3.7, 0.1)
+LAYER = r.Layer("models/1/saved_model.pb", "sha256:1a7e", 2048, "m")
+IMAGE_REPORT = r.ImageReport("direct", "r/digits@sha256:c0de", "sha256:c0de", (LAYER,), 2048)
+ROLLOUT = r.RolloutReport("local", "embedded", "http://127.0.0.1:8501/v1/models/digits", 2, 3, 3.7, 0.1)
 DETAILS: dict[str, f.Part | None] = {
     "validate_data": DATA,
     "train": TRAINING,
     "evaluate": EVALUATION,
-    "upload": f.UploadReport(1, 2048, 2048, reused=False),
+    "upload": r.UploadReport(1, 2048, 2048, reused=False),
     "build_image": IMAGE_REPORT,
     "register": None,
     "rollout": ROLLOUT,

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._formats import ImageReport, StepResult
+from colchis_steps._formats import StepResult
 from colchis_steps._kaniko import dockerfile
 from colchis_steps._layout import Layout
 from colchis_steps._oci import contents, unpack
+from colchis_steps._reports import ImageReport
 from colchis_steps._store import read_document
 from colchis_steps.build_image import main
 

@@ -12,7 +12,8 @@ import pytest
 from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Candidate, Code, Column, Evaluation, Manifest, StepResult, decode, encode, now
+from colchis_steps._formats import Alias, Candidate, Code, Column, Manifest, StepResult, decode, encode, now
+from colchis_steps._reports import Evaluation
 from colchis_steps._store import open_store
 
 pytestmark = pytest.mark.tensorflow

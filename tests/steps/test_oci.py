@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._formats import File, Layer
+from colchis_steps._formats import File
 from colchis_steps._image import MOST_LAYERS, image, layer_blocks, layer_size, split
 from colchis_steps._layout import Layout
 from colchis_steps._oci import contents, open_repository, parse_reference, unpack
 from colchis_steps._pack import pack
+from colchis_steps._reports import Layer
 from colchis_steps._step import InputError
 
 # changes only with the format, and then all images do

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 from tests.steps.report_runs import EVALUATION, ROLLOUT, drawn, parsed, record, record_all, reported, sections, text
 
-from colchis_steps import _formats as f
+from colchis_steps import _reports as r
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_mistakes_come_first_and_are_marked_by_more_than_colour(whole: Path) -> 
 
 
 def test_a_no_of_the_gate_is_told_with_its_reason(tmp_path: Path) -> None:
-    wrong = f.Check("accuracy ≥ 0.95", False, "0.91", "accuracy 0.91 is below 0.95")
+    wrong = r.Check("accuracy ≥ 0.95", False, "0.91", "accuracy 0.91 is below 0.95")
     for step in ("validate_data", "train"):
         record(tmp_path, step)
     details = msgspec.to_builtins(msgspec.structs.replace(EVALUATION, checks=(wrong,)))

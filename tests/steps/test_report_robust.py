@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.steps.report_runs import DATA, DETAILS, EVALUATION, TRAINING, parsed, record, record_all, reported, text
 
 from colchis_steps import _chain, _charts, _story
-from colchis_steps._formats import Check, StepResult, encode
+from colchis_steps._formats import StepResult, encode
+from colchis_steps._reports import Check
 from colchis_steps._store import open_store
 from colchis_steps.report import main, per_class, render
 

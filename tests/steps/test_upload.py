@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from colchis_steps._blobs import blob_key, scan, store_files
-from colchis_steps._formats import Candidate, Code, Manifest, StepResult, UploadReport, encode, tree_digest
+from colchis_steps._formats import Candidate, Code, Manifest, StepResult, encode, tree_digest
+from colchis_steps._reports import UploadReport
 from colchis_steps._store import Store, open_store, read_document
 from colchis_steps.upload import allot, main, manifest_key, newest
 

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from colchis_steps._formats import Column, DataManifest, DataReport, Shard, StepResult, data_digest, encode
+from colchis_steps._formats import Column, DataManifest, Shard, StepResult, data_digest, encode
+from colchis_steps._reports import DataReport
 from colchis_steps._rows import shard_bytes
 from colchis_steps._store import open_store, read_document
 from colchis_steps.validate_data import main

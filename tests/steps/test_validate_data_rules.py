@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colchis_steps._data_rules import RULES, Rule, Split, judge, parse_rules
-from colchis_steps._formats import Check, Column, DataManifest
+from colchis_steps._formats import Column, DataManifest
 from colchis_steps._profile import Range, histogram, measure
+from colchis_steps._reports import Check
 from colchis_steps._rows import row_hashes
 from colchis_steps._step import InputError
 from colchis_steps.validate_data import main, sentence

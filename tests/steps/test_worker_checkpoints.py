@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Epoch, encode
+from colchis_steps._formats import encode
+from colchis_steps._reports import Epoch
 from colchis_steps._training_checkpoints import Checkpoint, directory, newest
 
 
