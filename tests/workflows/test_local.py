@@ -103,5 +103,21 @@ def test_independent_tasks_run_side_by_side(write: Write, tmp_path: Path) -> Non
 
 def test_the_tree_has_each_task_below_its_dag() -> None:
     paths = ["", "a", "b", "a.x", "c", "a.y", "a.x.z", "onExit"]
-    nodes = [Node(path, "t", "Pod") for path in paths]
+    nodes = [Node(path, "t", "Pod" if path else "DAG") for path in paths]
     assert [node.path for node in in_tree_order(nodes)] == ["a", "a.x", "a.x.z", "a.y", "b", "c", "onExit"]
+
+
+def test_a_run_of_one_process_is_shown_by_its_templates_name(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(write(python("main", "1 / 0")), tmp_path) == 1
+    assert "main  Failed exit code 1: ZeroDivisionError: division by zero" in capsys.readouterr().err
+
+
+def test_data_that_is_not_there_yet_is_fetched_by_the_line_that_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert local.main(["--home", str(tmp_path)]) == 65
+    said = capsys.readouterr().err
+    assert "validate-data  Failed exit code 65: " in said
+    assert f"data:   colchis data digits --to file://{tmp_path}/store" in said

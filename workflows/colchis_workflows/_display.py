@@ -1,4 +1,4 @@
-"""What a person sees of a local run: a live tree on a terminal, one line a change elsewhere, and how it ended."""
+"""What a person sees of a run: a live tree on a terminal, one line a change elsewhere, and how it ended."""
 
 import contextlib
 import math
@@ -7,8 +7,8 @@ import select
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from typing import TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,7 +17,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from colchis_workflows._record import Node, Record
+from colchis_workflows._record import Node
 
 SIGNS = {
     "Succeeded": ("✔", "green"),
@@ -54,14 +54,28 @@ def in_tree_order(nodes: Sequence[Node]) -> Iterator[Node]:
             if node.path:
                 yield node
                 yield from below(node.path)
+            elif node.kind != "DAG":  # the entry point is one process and no DAG
+                yield node
 
     return below("")
+
+
+class Shown(Protocol):
+    """A run that can be drawn; it calls ``listener`` with each task that changed."""
+
+    run: str
+    nodes: dict[str, Node]
+    listener: Callable[[Node], None]
+
+    @property
+    def directory(self) -> object:
+        """Say where the run is."""
 
 
 class Display:
     """Draws a run's record, on stderr: stdout is for the outputs."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Shown) -> None:
         self.record = record
         self.console = Console(stderr=True, highlight=False)
         self.live = Live(console=self.console, get_renderable=self._tree, refresh_per_second=8, transient=True)
@@ -85,7 +99,7 @@ class Display:
         self.console.print(self._tree())
 
     def _changed(self, node: Node) -> None:
-        if self.console.is_terminal or not node.path:
+        if self.console.is_terminal or (node.kind == "DAG" and not node.path):
             return
         with self._lock:
             phase, at = self._said.get(node.path, ("", 0.0))
@@ -96,7 +110,9 @@ class Display:
                 return
             self._said[node.path] = (node.phase, now)
             words = [node.phase, node.progress if node.phase == "Running" else "", node.message]
-            line = f"{now - self.began:7.1f} s  {node.path}  {' '.join(word for word in words if word)}"
+            line = (
+                f"{now - self.began:7.1f} s  {node.path or node.template}  {' '.join(word for word in words if word)}"
+            )
             self.console.print(line, soft_wrap=True, markup=False)
 
     def _tree(self) -> Group:

@@ -185,7 +185,7 @@ class _Parser:
                     self.position -= 1
                     raise BadExpressionError(f"a name is missing after the dot {self._where()}")
                 node = Node("member", (node, Node("literal", (text,))))
-            elif self.accept("("):
+            elif node.op in {"name", "member"} and self.accept("("):
                 node = Node("call", (node, *self.items(")")))
             elif self.accept("["):
                 start = None if self.sign == ":" else self.choice()

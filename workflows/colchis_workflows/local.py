@@ -141,9 +141,14 @@ def conclude(engine: Engine, display: Display, phase: str, code: int) -> None:
     display.say("", f"{phase} in {seconds(time.time() - record.started)}")
     pages = [p for n in record.nodes.values() for p in (record.place(n) / "outputs").glob("*.html")]
     display.say(*(f"report: {page}" for page in pages))
+    if (root := record.nodes.get("")) and root.kind == "DAG" and root.message:
+        display.say(root.message)
     failed = [n for n in record.nodes.values() if n.kind == "Pod" and n.phase in {"Failed", "Error"}]
     if failed and code:
         display.say(f"log:    {record.place(failed[0]) / 'log'}", f"resume: colchis run --run {record.run}")
+        data = engine.arguments.get("data", "")
+        if data.startswith("file://") and not Path(data.removeprefix("file://")).exists():
+            display.say(f"data:   colchis data {Path(data).parent.name} --to {engine.arguments.get('store', 'STORE')}")
     elif code == REJECTED:
         display.say("The gate said no: nothing was published. The report says why; `stable` serves on.")
     elif code == 0 and "endpoint" in record.outputs:
