@@ -1,0 +1,49 @@
+"""What `predict` says where nothing is served or the request is wrong; test_rollout asks a real server."""
+
+from pathlib import Path
+
+import pytest
+
+from colchis_steps import predict
+from colchis_steps._formats import Alias, encode
+from colchis_steps._store import Store, open_store
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("COLCHIS_HOME", str(tmp_path))
+    return open_store((tmp_path / "store").as_uri())
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "no version of digits is served"),
+        (["--json", "{"], "--json is no JSON"),
+        (["--json", "[1]"], "--json is no object"),
+        (["--json", "{}", "--url", "ftp://host/x"], "is no address of a model"),
+    ],
+)
+def test_predict_says_what_is_wrong(
+    local: Store, caplog: pytest.LogCaptureFixture, flags: list[str], sentence: str
+) -> None:
+    assert predict.main(["digits", *flags]) == 65
+    assert sentence in caplog.text
+
+
+def test_a_server_that_is_away_can_be_started(local: Store, caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = "http://127.0.0.1:9/v1/models/digits"  # "discard": nothing answers there
+    alias = Alias("digits", 2, "2026-01-01T00:00:00Z", endpoint=endpoint)
+    local.write("models/digits/aliases/stable.json", encode(alias))
+    assert predict.main(["digits", "--json", '{"instances": [1]}']) == 75
+    assert "no model server answers at 127.0.0.1:9; start it with: colchis models start" in caplog.text
+
+
+def test_a_prediction_is_told_in_one_line() -> None:
+    names = ("cat", "dog")
+    assert (
+        predict.told({"class": 1, "probability": [0.1, 0.9]}, names, 0)
+        == "prediction dog (probability 0.900), label cat"
+    )
+    assert predict.told({"class": 4}, names, 1) == "prediction 4, label dog"
+    assert predict.told(0.5, names, 1) == "prediction 0.5, label dog"
