@@ -63,8 +63,9 @@ class SavedModel:
         self._loaded = loaded  # the signature alone does not keep the variables alive
         self._call = loaded.signatures[SIGNATURE]
         self._constant, self._errors = tf.constant, tf.errors
-        self.inputs = {name: _tensor(name, spec) for name, spec in self._call.structured_input_signature[1].items()}
-        self.outputs = {name: _tensor(name, spec) for name, spec in self._call.structured_outputs.items()}
+        signature, outputs = self._call.structured_input_signature, self._call.structured_outputs
+        self.inputs = {name: _tensor(name, spec) for name, spec in sorted(signature[1].items())}
+        self.outputs = {name: _tensor(name, spec) for name, spec in sorted(outputs.items())}
         self.signature_def: dict[str, Any] = {
             SIGNATURE: MessageToDict(
                 signatures[SIGNATURE], preserving_proto_field_name=True, always_print_fields_with_no_presence=True
@@ -79,7 +80,8 @@ class SavedModel:
         """
         try:
             given = {name: self._constant(array) for name, array in arrays.items()}
-            return {name: value.numpy() for name, value in self._call(**given).items()}
+            found = self._call(**given)
+            return {name: found[name].numpy() for name in self.outputs}
         except (self._errors.InvalidArgumentError, self._errors.OutOfRangeError) as error:
             raise Refused(400, f"the model refuses these values: {_clip(error)}") from error
 
