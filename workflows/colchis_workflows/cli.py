@@ -10,14 +10,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-HERE = {"render", "run", "lint", "demo"}  # verbs of this package, by module; `run` is local
+HERE = {"render", "run", "submit", "lint", "demo"}  # verbs of this package, by module; `run` is local
 MODULES = {"run": "local", "data": "import_data", "push-code": "push_code"}  # where the module has another name
 GROUPS: dict[str, dict[str, str]] = {
     "Start here": {
         "demo": "train on real digits, serve the model, ask it",
         "run": "run a pipeline's template on this machine",
+        "submit": "run a pipeline's template on the cluster",
         "predict": "ask a served model",
         "models": "list and show models; roll one back",
+        "explain": "say where a model comes from, from its digest alone",
     },
     "Data and code": {
         "data": "import a data set into a store",

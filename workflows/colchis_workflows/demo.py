@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "01-digits"
-HYPERPARAMETERS = {"epochs": 12, "global_batch": 64, "learning_rate": 0.003, "seed": 7}
+HYPERPARAMETERS = {"epochs": 15, "global_batch": 32, "seed": 7}
 THRESHOLDS = {"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.85}}
 
 
