@@ -1,11 +1,12 @@
 """What serves a version on a plain cluster: a Deployment and a Service a version, one HTTPRoute a model.
 
 Pure: values in, manifests out. The model is mounted from its image (``volume: image``, Kubernetes 1.35, or 1.33 with
-the feature gate) or copied out of it by an init container (``volume: copy``, any version).
+the feature gate) or copied out of it by an init container (``volume: copy``, any version). The server's configuration
+is an annotation of the pod, which the kubelet hands to it as a file: there is no further object to keep and to remove.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -13,36 +14,43 @@ from colchis_steps._kube import MANAGED, Object
 
 MODELS = "/models"
 SCRATCH = "/tmp"  # noqa: S108 - an emptyDir of the pod's own
+CONFIG = "/etc/colchis"
+LOGIN = "/var/run/colchis/registry"
+PULL_SECRET = "colchis-registry"  # noqa: S105 - a name; where no such Secret is, images are pulled without it
+USER = 65532
 PORT = 8501
 LABEL_MODEL, LABEL_VERSION, LABEL_RUN = "colchis.dev/model", "colchis.dev/version", "colchis.dev/run"
-HELD_SINCE = "colchis.dev/held-since"
-CONTAINER_SECURITY = {
+HELD_SINCE, REPLICAS = "colchis.dev/held-since", "colchis.dev/replicas"
+IMAGE, SERVING = "colchis.dev/image", "colchis.dev/serving"
+READ_ONLY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
+RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
 
 
-class Served(msgspec.Struct):
+class Deployed(msgspec.Struct, frozen=True):
     """One version of a model as it is served."""
 
     model: str
     version: int
-    run: str
+    run: str  # that made the version
     image: str  # by digest
     serve_image: str
     replicas: int = 1
     volume: str = "image"  # or copy
-    user: int = 65532
-    pull_secret: str = ""
-    resources: dict[str, Any] = msgspec.field(
-        default_factory=lambda: {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
-    )
+    insecure: bool = False  # copy over plain HTTP
 
     @property
     def name(self) -> str:
         """Give the name of its Deployment and of its Service."""
-        return f"colchis-{self.model}-{self.version}"
+        return version_name(self.model, self.version)
+
+    @property
+    def path(self) -> str:
+        """Give the directory of its files in the pod."""
+        return f"{MODELS}/{self.model}/{self.version}"
 
     @property
     def selector(self) -> dict[str, str]:
@@ -50,133 +58,170 @@ class Served(msgspec.Struct):
         return {LABEL_MODEL: self.model, LABEL_VERSION: str(self.version)}
 
 
-def deployment(served: Served, serving_config: str) -> Object:
+def version_name(model: str, version: int) -> str:
+    """Give the name of a version's Deployment and Service."""
+    return f"colchis-{model}-{version}"
+
+
+def route_name(model: str) -> str:
+    """Give the name of a model's HTTPRoute."""
+    return f"colchis-{model}"
+
+
+def deployment(deployed: Deployed, serving_config: str) -> Object:
     """Describe the pods of a version; ``serving_config`` is the server's configuration document."""
-    labels = {**MANAGED, **served.selector, LABEL_RUN: served.run, "app.kubernetes.io/name": "colchis-model"}
-    target = f"{MODELS}/{served.model}/{served.version}"
-    mount = {"name": "model", "mountPath": target, "readOnly": True}
-    pod: dict[str, Any] = {
+    labels = {**MANAGED, **deployed.selector, **run_label(deployed.run), "app.kubernetes.io/name": "colchis-model"}
+    image = {"name": "model", "image": {"reference": deployed.image, "pullPolicy": "IfNotPresent"}}
+    mount: Object = {"name": "model", "mountPath": deployed.path, "subPath": "models/1", "readOnly": True}
+    login = {
+        "secretName": PULL_SECRET,
+        "optional": True,
+        "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
+    }
+    volumes: list[Object] = [
+        image,
+        {"name": "tmp", "emptyDir": {}},
+        {"name": "config", "downwardAPI": {"items": [annotation(SERVING, "config.json")]}},
+    ]
+    if deployed.volume == "copy":
+        mount = {"name": "model", "mountPath": f"{MODELS}/{deployed.model}", "readOnly": True}
+        volumes[0] = {"name": "model", "emptyDir": {}}
+        volumes.append({"name": "registry", "secret": login})
+    pod: Object = {
         "automountServiceAccountToken": False,
+        "imagePullSecrets": [{"name": PULL_SECRET}],
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": served.user,
-            "fsGroup": served.user,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": volumes,
+        "initContainers": [copier(deployed)] if deployed.volume == "copy" else [],
+        "containers": [server(deployed, mount)],
     }
-    if served.volume == "image":
-        mount["subPath"] = "models/1"
-        pod["volumes"].append({"name": "model", "image": {"reference": served.image, "pullPolicy": "IfNotPresent"}})
-    else:
-        pod["volumes"].append({"name": "model", "emptyDir": {}})
-        pod["initContainers"] = [copier(served, target)]
-    if served.pull_secret:
-        pod["imagePullSecrets"] = [{"name": served.pull_secret}]
-    pod["containers"] = [
-        {
-            "name": "serve",
-            "image": served.serve_image,
-            "command": ["python", "-m", "colchis_steps.serve"],
-            "args": ["--config-json=$(SERVING_CONFIG)", "--host=0.0.0.0", f"--port={PORT}"],
-            "env": [{"name": "SERVING_CONFIG", "value": serving_config}, {"name": "HOME", "value": SCRATCH}],
-            "ports": [{"name": "http", "containerPort": PORT}],
-            "startupProbe": probe("/v2/health/ready", period=1, failures=180),
-            "readinessProbe": probe("/v2/health/ready", period=2, failures=3),
-            "livenessProbe": probe("/v2/health/live", period=10, failures=6),
-            "resources": served.resources,
-            "securityContext": CONTAINER_SECURITY,
-            "volumeMounts": [mount, {"name": "tmp", "mountPath": SCRATCH}],
-        }
-    ]
+    about = {IMAGE: deployed.image, SERVING: serving_config}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": served.name, "labels": labels, "annotations": {"colchis.dev/image": served.image}},
+        "metadata": {"name": deployed.name, "labels": labels, "annotations": {IMAGE: deployed.image}},
         "spec": {
-            "replicas": served.replicas,
-            "selector": {"matchLabels": served.selector},
+            "replicas": deployed.replicas,
+            "selector": {"matchLabels": deployed.selector},
             "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-            "progressDeadlineSeconds": 300,
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels, "annotations": about}, "spec": pod},
         },
     }
 
 
-def copier(served: Served, target: str) -> Object:
+def server(deployed: Deployed, mount: Object) -> Object:
+    """Describe the container that serves; before it ends it goes on for as long as gateways may still send to it."""
+    return {
+        "name": "serve",
+        "image": deployed.serve_image,
+        "command": ["python", "-m", "colchis_steps.serve"],
+        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", f"--port={PORT}"],
+        "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "ports": [{"name": "http", "containerPort": PORT}],
+        "startupProbe": probe("/v2/health/ready", period=1, failures=180),
+        "readinessProbe": probe("/v2/health/ready", period=2, failures=3),
+        "livenessProbe": probe("/v2/health/live", period=10, failures=6),
+        "lifecycle": {"preStop": {"exec": {"command": ["sleep", "3"]}}},
+        "resources": RESOURCES,
+        "securityContext": READ_ONLY,
+        "volumeMounts": [
+            mount,
+            {"name": "config", "mountPath": CONFIG, "readOnly": True},
+            {"name": "tmp", "mountPath": SCRATCH},
+        ],
+    }
+
+
+def copier(deployed: Deployed) -> Object:
     """Describe the init container that copies the model out of its image, where image volumes are not to be had."""
     return {
         "name": "model",
-        "image": served.serve_image,
+        "image": deployed.serve_image,
         "command": ["python", "-m", "colchis_steps.unpack"],
-        "args": [f"--image={served.image}", f"--to={target}"],
-        "env": [{"name": "HOME", "value": SCRATCH}, {"name": "DOCKER_CONFIG", "value": "/docker"}],
-        "securityContext": CONTAINER_SECURITY,
-        "volumeMounts": [{"name": "model", "mountPath": target}, {"name": "tmp", "mountPath": SCRATCH}],
+        "args": [
+            f"--image={deployed.image}",
+            f"--to={deployed.path}",
+            f"--insecure-registry={str(deployed.insecure).lower()}",
+        ],
+        "env": [{"name": "HOME", "value": SCRATCH}, {"name": "DOCKER_CONFIG", "value": LOGIN}],
+        "resources": RESOURCES,
+        "securityContext": READ_ONLY,
+        "volumeMounts": [
+            {"name": "model", "mountPath": f"{MODELS}/{deployed.model}"},
+            {"name": "registry", "mountPath": LOGIN, "readOnly": True},
+            {"name": "tmp", "mountPath": SCRATCH},
+        ],
     }
+
+
+def annotation(name: str, path: str) -> Object:
+    """Describe a file that holds an annotation of the pod."""
+    return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{name}']"}}
+
+
+def run_label(run: str) -> dict[str, str]:
+    """Give the label of a run; an id that cannot be a label is left out."""
+    return {LABEL_RUN: run} if re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", run, re.ASCII) else {}
 
 
 def probe(path: str, period: int, failures: int) -> Object:
     """Describe a probe of the server."""
-    return {"httpGet": {"path": path, "port": "http"}, "periodSeconds": period, "failureThreshold": failures}
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+    }
 
 
-def service(served: Served) -> Object:
+def service(deployed: Deployed) -> Object:
     """Describe the address of a version's pods."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": served.name, "labels": {**MANAGED, **served.selector}},
-        "spec": {"selector": served.selector, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]},
+        "metadata": {"name": deployed.name, "labels": {**MANAGED, **deployed.selector}},
+        "spec": {"selector": deployed.selector, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]},
     }
 
 
-def route(model: str, weights: Mapping[int, int], gateway: tuple[str, str], kept: tuple[int, ...] = ()) -> Object:
-    """Describe who answers for a model: weights by version; each version in ``kept`` answers under its own path too.
+def route(model: str, weights: Mapping[int, int], gateway: tuple[str, str], kept: Iterable[int] = ()) -> Object:
+    """Describe who answers for a model: weights by version; each version answers under its own path, too.
 
     Args:
         model: the model's name.
         weights: percent by version; they add up to 100.
         gateway: namespace and name.
-        kept: versions reachable by ``/versions/<n>`` though they have no weight.
+        kept: versions that answer under ``/versions/<n>`` though they have no weight.
     """
     if sum(weights.values()) != 100:
         raise ValueError(f"weights {dict(weights)} do not add up to 100")
-    shared = [{"name": f"colchis-{model}-{v}", "port": PORT, "weight": w} for v, w in sorted(weights.items())]
     rules = [
-        {
-            "matches": [prefix(f"/v1/models/{model}/versions/{v}"), prefix(f"/v2/models/{model}/versions/{v}")],
-            "backendRefs": [{"name": f"colchis-{model}-{v}", "port": PORT}],
-        }
+        {"matches": matches(f"models/{model}/versions/{v}"), "backendRefs": [backend(model, v)]}
         for v in sorted({*weights, *kept})
     ]
-    rules += [  # TensorFlow Serving's verbs follow a colon, which a prefix match does not take for a path separator
-        {
-            "matches": [
-                {"path": {"type": "Exact", "value": f"/v1/models/{model}:predict"}},
-                prefix(f"/v1/models/{model}"),
-                prefix(f"/v2/models/{model}"),
-                prefix(f"/board/{model}"),
-            ],
-            "backendRefs": shared,
-        }
-    ]
-    rules[:-1] = [
-        {
-            **rule,
-            "matches": [
-                *rule["matches"],
-                {"path": {"type": "Exact", "value": f"{rule['matches'][0]['path']['value']}:predict"}},
-            ],
-        }
-        for rule in rules[:-1]
-    ]
+    shared = [{**backend(model, v), "weight": weight} for v, weight in sorted(weights.items())]
+    rules.append({"matches": [*matches(f"models/{model}"), prefix(f"/board/{model}")], "backendRefs": shared})
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {"name": f"colchis-{model}", "labels": {**MANAGED, LABEL_MODEL: model}},
+        "metadata": {"name": route_name(model), "labels": {**MANAGED, LABEL_MODEL: model}},
         "spec": {"parentRefs": [{"namespace": gateway[0], "name": gateway[1]}], "rules": rules},
     }
+
+
+def matches(path: str) -> list[Object]:
+    """Match what is below a path of both protocols; a verb follows a colon, which no prefix takes for a separator."""
+    return [
+        {"path": {"type": "Exact", "value": f"/v1/{path}:predict"}},
+        prefix(f"/v1/{path}"),
+        prefix(f"/v2/{path}"),
+    ]
 
 
 def prefix(path: str) -> Object:
@@ -184,19 +229,26 @@ def prefix(path: str) -> Object:
     return {"path": {"type": "PathPrefix", "value": path}}
 
 
-def complaint(pods: list[Object]) -> str:
-    """Say in a few words why a version's pods are not ready, or nothing that is known yet."""
-    for pod in pods:
-        status = pod.get("status", {})
-        for found in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-            waiting = found.get("state", {}).get("waiting") or {}
-            ended = found.get("lastState", {}).get("terminated") or found.get("state", {}).get("terminated") or {}
-            if ended and ended.get("exitCode"):
-                told = str(ended.get("message") or ended.get("reason", "")).strip()
-                return f"{found['name']} ended with code {ended['exitCode']}: {told}"[:300]
-            if waiting.get("reason") not in {None, "ContainerCreating", "PodInitializing"}:
-                return f"{found['name']} waits: {waiting['reason']} {waiting.get('message', '')}"[:300]
-        for condition in status.get("conditions", []):
-            if condition["type"] == "PodScheduled" and condition["status"] == "False":
-                return f"{pod['metadata']['name']} is not scheduled: {condition.get('message', '')}"[:300]
-    return ""
+def backend(model: str, version: int) -> Object:
+    """Refer to a version's Service."""
+    return {"name": version_name(model, version), "port": PORT}
+
+
+def routed(found: Object | None) -> dict[int, int]:
+    """Give the weights by version that a route has; 0 is a version that answers under its own path only."""
+    weights: dict[int, int] = {}
+    for rule in found["spec"].get("rules", []) if found else []:
+        for ref in rule.get("backendRefs", []):
+            number = ref["name"].rpartition("-")[2]
+            if number.isdecimal():
+                own = "/versions/" in rule["matches"][0]["path"]["value"]
+                weights[int(number)] = weights.get(int(number), 0) + (0 if own else ref.get("weight", 1))
+    return weights
+
+
+def again(found: Object) -> Object:
+    """Give the manifest that makes an object what it was when it was read."""
+    metadata = {key: found["metadata"][key] for key in ("name", "labels")}
+    about = found["metadata"].get("annotations") or {}
+    metadata["annotations"] = {name: value for name, value in about.items() if name.startswith("colchis.dev/")}
+    return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "spec": found["spec"]}

@@ -1,9 +1,11 @@
-"""The cluster as the steps use it: server-side apply with one field manager, reads, deletes and waits.
+"""The cluster as the steps use it: server-side apply with one field manager, reads, patches, deletes and waits.
 
-Credentials come from the pod's service account or from ``$KUBECONFIG``, as for kubectl.
+Credentials come from the pod's service account or from ``$KUBECONFIG``, as for kubectl. The kinds and their paths are a
+table, not discovered: that saves a score of requests, and no other group's ``Service`` can be taken for the core one.
 """
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,14 +17,14 @@ from colchis_steps._step import InputError, TransientError
 FIELD_MANAGER = "colchis"
 MANAGED = {"app.kubernetes.io/managed-by": "colchis"}
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-API_VERSIONS = {
-    "Deployment": "apps/v1",
-    "HTTPRoute": "gateway.networking.k8s.io/v1",
-    "Gateway": "gateway.networking.k8s.io/v1",
-    "Pod": "v1",
-    "PodDisruptionBudget": "policy/v1",
-    "SelfSubjectAccessReview": "authorization.k8s.io/v1",
-    "Service": "v1",
+TIMEOUT = (10, 30)  # seconds to connect and to answer
+KINDS = {  # kind: its group and version, and how it stands in a path
+    "ConfigMap": ("v1", "configmaps"),
+    "Deployment": ("apps/v1", "deployments"),
+    "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "Pod": ("v1", "pods"),
+    "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
+    "Service": ("v1", "services"),
 }
 Object = dict[str, Any]
 
@@ -47,108 +49,143 @@ class Cluster:
         except config.ConfigException as error:
             raise InputError(f"no cluster is configured ({error}); set KUBECONFIG or run in a pod") from error
         self.namespace = namespace or found
-        with self._explained("discover", "API groups", ""):
-            self._client = dynamic.DynamicClient(client.ApiClient())
+        self._client = dynamic.DynamicClient(client.ApiClient(), discoverer=lambda *_: None)
 
     def apply(self, manifest: Object) -> Object:
         """Make the object so, by server-side apply.
 
         Raises:
-            InputError: an object of this name is there and is not ours.
+            InputError: an object of this name is there and is not ours, or is another model's.
         """
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        there = self.get(kind, name)
-        if there and not is_ours(there):
-            where = f"{kind} {name} in namespace {self.namespace}"
-            raise InputError(f"{where} was not made by colchis; rename it or choose another model name")
+        self.own(kind, name, manifest["metadata"]["labels"])
         with self._explained("apply", kind, name):
-            resource = self._resource(kind)
-            done = resource.server_side_apply(
-                body=manifest, namespace=self.namespace, field_manager=FIELD_MANAGER, force_conflicts=True
+            done = self._resource(kind).server_side_apply(
+                body=manifest,
+                namespace=self.namespace,
+                field_manager=FIELD_MANAGER,
+                force_conflicts=True,
+                _request_timeout=TIMEOUT,
             )
             return plain(done)
 
-    def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+    def own(self, kind: str, name: str, labels: Mapping[str, str]) -> Object | None:
+        """Read an object that must be ours, and of the same model as ``labels`` say; None where there is none.
+
+        Raises:
+            InputError: somebody else made it.
+        """
+        there = self.get(kind, name)
+        if there and not is_ours(there, labels):
+            where = f"{kind} {name} in namespace {self.namespace}"
+            raise InputError(f"{where} was not made by colchis; rename it, or choose another name for the model")
+        return there
+
+    def get(self, kind: str, name: str) -> Object | None:
         """Read an object, or None where there is none."""
         from kubernetes.dynamic.exceptions import NotFoundError
 
-        with self._explained("get", kind, name):
-            try:
-                return plain(self._resource(kind).get(name=name, namespace=namespace or self.namespace))
-            except NotFoundError:
-                return None
+        try:
+            with self._explained("get", kind, name):
+                found = self._resource(kind).get(name=name, namespace=self.namespace, _request_timeout=TIMEOUT)
+                return plain(found)
+        except NotFoundError:
+            return None
 
     def list(self, kind: str, labels: Mapping[str, str]) -> "list[Object]":
         """List the objects that have the labels, by name."""
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        with self._explained("list", kind, selector):
-            found = self._resource(kind).get(namespace=self.namespace, label_selector=selector)
-            return sorted((plain(item) for item in found.items), key=lambda item: str(item["metadata"]["name"]))
+        with self._explained("list", kind, ""):
+            found = self._resource(kind).get(
+                namespace=self.namespace, label_selector=selector, _request_timeout=TIMEOUT
+            )
+            return sorted(plain(found).get("items") or [], key=lambda item: str(item["metadata"]["name"]))
 
-    def scale(self, name: str, replicas: int) -> None:
-        """Set a Deployment's number of pods."""
-        with self._explained("scale", "Deployment", name):
-            self._resource("Deployment").patch(
+    def patch(self, kind: str, name: str, change: Object) -> None:
+        """Change some fields of an object; None removes one (a JSON merge patch)."""
+        with self._explained("patch", kind, name):
+            self._resource(kind).patch(
                 name=name,
                 namespace=self.namespace,
-                body={"spec": {"replicas": replicas}},
+                body=change,
                 content_type="application/merge-patch+json",
                 field_manager=FIELD_MANAGER,
+                _request_timeout=TIMEOUT,
             )
 
     def delete(self, kind: str, name: str) -> None:
         """Remove an object and what belongs to it; one that is not there is no error."""
         from kubernetes.dynamic.exceptions import NotFoundError
 
-        with self._explained("delete", kind, name), contextlib.suppress(NotFoundError):
-            self._resource(kind).delete(name=name, namespace=self.namespace, body={"propagationPolicy": "Background"})
+        with contextlib.suppress(NotFoundError), self._explained("delete", kind, name):
+            policy = {"propagationPolicy": "Background"}
+            self._resource(kind).delete(name=name, namespace=self.namespace, body=policy, _request_timeout=TIMEOUT)
 
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Ask the cluster whether this account may do that here."""
         attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
-        review = {
-            "apiVersion": API_VERSIONS["SelfSubjectAccessReview"],
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": attributes},
-        }
-        with self._explained("create", "SelfSubjectAccessReview", ""):
-            return bool(plain(self._resource("SelfSubjectAccessReview").create(body=review))["status"]["allowed"])
+        kind = "SelfSubjectAccessReview"
+        review = {"apiVersion": KINDS[kind][0], "kind": kind, "spec": {"resourceAttributes": attributes}}
+        with self._explained("create", kind, ""):
+            return bool(plain(self._resource(kind).create(body=review, _request_timeout=TIMEOUT))["status"]["allowed"])
 
     def _resource(self, kind: str) -> Any:
-        return self._client.resources.get(api_version=API_VERSIONS[kind], kind=kind)
+        from kubernetes.dynamic.resource import Resource
+
+        version, plural = KINDS[kind]
+        group, _, number = version.rpartition("/")
+        return Resource(
+            prefix="apis" if group else "api",
+            group=group,
+            api_version=number,
+            kind=kind,
+            name=plural,
+            namespaced=kind != "SelfSubjectAccessReview",
+            verbs=["create", "delete", "get", "list", "patch"],
+            client=self._client,
+        )
 
     @contextlib.contextmanager
     def _explained(self, verb: str, kind: str, name: str) -> Iterator[None]:
+        """Turn the client's errors into sentences, but for NotFoundError where it is the object that is not there."""
         from kubernetes.client.exceptions import ApiException
-        from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError, ResourceNotFoundError
+        from kubernetes.dynamic.exceptions import DynamicApiError, NotFoundError
         from urllib3.exceptions import HTTPError
 
         what = f"{kind} {name}".strip()
         try:
             yield
-        except NotFoundError:
+        except NotFoundError as error:
+            missing = details(error).get("kind")
+            if missing == "namespaces":
+                raise InputError(
+                    f"the cluster has no namespace {self.namespace}; create it, or name another"
+                ) from error
+            if missing is None:
+                group = KINDS[kind][0]
+                sentence = f"the cluster has no {kind} of {group}; install its CRDs, then run this again"
+                raise InputError(sentence) from error
             raise
-        except ResourceNotFoundError as error:
-            group = API_VERSIONS[kind]
-            raise InputError(f"the cluster has no {kind} of {group}; install its CRDs, then run this again") from error
         except (DynamicApiError, ApiException) as error:
             told = reason(error)
-            if error.status in {401, 403}:
+            if error.status == 401:
+                raise InputError(f"the cluster does not know this account ({told}); log in again") from error
+            if error.status == 403 and "cannot" in told:
                 raise InputError(
-                    f"this service account may not {verb} {what} in namespace {self.namespace}; "
-                    f"apply the Role of workflows/manifests/base ({told})"
+                    f"this account may not {verb} {what} in namespace {self.namespace}; bind it to the Role "
+                    f"colchis-rollout of workflows/manifests/base/accounts.yaml ({told})"
                 ) from error
-            if error.status in {400, 409, 413, 422}:
-                raise InputError(f"the cluster refuses {what}: {told}") from error
-            raise TransientError(f"the cluster answers {error.status} to {verb} {what}: {told}") from error
+            if error.status in {400, 403, 409, 413, 422}:
+                raise InputError(f"the cluster refuses {what}: {told}; change that and run this again") from error
+            raise TransientError(f"the cluster answers {error.status} to {verb} {what}: {told}; try again") from error
         except HTTPError as error:
             raise TransientError("the cluster's API server is not reachable; try again when it is back") from error
 
 
-def is_ours(thing: Object) -> bool:
-    """Say whether Colchis made the object."""
-    labels = thing["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in MANAGED.items())
+def is_ours(thing: Object, labels: Mapping[str, str]) -> bool:
+    """Say whether Colchis made the object, and for the model that ``labels`` name."""
+    there, wanted = thing["metadata"].get("labels") or {}, {**MANAGED, **labels}
+    return all(there.get(key) == wanted[key] for key in wanted if key in {*MANAGED, "colchis.dev/model"})
 
 
 def plain(thing: Any) -> Object:
@@ -157,12 +194,18 @@ def plain(thing: Any) -> Object:
     return found
 
 
+def details(error: Any) -> Object:
+    """Give what the API server says the error is about; nothing where it knows no such path."""
+    try:
+        return dict(json.loads(error.body).get("details") or {})
+    except (AttributeError, TypeError, ValueError):
+        return {}
+
+
 def reason(error: Any) -> str:
     """Give the API server's own sentence, clipped."""
-    import json
-
     try:
-        return str(json.loads(error.body)["message"])[:256]
+        return str(json.loads(error.body)["message"])[:256].rstrip(".")
     except (KeyError, TypeError, ValueError):
         return str(error.reason)[:256]
 

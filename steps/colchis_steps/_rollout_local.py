@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Manifest, Record, RolloutReport, now, tree_digest
+from colchis_steps._formats import Alias, Manifest, Record, now, tree_digest
 from colchis_steps._home import home
 from colchis_steps._oci import unpack
+from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_checks import check, wait
 from colchis_steps._rollout_store import check_image, described, move_stable, published, stable
 from colchis_steps._serving_config import Config, ServedModel, check_name, read_config, write_config

@@ -14,10 +14,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from colchis_steps._formats import Alias, Record, encode
+from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps._formats import Alias, Record, StepResult, encode
 from colchis_steps._home import default_store
-from colchis_steps._rollout_local import roll_back, serving
-from colchis_steps._rollout_store import stable_key
+from colchis_steps._kube import Cluster
+from colchis_steps._reports import RolloutReport
+from colchis_steps._rollout_local import serving
+from colchis_steps._rollout_store import stable, stable_key
 from colchis_steps._serving_client import Away, call
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
@@ -125,9 +128,13 @@ def parser() -> argparse.ArgumentParser:
     shown = verbs.add_parser("show", parents=[where], help="where a version came from, as JSON")
     shown.add_argument("model", metavar="MODEL")
     shown.add_argument("version", type=positive, nargs="?", metavar="VERSION", help="default: stable, or else latest")
-    back = verbs.add_parser("rollback", parents=[where], help="serve the version before the stable one again")
-    back.add_argument("model", metavar="MODEL")
-    back.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
+    undo = verbs.add_parser("rollback", parents=[where], help="serve the version before the stable one again")
+    undo.add_argument("model", metavar="MODEL")
+    undo.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
+    undo.add_argument(
+        "--target", choices=["local", "deployment"], help="where it is served (default: where it was rolled out last)"
+    )
+    undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
     started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
     verbs.add_parser("stop", help="stop the local server; aliases stay as they are")
@@ -142,6 +149,21 @@ def start_server(port: int | None) -> None:
     if found and port not in {None, found.port}:
         raise InputError(f"the local server runs on port {found.port}; stop it first: colchis models stop")
     print((found or start(serving(), port_for(serving(), port))).url)
+
+
+def target_of(store: Store, model: str) -> str:
+    """Say where the stable version is served, as the rollout that put it there recorded."""
+    alias = stable(store, model)
+    result = find_document(store, f"runs/{alias.run}/rollout.json", StepResult) if alias and alias.run else None
+    return str(result.details.get("target", "local")) if result else "local"
+
+
+def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
+    """Go back to the version before, or to ``--to``."""
+    if (args.target or target_of(store, args.model)) == "local":
+        return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
+    cluster = Cluster(args.namespace)
+    return _rollout_deployment.roll_back(cluster, store, run, args.model, withdrawn=None, to=args.to)
 
 
 @entrypoint
@@ -159,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:
-            report = roll_back(store, run, args.model, withdrawn=None, to=args.to)
+            report = back(store, args, run)
             record.details, record.verdict, record.outputs = report, "pass", {"endpoint": report.endpoint}
         log.info(
             "version %d of %s answers again after %.1f s (%.1f s to ready, %.1f s to move)",

@@ -3,6 +3,7 @@
 Reads   models/<model>/<n>/{manifest,record}.json  only a published version is served
         --image                                    by digest, the one of the record
 Writes  models/<model>/aliases/stable.json         after the version has answered; canary.json goes
+        --target=deployment                        a Deployment and a Service a version, one HTTPRoute a model
         --endpoint-path, --verdict-path            where it answers; "pass"
 """
 
@@ -12,9 +13,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._rollout_local import roll_back, roll_out
-from colchis_steps._step import InputError, entrypoint, positive, run_flags, write_output
-from colchis_steps._store import open_store, recorded
+from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps._kube import Cluster
+from colchis_steps._reports import RolloutReport
+from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
+from colchis_steps._store import Store, model_name, open_store, recorded
 
 BY_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 log = logging.getLogger("colchis")
@@ -56,9 +59,63 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
     p.add_argument("--steps", type=weights, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100")
     p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
+    cluster = p.add_argument_group("--target=deployment", "the cluster is $KUBECONFIG's, or the pod's own")
+    cluster.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
+    cluster.add_argument("--serve-image", default="", metavar="REF", help="the model server's image")
+    cluster.add_argument(
+        "--model-volume",
+        choices=["image", "copy"],
+        default="image",
+        help="mount the model's image (Kubernetes 1.35, the default), or copy the model out of it (any)",
+    )
+    cluster.add_argument(
+        "--insecure-registry",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="true: copy over plain HTTP (default: false)",
+    )
+    cluster.add_argument("--replicas", type=positive, metavar="N", help="pods (default: as many as serve it now, or 1)")
+    cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
+    cluster.add_argument("--gateway-url", default="", metavar="URL", help="default: $COLCHIS_GATEWAY_URL")
+    cluster.add_argument(
+        "--ready-seconds", type=positive, default=600, metavar="N", help="for the pods to be ready (default: 600)"
+    )
     p.add_argument("--endpoint-path", type=Path, metavar="FILE", help="gets the model's URL")
     p.add_argument("--verdict-path", type=Path, metavar="FILE", help='gets "pass"')
     return p
+
+
+def change(store: Store, args: argparse.Namespace) -> RolloutReport:
+    """Roll out, or back, where ``--target`` says."""
+    back = args.action == "rollback"
+    image = "" if back else by_digest(args.image)
+    if args.action == "canary":
+        log.info("traffic is not split yet: version %d answers everything at once", args.version)
+    if args.target == "local":
+        if back:
+            return _rollout_local.roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
+        port = args.port
+        return _rollout_local.roll_out(store, args.run, args.model, version=args.version, image=image, port=port)
+    try:
+        model = model_name(args.model)
+    except argparse.ArgumentTypeError as error:
+        raise InputError(str(error)) from error
+    cluster = Cluster(args.namespace)
+    if back:
+        return _rollout_deployment.roll_back(cluster, store, args.run, model, withdrawn=args.version, to=None)
+    options = _rollout_deployment.Options(
+        serve_image=args.serve_image,
+        volume=args.model_volume,
+        replicas=args.replicas,
+        gateway=args.gateway,
+        gateway_url=args.gateway_url,
+        insecure=args.insecure_registry,
+        deadline=args.ready_seconds,
+    )
+    return _rollout_deployment.roll_out(
+        cluster, store, args.run, model, version=args.version, image=image, options=options
+    )
 
 
 @entrypoint
@@ -66,19 +123,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Roll out, or back."""
     p = parser()
     args = p.parse_args(argv)
-    if args.target != "local":
-        p.error(f"--target={args.target} comes with the cluster; this machine has --target=local")
+    if args.target not in {"local", "deployment"}:
+        p.error(f"--target={args.target} is not there yet; there are local and deployment")
     if args.runtime != "embedded":
-        p.error(f"--runtime={args.runtime} comes with the cluster; --target=local runs the embedded server")
+        p.error(f"--runtime={args.runtime} is not there yet; there is embedded")
     store = open_store(args.store)
     with recorded(store, args.run, "rollout", vars(args)) as record:
-        if args.action == "rollback":
-            report = roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
-        else:
-            if args.action == "canary":
-                log.info("on one machine no traffic is split: version %d answers everything at once", args.version)
-            image = by_digest(args.image)
-            report = roll_out(store, args.run, args.model, version=args.version, image=image, port=args.port)
+        report = change(store, args)
         record.details, record.verdict = report, "pass"
         record.outputs = {"endpoint": report.endpoint}
         write_output(args.endpoint_path, report.endpoint)

@@ -1,0 +1,107 @@
+"""Remove versions that were held for a rollback long enough: their Deployments and Services on a cluster.
+
+Reads   models/<model>/aliases/*.json   what is stable or canary stays, and what a route leads to
+Writes  --namespace                     Deployments and Services go; those of others are not looked at
+        stdout                          one line for each version that went, or would with --dry-run
+"""
+
+import argparse
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from colchis_steps._deployment import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, route_name, routed, version_name
+from colchis_steps._formats import Alias
+from colchis_steps._kube import MANAGED, Cluster, Object
+from colchis_steps._step import InputError, boolean, entrypoint
+from colchis_steps._store import Store, find_document, open_store
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+KINDS = ("Deployment", "Service")
+log = logging.getLogger("colchis")
+
+
+def duration(text: str) -> timedelta:
+    """Parse a duration such as ``90s``, ``30m``, ``24h`` or ``7d``."""
+    if not re.fullmatch(r"[0-9]{1,6}[smhd]", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write for example 30m, 24h or 7d")
+    return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
+
+
+def since(found: Object) -> datetime:
+    """Say from when on nobody needed the object: when it was put to rest, or, where it never was, when it was made.
+
+    Raises:
+        InputError: somebody wrote something else than a time into the annotation.
+    """
+    metadata = found["metadata"]
+    told = (metadata.get("annotations") or {}).get(HELD_SINCE) or metadata["creationTimestamp"]
+    try:
+        return datetime.fromisoformat(told)
+    except ValueError as error:
+        what = f"annotation {HELD_SINCE} of {found['kind']} {metadata['name']}"
+        raise InputError(f"{what} is {told!r}, which is no time; remove the annotation") from error
+
+
+def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
+    """Give the versions of a model that an alias names or a route leads to."""
+    aliases = [find_document(store, f"models/{model}/aliases/{name}.json", Alias) for name in ("stable", "canary")]
+    return {alias.version for alias in aliases if alias} | set(routed(cluster.get("HTTPRoute", route_name(model))))
+
+
+def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[str, int, datetime]]:
+    """Give model, version and time of what rests since before that time; a rollout that died leaves such, too."""
+    at_rest: dict[tuple[str, int], datetime] = {}
+    for kind in KINDS:
+        for found in cluster.list(kind, MANAGED):
+            labels = found["metadata"]["labels"]
+            model, number = labels.get(LABEL_MODEL, ""), labels.get(LABEL_VERSION, "")
+            if number.isdecimal() and found["metadata"]["name"] == version_name(model, int(number)):
+                at_rest.setdefault((model, int(number)), since({"kind": kind, **found}))
+    keep = {model: needed(cluster, store, model) for model in {model for model, _ in at_rest}}
+    for (model, version), when in sorted(at_rest.items()):
+        if version not in keep[model] and when <= before:
+            yield model, version, when
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.prune",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.prune --store=s3://colchis --hold=24h --dry-run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--store", required=True, metavar="URL", help="s3://bucket/prefix or file:///directory")
+    p.add_argument("--hold", type=duration, default=duration("24h"), metavar="TIME", help="default: 24h")
+    p.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
+    p.add_argument(
+        "--dry-run",
+        type=boolean,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="BOOL",
+        help="say what would go, and remove nothing (default: false)",
+    )
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Remove what nobody goes back to any more."""
+    args = parser().parse_args(argv)
+    store, cluster = open_store(args.store), Cluster(args.namespace)
+    count = 0
+    for model, version, when in expired(cluster, store, datetime.now(UTC) - args.hold):
+        if not args.dry_run:
+            for kind in KINDS:
+                cluster.delete(kind, version_name(model, version))
+        count += 1
+        print(f"{model} {version} {'would go' if args.dry_run else 'removed'}, at rest since {when:%Y-%m-%dT%H:%M:%SZ}")
+    log.info("%d versions %s in namespace %s", count, "would go" if args.dry_run else "removed", cluster.namespace)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

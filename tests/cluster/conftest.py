@@ -1,0 +1,172 @@
+"""What the cluster suite shares: a reason where it does not run, and a place where models are rolled out."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.cluster.installed import GATEWAY, IMAGES, MANIFESTS, REPOSITORY, TAG, kubectl, until
+
+from colchis_steps._blobs import scan, store_files
+from colchis_steps._formats import Alias, Code, Manifest, Record, encode, now, tree_digest
+from colchis_steps._serving_client import call
+from colchis_steps._store import Store, find_document, open_store
+
+EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Name the reason where there is no cluster; CI, which says that it has one, fails."""
+    if item.get_closest_marker("cluster") and "KUBECONFIG" not in os.environ:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("KUBECONFIG names no cluster")
+
+
+@dataclass
+class Site:
+    """A namespace, a store and images for rollouts; steps run with the account of the rendered manifests."""
+
+    namespace: str
+    store: Store
+    directory: Path
+    serve_image: str
+    environment: dict[str, str]
+
+    def step(self, *words: str, code: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run a step; it must end with the code."""
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(
+            command, env=self.environment | environment, capture_output=True, text=True, timeout=150, check=False
+        )
+        assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}"
+        return done
+
+    def roll(self, model: str, version: int, *flags: str, code: int = 0, **environment: str) -> str:
+        """Roll a version out; give what it said on stderr."""
+        done = self.step(
+            "colchis_steps.rollout",
+            f"--store={self.store.url}",
+            f"--run=rollout-{model}-{version}",
+            f"--model={model}",
+            f"--version={version}",
+            f"--image={self.record(model, version).image}",
+            "--target=deployment",
+            "--insecure-registry=true",
+            f"--serve-image={self.serve_image}",
+            *flags,
+            code=code,
+            **environment,
+        )
+        return done.stderr
+
+    def record(self, model: str, version: int) -> Record:
+        found = find_document(self.store, f"models/{model}/{version}/record.json", Record)
+        assert found
+        return found
+
+    def stable(self, model: str) -> tuple[int, int | None]:
+        found = find_document(self.store, f"models/{model}/aliases/stable.json", Alias)
+        assert found
+        return found.version, found.previous
+
+    def get(self, *words: str) -> Any:
+        return json.loads(kubectl("--namespace", self.namespace, "get", *words, "--output=json"))
+
+    def names(self, kind: str) -> list[str]:
+        """Give the names of what Colchis made, of a kind."""
+        found = self.get(kind, "--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/model")
+        return sorted(item["metadata"]["name"] for item in found["items"])
+
+    def replicas(self) -> dict[str, int]:
+        found = self.get("deployments", "--selector=colchis.dev/model")
+        return {item["metadata"]["name"]: item["spec"]["replicas"] for item in found["items"]}
+
+    def ask(self, model: str) -> int:
+        """Give the class that a model answers through the gateway; tiny models answer their version's number."""
+        status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": [[[0] * 8] * 8]}, timeout=10)
+        assert status == 200, found
+        return int(found["predictions"][0]["class"])
+
+    def publish(self, model: str, version: int, directory: str, *, image: str = "") -> None:
+        """Publish a version: files, manifest, image in the registry and record; or a record with another image."""
+        files = tuple(scan(self.directory / directory))
+        store_files(self.store, self.directory / directory, files)
+        key, tree, run = f"models/{model}/{version}", tree_digest(files), f"made-{model}-{version}"
+        self.store.write(f"{key}/manifest.json", encode(Manifest(model, version, run, files, tree, now())))
+        if not image:
+            to = self.directory / "image"
+            flags = [f"--store={self.store.url}", f"--run={run}", f"--model={model}", f"--version={version}"]
+            flags += ["--builder=direct", f"--repository={REPOSITORY}", "--insecure-registry=true"]
+            self.step("colchis_steps.build_image", *flags, f"--image-path={to}")
+            image = to.read_text()
+        record = Record(
+            model=model, version=version, run=run, image=image, digest=image.partition("@")[2], tree=tree,
+            manifest=f"{key}/manifest.json", manifest_digest="", data="", data_digest="", code=Code("e:e"),
+            hyperparameters={}, metrics={"accuracy": 0.97}, verdict="pass", frameworks={}, step_images={}, workflow="",
+            created_by="", created_at=now(),
+        )  # fmt: skip
+        self.store.write(f"{key}/record.json", encode(record))
+        self.store.write(f"models/{model}/aliases/latest.json", encode(Alias(model, version, now())))
+
+
+def serve_image() -> str:
+    """Give the model server's image by digest: a node keeps what a tag named when it pulled it."""
+    given = os.environ.get("COLCHIS_SERVE_IMAGE", f"{IMAGES}/serve:{TAG}")
+    registry, path = REPOSITORY.partition("/")[0], given.partition("/")[2]
+    name, _, tag = path.rpartition(":")
+    url = f"http://{registry}/v2/{name}/manifests/{tag}"
+    request = urllib.request.Request(url, headers={"Accept": MANIFEST_TYPE})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return f"{given.rpartition(':')[0]}@sha256:{hashlib.sha256(answer.read()).hexdigest()}"
+    except OSError:
+        return given  # in another registry
+
+
+def account(namespace: str, name: str, path: Path) -> Path:
+    """Write a kubeconfig of a service account of the namespace."""
+    view = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
+    token = kubectl("--namespace", namespace, "create", "token", name, "--duration=1h").strip()
+    view["users"][0]["user"] = {"token": token}
+    view["contexts"][0]["context"]["namespace"] = namespace
+    path.write_text(json.dumps(view))
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SavedModels, made once by a process of its own; tests/steps/exported_models.py says what they are."""
+    directory = tmp_path_factory.mktemp("exported")
+    subprocess.run([sys.executable, str(EXPORT), str(directory)], check=True, capture_output=True, timeout=200)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Iterator[Site]:
+    """A fresh namespace, with the accounts of the manifests and nothing else; removed in the end."""
+    namespace, home = f"colchis-rollout-{uuid.uuid4().hex[:6]}", tmp_path_factory.mktemp("site")
+    kubectl("create", "namespace", namespace)
+    try:
+        accounts = list(yaml.safe_load_all((MANIFESTS / "base" / "accounts.yaml").read_text()))
+        kubectl("--namespace", namespace, "apply", "--filename=-", given=yaml.safe_dump_all(accounts))
+        until(30, "the default account", lambda: kubectl("-n", namespace, "get", "sa", "--output=name").count("/") > 4)
+        environment = os.environ | {
+            "KUBECONFIG": str(account(namespace, "colchis-rollout", home / "kubeconfig")),
+            "COLCHIS_GATEWAY": os.environ.get("COLCHIS_TEST_GATEWAY_NAME", "traefik/models"),
+            "COLCHIS_GATEWAY_URL": GATEWAY,
+            "COLCHIS_HOME": str(home),
+        }
+        yield Site(namespace, open_store((home / "store").as_uri()), exported, serve_image(), environment)
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
