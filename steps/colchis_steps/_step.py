@@ -117,6 +117,12 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
+def _tell_engine(sentence: str) -> None:
+    with contextlib.suppress(OSError):
+        if TERMINATION_LOG.exists():
+            TERMINATION_LOG.write_text(f"{sentence}\n")
+
+
 def _on_sigterm(*_: object) -> NoReturn:
     raise TransientError("the step was asked to stop (SIGTERM); run it again and it goes on where it was")
 
@@ -132,7 +138,7 @@ def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Main:
     """Turn a step's ``main`` into one that returns the exit code of contract 2.
 
     A StepError's sentence goes to stderr and to the termination log, which the Argo UI shows on the node. Any other
-    exception keeps its traceback and exit code 1.
+    exception keeps its traceback and exit code 1; the termination log names it, or says that the flags are wrong.
     """
 
     @functools.wraps(main)
@@ -151,10 +157,15 @@ def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Main:
             main(argv)
         except StepError as error:
             log.error("%s", error)  # noqa: TRY400 - the sentence says it; a traceback would bury it
-            with contextlib.suppress(OSError):
-                if TERMINATION_LOG.exists():
-                    TERMINATION_LOG.write_text(f"{error}\n")
+            _tell_engine(str(error))
             return error.exit_code
+        except SystemExit as error:
+            if error.code:
+                _tell_engine("the step's flags are wrong; the last line of its log says which, so correct the template")
+            raise
+        except Exception as error:
+            _tell_engine(f"{type(error).__name__}: {error}"[:256] + "; this is a bug, see the traceback in the log")
+            raise
         return 0
 
     return run
