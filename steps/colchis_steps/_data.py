@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats import Column, DataManifest, Shard, data_digest
 from colchis_steps._step import InputError
-from colchis_steps._store import Store, open_store, read_document
+from colchis_steps._store import Store, find_document, open_store, read_document
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,6 +160,24 @@ def open_data(uri: str) -> DataSet:
             f"{uri}/manifest.json is altered: it says {found.digest} and is {actual}; import the data again"
         )
     return DataSet(uri, store, found)
+
+
+def newest(uri: str) -> str:
+    """Give the URI itself where it names a data set; else that of the newest of the data sets in this directory.
+
+    Raises:
+        InputError: there is no data set, here or one level below.
+    """
+    store, name = open_store(uri), "manifest.json"
+    if find_document(store, name, DataManifest):
+        return uri
+    found = [key for key in store.keys("") if key.endswith(f"/{name}") and key.count("/") == 1]
+    if not found:
+        raise InputError(
+            f"{uri} holds no data set; import one (colchis data NAME --to STORE) and give the URI it prints"
+        )
+    made = {key: read_document(store, key, DataManifest).created_at for key in found}
+    return f"{uri.rstrip('/')}/{max(made, key=lambda key: (made[key], key)).removesuffix(f'/{name}')}"
 
 
 def manifest(uri: str) -> DataManifest:

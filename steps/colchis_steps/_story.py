@@ -16,6 +16,7 @@ from colchis_steps._step import StepError
 from colchis_steps._store import NotFound, Store, read_document
 
 P = TypeVar("P", bound=Part)
+PARENTS = ("child ", "retryStrategy.", "No more retries left")  # what a step's parent says instead of the step
 NUMBERS = {"train", "eval", "metrics", "baseline_metrics"}  # of these, JSON's null stands for NaN
 
 
@@ -142,7 +143,7 @@ def parse_failures(text: str) -> dict[str, str]:
             continue
         name = re.sub(r"\(\d+\)$", "", str(failure.get("displayName") or failure.get("templateName") or "a step"))
         message = str(failure.get("message") or failure.get("phase") or "")[:1024]
-        if not message.startswith("child "):  # the parent of a step that failed says nothing of its own
+        if not message.startswith(PARENTS):
             found.setdefault(name.replace("-", "_"), message)
     return found
 
@@ -187,7 +188,8 @@ def headline(story: Story) -> str:
     if story.status != "Succeeded":
         return f"the run ended as {story.status} and no step says why"
     done = [stage.title for stage in story.stages if stage.state == "done"]
-    return (
+    nothing_new = story.output("validate_data", "new-data") == "false"
+    return (story.results["validate_data"].message if nothing_new else "") or (
         f"the run succeeded after {done[-1]}; nothing was rolled out"
         if done
         else "the run succeeded, and left no record"

@@ -1,8 +1,10 @@
 """Refuse data that would spoil a model: damaged, of another schema, too little, repeated, leaking or lopsided.
 
-Reads   --data    a data set's manifest and each of its shards, one at a time
+Reads   --data    a data set's manifest and each of its shards, one at a time; of a directory of them, the newest
         --rules   JSON: {"min_rows": 1000, "max_leaked_rows": {"limit": 5, "severity": "warn"}}
+        models/<model>/aliases/stable.json and its record, with --only-new-data=true
 Writes  runs/<run>/validate_data.json: every check and a profile of each split; --digest-path: the data's digest
+        --data-path: the URI of the one data set; --new-data-path: "false" where the served version has seen it
 """
 
 import argparse
@@ -12,14 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from colchis_steps import _inspect
-from colchis_steps._data import open_data
+from colchis_steps._data import newest, open_data
 from colchis_steps._data_rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
-from colchis_steps._formats import DataManifest, Shard
+from colchis_steps._formats import Alias, DataManifest, Record, Shard
 from colchis_steps._profile import Range, histogram, measure, profile
 from colchis_steps._reports import Check, DataReport, SplitProfile
 from colchis_steps._rows import row_hashes
-from colchis_steps._step import InputError, entrypoint, progress, run_flags, write_output
-from colchis_steps._store import Store, open_store, recorded
+from colchis_steps._step import InputError, boolean, entrypoint, progress, run_flags, write_output
+from colchis_steps._store import Store, find_document, model_name, open_store, recorded
 
 log = logging.getLogger("colchis")
 
@@ -97,6 +99,13 @@ def sentence(checks: Iterable[Check]) -> str:
     return reasons[0] + more if reasons else ""
 
 
+def seen(store: Store, model: str, digest: str) -> int | None:
+    """Give the served version where it was trained on these data, or None."""
+    stable = find_document(store, f"models/{model}/aliases/stable.json", Alias)
+    record = stable and find_document(store, f"models/{model}/{stable.version}/record.json", Record)
+    return record.version if record and record.data_digest == digest else None
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
@@ -107,9 +116,19 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run_flags(p)
-    p.add_argument("--data", required=True, metavar="URI", help="the directory that holds the data set's manifest")
+    p.add_argument("--data", required=True, metavar="URI", help="a data set, or a directory of them: the newest")
     p.add_argument("--rules", default="{}", metavar="JSON", help=f"limits of {', '.join(RULES)}")
+    p.add_argument("--model", type=model_name, default="model", metavar="NAME", help="whose served version counts")
+    p.add_argument(
+        "--only-new-data",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="true: end at once, and say so, where the model's served version was trained on these data",
+    )
     p.add_argument("--digest-path", type=Path, metavar="PATH", help="where to write the data's digest")
+    p.add_argument("--data-path", type=Path, metavar="PATH", help="where to write the URI of the one data set")
+    p.add_argument("--new-data-path", type=Path, metavar="PATH", help="where to write true, or false: nothing to do")
     return p
 
 
@@ -120,10 +139,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     store = open_store(args.store)
     with recorded(store, args.run, "validate_data", vars(args)) as recorder:
         rules = parse_rules(args.rules)
-        data = open_data(args.data)
+        data = open_data(newest(args.data))
+        recorder.outputs = {"digest": data.manifest.digest, "data": data.uri, "new-data": "true"}
+        write_output(args.data_path, data.uri)
+        if args.only_new_data and (version := seen(store, args.model, data.manifest.digest)):
+            recorder.outputs["new-data"] = "false"
+            recorder.message = f"no new data: {args.model} version {version} was trained on {data.uri}, and stays"
+            write_output(args.digest_path, data.manifest.digest)
+            write_output(args.new_data_path, "false")
+            log.info("%s", recorder.message)
+            return
         report = validate(data.store, data.manifest, rules)
         recorder.details = report
-        recorder.outputs["digest"] = report.digest
         for check in report.checks:
             if not check.passed and check.severity == "warn":
                 log.warning("%s", check.reason)
@@ -136,6 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         recorder.message = f"{report.name} passes {passed} of {len(report.checks)} checks; rows: {rows}"
         log.info("%s", recorder.message)
         write_output(args.digest_path, report.digest)
+        write_output(args.new_data_path, "true")
 
 
 if __name__ == "__main__":

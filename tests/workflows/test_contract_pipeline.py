@@ -19,7 +19,19 @@ TEMPLATES: dict[tuple[str, str], Object] = {
     for template in document["spec"].get("templates", [])
 }
 ARGUMENTS = [
-    *("model", "data", "store", "code", "entry", "hyperparameters", "backend", "workers", "thresholds", "first-model"),
+    *(
+        "model",
+        "data",
+        "only-new-data",
+        "store",
+        "code",
+        "entry",
+        "hyperparameters",
+        "backend",
+        "workers",
+        "thresholds",
+        "first-model",
+    ),
     *("builder", "repository", "target", "runtime", "steps", "approval", "fail-on-reject", "train-image"),
 ]
 GLOBALS = {
@@ -96,6 +108,9 @@ def test_each_reference_leads_to_a_template_and_hands_it_its_inputs(document: Ob
 
 def test_the_cron_job_runs_the_pipeline_and_sleeps_until_someone_resumes_it() -> None:
     spec = DOCUMENTS["colchis-retrain"]["spec"]
+    given = spec["workflowSpec"].pop("arguments")["parameters"]
+    assert {argument["name"]: argument["value"] for argument in given}["only-new-data"] == "true"
+    assert {argument["name"] for argument in given} <= set(ARGUMENTS)
     assert spec["workflowSpec"] == {"workflowTemplateRef": {"name": "colchis-pipeline"}}
     assert spec["suspend"] is True
     assert spec["concurrencyPolicy"] == "Forbid"

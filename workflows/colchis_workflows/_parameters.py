@@ -46,7 +46,10 @@ PARAMETERS = {
     ),
     "code": Text("The URI that `colchis push-code DIR` prints. Empty: the entry is in the training image.", ""),
     "created-by": Text("Who asked for the run, or the workflow's labels as JSON; for the version's record.", ""),
-    "data": Text("The URI that `colchis data NAME --to STORE` prints.", f"{STORE}/data/digits/b998b704837bf9f7"),
+    "data": Text(
+        "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
+        f"{STORE}/data/digits/b998b704837bf9f7",
+    ),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
         "Whether the gate's no fails the run. **false**: the run succeeds, and `verdict` says fail.", "false", "true"
@@ -66,6 +69,11 @@ PARAMETERS = {
     "insecure-registry": choice("Whether images may be pushed over plain HTTP.", "false", "true"),
     "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
     "model": Text("The model's name: lower-case letters, digits and dashes; it labels the run.", "digits"),
+    "only-new-data": choice(
+        "**true** ends the run at once, and says so, where the served version was trained on these very data.",
+        "false",
+        "true",
+    ),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
     "run": Text("The run's id, by which its steps know each other's results."),

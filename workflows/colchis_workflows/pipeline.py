@@ -9,6 +9,7 @@ from colchis_workflows.settings import Settings
 ARGUMENTS = [
     "model",
     "data",
+    "only-new-data",
     "store",
     "code",
     "entry",
@@ -67,12 +68,18 @@ def _from_workflow(names: list[str]) -> dict[str, str]:
 
 
 def _pipeline() -> DAG:
+    data = {"data": "{{tasks.validate-data.outputs.parameters.data}}"}
     return DAG(
         name="pipeline",
         tasks=[
-            task("validate-data", _from_workflow(["store", "run", "data"])),
-            task("train", _from_workflow(train.INPUTS), depends="validate-data"),
-            task("evaluate", _from_workflow(evaluate.INPUTS), depends="train"),
+            task("validate-data", _from_workflow(["store", "run", "data", "model", "only-new-data"])),
+            task(
+                "train",
+                _from_workflow(train.INPUTS) | data,
+                depends="validate-data",
+                when="{{tasks.validate-data.outputs.parameters.new-data}} == true",
+            ),
+            task("evaluate", _from_workflow(evaluate.INPUTS) | data, depends="train.Succeeded"),
             task(
                 "publish",
                 _from_workflow(PUBLISH),

@@ -1,7 +1,8 @@
-"""``colchis-retrain``: the pipeline by the clock; suspended until someone resumes it."""
+"""``colchis-retrain``: the pipeline by the clock, where there are new data; suspended until someone resumes it."""
 
-from hera.workflows import CronWorkflow, models
+from hera.workflows import CronWorkflow, Parameter, models
 
+from colchis_workflows._parameters import STORE
 from colchis_workflows.settings import Settings
 
 
@@ -11,10 +12,15 @@ def template(settings: Settings) -> CronWorkflow:
         name="colchis-retrain",
         annotations={
             "workflows.argoproj.io/title": "Colchis: retrain every night",
-            "workflows.argoproj.io/description": "Submits `colchis-pipeline` with the defaults of its template. "
+            "workflows.argoproj.io/description": "Submits `colchis-pipeline` with the newest data. "
+            "A night without new data ends after its first step. "
             "Resume it to start: `argo cron resume colchis-retrain`.",
         },
         labels=settings.object_labels("colchis-retrain"),
+        arguments=[
+            Parameter(name="data", value=f"{STORE}/data/digits"),
+            Parameter(name="only-new-data", value="true"),
+        ],
         schedules=["0 2 * * *"],
         timezone="Etc/UTC",
         cron_suspend=True,

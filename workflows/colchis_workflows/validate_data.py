@@ -5,16 +5,17 @@ from hera.workflows import WorkflowTemplate
 from colchis_workflows._common import output, resources, step, workflow_template
 from colchis_workflows.settings import Settings
 
-INPUTS = ["store", "run", "data", "rules"]
+INPUTS = ["store", "run", "data", "rules", "model", "only-new-data"]
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: ``data``, ``rules``. Out: the data set's ``digest``; bad data ends it with 65."""
+    """Build the template. In: ``data``, ``rules``. Out: ``digest``, the exact ``data``, ``new-data``; bad data: 65."""
     size = resources("100m", "256Mi", "2Gi")
+    outputs = [output("digest"), output("data"), output("new-data", "true")]
     return workflow_template(
         settings,
         "Colchis: validate data",
         "Checks schema, rows, duplicates, leakage and class balance of a data set.",
         INPUTS,
-        [step(settings, "validate_data", INPUTS, [output("digest")], size=size)],
+        [step(settings, "validate_data", INPUTS, outputs, size=size)],
     )
