@@ -54,6 +54,14 @@ def test_again_gives_the_same_and_sends_nothing(published: Any, tmp_path: Path) 
     assert result(published).details["bytes_sent"] == 0
 
 
+def test_two_versions_of_one_run_keep_their_own_files(published: Any, tmp_path: Path) -> None:
+    assert build(published, f"oci:{tmp_path}/images") == 0
+    published.publish({**published.files, "saved_model.pb": b"new"}, version=2, run="run-1")
+    assert build(published, f"oci:{tmp_path}/images", version=2) == 0
+    unpack(result(published).outputs["image"], tmp_path / "unpacked")
+    assert (tmp_path / "unpacked/saved_model.pb").read_bytes() == b"new"
+
+
 def test_the_next_version_sends_only_what_changed(published: Any, tmp_path: Path) -> None:
     assert build(published, f"oci:{tmp_path}/images") == 0
     published.publish({**published.files, "saved_model.pb": b"new"}, version=2, run="run-2")
