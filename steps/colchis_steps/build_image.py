@@ -57,7 +57,8 @@ def known_layers(store: Store, model: str, version: int) -> dict[tuple[str, str]
     for number in (version - 1, version):
         manifest = find_document(store, f"models/{model}/{number}/manifest.json", Manifest)
         result = manifest and find_document(store, f"runs/{manifest.run}/build_image.json", StepResult)
-        if manifest and result and result.status == "succeeded" and result.outputs.get("digest"):
+        of_it = result and result.inputs.get("version") == str(number)  # a run may have made another version too
+        if manifest and result and of_it and result.status == "succeeded" and result.outputs.get("digest"):
             report = msgspec.convert(result.details, ImageReport)
             layers: Mapping[str, Layer] = {layer.path: layer for layer in report.layers if layer.media_type == TAR}
             known |= {(f.path, f.sha256): layers[f.path] for f in manifest.files if f.path in layers}
