@@ -17,3 +17,9 @@ class InputError(CommandError):
     """A file, a template or its use here is wrong: trying again changes nothing."""
 
     exit_code = 65
+
+
+class TransientError(CommandError):
+    """The cluster is away, busy or late: trying again may help."""
+
+    exit_code = 75
