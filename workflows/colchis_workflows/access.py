@@ -3,7 +3,7 @@
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
 ``colchis-train``    runs the user's code; nothing more than a name that policies can tell apart.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
-``colchis-rollout``  the only step with a token: serves models.
+``colchis-rollout``  the only steps with a token: rollout and prune, which serve models.
 """
 
 from typing import Any
@@ -21,14 +21,14 @@ RULES: dict[str, list[Object]] = {
         {
             "apiGroups": ["apps"],
             "resources": ["deployments"],
-            "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+            "verbs": ["create", "delete", "get", "list", "patch"],
         },
         {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "delete", "get", "list", "patch"]},
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
         {
             "apiGroups": ["gateway.networking.k8s.io"],
             "resources": ["httproutes"],
-            "verbs": ["create", "delete", "get", "list", "patch", "watch"],
+            "verbs": ["create", "delete", "get", "patch"],
         },
     ],
 }
@@ -41,8 +41,14 @@ def accounts(settings: Settings) -> list[Object]:
 
 def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]:
     metadata = {"name": name, "labels": settings.object_labels(name)}
+    # Argo 3.7 hands a template's automountServiceAccountToken to the pod only where that is false
     objects: list[Object] = [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False}
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata,
+            "automountServiceAccountToken": name == "colchis-rollout",
+        }
     ]
     if rules:
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
