@@ -42,8 +42,8 @@ def _actions(stem: str) -> dict[str, argparse.Action]:
 
 
 def test_every_step_has_a_command() -> None:
-    expected = {"validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"}
-    assert {stem for _, stem, *_ in COMMANDS} == expected
+    steps = {"validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"}
+    assert {stem for _, stem, *_ in COMMANDS} == steps | {"prune"}
 
 
 @every_command

@@ -32,7 +32,18 @@ ARGUMENTS = [
         "thresholds",
         "first-model",
     ),
-    *("builder", "repository", "target", "runtime", "steps", "approval", "fail-on-reject", "train-image"),
+    *(
+        "builder",
+        "repository",
+        "target",
+        "runtime",
+        "steps",
+        "serve-image",
+        "model-volume",
+        "approval",
+        "fail-on-reject",
+        "train-image",
+    ),
 ]
 GLOBALS = {
     "workflow.labels.json",

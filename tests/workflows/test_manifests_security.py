@@ -41,9 +41,9 @@ def test_a_pod_is_locked_down(name: str) -> None:
 
 
 @every_pod
-def test_only_rollout_has_a_token(name: str) -> None:
+def test_only_what_serves_models_has_a_token(name: str) -> None:
     template = PODS[name]
-    assert template["automountServiceAccountToken"] is (name == "colchis-rollout/rollout")
+    assert template["automountServiceAccountToken"] is (name in {"colchis-rollout/rollout", "colchis-prune/prune"})
     assert template["executor"] == {"serviceAccountName": "colchis-step"}
 
 

@@ -50,6 +50,7 @@ PARAMETERS = {
         "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
+    "dry-run": choice("Whether to say only what would go, and remove nothing.", "false", "true"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
         "Whether the gate's no fails the run. **false**: the run succeeds, and `verdict` says fail.", "false", "true"
@@ -60,14 +61,21 @@ PARAMETERS = {
         "accept",
         "reject",
     ),
+    "hold": Text("How long a version that was replaced is kept for a rollback: `30m`, `24h`, `7d`.", "24h"),
     "hyperparameters": Text(
         'JSON, e.g. `{"epochs": 12, "global_batch": 64, "seed": 7, "learning_rate": 0.003}`; the entry gets what the '
         "trainer does not know.",
         "{}",
     ),
     "image": Text("The model image by digest, `repository/model@sha256:…`."),
-    "insecure-registry": choice("Whether images may be pushed over plain HTTP.", "false", "true"),
+    "insecure-registry": choice("Whether model images may go over plain HTTP.", "false", "true"),
     "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
+    "model-volume": choice(
+        "How pods get the model. **image**: its image is mounted (Kubernetes 1.35). **copy**: an init container copies "
+        "it out (any version).",
+        "image",
+        "copy",
+    ),
     "model": Text("The model's name: lower-case letters, digits and dashes; it labels the run.", "digits"),
     "only-new-data": choice(
         "**true** ends the run at once, and says so, where the served version was trained on these very data.",
@@ -82,6 +90,7 @@ PARAMETERS = {
         "embedded",
         "tensorflow-serving",
     ),
+    "serve-image": Text("The model server's image."),
     "status": choice("How the run ended.", "Succeeded", "Failed", "Error"),
     "steps": Text("Per cent of the traffic that the new version gets, step by step.", "10,30,100"),
     "steps-image": Text("The image of the light steps, for the version's record."),
@@ -110,7 +119,7 @@ def parameter(settings: Settings, name: str, *, argument: bool = False) -> Param
     """Give the parameter: as an input of a template, or as an argument that a submitter sets."""
     text = PARAMETERS[name]
     default = text.default
-    if default is None and name in {"steps-image", "train-image"}:
+    if default is None and name in {"serve-image", "steps-image", "train-image"}:
         default = settings.image(name.removesuffix("-image"))
     made = Parameter(name=name, description=text.description, enum=list(text.choices) or None)
     if default is not None:  # Hera takes None for a value

@@ -23,6 +23,7 @@ PATHS = (
 IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": kind} for kind in KINDS for path in PATHS]}
 KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 ENDPOINT = "http://minio.minio.svc:9000"
+GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://traefik.traefik.svc"}
 
 
 def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[Object]]:
@@ -35,7 +36,10 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
     by_name = {template["metadata"]["name"]: template for template in templates}
     patches = [
         set_parameter(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
-        set_parameter(by_name["colchis-build-image"], "insecure-registry", "true"),
+        *(
+            set_parameter(by_name[f"colchis-{name}"], "insecure-registry", "true")
+            for name in ("build-image", "rollout")
+        ),
     ]
     quickstart = {
         "namespace": "colchis",
@@ -90,7 +94,8 @@ def _minio() -> list[Object]:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {"name": "colchis"},
-            "data": {"AWS_ENDPOINT_URL_S3": ENDPOINT, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"},
+            "data": {"AWS_ENDPOINT_URL_S3": ENDPOINT, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
+            | GATEWAY,
         },
         {
             "apiVersion": "v1",

@@ -23,11 +23,26 @@ ARGUMENTS = [
     "target",
     "runtime",
     "steps",
+    "serve-image",
+    "model-volume",
     "approval",
     "fail-on-reject",
     "train-image",
 ]
-PUBLISH = ["store", "run", "model", "builder", "repository", "target", "runtime", "steps", "approval", "train-image"]
+PUBLISH = [
+    "store",
+    "run",
+    "model",
+    "builder",
+    "repository",
+    "target",
+    "runtime",
+    "steps",
+    "serve-image",
+    "model-volume",
+    "approval",
+    "train-image",
+]
 LIFE = {
     "workflow": "{{workflow.namespace}}/{{workflow.name}}",
     "created-by": "{{workflow.labels.json}}",  # Argo 3.7 gives a label found by an expression to the first tasks only
@@ -95,7 +110,9 @@ def _publish() -> DAG:
     """Give what happens to a model that passed; runs of one model take turns here and nowhere else."""
     version = {"version": "{{tasks.upload.outputs.parameters.version}}"}
     image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
-    served = inputs_of([name for name in rollout.INPUTS if name not in {"version", "image", "action"}])
+    served = inputs_of(
+        [name for name in rollout.INPUTS if name not in {"version", "image", "action", "insecure-registry"}]
+    )
     return DAG(
         name="publish",
         inputs=[Parameter(name=name) for name in PUBLISH],

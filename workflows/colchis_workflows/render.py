@@ -15,6 +15,8 @@ from colchis_workflows import (
     build_image,
     evaluate,
     pipeline,
+    prune,
+    prune_nightly,
     register,
     report,
     retrain,
@@ -28,7 +30,20 @@ from colchis_workflows.overlays import IMAGE_FIELDS, overlays
 from colchis_workflows.settings import Settings
 
 MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
-TEMPLATES = (validate_data, train, evaluate, upload, build_image, register, rollout, report, pipeline, retrain)
+TEMPLATES = (
+    validate_data,
+    train,
+    evaluate,
+    upload,
+    build_image,
+    register,
+    rollout,
+    report,
+    pipeline,
+    retrain,
+    prune,
+    prune_nightly,
+)
 FIRST = (
     "apiVersion",
     "kind",

@@ -2,10 +2,23 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import output, step, workflow_template
+from colchis_workflows._common import flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
-INPUTS = ["store", "run", "model", "version", "image", "target", "runtime", "action", "steps"]
+INPUTS = [
+    "store",
+    "run",
+    "model",
+    "version",
+    "image",
+    "target",
+    "runtime",
+    "action",
+    "steps",
+    "serve-image",
+    "model-volume",
+    "insecure-registry",
+]
 
 
 def template(settings: Settings) -> WorkflowTemplate:
@@ -16,5 +29,16 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: roll out",
         "Serves a version beside the stable one, shifts traffic to it by steps, and goes back by itself.",
         INPUTS,
-        [step(settings, "rollout", INPUTS, outputs, account="colchis-rollout", token=True, hours=6)],
+        [
+            step(
+                settings,
+                "rollout",
+                INPUTS,
+                outputs,
+                args=flags(INPUTS, ["endpoint", "verdict"]),
+                account="colchis-rollout",
+                token=True,
+                hours=6,
+            )
+        ],
     )
