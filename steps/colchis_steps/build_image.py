@@ -24,6 +24,7 @@ from colchis_steps._reports import ImageReport, Layer
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
 
+EMPTY = b"{}"
 log = logging.getLogger("colchis")
 
 
@@ -147,13 +148,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if tree_digest(manifest.files) != manifest.tree:
             raise InputError(f"the manifest of {args.model}/{args.version} in {store.url} is altered; upload anew")
         told = annotations(manifest, find_document(store, f"runs/{manifest.run}/model.json", Candidate))
-        name = f"{args.repository.rstrip('/')}/{args.model}"
+        repository = open_repository(f"{args.repository.rstrip('/')}/{args.model}", insecure=args.insecure_registry)
         if args.context:
+            repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
             write_context(store, manifest.files, told, args.context)
             recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"
             log.info("%s", recorder.message)
             return
-        repository = open_repository(name, insecure=args.insecure_registry)
         held = on_record(store, manifest, repository, args.builder)
         if held or args.builder == "kaniko":
             digest = held or (read_digest(args.check) if args.check else pushed(repository, args.version))

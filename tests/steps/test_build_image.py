@@ -153,7 +153,7 @@ def test_kaniko_gets_a_context_and_a_copy_for_each_file(published: Any, tmp_path
     stale = tmp_path / "c/context/left-behind"
     stale.parent.mkdir(parents=True)
     stale.write_text("by an earlier build")
-    assert build(published, "host:5000/team", "--builder=kaniko", f"--context={tmp_path}/c") == 0
+    assert build(published, f"oci:{tmp_path}/images", "--builder=kaniko", f"--context={tmp_path}/c") == 0
     lines = (tmp_path / "c/Dockerfile").read_text().splitlines()
     assert lines[0] == "FROM scratch"
     copies = [json.loads(line.removeprefix("COPY ")) for line in lines if line.startswith("COPY")]

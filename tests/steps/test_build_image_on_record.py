@@ -63,3 +63,13 @@ def test_a_recorded_image_that_is_gone_is_built_again(published: Any, tmp_path: 
     register(published, tmp_path / "elsewhere", digest)
     assert build(published, tmp_path / "elsewhere", "direct", "run-2") == digest
     assert Layout(tmp_path / "elsewhere/digits").tagged("1") == digest
+
+
+def test_a_registry_that_is_away_is_found_before_kaniko_builds(
+    published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colchis_steps._registry.WAITS", ())
+    flags = [f"--store={published.store.url}", "--run=run-1", "--model=digits", "--version=1", "--builder=kaniko"]
+    assert main([*flags, "--repository=127.0.0.1:1/team", f"--context={tmp_path}/context"]) == 75
+    assert "registry 127.0.0.1:1 is away" in caplog.text
+    assert not (tmp_path / "context").exists()

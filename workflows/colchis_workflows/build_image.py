@@ -86,10 +86,14 @@ def _kaniko(settings: Settings) -> Container:
         image=settings.image("steps"),
         command=["python", "-m", "colchis_steps.build_image"],
         args=[*flags(FLAGS), f"--context={CONTEXT}"],
-        env=environment(),
+        env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
         env_from=CREDENTIALS,
         security_context=LOCKED,
-        volume_mounts=[context, models.VolumeMount(name="tmp", mount_path=TMP)],
+        volume_mounts=[
+            context,
+            models.VolumeMount(name="tmp", mount_path=TMP),
+            models.VolumeMount(name="registry", mount_path=REGISTRY_LOGIN, read_only=True),
+        ],
         **common,
     )
     return Container(
