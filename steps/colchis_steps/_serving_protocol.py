@@ -4,7 +4,6 @@ V1: https://www.tensorflow.org/tfx/serving/api_rest · V2: https://github.com/ks
 """
 
 import base64
-import binascii
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -162,7 +161,7 @@ def _bytes(name: str, value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str):
         try:
             return base64.b64decode(value["b64"], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:  # binascii.Error, or characters beyond ASCII
             raise Refused(400, f'{name} holds a "b64" that is no base64; encode the bytes again') from error
     raise Refused(400, f'{name} holds {_shown(value)}; send strings, or bytes as {{"b64": "…"}}')
 

@@ -62,7 +62,7 @@ def test_an_unknown_rule_ends_the_step_with_65(tmp_path: Path, caplog: pytest.Lo
 
 def test_a_data_set_that_is_not_there_ends_the_step_with_65(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main([f"--store=file://{tmp_path}", "--run=r", f"--data=file://{tmp_path}/nowhere"]) == 65
-    assert "manifest.json" in caplog.text
+    assert "holds no data set" in caplog.text
 
 
 def test_duplicates_warn_and_can_be_made_to_stop_the_run() -> None:
