@@ -70,6 +70,10 @@ class Registry:
             raise
         return found
 
+    def try_push(self) -> None:
+        """Open an upload and cancel it: raises what a push would raise, and leaves nothing."""
+        self._cancel(self._location(self._try("POST", f"{self.api}/blobs/uploads/", expected=(202,), body=b"")))
+
     def _cancel(self, location: str) -> None:
         try:
             self._try("DELETE", location, expected=(204, 404))

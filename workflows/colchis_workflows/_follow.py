@@ -88,7 +88,7 @@ def follow(
             if time.monotonic() - away > PATIENCE:
                 raise TransientError(f"{error}; {name} goes on in the cluster by itself") from error
             if wait == WAITS[0]:
-                say(f"{error}: the run goes on, asking again …")
+                say(f"{str(error).removesuffix('; try again')}; the run goes on, asking again …")
             time.sleep(min(wait, left(until)))
             wait = min(wait * 2, WAITS[1])
 

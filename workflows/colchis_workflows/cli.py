@@ -17,6 +17,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "demo": "train on real digits, serve the model, ask it",
         "run": "run a pipeline's template on this machine",
         "submit": "run a pipeline's template on the cluster",
+        "doctor": "check a cluster, a bucket and a registry before the first run",
         "predict": "ask a served model",
         "models": "list and show models; roll one back",
         "explain": "say where a model comes from, from its digest alone",

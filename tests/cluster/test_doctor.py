@@ -1,0 +1,122 @@
+"""``colchis doctor`` on a cluster: before the installation, after it, and with everything in its place.
+
+Makes a namespace of its own and removes it. Where bucket and registry are is in tests/cluster/installed.py.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from tests.cluster.installed import AWS, REPOSITORY
+
+OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
+INSTALLED = ("templates", "service accounts", "Roles", "executor's token")
+OURS = ("ConfigMap colchis", "Secret colchis-s3")
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
+]
+
+
+def kubectl(*words: str) -> str:
+    done = subprocess.run(["kubectl", *words], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def doctor(namespace: str, *words: str, config: Path | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Run it; give its exit code and its findings by name."""
+    command = [sys.executable, "-m", "colchis_steps.doctor", "--namespace", namespace, "--json", *words]
+    environment = os.environ | ({"KUBECONFIG": str(config)} if config else {})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert done.stdout, done.stderr
+    return done.returncode, {finding["name"]: finding for finding in json.loads(done.stdout)}
+
+
+@contextlib.contextmanager
+def made(namespace: str) -> Iterator[str]:
+    kubectl("create", "namespace", namespace)
+    try:
+        yield namespace
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    with made(f"colchis-doctor-{uuid.uuid4().hex[:6]}") as name:
+        kubectl("apply", "--namespace", name, "--kustomize", str(OVERLAY))
+        yield name
+
+
+def test_before_the_installation_each_missing_thing_is_a_finding_with_a_fix() -> None:
+    code, found = doctor("colchis-nowhere")
+    assert code == 65
+    for name in ("namespace", "templates", "service accounts", "Roles", "executor's token", *OURS):
+        assert (found[name]["state"], bool(found[name]["fix"])) == ("wrong", True), found[name]
+    assert (found["API server"]["state"], found["Argo's CRDs"]["state"]) == ("fine", "fine")
+    assert found["Argo's controller"]["state"] == "fine", found["Argo's controller"]
+
+
+def test_the_installation_settles_what_it_can_and_leaves_what_only_the_user_knows(namespace: str) -> None:
+    code, found = doctor(namespace)
+    assert code == 65
+    assert {name: found[name]["state"] for name in (*INSTALLED, "your rights")} == dict.fromkeys(
+        (*INSTALLED, "your rights"), "fine"
+    )
+    assert {name: found[name]["state"] for name in OURS} == dict.fromkeys(OURS, "wrong")
+
+
+def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespace: str) -> None:
+    gateways = json.loads(kubectl("get", "gateways", "--all-namespaces", "--output=json"))["items"]
+    if not gateways:
+        pytest.skip("the cluster has no Gateway")
+    gateway = "/".join(gateways[0]["metadata"][key] for key in ("namespace", "name"))
+    config = ["--from-literal=AWS_REGION=us-east-1", f"--from-literal=COLCHIS_GATEWAY={gateway}"]
+    kubectl("--namespace", namespace, "create", "configmap", "colchis", *config)
+    kubectl("--namespace", namespace, "create", "secret", "generic", "colchis-s3", "--from-literal=AWS_SECRET=sesame")
+    code, found = doctor(namespace)
+    wrong = [finding for finding in found.values() if finding["state"] not in {"fine", "skipped"}]
+    assert (code, wrong) == (0, [])
+    assert found["gateway"]["text"] == f"{gateway} is Accepted and Programmed"
+    assert found["image volumes"]["state"] == "fine"
+    assert "sesame" not in json.dumps(found)
+
+
+def test_a_user_with_few_rights_is_told_what_was_skipped_and_what_is_lacking(namespace: str, tmp_path: Path) -> None:
+    kubectl("--namespace", namespace, "create", "serviceaccount", "nobody")
+    token = kubectl("--namespace", namespace, "create", "token", "nobody").strip()
+    view = json.loads(kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json"))
+    view["users"][0]["user"] = {"token": token}
+    (tmp_path / "kubeconfig").write_text(json.dumps(view))
+    code, found = doctor(namespace, config=tmp_path / "kubeconfig")
+    assert code == 65
+    assert "you may not create workflows" in found["your rights"]["text"]
+    for name in ("Argo's controller", "Roles", "executor's token", "ConfigMap colchis", "Secret colchis-s3"):
+        assert (found[name]["state"], bool(found[name]["text"])) == ("skipped", True), found[name]
+
+
+def test_the_bucket_and_the_registry_are_really_tried(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"colchis-doctor-{uuid.uuid4().hex[:6]}"
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=bucket)
+    try:
+        words = ["--store", f"s3://{bucket}/a", "--repository", REPOSITORY, "--insecure-registry"]
+        _, found = doctor(namespace, *words)
+        assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    finally:
+        client.delete_bucket(Bucket=bucket)
+    places = ("bucket", "conditional writes", "registry")
+    assert {name: found[name]["state"] for name in places} == dict.fromkeys(places, "fine"), found
