@@ -36,12 +36,18 @@ def trouble(deployment: Object, pods: list[Object]) -> Trouble:
     """Say why the Deployment's pods are not ready."""
     found = [_of(pod) for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     found += [  # a quota, or a policy that refuses pods
-        Trouble(f"no pod is made: {condition.get('message', '')}"[:LENGTH])
+        Trouble(f"no pod is made: {clipped(condition.get('message', ''))}")
         for condition in deployment.get("status", {}).get("conditions", [])
         if (condition["type"], condition["status"]) == ("ReplicaFailure", "True")
     ]
     told = [one for one in found if one.told]
     return max(told, key=lambda one: one.hopeless, default=Trouble())
+
+
+def clipped(message: str) -> str:
+    """Leave out the middle of a long message: what was tried stands at its beginning, and why it failed at its end."""
+    text = " ".join(message.split())
+    return text if len(text) <= LENGTH else f"{text[: LENGTH // 3]} … {text[-LENGTH * 2 // 3 :]}"
 
 
 def _of(pod: Object) -> Trouble:
@@ -51,7 +57,7 @@ def _of(pod: Object) -> Trouble:
             return one
     for condition in status.get("conditions", []):
         if (condition["type"], condition["status"]) == ("PodScheduled", "False"):
-            return Trouble(f"{name} is not scheduled: {condition.get('message', '')}"[:LENGTH])
+            return Trouble(f"{name} is not scheduled: {clipped(condition.get('message', ''))}")
     return Trouble()
 
 
@@ -61,9 +67,9 @@ def _container(found: Object) -> Iterator[Trouble]:
     if code := ended.get("exitCode"):
         told = str(ended.get("message") or ended.get("reason", "")).strip()
         hopeless = code in OUR_ERRORS or found.get("restartCount", 0) >= (1 if told == "OOMKilled" else RESTARTS)
-        yield Trouble(f"container {name} ended with code {code}: {told}"[:LENGTH], hopeless)
+        yield Trouble(f"container {name} ended with code {code}: {clipped(told)}", hopeless)
     waiting = state.get("waiting") or {}
     if (reason := waiting.get("reason")) and reason not in STARTING:
         message = waiting.get("message", "")
         hopeless = reason in HOPELESS or ("Image" in reason and any(word in message for word in NO_IMAGE))
-        yield Trouble(f"container {name} waits, {reason}: {message}"[:LENGTH], hopeless)
+        yield Trouble(f"container {name} waits, {reason}: {clipped(message)}", hopeless)

@@ -87,7 +87,7 @@ def roll_out(
         began = time.monotonic()
         cluster.apply(service(deployed))
         cluster.apply(deployment(deployed, msgspec.json.encode(Config({model: served})).decode()))
-        cluster.patch("Deployment", deployed.name, {"metadata": {"annotations": {HELD_SINCE: None, REPLICAS: None}}})
+        _waking(cluster, model, version, {})
         alias = Alias(model, version, now(), None, run, image)
         return _switch(cluster, store, alias, way, deadline=options.deadline, began=began)
 
@@ -121,7 +121,7 @@ def roll_back(
             f"name the version: colchis models rollback {model} --to N"
         )
     _, record = published(store, model, target)
-    before = cluster.own("Deployment", name := version_name(model, target), {LABEL_MODEL: model})
+    before = cluster.own("Deployment", version_name(model, target), {LABEL_MODEL: model})
     if before is None:
         raise InputError(
             f"version {target} of {model} is not kept in namespace {cluster.namespace} any more; roll it out: "
@@ -131,8 +131,7 @@ def roll_back(
     way = Way.there(cluster, model, alias)
     with _restored(cluster, model, target, before):
         began = time.monotonic()
-        awake = {HELD_SINCE: None, REPLICAS: None}
-        cluster.patch("Deployment", name, {"metadata": {"annotations": awake}, "spec": {"replicas": replicas}})
+        _waking(cluster, model, target, {"spec": {"replicas": replicas}})
         wanted = Alias(model, target, now(), None, run, record.image)
         went = target != alias.version
         return _switch(cluster, store, wanted, way, deadline=Options.deadline, began=began, back=went)
@@ -157,6 +156,7 @@ def _switch(
     moved = time.monotonic()
     alias.endpoint = f"{way.url}/v1/models/{model}"
     previous = move_stable(store, alias, back=back)
+    cluster.patch("Deployment", version_name(model, version), {"metadata": {"annotations": {HELD_SINCE: None}}})
     _rest(cluster, model, version, previous)
     return RolloutReport(
         "deployment",
@@ -249,8 +249,14 @@ def _versions(cluster: Cluster, model: str) -> dict[int, Object]:
     return {int(number): one for number, one in numbers if number.isdecimal()}
 
 
+def _waking(cluster: Cluster, model: str, version: int, change: Object) -> None:
+    """Say that a version is wanted from now on, so that pruning leaves it alone until traffic has moved to it."""
+    about = {"annotations": {HELD_SINCE: now(), REPLICAS: None}}
+    cluster.patch("Deployment", version_name(model, version), {"metadata": about, **change})
+
+
 def _awake(found: Object) -> bool:
-    return HELD_SINCE not in (found["metadata"].get("annotations") or {})
+    return bool(found["spec"]["replicas"])
 
 
 def _replicas(cluster: Cluster, store: Store, model: str) -> int:

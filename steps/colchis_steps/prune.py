@@ -57,7 +57,7 @@ def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[
         for found in cluster.list(kind, MANAGED):
             labels = found["metadata"]["labels"]
             model, number = labels.get(LABEL_MODEL, ""), labels.get(LABEL_VERSION, "")
-            if number.isdecimal() and found["metadata"]["name"] == version_name(model, int(number)):
+            if model and number.isdecimal() and found["metadata"]["name"] == version_name(model, int(number)):
                 at_rest.setdefault((model, int(number)), since({"kind": kind, **found}))
     keep = {model: needed(cluster, store, model) for model in {model for model, _ in at_rest}}
     for (model, version), when in sorted(at_rest.items()):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -93,6 +95,7 @@ class Site:
 
     def ask(self, model: str) -> int:
         """Give the class that a model answers through the gateway; tiny models answer their version's number."""
+        until(20, f"an address of {GATEWAY}", resolved)
         status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": [[[0] * 8] * 8]}, timeout=10)
         assert status == 200, found
         return int(found["predictions"][0]["class"])
@@ -117,6 +120,14 @@ class Site:
         )  # fmt: skip
         self.store.write(f"{key}/record.json", encode(record))
         self.store.write(f"models/{model}/aliases/latest.json", encode(Alias(model, version, now())))
+
+
+def resolved() -> bool:
+    """Say whether the gateway's name has an address now; the name service of a small cluster can be out of breath."""
+    try:
+        return bool(socket.getaddrinfo(urlsplit(GATEWAY).hostname, None))
+    except OSError:
+        return False
 
 
 def serve_image() -> str:
