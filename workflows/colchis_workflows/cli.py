@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "rollout": "serve a version",
         "report": "draw a run as one page",
         "serve": "the model server itself",
+        "prune": "remove versions that were held for a rollback long enough",
     },
 }
 EXAMPLES = """\
