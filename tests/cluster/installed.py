@@ -5,7 +5,8 @@ Where things are comes from the environment, with the defaults of a small test c
 COLCHIS_IMAGES, COLCHIS_TAG   our images' prefix and tag
 AWS_ENDPOINT_URL_S3, AWS_*    the bucket's server and keys, the same for pods and for this machine
 COLCHIS_TEST_REPOSITORY       where model images go, over plain HTTP
-COLCHIS_TEST_GATEWAY          where models answer
+COLCHIS_TEST_GATEWAY_NAME     the Gateway's namespace and name
+COLCHIS_TEST_GATEWAY          its address, where models answer
 COLCHIS_TEST_ARGO             Argo's server
 """
 
@@ -14,6 +15,7 @@ import os
 import shutil
 import subprocess
 import time
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +48,10 @@ AWS = {
     "AWS_REGION": os.environ.get("AWS_REGION", "us-east-1"),
     "AWS_ACCESS_KEY_ID": os.environ.get("AWS_ACCESS_KEY_ID", "admin"),
     "AWS_SECRET_ACCESS_KEY": os.environ.get("AWS_SECRET_ACCESS_KEY", "password"),
+}
+ROUTES = {
+    "COLCHIS_GATEWAY": os.environ.get("COLCHIS_TEST_GATEWAY_NAME", "traefik/models"),
+    "COLCHIS_GATEWAY_URL": GATEWAY,
 }
 BUCKET = "colchis"
 QUICK = {  # a training of seconds that passes its gate
@@ -112,6 +118,14 @@ class Run:
         """Give a task's pods in order."""
         return [n for n in self.nodes if n["type"] == "Pod" and n["displayName"].split("(")[0] == name]
 
+    def failed(self, task: str, code: int) -> str:
+        """Hold a task to one attempt that ended with this exit code; give the sentence that the UI shows."""
+        tried = self.attempts(task)
+        assert [node["phase"] for node in tried] == ["Failed"], self.told()
+        message = str(tried[0]["message"])
+        assert f"Error (exit code {code}): " in message, message
+        return message.partition("): ")[2].strip()
+
     def told(self) -> str:
         """Say how each node went, for a failed assertion."""
         lines = [f"{n['displayName']:24} {n['phase']:10} {n.get('message', '')}" for n in self.nodes]
@@ -124,6 +138,7 @@ class Installation:
 
     namespace: str
     url: str
+    directory: Path = Path()
     data: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
@@ -156,6 +171,18 @@ class Installation:
 
     def run(self, name: str) -> Run:
         return Run(self.get("workflow", name))
+
+    def report(self, run: Run) -> str:
+        """Read the run's report as the UI does, by the API of Argo's server; it must come as a page."""
+        (node,) = [n for n in run.nodes if n["type"] == "Pod" and ".onExit" in n["name"]]
+        where = f"artifact-files/{self.namespace}/workflows/{run.name}/{node['id']}/outputs/report"
+        with urllib.request.urlopen(f"{ARGO}/{where}", timeout=20) as page:
+            assert page.headers["Content-Type"].startswith("text/html")
+            assert page.headers["Content-Disposition"] == 'filename="report.html"'
+            text: str = page.read().decode()
+        assert text.startswith("<!DOCTYPE html>")
+        assert "<script" not in text
+        return text
 
     def ended(self, name: str, seconds: float = 300) -> Run:
         """Wait until the run has ended; give it."""
@@ -233,6 +260,7 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> Non
         "patches": [
             set_parameter(templates["colchis-pipeline"], "repository", REPOSITORY),
             set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),
+            set_parameter(templates["colchis-rollout"], "insecure-registry", "true"),
         ],
     }
     (directory / "settings.yaml").write_text(yaml.safe_dump_all(documents))
@@ -258,11 +286,11 @@ def installed(directory: Path, name: str) -> Iterator[Installation]:
     if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
         client.create_bucket(Bucket=BUCKET)
     namespace = f"colchis-{name}-{uuid.uuid4().hex[:6]}"
-    here = Installation(namespace, f"s3://{BUCKET}/{namespace}")
+    here = Installation(namespace, f"s3://{BUCKET}/{namespace}", directory)
     here.data = import_digits(here.url)
     kubectl("create", "namespace", namespace)
     try:
-        overlay(directory, namespace, AWS)
+        overlay(directory, namespace, AWS | ROUTES)
         kubectl("apply", "--kustomize", str(directory))
         yield here
     finally:
