@@ -193,7 +193,7 @@ class _Reached:
         if not isinstance(error, (urllib3.exceptions.HTTPError, OSError)):
             return
         reason = getattr(error, "reason", None) or error
-        if isinstance(reason, urllib3.exceptions.SSLError):
+        if isinstance(reason, urllib3.exceptions.SSLError) and "EOF" not in str(reason):  # cut off is not untrusted
             raise InputError(
                 f"registry {self.host} has no TLS certificate that this machine trusts ({str(reason)[:160]}); set "
                 "SSL_CERT_FILE to its CA, or write http:// before the repository if it has no TLS"

@@ -79,6 +79,8 @@ def explained(place: Place, key: str) -> Iterator[None]:
     except (sdk.CredentialRetrievalError, sdk.TokenRetrievalError, sdk.UnauthorizedSSOTokenError) as error:
         raise InputError(f"the credentials for {place.url} do not load ({_clip(error)}); {CREDENTIALS}") from error
     except sdk.SSLError as error:
+        if "EOF" in str(error):  # a connection that was cut off, not one that is not trusted
+            raise TransientError(f"{place.endpoint} broke the connection off; try again") from error
         raise InputError(
             f"{place.endpoint} has no certificate that this machine trusts; name the authority's file in AWS_CA_BUNDLE"
         ) from error
