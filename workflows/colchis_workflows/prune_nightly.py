@@ -16,7 +16,7 @@ def template(settings: Settings) -> CronWorkflow:
         },
         labels=settings.object_labels("colchis-prune-nightly"),
         schedules=["30 4 * * *"],
-        timezone="Etc/UTC",
+        timezone="UTC",
         cron_suspend=True,
         concurrency_policy="Forbid",
         starting_deadline_seconds=600,

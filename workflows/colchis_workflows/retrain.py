@@ -22,7 +22,7 @@ def template(settings: Settings) -> CronWorkflow:
             Parameter(name="only-new-data", value="true"),
         ],
         schedules=["0 2 * * *"],
-        timezone="Etc/UTC",
+        timezone="UTC",
         cron_suspend=True,
         concurrency_policy="Forbid",
         starting_deadline_seconds=600,
