@@ -53,9 +53,9 @@ class Site:
         assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}"
         return done
 
-    def roll(self, model: str, version: int, *flags: str, code: int = 0, **environment: str) -> str:
-        """Roll a version out; give what it said on stderr."""
-        done = self.step(
+    def rollout(self, model: str, version: int, *flags: str) -> list[str]:
+        """Give the words that roll a version out."""
+        return [
             "colchis_steps.rollout",
             f"--store={self.store.url}",
             f"--run=rollout-{model}-{version}",
@@ -66,10 +66,16 @@ class Site:
             "--insecure-registry=true",
             f"--serve-image={self.serve_image}",
             *flags,
-            code=code,
-            **environment,
-        )
-        return done.stderr
+        ]
+
+    def roll(self, model: str, version: int, *flags: str, code: int = 0, **environment: str) -> str:
+        """Roll a version out; give what it said on stderr."""
+        return self.step(*self.rollout(model, version, *flags), code=code, **environment).stderr
+
+    def begin(self, model: str, version: int) -> "subprocess.Popen[bytes]":
+        """Begin to roll a version out."""
+        command = [sys.executable, "-m", *self.rollout(model, version)]
+        return subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def record(self, model: str, version: int) -> Record:
         found = find_document(self.store, f"models/{model}/{version}/record.json", Record)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from signal import Signals
 
 import pytest
 from tests.cluster.conftest import Site
@@ -22,6 +23,7 @@ def models(site: Site) -> tuple[str, str]:
     for version in (1, 2, 3):
         site.publish(first, version, f"tiny/{version}")
     site.publish(other, 1, "tiny/3")
+    site.publish(other, 2, "tiny/2")
     return first, other
 
 
@@ -111,6 +113,26 @@ def test_versions_and_models_come_go_and_come_back(site: Site, models: tuple[str
     assert f"--image={site.record(model, 2).image}" in gone.stderr
 
 
+@pytest.mark.parametrize("signal", [Signals.SIGTERM, Signals.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_rollout_that_is_stopped_leaves_what_was_served_and_can_be_run_again(
+    site: Site, models: tuple[str, str], signal: Signals
+) -> None:
+    model, started = models[1], f"colchis-{models[1]}-2"
+    process = site.begin(model, 2)
+    until(30, started, lambda: started in site.replicas())
+    process.send_signal(signal)
+    process.wait(60)
+    assert (site.ask(model), site.stable(model)[0]) == (3, 1)
+    if signal == Signals.SIGTERM:
+        assert process.returncode == 75
+        assert (started in site.names("deployments"), started in site.names("services")) == (False, False)
+    else:
+        site.roll(model, 2)
+        assert (site.ask(model), site.stable(model)) == (2, (2, 1))
+        site.step("colchis_steps.models", "rollback", model, f"--store={site.store.url}")
+        assert (site.ask(model), site.stable(model)) == (3, (1, None))
+
+
 def test_what_was_held_long_enough_goes_and_nothing_else(site: Site, models: tuple[str, str]) -> None:
     model, other = models
     prune = ["colchis_steps.prune", f"--store={site.store.url}"]
@@ -121,7 +143,8 @@ def test_what_was_held_long_enough_goes_and_nothing_else(site: Site, models: tup
     kubectl("--namespace", site.namespace, "apply", "--filename=-", given=manifest | ports)
     assert f"{model} 1 would go, at rest since" in site.step(*prune, "--hold=0s", "--dry-run").stdout
     assert f"colchis-{model}-1" in site.replicas()
-    assert f"{model} 1 removed" in site.step(*prune, "--hold=0s").stdout
+    removed = site.step(*prune, "--hold=0s").stdout.splitlines()
+    assert [line.split()[:3] for line in removed] == [[model, "1", "removed,"], [other, "2", "removed,"]]
     assert site.replicas() == {f"colchis-{model}-3": 1, f"colchis-{other}-1": 1}
     assert site.names("services") == [f"colchis-{model}-3", f"colchis-{other}-1"]
     assert site.get("service", "mine")
