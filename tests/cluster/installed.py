@@ -258,7 +258,7 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> Non
             for name in ("steps", "train", "serve")
         ],
         "patches": [
-            set_parameter(templates["colchis-pipeline"], "repository", REPOSITORY),
+            set_parameter(templates["colchis-pipeline"], "repository", f"{REPOSITORY}/{namespace}"),
             set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),
             set_parameter(templates["colchis-rollout"], "insecure-registry", "true"),
         ],

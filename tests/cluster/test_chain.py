@@ -69,7 +69,7 @@ def agrees(here: Installation, run: Run, model: str, version: int) -> None:
     """Hold run, record, image and pods to one digest."""
     known = record(here, model, version)
     assert run.outputs["digest"] == known.digest
-    assert known.image == f"{REPOSITORY}/{model}@{known.digest}"
+    assert known.image == f"{REPOSITORY}/{here.namespace}/{model}@{known.digest}"
     manifest = read_document(here.store, f"models/{model}/{version}/manifest.json", Manifest)
     assert tuple(contents(known.image, insecure=True)) == tuple(sorted(manifest.files, key=lambda file: file.path))
     running = pods(here, model, version)
