@@ -36,7 +36,7 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 	$(BIN)/pytest -m "long"
 
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
-	$(BIN)/pytest -m "cluster"
+	$(BIN)/pytest -m "cluster and not long" --durations=15
 
 render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render

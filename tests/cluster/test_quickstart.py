@@ -1,0 +1,41 @@
+"""docs/quickstart-cluster.md, followed to the letter: each command in a console, but for the build of the images."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from tests.cluster.installed import IMAGES, NEEDS_CLUSTER, ROOT, TAG, kubectl
+
+NAMESPACE = "colchis"
+pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Hold the page's namespace for this test; one that is there is somebody's."""
+    if NAMESPACE in kubectl("get", "namespaces", "--output=jsonpath={.items[*].metadata.name}").split():
+        pytest.skip(f"there is a namespace {NAMESPACE} already")
+    yield
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
+
+
+@pytest.mark.usefixtures("fresh")
+def test_each_command_of_the_page_does_what_it_says() -> None:
+    text = (ROOT / "docs" / "quickstart-cluster.md").read_text()
+    commands = re.findall(r"^\$ (.*)$", text, flags=re.MULTILINE)
+    script = "\n".join(command for command in commands if not command.startswith("make images"))
+    assert len(commands) > 8
+    environment = os.environ | {"IMAGES": IMAGES, "TAG": TAG}
+    done = subprocess.run(
+        ["bash", "-euxo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "quickstart" in done.stdout
