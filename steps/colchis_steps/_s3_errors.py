@@ -21,6 +21,7 @@ WRONG_CREDENTIALS = {
 }
 DENIED = {"401", "403", "AccessDenied", "AllAccessDisabled", "Forbidden", "Unauthorized"}
 FULL = {"507", "InsufficientStorage", "QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "XMinioStorageFull"}
+NO_SPACE = "no space left on device"  # MinIO says so in an InternalError where the disk fills while it writes
 AWAY = {
     "BandwidthLimitExceeded",
     "InternalError",
@@ -96,6 +97,7 @@ def explained(place: Place, key: str) -> Iterator[None]:
 
 def _of_answer(error: sdk.ClientError, place: Place, key: str) -> Exception:  # noqa: PLR0911 - a table in code
     code, status = code_of(error), status_of(error)
+    what = _clip(error.response.get("Error", {}).get("Message", ""))
     if code == "NoSuchBucket":
         return InputError(
             f"bucket {place.bucket!r} is absent at {place.endpoint}; create it or correct the store's address"
@@ -112,7 +114,7 @@ def _of_answer(error: sdk.ClientError, place: Place, key: str) -> Exception:  # 
         return InputError(f"{place.endpoint} does not accept the credentials for {place.url} ({code}); {CREDENTIALS}")
     if code in DENIED:
         return InputError(f"{place.endpoint} denies the use of {key} in {place.url}; grant the right, or {CREDENTIALS}")
-    if code in FULL or status == 507:
+    if code in FULL or status == 507 or NO_SPACE in what:
         return InputError(f"the store {place.url} at {place.endpoint} is full; free space there, or give another store")
     if code == "RequestTimeTooSkewed":
         return InputError(f"this machine's clock differs from that of {place.endpoint}; set it right")
@@ -120,7 +122,6 @@ def _of_answer(error: sdk.ClientError, place: Place, key: str) -> Exception:  # 
         return TransientError(f"{key} did not reach {place.url} at {place.endpoint} whole ({code}); try again")
     if code in AWAY or status == 429 or (status >= 500 and status != 501):
         return TransientError(f"{place.endpoint} cannot serve {place.url} just now ({code}); try again")
-    what = _clip(error.response.get("Error", {}).get("Message", ""))
     did = f"{error.operation_name} of {key} in {place.url}"
     return InputError(f"{place.endpoint} refuses {did} ({code}: {what}); change what it names")
 

@@ -37,7 +37,8 @@ def front(bucket: str, aws: pytest.MonkeyPatch) -> Iterator[Front]:
             if found := fault(environ):
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
                 start_response(f"{found[0]} No", [("Content-Type", "application/xml")])
-                return [f"<Error><Code>{found[1]}</Code><Message>a fault</Message></Error>".encode()]
+                code, _, told = found[1].partition(": ")
+                return [f"<Error><Code>{code}</Code><Message>{told or 'a fault'}</Message></Error>".encode()]
             reply: Iterable[bytes] = app(environ, start_response)
             return reply
 
@@ -119,6 +120,7 @@ def test_a_server_that_is_away_is_transient(aws: pytest.MonkeyPatch) -> None:
 
 ANSWERS: list[tuple[int, str, type[StepError], str]] = [
     (507, "XMinioStorageFull", InputError, "is full; free space there, or give another store"),
+    (500, "InternalError: cause(no space left on device)", InputError, "is full; free space there"),
     (403, "AccessDenied", InputError, "denies the use of k in s3://.*grant the right"),
     (403, "RequestTimeTooSkewed", InputError, "clock differs"),
     (400, "ExpiredToken", InputError, r"does not accept the credentials for .* \(ExpiredToken\)"),
