@@ -1,0 +1,131 @@
+"""Stores and registries that refuse or are away for a while: a sentence, or another attempt, and nothing twice."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.beside import LOGIN, minio, registry
+from tests.cluster.installed import AWS, BUCKET, NEEDS_CLUSTER, Installation, Run, installed, until
+
+from colchis_steps._formats import Manifest
+from colchis_steps._store import find_document, open_store
+
+pytestmark = NEEDS_CLUSTER
+AWS_OF_PODS = {"AWS_ENDPOINT_URL_S3": AWS["AWS_ENDPOINT_URL_S3"]}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installed(tmp_path_factory.mktemp("overlay"), "away") as installation:
+        yield installation
+
+
+@pytest.fixture(scope="module")
+def made(here: Installation) -> Run:
+    """Give a run whose model is registered and not served: what later faults begin with."""
+    run = here.ended(here.submit(model="made", approval="manual", builder="direct", workers="1"))
+    assert run.phase == "Succeeded", run.told()
+    assert run.outputs["version"] == "1"
+    return run
+
+
+def test_wrong_credentials_for_the_registry_end_with_65(
+    here: Installation, made: Run, tmp_path: Path, login: Any
+) -> None:
+    server = registry(tmp_path / "registry").up()
+    try:
+        login(server.place, (LOGIN[0], "wrong"))
+        given = {"store": here.url, "run": made.uid, "model": "made", "version": "1"}
+        given |= {"repository": f"{server.place}/team"}
+        names = {
+            task: here.submit("colchis-build-image", builder=builder, **given)
+            for builder, task in (("direct", "pack"), ("kaniko", "kaniko"))
+        }
+        direct, kaniko = here.ended(names["pack"]), here.ended(names["kaniko"])
+    finally:
+        server.down()
+    assert server.place in direct.failed("pack", 65)
+    (tried,) = kaniko.attempts("kaniko")
+    assert "exit code 65" in tried["message"]
+    assert "401" in tried["message"] or "login" in tried["message"]
+    assert kaniko.phase == "Failed"
+
+
+def test_a_registry_that_is_down_is_tried_again(here: Installation, made: Run, tmp_path: Path, login: Any) -> None:
+    server = registry(tmp_path / "registry")
+    login(server.place, LOGIN)
+    given = {"store": here.url, "run": made.uid, "model": "made", "version": "1", "builder": "direct"}
+    name = here.submit("colchis-build-image", repository=f"{server.place}/team", **given)
+    until(120, "a first attempt that failed", lambda: attempts_failed(here, name, "pack") >= 1)
+    server.up()
+    try:
+        run = here.ended(name)
+    finally:
+        server.down()
+    assert run.phase == "Succeeded", run.told()
+    first, *_, last = run.attempts("pack")
+    assert "exit code 75" in first["message"]
+    assert last["phase"] == "Succeeded"
+    known = json.loads(json.dumps(run.outputs))
+    assert known["digest"] == made.outputs["digest"], "another registry, the same files, the same image"
+
+
+def attempts_failed(here: Installation, name: str, task: str) -> int:
+    return sum(node["phase"] == "Failed" for node in here.run(name).attempts(task))
+
+
+@pytest.fixture
+def login(here: Installation) -> Iterator[Any]:
+    """Give a function that sets the registry's login, as `kubectl create secret docker-registry` does."""
+
+    def put(place: str, who: tuple[str, str]) -> None:
+        given = base64.b64encode(":".join(who).encode()).decode()
+        config = json.dumps({"auths": {place: {"auth": given}}})
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "colchis-registry"},
+            "type": "kubernetes.io/dockerconfigjson",
+            "stringData": {".dockerconfigjson": config},
+        }
+        here.kubectl("apply", "--filename=-", given=secret)
+
+    yield put
+    here.kubectl("delete", "secret", "colchis-registry", "--ignore-not-found")
+
+
+def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for(
+    here: Installation, made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+
+    server = minio(tmp_path / "minio").up()
+    url = f"s3://{BUCKET}/other"
+    try:
+        with monkeypatch.context() as patch:
+            contents = {key: here.store.read(key) for key in here.store.keys("") if not key.startswith("models/")}
+            patch.setenv("AWS_ENDPOINT_URL_S3", f"http://{server.place}")
+            boto3.client("s3").create_bucket(Bucket=BUCKET)
+            other = open_store(url)
+            for key, content in contents.items():
+                other.write(key, content)
+            server.down()
+            settings = {"AWS_ENDPOINT_URL_S3": f"http://{server.place}"}
+            here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": settings}))
+            name = here.submit("colchis-upload", store=url, run=made.uid, model="made")
+            here.reached(name, "upload")
+            began = time.monotonic()
+            until(30, "20 s without a store", lambda: time.monotonic() - began > 20)
+            assert not here.run(name).workflow["status"].get("finishedAt")
+            server.up()
+            run = here.ended(name)
+            assert run.phase == "Succeeded", run.told()
+            assert find_document(open_store(url), "models/made/1/manifest.json", Manifest)
+            assert find_document(open_store(url), "models/made/2/manifest.json", Manifest) is None
+    finally:
+        server.down()
+        here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": AWS_OF_PODS}))
