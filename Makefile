@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-cluster render images lint format lock clean
+.PHONY: help demo test test-long test-cluster bench render images lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
 	$(BIN)/pytest -m "cluster and not long" --durations=15
+
+bench: $(READY)  ## race against named rivals: RACE=engine; benchmarks/README.md lists the races (OPTIONS are the race's own)
+	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine" >&2; exit 2; }
+	@$(BIN)/python -m benchmarks.$(RACE) $(OPTIONS)
 
 render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render

@@ -1,0 +1,167 @@
+"""The races' pure parts: medians, the table, the results file, and the contenders of `engine`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from benchmarks import _engine_manifests as manifests
+from benchmarks import engine
+from benchmarks._table import Row, Sample, row, table, with_ratio, write
+
+ROOT = Path(__file__).parents[1]
+BEGIN = "2026-01-01T00:00:00Z"
+
+
+def pod(started: int, finished: int, last: int) -> dict[str, Any]:
+    def ended(name: str, begin: int, end: int) -> dict[str, Any]:
+        at = [f"2026-01-01T00:00:{second:02}Z" for second in (begin, end)]
+        return {"name": name, "state": {"terminated": {"startedAt": at[0], "finishedAt": at[1]}}}
+
+    statuses = [ended("wait", started, last), ended("main", started, finished)]
+    return {"metadata": {"creationTimestamp": BEGIN}, "status": {"containerStatuses": statuses}}
+
+
+def test_a_row_holds_the_medians_of_the_runs_that_have_the_figure() -> None:
+    samples: list[Sample] = [
+        {"wall_s": 3.0, "cpu_s": None, "pods": 9},
+        {"wall_s": 1.0, "pods": 9},
+        {"wall_s": 9.0, "cpu_s": 2.0},
+    ]
+    assert row("case", "colchis", samples) == {
+        "case": "case",
+        "contender": "colchis",
+        "wall_s": 3.0,
+        "cpu_s": 2.0,
+        "rss_mib": None,
+        "bytes": None,
+        "pods": 9,
+        "runs": 3,
+    }
+
+
+def test_a_row_needs_a_run() -> None:
+    with pytest.raises(ValueError, match="argo-minimal has no run in the case end-to-end"):
+        row("end-to-end", "argo-minimal", [])
+
+
+def test_the_ratio_is_to_the_rival_in_the_same_case() -> None:
+    rows = [
+        row(case, who, [{"wall_s": wall}])
+        for case, who, wall in [("a", "colchis", 3.0), ("a", "rival", 2.0), ("b", "rival", 5.0), ("c", "colchis", 1.0)]
+    ]
+    assert [made["ratio"] for made in with_ratio(rows, "rival")] == [1.5, 1.0, 1.0, None]
+
+
+def test_the_table_leaves_out_what_no_row_has() -> None:
+    rows: list[Row] = [
+        {"case": "a", "contender": "colchis", "wall_s": 1.234, "cpu_s": None, "bytes": 12345, "runs": 5},
+        {"case": "a", "contender": "rival", "wall_s": 2.0, "cpu_s": None, "bytes": None, "runs": 5},
+    ]
+    assert table(rows).splitlines() == [
+        "| case | contender | wall_s | bytes | runs |",
+        "| --- | --- | --- | --- | --- |",
+        "| a | colchis | 1.23 | 12,345 | 5 |",
+        "| a | rival | 2.00 |  | 5 |",
+    ]
+
+
+def test_the_results_are_a_list_of_rows_one_a_line(tmp_path: Path) -> None:
+    rows = [row("a", who, [{"wall_s": 1.0}]) for who in ("colchis", "rival")]
+    path = write("engine", rows, tmp_path / "results")
+    assert path.name == "engine.json"
+    assert json.loads(path.read_text()) == rows
+    assert len(path.read_text().splitlines()) == 4
+
+
+def test_a_pods_times_are_split_at_the_steps_start_and_end() -> None:
+    assert engine.pod_times(pod(3, 5, 6)) == {"start_s": 3, "main_s": 2, "end_s": 1}
+
+
+def test_figures_count_pods_and_nodes_and_average_the_pods() -> None:
+    nodes = {str(number): {"type": kind} for number, kind in enumerate(["DAG", "Retry", "Pod", "Pod"])}
+    found = engine.figures({"status": {"nodes": nodes}}, [pod(3, 5, 6), pod(4, 5, 5)])
+    assert found["pods"] == 2
+    assert found["nodes"] == 4
+    assert (found["start_s"], found["main_s"], found["end_s"]) == (3.5, 1.5, 0.5)
+
+
+def test_of_our_templates_only_image_and_command_change() -> None:
+    made = {found["metadata"]["name"]: found for found in manifests.templates("there") if "spec" in found}
+    for name, found in made.items():
+        rendered = yaml.safe_load((manifests.BASE / f"{name}.yaml").read_text())
+        for template, before in zip(found["spec"]["templates"], rendered["spec"]["templates"], strict=True):
+            containers = [template.get("container"), *template.get("initContainers", [])]
+            were = [before.get("container"), *before.get("initContainers", [])]
+            for container, was in zip(containers, were, strict=True):
+                if container:
+                    assert (container["image"], container["command"]) == (manifests.IMAGE, manifests.COMMAND)
+                    container |= {"image": was["image"], "command": was["command"]}
+        assert found == rendered
+    assert "colchis-pipeline" in made
+
+
+def test_the_accounts_are_bound_in_the_namespace() -> None:
+    bindings = [found for found in manifests.templates("there") if found["kind"] == "RoleBinding"]
+    assert bindings
+    assert {subject["namespace"] for found in bindings for subject in found["subjects"]} == {"there"}
+
+
+def test_the_minimal_workflow_is_a_chain_of_the_steps() -> None:
+    spec = manifests.minimal("me", ["one", "two", "three"])["spec"]
+    chain, step = spec["templates"]
+    assert [(task["name"], task.get("depends")) for task in chain["dag"]["tasks"]] == [
+        ("one", None),
+        ("two", "one"),
+        ("three", "two"),
+    ]
+    assert "hooks" not in spec
+    assert "retryStrategy" not in step
+    assert step["container"]["command"] == manifests.COMMAND
+
+
+def test_both_contenders_go_to_the_races_own_controller() -> None:
+    labels = [made["metadata"]["labels"] for made in (manifests.ours("me", "direct"), manifests.minimal("me", ["one"]))]
+    assert labels == [{manifests.INSTANCE: "me"}] * 2
+    (settings,) = [made["data"] for made in manifests.controller("me", "image", "10s") if "data" in made]
+    assert settings == {"instanceID": "me"}
+
+
+def test_the_program_writes_what_each_path_flag_names(tmp_path: Path) -> None:
+    words = [
+        "--store=s3://a",
+        *(f"--{name}-path={tmp_path}/outputs/{name}" for name in ("verdict", "new-data", "tree")),
+    ]
+    subprocess.run([sys.executable, *manifests.COMMAND[1:], *words], check=True)
+    assert {path.name: path.read_text() for path in (tmp_path / "outputs").iterdir()} == {
+        "verdict": "pass",
+        "new-data": "true",
+        "tree": "1",
+    }
+    assert "{{" not in manifests.NOOP  # Argo would take it for a tag
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [([], 1, "KUBECONFIG names no cluster"), (["--runs", "0"], 2, "--runs is 0"), (["--case", "none"], 2, "none")],
+    ids=["no-cluster", "no-run", "no-case"],
+)
+def test_a_race_that_cannot_start_says_what_it_needs(words: list[str], code: int, sentence: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "KUBECONFIG"}
+    command = [sys.executable, "-m", "benchmarks.engine", *words]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["", "none", "_table.txt"])
+def test_make_names_the_races_where_none_is_named(name: str) -> None:
+    command = ["make", "--silent", "--assume-old=.venv/ready", "bench", f"RACE={name}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "name a race with RACE=: engine" in done.stderr
