@@ -158,11 +158,13 @@ def workflow_template(
     )
 
 
-def task(name: str, given: Mapping[str, str], *, template: str | None = None, **more: Any) -> Task:
-    """Give a task that runs ``colchis-<name>``, or the template of this workflow that ``template`` names."""
+def task(
+    name: str, given: Mapping[str, str], *, template: str | None = None, document: str | None = None, **more: Any
+) -> Task:
+    """Give a task that runs ``colchis-<name>``, or a template of another document, or of this one, by name."""
     where: dict[str, Any] = {"template": template}
-    if template is None:
-        where = {"template_ref": models.TemplateRef(name=f"colchis-{name}", template=name)}
+    if template is None or document:
+        where = {"template_ref": models.TemplateRef(name=document or f"colchis-{name}", template=template or name)}
     return Task(name=name, arguments=[Parameter(name=k, value=v) for k, v in given.items()], **where, **more)
 
 

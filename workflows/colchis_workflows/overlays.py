@@ -58,11 +58,11 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
 
 
 def set_parameter(template: Object, name: str, value: str) -> Object:
-    """Give the patch that sets a parameter's default, where it is an argument and where it is the entry's input."""
+    """Give the patch that sets a parameter's default, where it is an argument and where it is an input."""
     spec = template["spec"]
     places = [("/spec/arguments/parameters", "value", spec["arguments"]["parameters"])]
     for number, inner in enumerate(spec["templates"]):
-        if inner["name"] == spec["entrypoint"] and "inputs" in inner:
+        if name in {given["name"] for given in inner.get("inputs", {}).get("parameters", []) if "default" in given}:
             path = f"/spec/templates/{number}/inputs/parameters"
             places.append((path, "default", inner["inputs"]["parameters"]))
     patch = [

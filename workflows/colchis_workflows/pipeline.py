@@ -109,6 +109,7 @@ def _pipeline() -> DAG:
 def _publish() -> DAG:
     """Give what happens to a model that passed; runs of one model take turns here and nowhere else."""
     version = {"version": "{{tasks.upload.outputs.parameters.version}}"}
+    build = inputs_of(["store", "run", "model", "builder", "repository"]) | version
     image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
     served = inputs_of(
         [name for name in rollout.INPUTS if name not in {"version", "image", "action", "insecure-registry"}]
@@ -119,10 +120,21 @@ def _publish() -> DAG:
         synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
         tasks=[
             task("upload", inputs_of(["store", "run", "model"])),
+            # not build-image's own DAG: `argo retry` sets a DAG that precedes what failed to Running, for ever
+            task(
+                "kaniko",
+                build,
+                template="kaniko",
+                document="colchis-build-image",
+                depends="upload",
+                when="{{inputs.parameters.builder}} == kaniko",
+            ),
             task(
                 "build-image",
-                inputs_of(["store", "run", "model", "builder", "repository"]) | version,
-                depends="upload",
+                build,
+                template="pack",
+                document="colchis-build-image",
+                depends="kaniko.Succeeded || kaniko.Skipped",
             ),
             task(
                 "register",
