@@ -24,7 +24,7 @@ for word in sys.argv[1:]:
             file.write(values.get(flag[2:-5], '1'))
 """
 COMMAND = ["python", "-c", NOOP]
-STEPS = ["validate-data", "train", "evaluate", "upload", "kaniko", "pack", "register", "rollout", "report"]
+STEPS = ["validate-data", "train", "evaluate", "upload", "kaniko", "build-image", "register", "rollout", "report"]
 MINIMAL = "argo-minimal"
 INSTANCE = "workflows.argoproj.io/controller-instanceid"
 ARGO, RBAC = "argoproj.io/v1alpha1", "rbac.authorization.k8s.io"

@@ -24,6 +24,7 @@ from benchmarks._table import Row, row, table, with_ratio, write
 OURS = "colchis"
 CASES = {"end-to-end": "10s", "end-to-end-fast": "100ms"}  # the controller's DEFAULT_REQUEUE_TIME; Argo's own is 10s
 LIMIT = 300  # seconds for one workflow
+PARTS = ("start_s", "main_s", "end_s")  # of a pod, one after the other
 AWS = {
     "AWS_ENDPOINT_URL_S3": "http://minio.minio.svc:9000",
     "AWS_REGION": "us-east-1",
@@ -38,12 +39,17 @@ def seconds(begin: str, end: str) -> float:
 
 
 def pod_times(pod: Object) -> dict[str, float]:
-    """Give the seconds from a pod's creation to its step's start, of the step, and from there to the pod's end."""
+    """Give the seconds from a pod's creation to its step's start, of the step, and from there to the pod's end.
+
+    ``init_s`` is the part of the first from when Argo's init container starts.
+    """
     status = pod["status"]
+    init = min(found["state"]["terminated"]["startedAt"] for found in status["initContainerStatuses"])
     ended = {found["name"]: found["state"]["terminated"] for found in status["containerStatuses"]}
     main, last = ended["main"], max(found["finishedAt"] for found in ended.values())
     return {
         "start_s": seconds(pod["metadata"]["creationTimestamp"], main["startedAt"]),
+        "init_s": seconds(init, main["startedAt"]),
         "main_s": seconds(main["startedAt"], main["finishedAt"]),
         "end_s": seconds(main["finishedAt"], last),
     }
@@ -57,7 +63,7 @@ def figures(workflow: Object, pods: Sequence[Object]) -> dict[str, float]:
         "bytes": len(json.dumps(workflow, separators=(",", ":"))),
         "pods": sum(node["type"] == "Pod" for node in nodes),
         "nodes": len(nodes),
-    } | {name: sum(found[name] for found in times) / len(times) for name in ("start_s", "main_s", "end_s")}
+    } | {name: sum(found[name] for found in times) / len(times) for name in times[0]}
 
 
 def kubectl(*words: str, given: object = None) -> str:
@@ -144,21 +150,23 @@ def raced(namespace: str, workflow: Object) -> dict[str, float]:
     pods = json.loads(kubectl("--namespace", namespace, "get", "pods", selector, "--output=json"))["items"]
     use = controllers_use(namespace, ended)
     kubectl("--namespace", namespace, "delete", name)
-    return {"wall_s": wall, "cpu_s": use["cpu_s"] - before, "rss_mib": use["rss_mib"], **figures(got, pods)}
+    found = figures(got, pods)
+    idle = wall - found["pods"] * sum(found[name] for name in PARTS)  # the steps follow each other
+    return {"wall_s": wall, "cpu_s": use["cpu_s"] - before, "rss_mib": use["rss_mib"], **found, "idle_s": idle}
 
 
-def race(namespace: str, case: str, image: str, builder: str, runs: int) -> list[Row]:
-    """Run both contenders in turn, after one run of each that doesn't count; give the medians of each."""
+def race(namespace: str, case: str, image: str, *, builder: str, runs: int, warm_up: int) -> list[Row]:
+    """Run both contenders in turn, after runs that don't count; give the medians of each."""
     applied(namespace, controller(namespace, image, CASES[case]))
     kubectl("--namespace", namespace, "rollout", "status", "deployment/controller", "--timeout=120s")
     steps = [step for step in STEPS if builder == "kaniko" or step != "kaniko"]
     contenders = {OURS: ours(namespace, builder), MINIMAL: minimal(namespace, steps)}
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
-    for turn in range(runs + 1):
+    for turn in range(1 - warm_up, runs + 1):
         for name in sorted(contenders, reverse=turn % 2 == 0):
             sample = raced(namespace, contenders[name])
-            print(f"{case} {name} {turn or 'warm-up'}: {sample['wall_s']:.1f} s", file=sys.stderr)
-            if turn:
+            print(f"{case} {name} {turn if turn > 0 else 'warm-up'}: {sample['wall_s']:.1f} s", file=sys.stderr)
+            if turn > 0:
                 samples[name].append(sample)
     if len(pods := {sample["pods"] for found in samples.values() for sample in found}) != 1:
         raise SystemExit(f"the contenders ran {sorted(pods)} pods; a race is between equal numbers")
@@ -174,6 +182,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--case", choices=CASES, action="append", help="default: each")
     p.add_argument("--runs", type=int, default=5, help="of each contender; default 5")
+    p.add_argument("--warm-up", type=int, default=1, help="runs before them that do not count; default 1")
     p.add_argument("--builder", choices=["kaniko", "direct"], default="kaniko", help="direct has a pod less")
     p.add_argument("--controller-image", help="default: that of the cluster's workflow controller")
     return p
@@ -192,7 +201,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         rows = [
             made
             for case in args.case or CASES
-            for made in with_ratio(race(namespace, case, image, args.builder, args.runs), MINIMAL)
+            for made in with_ratio(
+                race(namespace, case, image, builder=args.builder, runs=args.runs, warm_up=args.warm_up), MINIMAL
+            )
         ]
     print(table(rows))
     print(write("engine", rows), file=sys.stderr)

@@ -23,7 +23,11 @@ def pod(started: int, finished: int, last: int) -> dict[str, Any]:
         return {"name": name, "state": {"terminated": {"startedAt": at[0], "finishedAt": at[1]}}}
 
     statuses = [ended("wait", started, last), ended("main", started, finished)]
-    return {"metadata": {"creationTimestamp": BEGIN}, "status": {"containerStatuses": statuses}}
+    init = ended("init", 1, started)
+    return {
+        "metadata": {"creationTimestamp": BEGIN},
+        "status": {"containerStatuses": statuses, "initContainerStatuses": [init]},
+    }
 
 
 def test_a_row_holds_the_medians_of_the_runs_that_have_the_figure() -> None:
@@ -78,8 +82,14 @@ def test_the_results_are_a_list_of_rows_one_a_line(tmp_path: Path) -> None:
     assert len(path.read_text().splitlines()) == 4
 
 
+def test_a_case_that_did_not_run_keeps_its_rows(tmp_path: Path) -> None:
+    for case, wall in [("a", 1.0), ("b", 2.0), ("a", 3.0)]:
+        path = write("engine", [row(case, "colchis", [{"wall_s": wall}])], tmp_path)
+    assert [(made["case"], made["wall_s"]) for made in json.loads(path.read_text())] == [("a", 3.0), ("b", 2.0)]
+
+
 def test_a_pods_times_are_split_at_the_steps_start_and_end() -> None:
-    assert engine.pod_times(pod(3, 5, 6)) == {"start_s": 3, "main_s": 2, "end_s": 1}
+    assert engine.pod_times(pod(3, 5, 6)) == {"start_s": 3, "init_s": 2, "main_s": 2, "end_s": 1}
 
 
 def test_figures_count_pods_and_nodes_and_average_the_pods() -> None:
