@@ -25,7 +25,7 @@ class Settings:
         common = {
             "app.kubernetes.io/name": name,
             "app.kubernetes.io/part-of": "colchis",
-            "app.kubernetes.io/version": self.tag,
+            "app.kubernetes.io/version": VERSION,  # the templates', whatever tag the images have
             "app.kubernetes.io/managed-by": "colchis",
         }
         return common | dict(self.labels)
