@@ -6,7 +6,9 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from tests.cluster.installed import IMAGES, NEEDS_CLUSTER, ROOT, TAG, kubectl
+from tests.cluster.installed import AWS, BUCKET, IMAGES, NEEDS_CLUSTER, ROOT, TAG, kubectl
+
+from colchis_steps._store import open_store
 
 NAMESPACE = "colchis"
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]
@@ -19,6 +21,10 @@ def fresh() -> Iterator[None]:
         pytest.skip(f"there is a namespace {NAMESPACE} already")
     yield
     kubectl("delete", "namespace", NAMESPACE, "--wait=false", "--ignore-not-found")
+    os.environ.update(AWS)
+    store = open_store(f"s3://{BUCKET}")
+    for key in list(store.keys("models/quickstart/")):
+        store.delete(key)
 
 
 @pytest.mark.usefixtures("fresh")
