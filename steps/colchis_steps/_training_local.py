@@ -15,23 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colchis_steps._step import InputError, StepError, TransientError, alive_pipe
-from colchis_steps._training_files import alive_path, message_path
+from colchis_steps._store import Store
+from colchis_steps._training_files import alive_path, find_message, message_key
 
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
 STALE = 3.0  # a worker that has not touched its file for so long does not run
 LOST = "lost its peers"
-AGAIN = "run it again, and it goes on after the last epoch that was saved"
+AGAIN = "run it again, and it goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
 class Job:
     """What the workers do, and where; ``flags`` go to each of them."""
 
+    store: Store
+    run: str
     flags: Sequence[str]
     workdir: Path
     workers: int
-    path: Path | None  # of the user's code
     silence: float  # seconds after which a worker that shows no life is lost
     keep: Sequence[int] = ()  # file descriptors that stay open in the workers
 
@@ -113,17 +115,15 @@ def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes
     addresses = ",".join(stack.enter_context(_reserved(job.workers)))
     processes = []
     for rank in range(job.workers):
-        for left in (message_path(job.workdir, rank), alive_path(job.workdir, rank)):
-            left.unlink(missing_ok=True)
+        alive_path(job.workdir, rank).unlink(missing_ok=True)
+        job.store.delete(message_key(job.run, rank))
         environment = os.environ | alive | _threads(job.workers)
         environment |= {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank)}
         environment.pop("TF_CONFIG", None)
-        if job.path:
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(job.path), os.environ.get("PYTHONPATH")]))
         with (job.workdir / f"worker-{rank}.log").open("wb") as log:
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "colchis_steps.worker", *job.flags],
+                    [sys.executable, "-m", "colchis_steps.worker", *job.flags, f"--workdir={job.workdir}"],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -192,7 +192,6 @@ class _Pulse:
 
 
 def _end(job: Job, rank: int, code: int | None, frozen: bool) -> End:
-    message = message_path(job.workdir, rank)
     lines = (job.workdir / f"worker-{rank}.log").read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line.strip()[:256] for line in reversed(lines) if line.strip()), "")
-    return End(rank, code, frozen, message.read_text().strip() if message.exists() else "", last)
+    return End(rank, code, frozen, find_message(job.store, job.run, rank), last)

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +120,33 @@ class Loop:
             found = self._pass("eval", epoch, self._eval_step)
             yield Epoch(epoch=epoch, train=train, eval=found, seconds=round(time.monotonic() - start, 3))
 
+    def state(self) -> dict[str, Any]:
+        """Give copies of all variables by name."""
+        import numpy as np
+
+        return {name: np.array(variable.value) for name, variable in self._named().items()}
+
+    def restore(self, arrays: Mapping[str, Any]) -> None:
+        """Set the variables to what they were.
+
+        Raises:
+            InputError: they are those of another model.
+        """
+        variables = self._named()
+        wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if wanted != (found := {name: tuple(array.shape) for name, array in arrays.items()}):
+            name = next(name for name in [*wanted, *found] if wanted.get(name) != found.get(name))
+            raise InputError(
+                f"the checkpoint is of another model ({name} is {found.get(name)} instead of {wanted.get(name)}); "
+                "give another --run"
+            )
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+
+    def _named(self) -> dict[str, Any]:
+        parts = (("model", self.model.variables), ("optimizer", self.model.optimizer.variables))
+        return {f"{part}/{i:04}": variable for part, variables in parts for i, variable in enumerate(variables)}
+
     def finish(self) -> None:
         """Wait until the chief has written; whoever is through first leaves, and that harms nobody any more."""
         import tensorflow as tf
@@ -211,7 +238,7 @@ class Loop:
                 raise
             raise TransientError(
                 f"worker {here.rank} of {here.workers} lost its peers ({_reason(error)}); "
-                "run it again, and it goes on after the last epoch that was saved"
+                "run it again, and it goes on from the last checkpoint"
             ) from error
 
     def _batches(self, split: str, seed: int | None, epoch: int) -> Iterator[Batch]:

@@ -15,9 +15,9 @@ for i, entry in enumerate(sys.argv[2:]):
     top = pathlib.Path(sys.argv[1])
     data = (top / ("damaged" if "sound" in entry else "data")).as_uri()
     top = top / str(i)
-    flags = ["--run=r", f"--data={data}", f"--entry={entry}", f"--workdir={top}"]
+    flags = [f"--store={top.as_uri()}", "--run=r", "--model=m", f"--data={data}", f"--entry={entry}"]
     code = worker.main([*flags, '--hyperparameters={"epochs": 2, "global_batch": 8}'])
-    print(json.dumps([code, (top / "worker-0.message").read_text()]))
+    print(json.dumps([code, (top / "runs/r/training/worker-0.message").read_text()]))
 """
 CODE = """
 import keras
