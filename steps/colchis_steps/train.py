@@ -7,10 +7,7 @@ Writes  runs/<run>/train.json, and runs/<run>/model.json last; --tree-path gets 
 
 import argparse
 import contextlib
-import fcntl
 import logging
-import os
-import shutil
 import sys
 import tempfile
 import time
@@ -39,9 +36,9 @@ from colchis_steps._training_local import Job, run_workers
 from colchis_steps._training_manifests import KINDS, Training, service
 from colchis_steps._training_manifests import job as job_of
 from colchis_steps._training_options import job_options
+from colchis_steps._training_workplace import workplace
 
 ASK = 1.0  # seconds between two looks at the history in the store
-LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
 log = logging.getLogger("colchis")
 
 
@@ -50,43 +47,6 @@ def fingerprint(data_digest: str, code: Code, chosen: Settings) -> str:
     return canonical_digest(
         {"data": data_digest, "entry": code.entry, "code": code.digest, "hyperparameters": dict(chosen.all)}
     )
-
-
-@contextlib.contextmanager
-def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
-    """Give the working directory and its lock, which the workers keep; drop a default one when all went well.
-
-    Raises:
-        InputError: it is not ours, or not writable.
-        TransientError: another training uses it.
-    """
-    path = given or Path(tempfile.gettempdir(), f"colchis-{os.getuid()}-{run}")
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.stat().st_uid != os.getuid():
-            raise InputError(f"the working directory {path} is another user's; give one of your own as --workdir")
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise InputError(f"the working directory {path} cannot be used ({error}); give another --workdir") from error
-    try:
-        deadline = time.monotonic() + LOCKED_SECONDS
-        while not _locked(lock):
-            if time.monotonic() > deadline:
-                raise TransientError(f"another training uses {path}; wait for it, or give another --workdir")
-            time.sleep(0.1)
-        yield path, lock
-        if given is None:
-            shutil.rmtree(path)
-    finally:
-        os.close(lock)
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextlib.contextmanager
@@ -170,8 +130,11 @@ def training(args: argparse.Namespace, key: str) -> Training:
     """Give the training as a job of the cluster.
 
     Raises:
-        InputError: no image is named, or the options are wrong.
+        InputError: no image is named, the options are wrong, or pods cannot reach the store.
     """
+    for name in ("store", "data", "code"):
+        if getattr(args, name).startswith("file:"):
+            raise InputError(f"--{name} is {getattr(args, name)}, which pods cannot reach; give one of s3://bucket")
     if not args.train_image:
         raise InputError(f"--backend={args.backend} runs pods; give their image as --train-image=REGISTRY/train:TAG")
     options = job_options(args.job_options)
@@ -280,14 +243,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train, and store the candidate; do nothing where this run has one."""
     args = parser().parse_args(argv)
     if args.render:
-        return render(args)
+        render(args)
+        return
     store, key = open_store(args.store), f"runs/{args.run}/model.json"
     candidate = find_document(store, key, Candidate)
     before = find_document(store, f"runs/{args.run}/train.json", StepResult)
     if candidate and before and before.status == "succeeded":
         log.info("run %s has its model already, %s; nothing to do", args.run, candidate.tree)
         write_output(args.tree_path, candidate.tree)
-        return None
+        return
     with recorded(store, args.run, "train", vars(args)) as recorder:
         with workplace(args.workdir, args.run) as (workdir, lock):
             candidate = train(args, store, recorder, workdir, lock)
