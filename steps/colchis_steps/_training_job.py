@@ -182,7 +182,7 @@ class _Following:
             if (name := f"{end.pod} {end.at}") not in told:
                 told.add(name)
                 self.watch.memory = [*self.watch.memory, end][-self.training.workers :]
-                log.warning("worker %d of %d ended (%s)", end.rank, self.training.workers, end.told())
+                log.warning("worker %d of %d ended: %s", end.rank, self.training.workers, end.told())
                 if end.out_of_memory and "out of memory" in told:
                     raise _explained(self.training, self.logs, [end], "")
                 told |= {"out of memory"} if end.out_of_memory else set()

@@ -4,6 +4,7 @@ Writes  runs/<run>/training/worker-<rank>.log  each worker's log, one part a pod
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class Ended:
     def told(self) -> str:
         """Say it in a few words."""
         if self.reason in {"", "Error", "Completed"}:
-            return self.message or f"exit code {self.code}"
+            return re.sub(r"^worker \d+ of \d+:? ", "", self.message) or f"exit code {self.code}"
         return f"{self.reason}: {self.message}" if self.message else self.reason
 
 
