@@ -93,7 +93,7 @@ def test_two_worker_pods_train_and_leave_nothing_but_the_model_and_their_logs(he
     needs(backend)
     run = f"short-{backend}"
     name = submit(here, run, backend)
-    (job,) = until(60, "the job", lambda: jobs(here, backend))
+    (job,) = until(60, "the job", lambda: jobs(here, backend) or None)
     pods = until(60, "two worker pods", lambda: found if len(found := workers(here, name)) == 2 else None)
     owner = job["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"]) == ("Workflow", name)
@@ -112,7 +112,6 @@ def test_two_worker_pods_train_and_leave_nothing_but_the_model_and_their_logs(he
     (follower,) = [pod for pod in step["items"] if "-job-" in pod["metadata"]["name"]]
     told = here.kubectl("logs", follower["metadata"]["name"], "--container=main")
     assert f"epoch {SHORT} of {SHORT}: loss" in told, "the chief's log was not handed on"
-    assert ended.attempts("job")[0]["progress"] == f"{SHORT}/{SHORT}"
     nothing_left(here, backend, name)
 
 
@@ -136,6 +135,9 @@ def test_a_step_whose_pod_is_deleted_finds_its_job_again_and_a_lost_worker_is_st
     reached = epochs(here, run)
     victim = workers(here, name)[1]["metadata"]["name"]
     here.kubectl("delete", "pod", victim, "--force", "--grace-period=0", "--wait=false")  # SIGKILL
+    until(
+        120, "progress in the UI", lambda: any(n.get("progress", "").endswith(f"/{LONG}") for n in here.run(name).nodes)
+    )
     ended, _ = succeeded(here, name, run, 240)
     assert [node["phase"] for node in ended.attempts("job")] == ["Error", "Succeeded"], ended.told()
     told = here.kubectl("logs", second, "--container=main")

@@ -30,7 +30,8 @@ def template(settings: Settings) -> WorkflowTemplate:
     )
     job.env = [*(job.env if isinstance(job.env, list) else []), pod]
     tasks: list[Any] = [
-        task("job", inputs_of(INPUTS), template="job", when="{{inputs.parameters.backend}} != local"),
+        # in quotes, since Argo takes the dash of indexed-job for a minus
+        task("job", inputs_of(INPUTS), template="job", when="'{{inputs.parameters.backend}}' != 'local'"),
         task("workers", inputs_of(INPUTS), template="workers", depends="job.Succeeded || job.Skipped"),
     ]
     source = models.ValueFrom(parameter="{{tasks.workers.outputs.parameters.tree}}", default="")
