@@ -50,12 +50,13 @@ class AwayError(TransientError):
 
 
 def in_workflow(cluster: Cluster, training: Training) -> Training:
-    """Give the training its owner: the Workflow of the pod that ``$COLCHIS_POD`` names, if there is one."""
+    """Give the training its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and that pod's account."""
     pod = cluster.get("Pod", os.environ["COLCHIS_POD"]) if "COLCHIS_POD" in os.environ else None
     for found in pod["metadata"].get("ownerReferences") or [] if pod else []:
         if found["kind"] == "Workflow":
             owner = {key: found[key] for key in ("apiVersion", "kind", "name", "uid")}
-            return replace(training, workflow=found["name"], owner=owner)
+            account = pod["spec"].get("serviceAccountName", "") if pod else ""
+            return replace(training, workflow=found["name"], account=account, owner=owner)
     return training
 
 

@@ -42,7 +42,10 @@ RETRY_CODES = {"indexed-job": 75, "jobset": 75, "pytorchjob": 143, "tfjob": 143}
 
 @dataclass(frozen=True)
 class Training:
-    """One training as a job; ``flags`` go to each worker, ``owner`` is what the job goes with."""
+    """One training as a job; ``flags`` go to each worker, ``owner`` is what the job goes with.
+
+    ``account`` is the workers' service account, by which clouds give rights to the store; it gets no token.
+    """
 
     backend: str
     run: str
@@ -52,6 +55,7 @@ class Training:
     flags: Sequence[str]
     options: JobOptions = field(default_factory=JobOptions)
     workflow: str = ""
+    account: str = ""
     owner: Object | None = None
 
     @property
@@ -237,6 +241,7 @@ def _pod(training: Training, environment: Sequence[Object], more: Mapping[str, A
         "terminationGracePeriodSeconds": training.options.grace_seconds,
         "volumes": [{"name": "tmp", "emptyDir": {}}],
         "containers": [_worker(training, environment)],
+        **({"serviceAccountName": training.account} if training.account else {}),
         **_placed(training.options),
         **more,
     }

@@ -40,7 +40,7 @@ def template(found: dict[str, Any]) -> dict[str, Any]:
 @every_backend
 def test_the_manifests_are_the_golden_ones(backend: str) -> None:
     """A change of these files is a change of what runs; write them anew with the lines below and review them."""
-    one = training(backend, OPTIONS, workflow="run-x", owner=OWNER)
+    one = training(backend, OPTIONS, workflow="run-x", account="colchis-train", owner=OWNER)
     documents = [made for made in (service(one, OWNER), job(one)) if made]
     path = GOLDEN / f"training-{backend}.yaml"
     if not path.exists():
