@@ -10,12 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from colchis_steps._deployment import LABEL_MODEL, PULL_SECRET, READ_ONLY, SCRATCH, USER, run_label
 from colchis_steps._formats import canonical_digest
 from colchis_steps._kube import MANAGED, Object
-from colchis_steps._training_options import JobOptions
+from colchis_steps._training_options import JobOptions, placed
 
 PORT = 2222
 LABEL_JOB = "colchis.dev/training"  # on each pod: the job's name
@@ -27,12 +25,6 @@ JOB_INDEX = "batch.kubernetes.io/job-completion-index"
 AGAIN = (75, 143)  # lost its peers, or told to stop
 NEVER_AGAIN = (1, 2, 65)  # a bug, wrong flags, bad input: the same again
 KEPT = 86_400  # seconds for which an ended job that nobody asked about is kept
-SPOT = {  # the labels and taints by which clouds mark nodes that they may take away
-    "cloud.google.com/gke-spot": "true",
-    "eks.amazonaws.com/capacityType": "SPOT",
-    "karpenter.sh/capacity-type": "spot",
-    "kubernetes.azure.com/scalesetpriority": "spot",
-}
 CONTAINERS = {"indexed-job": "worker", "jobset": "worker", "pytorchjob": "pytorch", "tfjob": "tensorflow"}
 KINDS = {"indexed-job": "Job", "jobset": "JobSet", "pytorchjob": "PyTorchJob", "tfjob": "TFJob"}
 PORTS = {"pytorchjob": "pytorchjob-port", "tfjob": "tfjob-port"}  # by these names the operator finds them
@@ -242,7 +234,7 @@ def _pod(training: Training, environment: Sequence[Object], more: Mapping[str, A
         "volumes": [{"name": "tmp", "emptyDir": {}}],
         "containers": [_worker(training, environment)],
         **({"serviceAccountName": training.account} if training.account else {}),
-        **_placed(training.options),
+        **placed(training.options),
         **more,
     }
     # a service mesh would keep the pod alive after the worker, and stand between the workers
@@ -276,27 +268,3 @@ def _worker(training: Training, environment: Sequence[Object]) -> Object:
         "securityContext": READ_ONLY,
         "volumeMounts": [{"name": "tmp", "mountPath": SCRATCH}],
     }
-
-
-def _placed(options: JobOptions) -> Object:
-    """Say where the pods may run."""
-    tolerations: list[Object] = [msgspec.to_builtins(one) for one in options.tolerations]
-    if options.gpus:
-        tolerations.append({"key": options.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
-    placed: Object = {}
-    if options.spot:
-        tolerations += [{"key": key, "operator": "Equal", "value": value} for key, value in SPOT.items()]
-        preferred = [
-            {"weight": 1, "preference": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}}
-            for key, value in SPOT.items()
-        ]
-        placed["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
-    if tolerations:
-        placed["tolerations"] = tolerations
-    if options.node_selector:
-        placed["nodeSelector"] = options.node_selector
-    if options.priority:
-        placed["priorityClassName"] = options.priority
-    if options.scheduler:
-        placed["schedulerName"] = options.scheduler
-    return placed

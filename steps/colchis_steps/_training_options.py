@@ -1,14 +1,22 @@
-"""What a training job asks of the cluster: one typed JSON object, checked before anything is made."""
+"""What a training job asks of the cluster: one typed JSON object, checked before anything is made; pure."""
 
 import re
 
 import msgspec
 
+from colchis_steps._kube import Object
 from colchis_steps._step import InputError
 
 EXAMPLE = '{"gpus": 1, "queue": "team-a", "cpu": "4", "memory": "16Gi"}'
 QUANTITY = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
 NAME = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+
+SPOT = {  # the labels and taints by which clouds mark nodes that they may take away
+    "cloud.google.com/gke-spot": "true",
+    "eks.amazonaws.com/capacityType": "SPOT",
+    "karpenter.sh/capacity-type": "spot",
+    "kubernetes.azure.com/scalesetpriority": "spot",
+}
 
 
 class Toleration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
@@ -67,3 +75,27 @@ def job_options(text: str) -> JobOptions:
 def _matches(name: str, value: str, pattern: str, example: str) -> None:
     if not re.fullmatch(pattern, value):
         raise InputError(f"job option {name} is {value!r}; give something like {example}")
+
+
+def placed(options: JobOptions) -> Object:
+    """Give the fields of a pod's specification that say where it may run."""
+    tolerations: list[Object] = [msgspec.to_builtins(one) for one in options.tolerations]
+    if options.gpus:
+        tolerations.append({"key": options.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})
+    placed: Object = {}
+    if options.spot:
+        tolerations += [{"key": key, "operator": "Equal", "value": value} for key, value in SPOT.items()]
+        preferred = [
+            {"weight": 1, "preference": {"matchExpressions": [{"key": key, "operator": "In", "values": [value]}]}}
+            for key, value in SPOT.items()
+        ]
+        placed["affinity"] = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+    if tolerations:
+        placed["tolerations"] = tolerations
+    if options.node_selector:
+        placed["nodeSelector"] = options.node_selector
+    if options.priority:
+        placed["priorityClassName"] = options.priority
+    if options.scheduler:
+        placed["schedulerName"] = options.scheduler
+    return placed
