@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from colchis_steps._formats import Document, File
-from colchis_steps._reports import Epoch
+from colchis_steps._reports import Epoch, Speed
 from colchis_steps._store import NotFound, Store, find_document
 
 
@@ -31,9 +31,9 @@ class Result(Document, tag="colchis.dev/training-result/v1"):
     frameworks: dict[str, str]
     history: tuple[Epoch, ...]
     parameters: int = 0
-    examples_per_second: float = 0.0
     resumed_from_epoch: int = 0
     resumed_from_step: int = 0
+    speed: Speed | None = None
 
 
 def training_key(run: str, name: str) -> str:

@@ -21,7 +21,8 @@ from colchis_steps._training_files import alive_path, find_message, message_key
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
 STALE = 3.0  # a worker that has not touched its file for so long does not run
-LOST = "lost its peers"
+SAVING = 20.0  # seconds that workers get to save when the step itself is asked to stop
+LOST = ("lost its peers", "a peer of ")  # in the sentence of a worker that failed because of another
 AGAIN = "run it again, and it goes on from the last checkpoint"
 
 
@@ -60,7 +61,7 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
         lambda end: end.frozen,
         lambda end: end.code is not None and end.code < 0 and end.code != -signal.SIGABRT,
         lambda end: end.code is not None and end.code > 0 and end.code != TransientError.exit_code,
-        lambda end: bool(end.code) and LOST not in end.message,
+        lambda end: bool(end.code) and not any(words in end.message for words in LOST),
         lambda end: bool(end.code),
     )
     first = next(end for applies in order for end in ends if applies(end))
@@ -88,7 +89,7 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
     """
     with contextlib.ExitStack() as stack:
         processes = _start(job, stack)
-        stack.callback(_stop, processes)
+        stack.push(lambda kind, *_: _stop(processes, SAVING if kind else GRACE / 2))
         chief_log = stack.enter_context((job.workdir / "worker-0.log").open(encoding="utf-8", errors="replace"))
         codes: dict[int, int] = {}
         pulse = _Pulse(job.workdir, job.workers)
@@ -107,7 +108,8 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
         if len(codes) == job.workers and not any(codes.values()):
             return
         frozen = {rank for rank in range(job.workers) if rank not in codes and pulse.silence(rank) > STALE}
-        raise explain([_end(job, r, codes.get(r), r in frozen) for r in [*codes, *frozen]], job.workers)
+        error = explain([_end(job, r, codes.get(r), r in frozen) for r in [*codes, *frozen]], job.workers)
+    raise error
 
 
 def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes]]:
@@ -135,11 +137,11 @@ def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes
     return processes
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     for process in processes:
         if process.poll() is None:
             process.terminate()
-    deadline = time.monotonic() + GRACE / 2
+    deadline = time.monotonic() + seconds
     for process in processes:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))

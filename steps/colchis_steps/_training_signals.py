@@ -7,9 +7,7 @@ import socket
 import threading
 import time
 
-from colchis_steps._step import TransientError
-
-GRACE = 5.0  # seconds from SIGTERM to the end where the main thread does not get to it; Kubernetes gives 30
+GRACE = 25.0  # seconds from SIGTERM to the end where the main thread does not get to it; Kubernetes gives 30
 log = logging.getLogger("colchis")
 
 
@@ -21,7 +19,9 @@ class Stop:
         self.asked = False
 
     def install(self) -> None:
-        """Take SIGTERM from whoever has it; call it on the main thread."""
+        """Take SIGTERM from whoever has it, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            return
         signal.signal(signal.SIGTERM, self._note)
         wakes, wakened = socket.socketpair()
         wakened.setblocking(False)
@@ -40,4 +40,3 @@ class Stop:
 
     def _note(self, *_: object) -> None:
         self.asked = True
-        raise TransientError("the step was asked to stop (SIGTERM); run it again and it goes on where it was")

@@ -29,6 +29,7 @@ from colchis_steps._step import (
     write_output,
 )
 from colchis_steps._store import Recorder, Store, find_document, model_name, open_store, recorded
+from colchis_steps._training_command import PREFIX, words_of
 from colchis_steps._training_entry import Settings, settings
 from colchis_steps._training_files import Result, find_history, find_result, training_key
 from colchis_steps._training_job import ROLE, Watch, run_job
@@ -79,7 +80,7 @@ def followed(
 def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: Path, lock: int) -> Candidate:
     """Run the workers where that is still to do, then store what the chief exported."""
     chosen, data = settings(args.hyperparameters), open_data(args.data)
-    check(chosen, data, args.workers)
+    check(chosen, data, args.workers, args.entry)
     code = code_of(args, workdir)
     key = fingerprint(data.manifest.digest, code, chosen)
     result = find_result(store, args.run, key)
@@ -153,7 +154,7 @@ def render(args: argparse.Namespace) -> None:
     if args.backend == "local":
         raise InputError("--backend=local starts processes; name another back-end with --render")
     chosen, data = settings(args.hyperparameters), open_data(args.data)
-    check(chosen, data, args.workers)
+    check(chosen, data, args.workers, args.entry)
     with tempfile.TemporaryDirectory() as directory:
         found = training(args, fingerprint(data.manifest.digest, code_of(args, Path(directory)), chosen))
     documents = [made for made in (service(found), job_of(found)) if made]
@@ -177,12 +178,16 @@ def worker_flags(args: argparse.Namespace, key: str) -> list[str]:
     return [*flags, f"--hyperparameters={args.hyperparameters}", f"--fingerprint={key}"]
 
 
-def check(chosen: Settings, data: DataSet, workers: int) -> None:
+def check(chosen: Settings, data: DataSet, workers: int, entry: str = "") -> None:
     """Refuse what no worker could train, before any starts.
 
     Raises:
-        InputError: a split is absent or empty, the label has no classes, or a worker would have no row of a batch.
+        InputError: a split is absent or empty, the label has no classes, or a worker would have no row of a batch;
+            a command is malformed, and knows itself what it takes.
     """
+    if entry.startswith(PREFIX):
+        words_of(entry)
+        return
     for split in ("train", "eval"):
         data.shards(split)
     if len(data.classes) < 2 or not data.features:
@@ -198,9 +203,11 @@ def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epo
         workers=args.workers,
         global_batch=chosen.global_batch,
         parameters=found.parameters if found else 0,
-        examples_per_second=found.examples_per_second if found else 0.0,
+        examples_per_second=found.speed.examples_per_second if found and found.speed else 0.0,
         resumed_from_epoch=found.resumed_from_epoch if found else 0,
         history=tuple(epochs),
+        resumed_from_step=found.resumed_from_step if found else 0,
+        speed=found.speed if found else None,
     )
 
 

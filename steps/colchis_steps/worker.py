@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colchis_steps import _training_checkpoints as checkpoints
 from colchis_steps._blobs import scan, store_files
@@ -27,21 +28,25 @@ from colchis_steps._rendezvous import Place, place, rendezvous
 from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, StepError, TransientError, entrypoint, run_flags
 from colchis_steps._store import NotFound, Store, model_name, open_store
+from colchis_steps._training_board import Board
+from colchis_steps._training_command import PREFIX, Command, environment, master, words_of
 from colchis_steps._training_entry import call_entry, load_entry, settings
 from colchis_steps._training_files import Result, alive_path, message_key, training_key
-from colchis_steps._training_signals import Stop
+from colchis_steps._training_input import Source, blocks_of
+from colchis_steps._training_signals import GRACE, Stop
 from colchis_steps.context import Context
+
+if TYPE_CHECKING:
+    from colchis_steps._training_loop import Loop
 
 log = logging.getLogger("colchis")
 
 
 def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, home: Path) -> None:
     """Meet the others, build the model, train, and as the chief export it."""
+    chosen = settings(args.hyperparameters)
     import tensorflow as tf  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
 
-    from colchis_steps import _training_loop as loops
-
-    chosen = settings(args.hyperparameters)
     found = checkpoints.newest(store, args.run, args.fingerprint) if here.chief else None
     step = int(rendezvous(here, args.run, str(found[0].step if found else 0), args.rendezvous_seconds))
     if step and not here.chief:
@@ -51,59 +56,87 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
             raise TransientError(f"the chief goes on after step {step}, but here {error}; run it again") from error
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    workers = loops.Workers(here, args.exchange_seconds)
-    if threading.current_thread() is threading.main_thread():
-        Stop(args.retry_exit_code).install()  # the strategy has put its own handler there, which swallows the signal
+    from colchis_steps._training_loop import Loop
+    from colchis_steps._training_steps import Workers
+
+    workers = Workers(here, args.exchange_seconds)
+    stop = Stop(args.retry_exit_code, args.grace_seconds)
+    stop.install()  # the strategy has put its own handler there, which swallows the signal
 
     import keras
 
     keras.utils.set_random_seed(chosen.seed)
-    context = Context(chosen.all, data.features, data.manifest.label, data.classes, chosen.seed)
-    model = call_entry(args.entry, load_entry(args.entry), context)
-    loop = loops.Loop(model, data, chosen, workers)
-    history = list(found[0].history) if found else []
-    if found:
-        loop.restore(found[1])
-        log.info("going on after epoch %d of %d", len(history), chosen.epochs)
+    keras.config.set_dtype_policy(chosen.precision)
+    context = Context(
+        hyperparameters=chosen.all,
+        columns=data.features,
+        label=data.manifest.label,
+        classes=data.classes,
+        seed=chosen.seed,
+        rank=here.rank,
+        workers=here.workers,
+        blocks=blocks_of(data, chosen.seed),
+    )
+    training = call_entry(args.entry, load_entry(args.entry), context)
     writer = checkpoints.Writer(store, args.run, home) if here.chief else None
-    for epoch in loop.epochs(history):
-        history.append(epoch)
+    source = Source(data, chosen, here, context, training)
+    loop = Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
+    if found:
+        loop.restore(*found)
+        told = f" and {found[0].batches} steps of the next" if found[0].batches else ""
+        log.info("going on after epoch %d of %d%s", len(found[0].history), chosen.epochs, told)
+    board = Board(store, args.run, home / "tensorboard") if here.chief else None
+    try:
+        for epoch in loop.epochs():
+            if board:
+                log.info("epoch %d of %d: %s", epoch.epoch, chosen.epochs, _told(epoch))
+                board.write(epoch)
+    finally:
         if writer:
-            now = checkpoints.Checkpoint(
-                step=epoch.epoch * -(-data.rows("train") // chosen.global_batch),
-                batches=0,
-                rows=0,
-                loss=0.0,
-                fingerprint=args.fingerprint,
-                history=tuple(history),
-            )
-            writer.save(now, loop.state())
-            log.info("epoch %d of %d: %s", epoch.epoch, chosen.epochs, _told(epoch))
-    if writer:
-        writer.wait()
-        from colchis_steps import _training_export as exports
-
-        exports.export(model, data.features, home / "export")
-        sample = next(data.batches("eval", min(8, chosen.global_batch)))
-        exports.check(model, home / "export", sample.features)
-        files = scan(home / "export")
-        sent = store_files(store, home / "export", files)
-        result = Result(
-            fingerprint=args.fingerprint,
-            files=tuple(files),
-            tree=tree_digest(files),
-            signature=exports.signature(home / "export"),
-            frameworks=exports.frameworks(),
-            history=tuple(history),
-            parameters=model.count_params(),
-            examples_per_second=round(loop.examples / loop.seconds, 1) if loop.seconds and loop.examples else 0.0,
-            resumed_from_epoch=len(found[0].history) if found else 0,
-            resumed_from_step=step,
-        )
+            writer.wait()
+    if here.chief:
+        result = _export(loop, store, home, found[0] if found else None)
         store.write(training_key(args.run, "result.json"), encode(result))
-        parameters = result.parameters
-        log.info("TensorFlow %s has exported a model of %d parameters: %d bytes sent", tf.__version__, parameters, sent)
+        log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
     loop.finish()
+
+
+def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: Path) -> None:
+    """Let the user's command do it."""
+    command = Command(store, args.run, args.fingerprint, home, chief=here.chief)
+    if command.prepare() and here.chief:
+        log.info("going on from what the command has left in $COLCHIS_CHECKPOINTS")
+    port = rendezvous(here, args.run, master(here) if here.chief else "", args.rendezvous_seconds)
+    told = {"STORE": args.store, "RUN": args.run, "DATA": args.data, "HYPERPARAMETERS": args.hyperparameters}
+    told |= {"CHECKPOINTS": str(command.checkpoints), "EXPORT": str(command.export), "HISTORY": str(command.history)}
+    directory = home / "code" if args.code else Path.cwd()
+    command.execute(words_of(args.entry), directory, environment(here, port, told), args.grace_seconds)
+    if here.chief:
+        result = command.result()
+        store.write(training_key(args.run, "result.json"), encode(result))
+        log.info("the command has left a model of %d files", len(result.files))
+
+
+def _export(loop: "Loop", store: Store, home: Path, begun: checkpoints.Checkpoint | None) -> Result:
+    from colchis_steps import _training_export as exports
+
+    data, model = loop.source.data, loop.model
+    exports.export(model, data.features, home / "export")
+    exports.check(model, home / "export", next(data.batches("eval", min(8, loop.settings.global_batch))).features)
+    files = scan(home / "export")
+    store_files(store, home / "export", files)
+    return Result(
+        fingerprint=loop.at.fingerprint,
+        files=tuple(files),
+        tree=tree_digest(files),
+        signature=exports.signature(home / "export"),
+        frameworks=exports.frameworks(),
+        history=loop.at.history,
+        parameters=model.count_params(),
+        resumed_from_epoch=len(begun.history) if begun else 0,
+        resumed_from_step=begun.step if begun else 0,
+        speed=loop.clock.speed(),
+    )
 
 
 def _told(epoch: Epoch) -> str:
@@ -133,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
     run_flags(p)
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
     p.add_argument("--data", required=True, metavar="URI", help="the data set's directory in a store")
-    p.add_argument("--entry", required=True, metavar="MODULE:FUNCTION", help="builds the compiled keras.Model")
+    p.add_argument("--entry", required=True, metavar="MODULE:FUNCTION", help="builds the model; or command:WORDS")
     p.add_argument("--code", default="", metavar="URI", help="the user's code, as push_code stored it")
     p.add_argument(
         "--hyperparameters", default="{}", metavar="JSON", help="epochs, global_batch, seed, and the entry's"
@@ -142,6 +175,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--workdir", type=Path, metavar="DIR", help="for code and files that are not whole yet")
     p.add_argument(
         "--retry-exit-code", type=int, default=75, metavar="N", help="where trying again may help; 143 for a TFJob"
+    )
+    p.add_argument(
+        "--grace-seconds", type=float, default=GRACE, metavar="S", help="from SIGTERM to the end, saved or not"
     )
     p.add_argument(
         "--rendezvous-seconds", type=float, default=600.0, metavar="S", help="how long to wait for the peers"
@@ -171,7 +207,10 @@ def start(args: argparse.Namespace, here: Place) -> None:
                 os.environ["TF_CONFIG"] = here.tf_config()
             else:
                 os.environ.pop("TF_CONFIG", None)
-            work(here, open_data(args.data), store, args, home)
+            if args.entry.startswith(PREFIX):
+                work_by_command(here, store, args, home)
+            else:
+                work(here, open_data(args.data), store, args, home)
     except StepError as error:
         with contextlib.suppress(StepError):  # the log has it
             store.write(message_key(args.run, here.rank), f"{error}\n".encode())
