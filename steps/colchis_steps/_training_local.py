@@ -18,6 +18,7 @@ from colchis_steps._step import InputError, StepError, TransientError, alive_pip
 from colchis_steps._store import Store
 from colchis_steps._training_files import alive_path, find_message, message_key
 
+COMMAND = "the command "  # so begins the sentence of a user's command that failed, perhaps for want of a peer
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
 STALE = 3.0  # a worker that has not touched its file for so long does not run
@@ -57,7 +58,7 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
     and only then those that lost their peers.
     """
     order: tuple[Callable[[End], bool], ...] = (
-        lambda end: end.code == InputError.exit_code,
+        lambda end: end.code == InputError.exit_code and not end.message.startswith(COMMAND),
         lambda end: end.frozen,
         lambda end: end.code is not None and end.code < 0 and end.code != -signal.SIGABRT,
         lambda end: end.code is not None and end.code > 0 and end.code != TransientError.exit_code,
@@ -120,7 +121,7 @@ def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes
         alive_path(job.workdir, rank).unlink(missing_ok=True)
         job.store.delete(message_key(job.run, rank))
         environment = os.environ | alive | _threads(job.workers)
-        environment |= {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank)}
+        environment |= {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank), "LOCAL_RANK": str(rank)}
         environment.pop("TF_CONFIG", None)
         with (job.workdir / f"worker-{rank}.log").open("wb") as log:
             processes.append(

@@ -113,3 +113,19 @@ def test_killed_training_goes_on_with_the_same_history(trainer: Trainer, workers
     assert len(trainer.history("cut")) == 30
     for mine, wanted in zip(trainer.history("cut"), trainer.history("whole"), strict=True):
         assert mine == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+
+
+CAN_MOUNT = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="unshare -rm is not allowed here, so no small tmpfs can be mounted")
+def test_a_disk_that_is_full_at_a_checkpoint_is_said(trainer: Trainer) -> None:
+    (trainer.root / "store").mkdir()
+    flags = ["--workers=1", '--hyperparameters={"epochs": 50, "units": 20000}']  # 4 MB a checkpoint with Adam's moments
+    mounted = 'mount -t tmpfs -o size=10m none "$0" && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", mounted, str(trainer.root / "store"), *trainer.command("full", *flags)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 65, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "the checkpoint after step " in last
+    assert "is full; free space there" in last

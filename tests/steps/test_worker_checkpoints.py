@@ -1,6 +1,8 @@
 """Checkpoints without TensorFlow: the newest intact one of the same training is found, others are passed over."""
 
 import logging
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -113,3 +115,34 @@ def test_a_write_that_fails_is_told_to_who_trains(place: Store, tmp_path: Path) 
         writer.wait()
     with pytest.raises(InputError):
         writer.save(at(2), {})
+
+
+ENDLESS = """
+import pathlib, sys
+import numpy as np
+from colchis_steps._store import open_store
+from colchis_steps._training_checkpoints import Checkpoint, write
+store, step = open_store(sys.argv[1]), 0
+while True:
+    step += 1
+    about = Checkpoint(step=step, batches=0, rows=0, loss=0.0, fingerprint="mine", history=())
+    write(store, "r", about, {"a": np.full(500_000, step)}, pathlib.Path(sys.argv[2]))
+    print(step, flush=True)
+"""
+
+
+def test_a_writer_killed_in_the_middle_leaves_whole_checkpoints_only(place: Store, tmp_path: Path) -> None:
+    for i in range(6):
+        command = [sys.executable, "-c", ENDLESS, place.url, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            for _ in range(3):
+                written = int(process.stdout.readline())
+            threading.Event().wait(0.004 * i)  # somewhere within the next write
+            process.kill()
+        found = newest(place, "r", "mine")
+        assert found is not None
+        assert found[0].step >= written
+        assert (found[1]["a"] == found[0].step).all()
+        for key in list(place.keys("runs/")):
+            place.delete(key)
