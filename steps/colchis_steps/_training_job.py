@@ -157,7 +157,7 @@ class _Following:
                     raise _explained(self.training, self.logs, failed(pods) or self.watch.memory, why)
             if found is None:
                 raise TransientError(f"{self.training.kind} {self.training.name} was deleted by someone else; {AGAIN}")
-            self._tell(pods)
+            self._tell(found, pods)
         raise StoppedError(f"asked to stop; {AGAIN}")
 
     def _report(self, pods: Sequence[Object]) -> None:
@@ -172,7 +172,7 @@ class _Following:
             return bool(find_result(self.store, self.training.run, self.watch.fingerprint))
         return False
 
-    def _tell(self, pods: Sequence[Object]) -> None:
+    def _tell(self, found: Object, pods: Sequence[Object]) -> None:
         """Tell of workers that are started again or that do not start.
 
         Raises:
@@ -188,6 +188,8 @@ class _Following:
                     raise _explained(self.training, self.logs, [end], "")
                 told |= {"out of memory"} if end.out_of_memory else set()
         waits, hopeless = hindered(pods)
+        if found["spec"].get("runPolicy", found["spec"]).get("suspend"):
+            waits = f"the job is suspended until queue {self.training.options.queue} admits it"
         if hopeless:
             raise InputError(f"the workers cannot start: {waits}; put that right and run it again")
         if waits and waits not in told:

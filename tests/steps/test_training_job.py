@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,24 @@ def test_an_image_that_is_not_there_ends_it(store: Store) -> None:
     error = failure(store, pending)
     assert error.exit_code == 65
     assert "the workers cannot start: container worker waits, ErrImagePull: train:1: not found" in str(error)
+
+
+def test_a_job_in_a_queue_and_a_pod_without_a_node_are_waited_for_and_told_once(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def admitted(cluster: Memory) -> None:
+        cluster.objects["Job", NAME]["spec"]["suspend"] = False
+        pod(0, "Pending")(cluster)
+        full = {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
+        cluster.objects["Pod", f"{NAME}-0-abcde"]["status"] = {"phase": "Pending", "conditions": [full]}
+
+    queued = replace(TRAINING, options=JobOptions(queue="team-a"))
+    story = [nothing, nothing, nothing, admitted, nothing, nothing, all_of(pod(0, "Succeeded", 0), ends("Complete"))]
+    with caplog.at_level(logging.INFO, "colchis"):
+        follow(Memory(*story), store, queued)
+    assert caplog.text.count("waiting for workers to start") == 2
+    assert "the job is suspended until queue team-a admits it" in caplog.text
+    assert "is not scheduled: 0/1 nodes are available" in caplog.text
 
 
 def test_a_chief_that_is_through_is_enough(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
