@@ -23,6 +23,7 @@ from colchis_steps._training_manifests import ASKED, CONTAINERS, LABEL_JOB, Trai
 from colchis_steps._training_pods import Ended, Logs, failed, hindered, is_through
 
 ROLE = "colchis-train"
+OPERATORS = ("pytorchjob", "tfjob")
 POLL = 1.0
 AWAY = 120.0  # seconds for which the API server may be away
 LAST = 60.0  # seconds that the others get to end after the chief has
@@ -43,6 +44,10 @@ class Watch:
 
 class StoppedError(TransientError):
     """This process was asked to stop."""
+
+
+class LostError(TransientError):
+    """The job failed, and may do better when it is made again."""
 
 
 class AwayError(TransientError):
@@ -72,10 +77,22 @@ def run_job(cluster: Cluster, store: Store, training: Training, watch: Watch) ->
     """
     training = in_workflow(cluster, training)
     logs = Logs(cluster, store, training.run, CONTAINERS[training.backend], watch.on_line)
+    # the training operator fails a job whose pod is deleted, by a drain for one, though it starts others again
+    left = training.options.restarts if training.backend in OPERATORS else 0
     with _stop_signal() as stop:
-        _made(cluster, training)
+        _made(cluster, training, stop)
         try:
-            _Following(cluster, store, training, watch, logs).until_ended(stop)
+            while True:
+                try:
+                    _Following(cluster, store, training, watch, logs).until_ended(stop)
+                    break
+                except LostError as error:
+                    if not left:
+                        raise
+                    left -= 1
+                    log.warning("%s; making %s %s anew", error, training.kind, training.name)
+                    _end(cluster, training, logs)
+                    _made(cluster, training, stop)
         except (StoppedError, KeyboardInterrupt) as error:
             if _comes_again(cluster):
                 log.info("this pod goes; %s %s stays for the next one", training.kind, training.name)
@@ -92,7 +109,7 @@ def run_job(cluster: Cluster, store: Store, training: Training, watch: Watch) ->
         _end(cluster, training, logs)
 
 
-def _made(cluster: Cluster, training: Training) -> None:
+def _made(cluster: Cluster, training: Training, stop: threading.Event) -> None:
     """Make the job where there is none that was asked for likewise."""
     wanted, what = job(training), f"{training.kind} {training.name}"
     there = cluster.own(training.kind, training.name, training.labels)
@@ -108,6 +125,8 @@ def _made(cluster: Cluster, training: Training) -> None:
     if there is None or gone:
 
         def left() -> str:
+            if stop.is_set():
+                raise StoppedError(f"asked to stop; {AGAIN}")
             pods = cluster.list("Pod", {LABEL_JOB: training.name})
             return what if cluster.get(training.kind, training.name) else ", ".join(p["metadata"]["name"] for p in pods)
 
@@ -154,7 +173,8 @@ class _Following:
                         return
                 elif ended == "bad":
                     self.logs.keep(pods, everything=True)
-                    raise _explained(self.training, self.logs, failed(pods) or self.watch.memory, why)
+                    cause = _explained(self.training, self.logs, failed(pods) or self.watch.memory, why)
+                    raise LostError(str(cause)) if isinstance(cause, TransientError) else cause
             if found is None:
                 raise TransientError(f"{self.training.kind} {self.training.name} was deleted by someone else; {AGAIN}")
             self._tell(found, pods)

@@ -19,7 +19,7 @@ from colchis_steps._kube import Cluster, Object
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import Store, open_store
 from colchis_steps._training_files import Result, training_key
-from colchis_steps._training_job import AwayError, StoppedError, Watch, run_job
+from colchis_steps._training_job import AwayError, LostError, StoppedError, Watch, run_job
 from colchis_steps._training_manifests import LABEL_JOB, Training, job
 from colchis_steps._training_options import JobOptions
 
@@ -337,6 +337,27 @@ def test_in_a_workflow_the_job_belongs_to_it_and_stays_where_only_the_pod_goes(
     with pytest.raises(StoppedError, match="was deleted"):
         follow(cluster, store)
     assert ("Job", NAME) not in cluster.objects
+
+
+def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store: Store) -> None:
+    """Training operator 1.8 takes a pod that is being deleted for one that failed, and the job with it."""
+    lost = ends("Failed", "TFJobFailed", "1 Worker replica(s) failed.")
+
+    class Operator(Memory):
+        def get(self, kind: str, name: str) -> Object | None:
+            if kind == "TFJob" and (kind, name) in self.objects and self.story:
+                self.objects["Job", name] = self.objects[kind, name]  # steps tell of a Job
+                self.story.pop(0)(self)
+            return deepcopy(self.objects.get((kind, name)))
+
+    training = replace(TRAINING, backend="tfjob")
+    cluster = Operator(nothing, lost, ends("Succeeded"))
+    follow(cluster, store, training)
+    assert cluster.calls == ["apply TFJob", "delete TFJob", "apply TFJob", "delete TFJob"]
+    cluster = Operator(nothing, lost, lost)
+    with pytest.raises(LostError, match=r"TFJob .* failed \(TFJobFailed: 1 Worker"):
+        follow(cluster, store, training)
+    assert cluster.calls.count("apply TFJob") == 1 + training.options.restarts
 
 
 def test_what_an_earlier_try_left_is_waited_for(store: Store) -> None:
