@@ -134,6 +134,24 @@ def bars(title: str, names: Sequence[str], counts: Sequence[int], unit: str, *, 
     return text_of(svg)
 
 
+def shares(title: str, parts: Mapping[str, float]) -> str:
+    """Draw what a whole is made of as one bar, each part with its name and percentage below where it begins."""
+    whole = sum(parts.values())
+    if not 0 < whole < HUGE:
+        return ""
+    told = {name: f"{name} {100 * value / whole:.0f} %" for name, value in parts.items() if value > 0}
+    svg, at, line = picture(WIDTH, 24 + 16 * len(told), title, ", ".join(told.values()), class_="shares"), 0.0, 0
+    for number, (name, value) in enumerate(parts.items()):
+        if name in told:
+            wide = WIDTH * value / whole
+            rect = node(svg, "rect", x=at, y=0, width=wide, height=14, class_=f"share s{number}")
+            node(rect, "title", told[name])
+            node(svg, "rect", x=0, y=22 + 16 * line, width=9, height=9, class_=f"share s{number}")
+            node(svg, "text", told[name], x=15, y=30.5 + 16 * line, class_="tick")
+            at, line = at + wide, line + 1
+    return text_of(svg)
+
+
 def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     """Draw labels (rows) against predictions (columns); right answers and mistakes have a scale of their own."""
     cell, left, top = 34, 84, 54

@@ -6,8 +6,9 @@ Reads   <data URI>/manifest.json, and the shards beside it; a shard's bytes are 
 import functools
 import hashlib
 import io
+import itertools
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -94,20 +95,19 @@ class DataSet:
             return self._kept[shard.path]
         columns = read_shard(self.store, shard)
         for column in self.manifest.columns:
-            _check(f"shard {shard.path} of {self.uri}", shard, column, columns)
+            _check(f"shard {shard.path} of {self.uri}", shard.rows, column, columns, "import the data again")
         if self._kept_bytes + shard.size <= KEPT:
             self._kept[shard.path] = columns
             self._kept_bytes += shard.size
         return columns
 
-    def batches(
-        self, split: str, size: int, *, seed: int | None = None, epoch: int = 0, rank: int = 0, workers: int = 1
-    ) -> Iterator[Batch]:
-        """Give worker ``rank``'s part of each global batch of ``size`` rows, each row of the split once.
+    def blocks(
+        self, split: str, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+    ) -> "Iterator[dict[str, Array]]":
+        """Give the split's rows, WINDOW shards' at a time and without the first ``skip`` ones, each row once.
 
-        The k-th global batch holds the same rows whatever the number of workers is: the order depends on ``seed`` and
-        ``epoch`` alone (without a seed it is the order of the data). Every worker gets the same number of batches,
-        each of ceil(size / workers) rows.
+        The order depends on ``seed`` and ``epoch`` alone; without a seed it is the order of the data. Shards all of
+        whose rows are skipped are not read.
         """
         import numpy as np
 
@@ -115,22 +115,49 @@ class DataSet:
         random = None if seed is None else np.random.default_rng([seed, epoch])
         if random:
             shards = [shards[i] for i in random.permutation(len(shards))]
-        carried: dict[str, Array] = {}
         for start in range(0, len(shards), WINDOW):
-            window = [self.read(shard) for shard in shards[start : start + WINDOW]]
-            rows = {name: np.concatenate([part[name] for part in window]) for name in window[0]}
-            if random:
-                order = random.permutation(len(rows[self.manifest.label]))
-                rows = {name: values[order] for name, values in rows.items()}
-            if carried:
-                rows = {name: np.concatenate([carried[name], values]) for name, values in rows.items()}
-            count = len(rows[self.manifest.label])
-            last = start + WINDOW >= len(shards)
-            stop = count if last else count - count % size
-            for at in range(0, stop, size):
-                batch = {name: values[at : min(at + size, stop)] for name, values in rows.items()}
-                yield self._part(batch, -(-size // workers), rank, workers)
-            carried = {name: values[stop:] for name, values in rows.items()}
+            window = shards[start : start + WINDOW]
+            count = sum(shard.rows for shard in window)
+            order = random.permutation(count) if random else np.arange(count)
+            order, skip = order[skip:], max(0, skip - count)
+            if len(order):
+                parts = [self.read(shard) for shard in window]
+                yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+    def batches(
+        self,
+        split: str,
+        size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        rank: int = 0,
+        workers: int = 1,
+        skip: int = 0,
+        parts: int = 1,
+        blocks: "Iterable[Mapping[str, Array]] | None" = None,
+    ) -> Iterator[Batch]:
+        """Give worker ``rank``'s part of each global batch of ``size`` rows after the first ``skip`` batches.
+
+        The k-th global batch holds the same rows whatever the number of workers is: consecutive ones of ``blocks``,
+        which are the stored ones unless given. Every worker gets the same number of batches, each of
+        ceil(size / workers) rows, rounded up to a multiple of ``parts``.
+        """
+        rows = -(-size // workers)
+        rows += -rows % parts
+        if blocks is None:
+            found = rebatch(self.blocks(split, seed=seed, epoch=epoch, skip=skip * size), size)
+        else:
+            found = itertools.islice(rebatch(self._checked(split, blocks), size), skip, None)
+        for batch in found:
+            yield self._part(batch, rows, rank, workers)
+
+    def _checked(self, split: str, blocks: "Iterable[Mapping[str, Array]]") -> "Iterator[Mapping[str, Array]]":
+        for block in blocks:
+            where, rows = f"a block of rows for {split!r}", len(next(iter(block.values()), ()))
+            for column in self.manifest.columns:
+                _check(where, rows, column, block, "correct the entry's dataset function")
+            yield block
 
     def _part(self, rows: "Mapping[str, Array]", size: int, rank: int, workers: int) -> Batch:
         import numpy as np
@@ -145,6 +172,22 @@ class DataSet:
             weights=(np.arange(size) < len(mine)).astype(np.float32),
             total=total,
         )
+
+
+def rebatch(blocks: "Iterable[Mapping[str, Array]]", size: int) -> "Iterator[Mapping[str, Array]]":
+    """Give the blocks' rows again, ``size`` at a time; the last batch has those that are left."""
+    import numpy as np
+
+    left: Mapping[str, Array] = {}
+    for block in blocks:
+        rows = {name: np.concatenate([left[name], values]) for name, values in block.items()} if left else block
+        count = len(next(iter(rows.values())))
+        for at in range(0, count - size + 1, size):
+            yield {name: values[at : at + size] for name, values in rows.items()}
+        rest = count - count % size
+        left = {name: values[rest:].copy() for name, values in rows.items()} if rest < count else {}
+    if left:
+        yield left
 
 
 def open_data(uri: str) -> DataSet:
@@ -205,15 +248,13 @@ def read_shard(store: Store, shard: Shard) -> "dict[str, Array]":
         raise InputError(f"{where} is no npz of plain arrays ({str(error)[:128]}); import the data again") from error
 
 
-def _check(where: str, shard: Shard, column: Column, columns: "Mapping[str, Array]") -> None:
+def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
     if column.name not in columns:
-        raise InputError(f"{where} lacks the column {column.name!r}; import the data again")
+        raise InputError(f"{where} lacks the column {column.name!r}; {remedy}")
     values = columns[column.name]
-    found, wanted = (str(values.dtype), values.shape), (column.dtype, (shard.rows, *column.shape))
+    found, wanted = (str(values.dtype), values.shape), (column.dtype, (rows, *column.shape))
     if found != wanted:
-        raise InputError(
-            f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; import the data again"
-        )
+        raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")
     if column.classes and len(values) and not (values.min() >= 0 and values.max() < len(column.classes)):
         raise InputError(
             f"column {column.name!r} in {where} has labels {values.min()} to {values.max()}, "

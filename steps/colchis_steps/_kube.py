@@ -6,6 +6,7 @@ table, not discovered: that saves a score of requests, and no other group's ``Se
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,21 +23,25 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "ConfigMap": ("v1", "configmaps"),
     "Deployment": ("apps/v1", "deployments"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "Job": ("batch/v1", "jobs"),
     "Pod": ("v1", "pods"),
+    "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
     "Service": ("v1", "services"),
+    "TFJob": ("kubeflow.org/v1", "tfjobs"),
 }
 Object = dict[str, Any]
+log = logging.getLogger("colchis")
 
 
 class Cluster:
-    """One namespace of one cluster.
+    """One namespace of one cluster; ``role`` is the Role that gives the rights that are used.
 
     Raises, from each method: InputError where a right, a resource kind or a field is wrong; TransientError where the
     API server is away or busy.
     """
 
-    def __init__(self, namespace: str = "") -> None:
+    def __init__(self, namespace: str = "", role: str = "colchis-rollout") -> None:
         from kubernetes import client, config, dynamic
 
         try:
@@ -48,7 +53,14 @@ class Cluster:
                 found = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
         except config.ConfigException as error:
             raise InputError(f"no cluster is configured ({error}); set KUBECONFIG or run in a pod") from error
-        self.namespace = namespace or found
+        if (
+            not client.Configuration.get_default_copy().verify_ssl
+        ):  # the user's choice: told once, not with each request
+            import urllib3
+
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+            log.warning("the API server's certificate is not verified, as the kubeconfig says")
+        self.namespace, self.role = namespace or found, role
         self._client = dynamic.DynamicClient(client.ApiClient(), discoverer=lambda *_: None)
 
     def apply(self, manifest: Object) -> Object:
@@ -121,6 +133,29 @@ class Cluster:
             policy = {"propagationPolicy": "Background"}
             self._resource(kind).delete(name=name, namespace=self.namespace, body=policy, _request_timeout=TIMEOUT)
 
+    def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
+        """Give a container's log, each line after its time: of the last seconds, or the last lines; "" without one."""
+        from kubernetes.client import CoreV1Api
+        from kubernetes.client.exceptions import ApiException
+
+        options = {"since_seconds": seconds, "tail_lines": lines}
+        with self._explained("get the log of", "Pod", pod):
+            try:
+                answer = CoreV1Api(self._client.client).read_namespaced_pod_log(
+                    pod,
+                    self.namespace,
+                    container=container,
+                    timestamps=True,
+                    _request_timeout=TIMEOUT,
+                    _preload_content=False,
+                    **{name: value for name, value in options.items() if value is not None},
+                )
+            except ApiException as error:
+                if error.status in {400, 404}:  # it has not started, or is gone
+                    return ""
+                raise
+            return str(answer.data.decode(errors="replace"))
+
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Ask the cluster whether this account may do that here."""
         attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
@@ -173,7 +208,7 @@ class Cluster:
             if error.status == 403 and "cannot" in told:
                 raise InputError(
                     f"this account may not {verb} {what} in namespace {self.namespace}; bind it to the Role "
-                    f"colchis-rollout of workflows/manifests/base/accounts.yaml ({told})"
+                    f"{self.role} of workflows/manifests/base/accounts.yaml ({told})"
                 ) from error
             if error.status in {400, 403, 409, 413, 422}:
                 raise InputError(f"the cluster refuses {what}: {told}; change that and run this again") from error

@@ -52,6 +52,18 @@ class Epoch(Part):
     train: dict[str, float]
     eval: dict[str, float]
     seconds: float
+    learning_rate: float = 0.0  # when it began
+    examples_per_second: float = 0.0
+
+
+class Speed(Part):
+    """How fast the chief trained: means in seconds a step; ``all_reduce`` is the sum over workers, measured alone."""
+
+    examples_per_second: float = 0.0
+    step: float = 0.0
+    input: float = 0.0  # waited for rows
+    compute: float = 0.0
+    all_reduce: float = 0.0
 
 
 class TrainingReport(Part):
@@ -64,6 +76,8 @@ class TrainingReport(Part):
     examples_per_second: float
     resumed_from_epoch: int
     history: tuple[Epoch, ...]
+    resumed_from_step: int = 0
+    speed: Speed | None = None
 
 
 class Sample(Part):

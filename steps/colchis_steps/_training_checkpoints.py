@@ -1,99 +1,199 @@
-"""Checkpoints of a training, one directory an epoch: each is there whole or not at all, and known to be intact.
+"""Checkpoints of a training in the store: each is there whole or not at all, and known to be intact.
 
-Writes  <workdir>/checkpoints/epoch-00007/{variables.*,checkpoint.json}; the last three are kept
+Writes  runs/<run>/training/checkpoints/<step>/{state.npz,checkpoint.json}, checkpoint.json last; the last three stay.
+        history.json beside them then tells of the same epochs
+
+A thread writes them while the next steps run. Where it is slower than training, the newest state waits and those
+before it are dropped.
 """
 
+import hashlib
 import logging
-import shutil
 import tempfile
-from collections.abc import Sequence
+import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from colchis_steps._blobs import scan
-from colchis_steps._formats import Document, File, decode, encode
+from colchis_steps._formats import Document, decode, encode
 from colchis_steps._reports import Epoch
-from colchis_steps._step import InputError
+from colchis_steps._step import InputError, StepError
+from colchis_steps._store import CHUNK, NotFound, Store
+from colchis_steps._training_files import History, training_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 KEPT = 3
-INCOMPLETE = ".incomplete-"
 log = logging.getLogger("colchis")
 
 
 class Checkpoint(Document, tag="colchis.dev/checkpoint/v1"):
-    """What a checkpoint holds; ``fingerprint`` tells which training it belongs to."""
+    """Where a training was; ``fingerprint`` tells which training.
 
-    epoch: int
+    ``step`` counts global batches over all epochs, ``batches`` those of the epoch that is under way; ``rows`` and
+    ``loss`` are sums over them.
+    """
+
+    step: int
+    batches: int
+    rows: int
+    loss: float
     fingerprint: str
-    files: tuple[File, ...]
     history: tuple[Epoch, ...]
+    sha256: str = ""  # of state.npz
+    size: int = 0
 
 
-def directory(top: Path, epoch: int) -> Path:
-    """Give the directory of an epoch's checkpoint."""
-    return top / f"epoch-{epoch:05}"
+def checkpoint_key(run: str, step: int, name: str) -> str:
+    """Give the key of a file of the checkpoint after this step."""
+    return training_key(run, f"checkpoints/{step:010}/{name}")
 
 
-def newest(top: Path, fingerprint: str) -> Checkpoint | None:
+def newest(store: Store, run: str, fingerprint: str) -> "tuple[Checkpoint, dict[str, Array]] | None":
     """Give the newest intact checkpoint of this training; damaged and foreign ones are passed over with a warning."""
-    for path in sorted(top.glob("epoch-*"), reverse=True):
+    for step in sorted(_steps(store, run), reverse=True):
+        where = f"checkpoint {store.url}/{checkpoint_key(run, step, '')[:-1]}"
         try:
-            found = decode(Checkpoint, (path / "checkpoint.json").read_bytes(), str(path / "checkpoint.json"))
-            files = tuple(file for file in scan(path) if file.path != "checkpoint.json")
-        except (OSError, InputError) as error:
-            log.warning("checkpoint %s is damaged (%s); looking for an older one", path, error)
+            found, arrays = read(store, run, step)
+        except NotFound:
+            continue  # one that was not finished, or is being removed
+        except InputError as error:
+            log.warning("%s is damaged (%s); looking for an older one", where, error)
             continue
-        if files != found.files:
-            log.warning("checkpoint %s is damaged (its files are not those it lists); looking for an older one", path)
-        elif found.fingerprint != fingerprint:
-            log.warning("checkpoint %s is of other data, code or hyper-parameters; not using it", path)
+        if found.fingerprint != fingerprint:
+            log.warning("%s is of other data, code or hyper-parameters; not using it", where)
         else:
-            return found
+            return found, arrays
     return None
 
 
-def save(top: Path, fingerprint: str, history: Sequence[Epoch], model: list[Any], optimizer: list[Any]) -> None:
-    """Write the variables after the history's last epoch, and drop all but the last three checkpoints.
+def read(store: Store, run: str, step: int) -> "tuple[Checkpoint, dict[str, Array]]":
+    """Give the checkpoint after this step, and its arrays by name.
+
+    Raises:
+        NotFound: there is none, or it was not finished.
+        InputError: it is damaged.
+    """
+    import numpy as np
+
+    key = checkpoint_key(run, step, "checkpoint.json")
+    found = decode(Checkpoint, store.read(key), f"{store.url}/{key}")
+    with tempfile.TemporaryFile() as file:
+        digest = hashlib.sha256()
+        try:
+            for block in store.stream(checkpoint_key(run, step, "state.npz"), CHUNK):
+                digest.update(block)
+                file.write(block)
+        except NotFound as error:
+            raise InputError("its state.npz is missing") from error
+        except OSError as error:
+            raise _full(tempfile.gettempdir(), error) from error
+        if (file.tell(), digest.hexdigest()) != (found.size, found.sha256):
+            raise InputError(f"its state.npz has {file.tell()} bytes and sha256 {digest.hexdigest()[:12]}…")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return found, {name: arrays[name] for name in arrays.files}
+
+
+def write(store: Store, run: str, found: Checkpoint, arrays: "Mapping[str, Array]", workdir: Path) -> None:
+    """Write the checkpoint, then the history; drop all but the last three, and what another training left.
 
     Raises:
         InputError: the disk is full or not writable.
+        TransientError: the store is away.
     """
-    import tensorflow as tf
+    import numpy as np
 
-    epoch = history[-1].epoch
+    where = workdir
     try:
-        top.mkdir(parents=True, exist_ok=True)
-        for left in top.glob(f"{INCOMPLETE}*"):
-            shutil.rmtree(left)
-        temporary = Path(tempfile.mkdtemp(dir=top, prefix=INCOMPLETE))
-        tf.train.Checkpoint(model=model, optimizer=optimizer).write(str(temporary / "variables"))
-        about = Checkpoint(epoch=epoch, fingerprint=fingerprint, files=tuple(scan(temporary)), history=tuple(history))
-        (temporary / "checkpoint.json").write_bytes(encode(about))
-        if directory(top, epoch).exists():  # a damaged one that was passed over
-            shutil.rmtree(directory(top, epoch))
-        temporary.rename(directory(top, epoch))
-        for old in sorted(top.glob("epoch-*"))[:-KEPT]:
-            shutil.rmtree(old)
-    except (OSError, tf.errors.OpError) as error:
-        raise InputError(
-            f"the checkpoint of epoch {epoch} cannot be written below {top} ({str(error)[:256]}); "
-            "free space there, or give another --workdir"
-        ) from error
+        with tempfile.NamedTemporaryFile(dir=workdir, prefix=".state-") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
+            found.size = file.tell()
+            file.seek(0)
+            found.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            file.flush()
+            for name in ("checkpoint.json", "state.npz"):  # a damaged one that was passed over
+                store.delete(checkpoint_key(run, found.step, name))
+            store.upload(checkpoint_key(run, found.step, "state.npz"), Path(file.name))
+        store.write(checkpoint_key(run, found.step, "checkpoint.json"), encode(found))
+        history = History(fingerprint=found.fingerprint, epochs=found.history)
+        store.write(training_key(run, "history.json"), encode(history))
+    except OSError as error:
+        raise _full(where, error) from error
+    except StepError as error:
+        raise type(error)(f"the checkpoint after step {found.step} was not written: {error}") from error
+    _prune(store, run, found.step)
 
 
-def restore(top: Path, epoch: int, model: list[Any], optimizer: list[Any]) -> None:
-    """Set the variables to what they were after the epoch.
+def _prune(store: Store, run: str, step: int) -> None:
+    steps = _steps(store, run)
+    kept = set(sorted(s for s, names in steps.items() if s <= step and "checkpoint.json" in names)[-KEPT:])
+    for old in steps.keys() - kept:
+        for name in sorted(steps[old]):  # checkpoint.json goes first: without it there is no checkpoint
+            store.delete(checkpoint_key(run, old, name))
 
-    Raises:
-        InputError: the checkpoint is of a model with other variables.
-    """
-    import tensorflow as tf
 
-    path = directory(top, epoch)
-    try:
-        checkpoint = tf.train.Checkpoint(model=model, optimizer=optimizer)
-        checkpoint.read(str(path / "variables")).assert_consumed().assert_existing_objects_matched()
-    except (ValueError, AssertionError, tf.errors.OpError) as error:
-        raise InputError(
-            f"checkpoint {path} does not fit this model ({str(error)[:256]}); give another --workdir or --run"
-        ) from error
+def _steps(store: Store, run: str) -> dict[int, set[str]]:
+    top, found = training_key(run, "checkpoints/"), dict[int, set[str]]()
+    for key in store.keys(top):
+        step, _, name = key.removeprefix(top).partition("/")
+        if step.isdecimal():
+            found.setdefault(int(step), set()).add(name)
+    return found
+
+
+def _full(where: object, error: OSError) -> InputError:
+    return InputError(f"a checkpoint cannot be written to {where} ({error.strerror}); free space there")
+
+
+class Writer:
+    """Writes checkpoints in a thread; ``save`` takes arrays that nobody changes afterwards."""
+
+    def __init__(self, store: Store, run: str, workdir: Path) -> None:
+        self.store, self.run, self.workdir = store, run, workdir
+        self._changed = threading.Condition()
+        self._next: tuple[Checkpoint, Mapping[str, Array]] | None = None
+        self._busy = False
+        self._error: Exception | None = None
+        threading.Thread(target=self._work, name="checkpoints", daemon=True).start()
+
+    def save(self, found: Checkpoint, arrays: "Mapping[str, Array]") -> None:
+        """Hand a checkpoint over.
+
+        Raises:
+            InputError, TransientError: one before it could not be written.
+        """
+        with self._changed:
+            self._raise()
+            self._next = found, arrays
+            self._changed.notify_all()
+
+    def wait(self) -> None:
+        """Wait until the last checkpoint is written; raise what ``save`` raises."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error or not (self._busy or self._next))
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._error:
+            raise self._error
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._next)
+                (found, arrays), self._next, self._busy = self._next, None, True  # type: ignore[misc]  # there is one
+            try:
+                write(self.store, self.run, found, arrays, self.workdir)
+            except Exception as error:  # noqa: BLE001 - it belongs to the thread that trains
+                with self._changed:
+                    self._error = error
+                    self._busy = False
+                    self._changed.notify_all()
+                return

@@ -4,37 +4,48 @@ import importlib
 import json
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 from colchis_steps._step import InputError, StepError
-from colchis_steps.context import Context
+from colchis_steps.context import Context, Training
 
-DEFAULTS = {"epochs": 10, "global_batch": 64, "seed": 0}
-LOWEST = {"epochs": 1, "global_batch": 1, "seed": 0}
+DEFAULTS = {"epochs": 10, "global_batch": 64, "seed": 0, "accumulate": 1, "checkpoint_seconds": 300}
+LOWEST = {"epochs": 1, "global_batch": 1, "seed": 0, "accumulate": 1, "checkpoint_seconds": 1}
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+OURS = {  # callbacks that do what the trainer does
+    "ModelCheckpoint": "checkpoints are written anyway, and EarlyStopping(restore_best_weights=True) keeps the best",
+    "BackupAndRestore": "checkpoints are written anyway, and a run goes on from them",
+    "TensorBoard": "its event files are written anyway, below runs/<run>/training/tensorboard/",
+    "SwapEMAWeights": "it swaps weights in and out of the model, which checkpoints do not know of",
+}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The hyper-parameters: three that the trainer reads, and all of them, which the entry reads.
+    """The hyper-parameters: those that the trainer reads, and all that were given, which the entry reads.
 
-    ``global_batch`` counts the rows of one step over all workers.
+    ``global_batch`` counts the rows of one step over all workers; each worker computes its share in ``accumulate``
+    parts, one after the other. ``checkpoint_seconds`` is the time between checkpoints within an epoch.
     """
 
     epochs: int
     global_batch: int
     seed: int
+    accumulate: int
+    checkpoint_seconds: int
+    precision: str
     all: Mapping[str, Any]
 
 
 def settings(text: str) -> Settings:
-    """Read hyper-parameters from a JSON object; epochs, global_batch and seed have defaults.
+    """Read hyper-parameters from a JSON object; those of the trainer have defaults.
 
     Raises:
-        InputError: it is no JSON object, or one of the three is no whole number or too small.
+        InputError: it is no JSON object, or one of the trainer's is no whole number or too small, or no precision.
     """
     try:
         given = json.loads(text or "{}")
@@ -49,7 +60,14 @@ def settings(text: str) -> Settings:
             raise InputError(f"hyper-parameter {name} is {value!r}; give a whole number of at least {lowest}")
     if every["seed"] >= 2**32:
         raise InputError(f"hyper-parameter seed is {every['seed']}; give one below {2**32}")
-    return Settings(every["epochs"], every["global_batch"], every["seed"], MappingProxyType(every))
+    if (precision := every.get("precision", PRECISIONS[0])) not in PRECISIONS:
+        raise InputError(f"hyper-parameter precision is {precision!r}; give one of {', '.join(PRECISIONS)}")
+    told = {"epochs", "global_batch", "seed", *given}  # the others change nothing of the result
+    return Settings(
+        **{name: every[name] for name in DEFAULTS},
+        precision=precision,
+        all=MappingProxyType({name: value for name, value in every.items() if name in told}),
+    )
 
 
 def load_entry(entry: str) -> Callable[[Context], Any]:
@@ -78,27 +96,64 @@ def load_entry(entry: str) -> Callable[[Context], Any]:
     return found  # type: ignore[no-any-return]  # what it gives is checked when it has given it
 
 
-def call_entry(entry: str, function: Callable[[Context], Any], context: Context) -> Any:
-    """Let the entry build its compiled ``keras.Model``.
+def call_entry(entry: str, function: Callable[[Context], Any], context: Context) -> Training:
+    """Let the entry build its compiled ``keras.Model``, or a ``Training`` that has one.
 
     Raises:
         InputError: it raised (with its type, message and line), or gave something else.
     """
     import keras
 
-    try:
-        model = function(context)
-    except StepError:
-        raise
-    except Exception as error:
-        raise InputError(f"entry {entry!r} {_raised(error, function)}") from error
+    found = asked(f"entry {entry!r}", function, context)
+    training = found if isinstance(found, Training) else Training(found)
+    model = training.model
     if not isinstance(model, keras.Model):
         raise InputError(f"entry {entry!r} gave {type(model).__name__}, not a keras.Model; return the compiled model")
     if not model.compiled or model.optimizer is None:
         raise InputError(f"entry {entry!r} gave a model that is not compiled; call model.compile(optimizer=…, loss=…)")
     if type(model).train_step is not keras.Model.train_step:
-        raise InputError(f"entry {entry!r} gave a model with a train_step of its own, which is not supported; drop it")
-    return model
+        raise InputError(
+            f"entry {entry!r} gave a model with a train_step method, which Keras's fit alone would call; give it as "
+            "Training(model, train_step=function)"
+        )
+    for callback in training.callbacks:
+        name = type(callback).__name__
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise InputError(f"entry {entry!r} gave {name} as a callback; give keras.callbacks.Callback objects")
+        if reason := OURS.get(name):
+            raise InputError(f"entry {entry!r} gave the callback {name}; leave it out: {reason}")
+    return training
+
+
+def asked(what: str, function: Callable[..., Any] | None, *arguments: Any) -> Any:
+    """Call a function of the user's.
+
+    Raises:
+        InputError: it raised; the sentence has the type, the message and the line.
+    """
+    try:
+        return function(*arguments)  # type: ignore[misc]  # there is one
+    except StepError:
+        raise
+    except Exception as error:
+        name = what if what.startswith("entry ") else f"the entry's {what}"
+        theirs = None if what.startswith("callbacks") else function
+        raise InputError(f"{name} {_raised(error, theirs)}") from error
+
+
+def asked_each(what: str, function: Callable[..., Iterable[Any]], *arguments: Any) -> Iterator[Any]:
+    """Give what a function of the user's yields; raise what ``asked`` raises."""
+    items = iter(asked(what, function, *arguments))
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except StepError:
+            raise
+        except Exception as error:
+            raise InputError(f"the entry's {what} {_raised(error, function)}") from error
+        yield item
 
 
 def _functions(module: ModuleType) -> str:

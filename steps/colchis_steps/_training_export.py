@@ -13,7 +13,7 @@ from typing import Any
 
 from colchis_steps._formats import Column
 from colchis_steps._step import StepError
-from colchis_steps._training_loop import as_inputs
+from colchis_steps._training_steps import as_inputs
 
 
 def export(model: Any, columns: Mapping[str, Column], directory: Path) -> None:

@@ -15,23 +15,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colchis_steps._step import InputError, StepError, TransientError, alive_pipe
-from colchis_steps._training_files import alive_path, message_path
+from colchis_steps._store import Store
+from colchis_steps._training_files import alive_path, find_message, message_key
 
+COMMAND = "the command "  # so begins the sentence of a user's command that failed, perhaps for want of a peer
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
 STALE = 3.0  # a worker that has not touched its file for so long does not run
-LOST = "lost its peers"
-AGAIN = "run it again, and it goes on after the last epoch that was saved"
+SAVING = 20.0  # seconds that workers get to save when the step itself is asked to stop
+LOST = ("lost its peers", "a peer of ")  # in the sentence of a worker that failed because of another
+AGAIN = "run it again, and it goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
 class Job:
     """What the workers do, and where; ``flags`` go to each of them."""
 
+    store: Store
+    run: str
     flags: Sequence[str]
     workdir: Path
     workers: int
-    path: Path | None  # of the user's code
     silence: float  # seconds after which a worker that shows no life is lost
     keep: Sequence[int] = ()  # file descriptors that stay open in the workers
 
@@ -54,11 +58,11 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
     and only then those that lost their peers.
     """
     order: tuple[Callable[[End], bool], ...] = (
-        lambda end: end.code == InputError.exit_code,
+        lambda end: end.code == InputError.exit_code and not end.message.startswith(COMMAND),
         lambda end: end.frozen,
         lambda end: end.code is not None and end.code < 0 and end.code != -signal.SIGABRT,
         lambda end: end.code is not None and end.code > 0 and end.code != TransientError.exit_code,
-        lambda end: bool(end.code) and LOST not in end.message,
+        lambda end: bool(end.code) and not any(words in end.message for words in LOST),
         lambda end: bool(end.code),
     )
     first = next(end for applies in order for end in ends if applies(end))
@@ -86,7 +90,7 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
     """
     with contextlib.ExitStack() as stack:
         processes = _start(job, stack)
-        stack.callback(_stop, processes)
+        stack.push(lambda kind, *_: _stop(processes, SAVING if kind else GRACE / 2))
         chief_log = stack.enter_context((job.workdir / "worker-0.log").open(encoding="utf-8", errors="replace"))
         codes: dict[int, int] = {}
         pulse = _Pulse(job.workdir, job.workers)
@@ -105,7 +109,8 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
         if len(codes) == job.workers and not any(codes.values()):
             return
         frozen = {rank for rank in range(job.workers) if rank not in codes and pulse.silence(rank) > STALE}
-        raise explain([_end(job, r, codes.get(r), r in frozen) for r in [*codes, *frozen]], job.workers)
+        error = explain([_end(job, r, codes.get(r), r in frozen) for r in [*codes, *frozen]], job.workers)
+    raise error
 
 
 def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes]]:
@@ -113,17 +118,15 @@ def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes
     addresses = ",".join(stack.enter_context(_reserved(job.workers)))
     processes = []
     for rank in range(job.workers):
-        for left in (message_path(job.workdir, rank), alive_path(job.workdir, rank)):
-            left.unlink(missing_ok=True)
+        alive_path(job.workdir, rank).unlink(missing_ok=True)
+        job.store.delete(message_key(job.run, rank))
         environment = os.environ | alive | _threads(job.workers)
-        environment |= {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank)}
+        environment |= {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank), "LOCAL_RANK": str(rank)}
         environment.pop("TF_CONFIG", None)
-        if job.path:
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(job.path), os.environ.get("PYTHONPATH")]))
         with (job.workdir / f"worker-{rank}.log").open("wb") as log:
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "colchis_steps.worker", *job.flags],
+                    [sys.executable, "-m", "colchis_steps.worker", *job.flags, f"--workdir={job.workdir}"],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -135,11 +138,11 @@ def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes
     return processes
 
 
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
     for process in processes:
         if process.poll() is None:
             process.terminate()
-    deadline = time.monotonic() + GRACE / 2
+    deadline = time.monotonic() + seconds
     for process in processes:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
@@ -192,7 +195,6 @@ class _Pulse:
 
 
 def _end(job: Job, rank: int, code: int | None, frozen: bool) -> End:
-    message = message_path(job.workdir, rank)
     lines = (job.workdir / f"worker-{rank}.log").read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line.strip()[:256] for line in reversed(lines) if line.strip()), "")
-    return End(rank, code, frozen, message.read_text().strip() if message.exists() else "", last)
+    return End(rank, code, frozen, find_message(job.store, job.run, rank), last)

@@ -1,124 +1,152 @@
 """The training loop: synchronous steps over all workers that give the same result whatever their number is.
 
-Keras 3's ``fit`` fails under MultiWorkerMirroredStrategy (keras#20585), and optimizers under it clip gradients before
-they are summed. So the strategy is used for what it does well, sums over workers, and Keras sees a single process:
-each worker computes the gradients of its part of the global batch, the sums are the same on all of them, and the
-optimizer applies them to plain variables that therefore stay equal. A worker drives one device.
+All workers take each decision alike: what one of them alone knows (it was asked to stop, it is time for a checkpoint)
+travels in the sum of the step, so that all see it after the same step.
 """
 
 import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from colchis_steps._data import Batch, DataSet
-from colchis_steps._rendezvous import Place
-from colchis_steps._reports import Epoch
-from colchis_steps._step import InputError, TransientError
-from colchis_steps._training_entry import Settings
+from msgspec.structs import replace
 
-REDUCTIONS = {"sum_over_batch_size", "mean", "sum"}
+from colchis_steps._reports import Epoch, Speed
+from colchis_steps._step import InputError, StepError, TransientError
+from colchis_steps._training_checkpoints import Checkpoint
+from colchis_steps._training_entry import asked
+from colchis_steps._training_input import Source, ahead
+from colchis_steps._training_signals import Stop
+from colchis_steps._training_steps import Steps, Workers, as_inputs, check_loss, first_step, reason
+
 log = logging.getLogger("colchis")
-
-
-class Workers:
-    """Sums over all workers; alone there is nothing to sum. Make it before anything else touches TensorFlow."""
-
-    def __init__(self, here: Place, seconds: float) -> None:
-        import tensorflow as tf
-
-        self.here, self.strategy = here, None
-        if here.workers > 1:
-            if gpus := tf.config.list_physical_devices("GPU"):
-                tf.config.set_visible_devices(gpus[here.rank % len(gpus)], "GPU")
-            options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=seconds)
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-            self.sum = tf.function(self.sum, reduce_retracing=False)  # type: ignore[method-assign]
-
-    def sum(self, tensors: Sequence[Any]) -> list[Any]:
-        """Give each tensor's sum over the workers, in one exchange; call it alike on all of them."""
-        import tensorflow as tf
-
-        if self.strategy is None or not tensors:
-            return list(tensors)
-
-        def exchange(*parts: Any) -> Any:
-            placed = [tf.identity(part) for part in parts]  # on this replica's device, where the sum looks for them
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
-
-        return list(self.strategy.run(exchange, args=tuple(tensors)))
-
-    def agree(self, variables: Sequence[Any]) -> None:
-        """Give the chief's values to all workers (of variables with floating-point values)."""
-        chosen = [v for v in variables if v.dtype.startswith(("float", "bfloat"))]
-        parts = self.sum([v.value * (1.0 if self.here.chief else 0.0) for v in chosen])
-        if self.strategy is not None:
-            for variable, value in zip(chosen, parts, strict=True):
-                variable.assign(value)
+Save = Callable[[Checkpoint, dict[str, Any]], None]
 
 
 @dataclass
+class Clock:
+    """Seconds of training steps, the first of each epoch left out, as it builds the graph or finds no batch ready."""
+
+    steps: int = 0
+    rows: int = 0
+    waited: float = 0.0  # for input
+    worked: float = 0.0
+    exchange: float | None = None  # one sum over the workers, measured alone
+
+    def speed(self) -> Speed:
+        """Give the means of a step."""
+        steps, exchange = max(1, self.steps), self.exchange or 0.0
+        work = self.worked / steps
+        return Speed(
+            examples_per_second=round(self.rows / (self.waited + self.worked), 1) if self.rows else 0.0,
+            step=round(work + self.waited / steps, 6),
+            input=round(self.waited / steps, 6),
+            compute=round(max(0.0, work - exchange), 6),
+            all_reduce=round(min(work, exchange), 6),
+        )
+
+
 class Loop:
     """A compiled model, its data, and the workers that train it together."""
 
-    model: Any
-    data: DataSet
-    settings: Settings
-    workers: Workers
-
-    def __post_init__(self) -> None:
-        """Build model, optimizer and metrics, and make the step functions.
+    def __init__(self, source: Source, workers: Workers, stop: Stop, fingerprint: str, save: Save | None) -> None:
+        """Build model, optimizer, metrics and callbacks; ``save`` is the chief's.
 
         Raises:
             InputError: the model does not take the data, or computes its loss in a way that cannot be shared out.
         """
+        import keras
         import tensorflow as tf
 
+        self.source, self.workers, self.stop, self.save = source, workers, stop, save
+        self.training, self.model, self.settings = source.training, source.training.model, source.settings
         check_loss(self.model)
-        first = next(self._batches("train", None, 0))
+        first = next(source.batches("train", 0))
         try:
-            predictions = self.model(self._inputs(first), training=False)
-            classes = len(self.data.classes)
-            if tuple(predictions.shape) != (len(first.labels), classes):
-                raise InputError(
-                    f"the model gives {list(predictions.shape)} for {len(first.labels)} rows instead of "
-                    f"[{len(first.labels)}, {classes}]; let its last layer give one probability a class"
-                )
-            self.model.optimizer.build(self.model.trainable_variables)
-            self.model.compute_metrics(self._inputs(first), first.labels, predictions, tf.constant(first.weights))
+            first_step(self.training, first.features, first.labels, len(source.context.classes))
         except (ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError) as error:
+            kinds = ", ".join(f"{c.name} {c.dtype}{list(c.shape)}" for c in source.data.features.values())
             raise InputError(
-                f"the model does not take the data's features {self._kinds()}: {_reason(error)}; "
+                f"the model does not take the data's features {kinds}: {reason(error)}; "
                 "let its inputs be named, shaped and typed like them"
             ) from error
-        self.workers.agree([*self.model.variables, *self.model.optimizer.variables])
-        self._train_step = tf.function(self._train, reduce_retracing=False)
-        self._eval_step = tf.function(self._evaluate, reduce_retracing=False)
-        self.examples, self.seconds = 0, 0.0
+        self.optimizers = [self.model.optimizer, *self.training.optimizers]
+        workers.agree([*self.model.variables, *(v for o in self.optimizers for v in o.variables)])
+        self.steps = Steps(self.training, workers, self.settings.accumulate)
+        self.callbacks = keras.callbacks.CallbackList(
+            list(self.training.callbacks), model=self.model, epochs=self.settings.epochs, steps=None, verbose=0
+        )
+        self.clock = Clock()
+        self.at = Checkpoint(step=0, batches=0, rows=0, loss=0.0, fingerprint=fingerprint, history=())
+        self._metrics: list[Any] = []  # sums over the workers of those at the end of the epoch's training
+        self._due = time.monotonic() + self.settings.checkpoint_seconds
 
-    def epochs(self, done: Sequence[Epoch]) -> Iterator[Epoch]:
-        """Train one epoch after the other, beginning after those that are done; give each when it ends.
+    def restore(self, at: Checkpoint, arrays: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint: the callbacks see its history again, then variables become what they were.
+
+        Raises:
+            InputError: they are those of another model.
+        """
+        self.at = at
+        self._call("on_train_begin")
+        for epoch in at.history:
+            self._call("on_epoch_begin", epoch.epoch - 1)
+            self._call("on_epoch_end", epoch.epoch - 1, _logs(epoch))
+        for i, callback in enumerate(self.training.callbacks):
+            if found := [arrays[name] for name in sorted(arrays) if name.startswith(f"best/{i:04}/")]:
+                callback.best_weights = found
+        variables = self._named()
+        kept = {name: array for name, array in arrays.items() if not name.startswith(("best/", "metrics/"))}
+        wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
+        if wanted != (actual := {name: tuple(array.shape) for name, array in kept.items()}):
+            name = next(name for name in [*wanted, *actual] if wanted.get(name) != actual.get(name))
+            raise InputError(
+                f"the checkpoint is of another model ({name} is {actual.get(name)} instead of {wanted.get(name)}); "
+                "give another --run"
+            )
+        for name, variable in variables.items():
+            variable.assign(kept[name])
+        self._metrics = [arrays[name] for name in sorted(arrays) if name.startswith("metrics/")]
+
+    def epochs(self) -> Iterator[Epoch]:
+        """Train one epoch after the other, beginning where the checkpoint was; give each when it ends.
 
         Raises:
             InputError: the loss is not finite; the sentence names the step.
-            TransientError: a peer is lost.
+            TransientError: a peer is lost, or one was asked to stop; all is saved then.
         """
         import tensorflow as tf
 
+        if not self.at.step:
+            self._call("on_train_begin")
         for variable in self.model.non_trainable_variables:
             if variable.dtype == "uint32":  # a seed generator's [seed, counter]: equal ones draw the same masks
                 variable.assign(variable.value + tf.constant([self.workers.here.rank, 0], tf.uint32))
-        for epoch in range(len(done) + 1, self.settings.epochs + 1):
-            start = time.monotonic()
-            train = self._pass("train", epoch, self._train_step)
-            moving = [v for v in self.model.non_trainable_variables if v.dtype.startswith("float")]
-            for variable, total in zip(moving, self._sum([v.value for v in moving]), strict=True):
-                variable.assign(total / self.workers.here.workers)  # batch statistics: each worker has seen its part
-            found = self._pass("eval", epoch, self._eval_step)
-            yield Epoch(epoch=epoch, train=train, eval=found, seconds=round(time.monotonic() - start, 3))
+        for epoch in range(len(self.at.history) + 1, self.settings.epochs + 1):
+            if self.model.stop_training:
+                break
+            start, rows, spent = time.monotonic(), self.clock.rows, self.clock.waited + self.clock.worked
+            if not self.at.batches:
+                self._call("on_epoch_begin", epoch - 1)
+            rate = self._learning_rate()
+            train = self._train(epoch)
+            found = Epoch(
+                epoch=epoch,
+                train=train,
+                eval=self._evaluate(epoch),
+                seconds=round(time.monotonic() - start, 3),
+                learning_rate=rate,
+                examples_per_second=_rate(self.clock.rows - rows, self.clock.waited + self.clock.worked - spent),
+            )
+            self.at = replace(self.at, batches=0, rows=0, loss=0.0, history=(*self.at.history, found))
+            self._metrics = []
+            self._call("on_epoch_end", epoch - 1, _logs(found))
+            self._checkpoint()
+            yield found
+        self._call("on_train_end")
 
     def finish(self) -> None:
         """Wait until the chief has written; whoever is through first leaves, and that harms nobody any more."""
@@ -127,69 +155,124 @@ class Loop:
         with contextlib.suppress(TransientError):
             self._sum([tf.constant(1.0)])
 
-    def _pass(self, split: str, epoch: int, function: Callable[..., Any]) -> dict[str, float]:
-        """Run the function over the split once; give its mean loss and the compiled metrics."""
+    def _train(self, epoch: int) -> dict[str, float]:
+        import tensorflow as tf
+
+        self._begin_metrics()
+        batches = ahead(self.source.batches("train", epoch, self.at.batches))
+        with contextlib.closing(batches):  # type: ignore[type-var]  # it is a generator
+            asked_at = time.perf_counter()
+            for number, batch in enumerate(batches):
+                begun = time.perf_counter()
+                loss, stop = self._step(self.steps.train, batch)
+                at = self.at
+                if not math.isfinite(loss):
+                    raise InputError(
+                        f"loss is {loss} at step {at.step + 1} (epoch {epoch}); "
+                        "lower the learning rate, or look for such values in the data"
+                    )
+                rows, total = at.rows + batch.total, at.loss + loss * batch.total
+                self.at = replace(at, step=at.step + 1, batches=at.batches + 1, rows=rows, loss=total)
+                ended = time.perf_counter()
+                if number:
+                    self.clock.steps, self.clock.rows = self.clock.steps + 1, self.clock.rows + batch.total
+                    self.clock.waited += begun - asked_at
+                    self.clock.worked += ended - begun
+                if self.training.callbacks:
+                    self._call("on_train_batch_end", at.batches, {"loss": loss})
+                self._heed(stop)
+                asked_at = time.perf_counter()
+        if not self.at.rows:
+            raise InputError("there are no rows to train on; let the entry's dataset function give some")
+        if self.clock.exchange is None:
+            numbers = sum(math.prod(v.shape) for v in self.model.trainable_variables)
+            self.clock.exchange = float(self._told(self.workers.exchange_seconds, numbers))
+        for variable, mean in zip(*self._moving(), strict=True):
+            variable.assign(tf.cast(mean, variable.dtype))
+        self._metrics = self._sum([v.value for v in self.model.metrics_variables])
+        return {"loss": self.at.loss / self.at.rows} | self._results(self._metrics)
+
+    def _evaluate(self, epoch: int) -> dict[str, float]:
         self.model.reset_metrics()
-        training = split == "train"
         rows, total = 0, 0.0
-        before = (epoch - 1) * -(-self.data.rows(split) // self.settings.global_batch)
-        start, first = time.monotonic(), 0
-        for step, batch in enumerate(self._batches(split, self.settings.seed if training else None, epoch), 1):
-            loss = float(self._told(function, self._inputs(batch), batch.labels, batch.weights, float(batch.total)))
-            if training and not math.isfinite(loss):
-                raise InputError(
-                    f"loss is {loss} at step {before + step} (epoch {epoch}); "
-                    "lower the learning rate, or look for such values in the data"
-                )
-            if step == 1:  # it also builds the graph, which is no measure of speed
-                start, first = time.monotonic(), batch.total
-            rows, total = rows + batch.total, total + loss * batch.total
-        if training:
-            self.examples, self.seconds = self.examples + rows - first, self.seconds + time.monotonic() - start
-        variables = self.model.metrics_variables
-        for variable, value in zip(variables, self._sum([v.value for v in variables]), strict=True):
+        with contextlib.closing(ahead(self.source.batches("eval", epoch))) as batches:  # type: ignore[type-var]
+            for batch in batches:
+                loss, stop = self._step(self.steps.evaluate, batch)
+                rows, total = rows + batch.total, total + loss * batch.total
+                self._heed(stop, metrics=self._metrics)
+        if not rows:
+            raise InputError("there are no rows to evaluate on; let the entry's dataset function give some")
+        return {"loss": total / rows} | self._results(self._sum([v.value for v in self.model.metrics_variables]))
+
+    def _step(self, function: Callable[..., Any], batch: Any) -> tuple[float, tuple[bool, bool]]:
+        """Give the loss of the global batch, and whether to stop, and whether to save."""
+        import tensorflow as tf
+
+        due = self.save is not None and time.monotonic() > self._due
+        wishes = tf.constant([float(self.stop.asked), float(due)])
+        tensors = {name: tf.constant(values) for name, values in batch.features.items()}
+        labels, weights = tf.constant(batch.labels), tf.constant(batch.weights)
+        total = tf.constant(float(batch.total))
+        loss, stop, save = self._told(function, as_inputs(tensors), labels, weights, total, wishes).numpy().tolist()
+        return loss, (stop > 0, save > 0)
+
+    def _heed(self, wishes: tuple[bool, bool], metrics: Sequence[Any] | None = None) -> None:
+        stop, save = wishes
+        if stop or save:
+            self._checkpoint(self._sum([v.value for v in self.model.metrics_variables]) if metrics is None else metrics)
+        if stop:
+            here = self.workers.here
+            who = "the step" if self.stop.asked else f"a peer of worker {here.rank} of {here.workers}"
+            raise TransientError(
+                f"{who} was asked to stop (SIGTERM); all is saved after step {self.at.step}: "
+                "run it again and it goes on there"
+            )
+
+    def _checkpoint(self, metrics: Sequence[Any] = ()) -> None:
+        """Hand the state to the chief's writer; all workers call it, as means over them belong to it."""
+        import numpy as np
+
+        moving, means = self._moving()
+        if self.save:
+            state = {name: np.array(variable.value) for name, variable in self._named().items()}
+            names = {id(variable): name for name, variable in self._named().items()}
+            state |= {names[id(v)]: np.array(mean) for v, mean in zip(moving, means, strict=True)}
+            state |= {f"metrics/{i:04}": np.array(value) for i, value in enumerate(metrics)}
+            for i, callback in enumerate(self.training.callbacks):
+                best = getattr(callback, "best_weights", None) or ()
+                state |= {f"best/{i:04}/{j:04}": np.array(value) for j, value in enumerate(best)}
+            self.save(replace(self.at), state)
+            self._due = time.monotonic() + self.settings.checkpoint_seconds
+
+    def _moving(self) -> tuple[list[Any], list[Any]]:
+        """Give batch statistics and their means: each worker has seen its part, and they are linear in it."""
+        moving = [v for v in self.model.non_trainable_variables if v.dtype.startswith("float")]
+        return moving, [total / self.workers.here.workers for total in self._sum([v.value for v in moving])]
+
+    def _begin_metrics(self) -> None:
+        self.model.reset_metrics()
+        if self.at.batches and self.workers.here.chief:  # the others begin at zero, as sums are taken
+            for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
+                variable.assign(value)
+
+    def _results(self, sums: Sequence[Any]) -> dict[str, float]:
+        for variable, value in zip(self.model.metrics_variables, sums, strict=True):
             variable.assign(value)
-        return {"loss": total / rows} | _scalars(self.model.get_metrics_result())
+        return _scalars(self.model.get_metrics_result())
 
-    def _train(self, inputs: Any, labels: Any, weights: Any, total: Any) -> Any:
-        import tensorflow as tf
+    def _named(self) -> dict[str, Any]:
+        parts = [("model", self.model.variables)]
+        parts += [(f"optimizer/{i}" if i else "optimizer", o.variables) for i, o in enumerate(self.optimizers)]
+        return {f"{part}/{i:04}": variable for part, variables in parts for i, variable in enumerate(variables)}
 
-        variables = self.model.trainable_variables
-        with tf.GradientTape() as tape:
-            predictions = self.model(inputs, training=True)
-            loss = self._loss(inputs, labels, predictions, weights, total, training=True)
-            scaled = self.model.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [v.value for v in variables])
-        used = [(g, v) for g, v in zip(gradients, variables, strict=True) if g is not None]
-        *sums, loss = self.workers.sum([*(tf.convert_to_tensor(g) for g, _ in used), loss])
-        self.model.optimizer.apply(sums, [v for _, v in used])
-        self._count(inputs, labels, predictions, weights)
-        return loss
+    def _learning_rate(self) -> float:
+        import numpy as np
 
-    def _evaluate(self, inputs: Any, labels: Any, weights: Any, total: Any) -> Any:
-        predictions = self.model(inputs, training=False)
-        loss = self._loss(inputs, labels, predictions, weights, total, training=False)
-        self._count(inputs, labels, predictions, weights)
-        return self.workers.sum([loss])[0]
+        return float(np.asarray(self.model.optimizer.learning_rate))
 
-    def _loss(self, inputs: Any, labels: Any, predictions: Any, weights: Any, total: Any, *, training: bool) -> Any:
-        """Give this worker's share of the loss: over all workers the shares sum to the loss of the global batch."""
-        import tensorflow as tf
-
-        if getattr(self.model.loss, "reduction", "mean") != "sum":  # the mean is over this worker's rows, so weigh it
-            weights = weights * (tf.cast(tf.shape(weights)[0], tf.float32) / total)
-        loss = self.model.compute_loss(inputs, labels, predictions, weights, training=training)
-        if self.workers.here.workers > 1 and self.model.losses:  # penalties count once, not once a worker
-            loss -= tf.add_n(self.model.losses) * (1.0 - 1.0 / self.workers.here.workers)
-        return loss
-
-    def _count(self, inputs: Any, labels: Any, predictions: Any, weights: Any) -> None:
-        """Update the metrics with the data's rows alone: padding is at the end."""
-        import tensorflow as tf
-
-        rows = tf.cast(tf.reduce_sum(weights), tf.int32)
-        part = tf.nest.map_structure(lambda tensor: tensor[:rows], (inputs, labels, predictions, weights))
-        self.model.compute_metrics(*part)
+    def _call(self, hook: str, *arguments: Any) -> None:
+        if self.training.callbacks:
+            asked(f"callbacks' {hook}", getattr(self.callbacks, hook), *arguments)
 
     def _sum(self, tensors: Sequence[Any]) -> list[Any]:
         return list(self._told(self.workers.sum, list(tensors)))
@@ -201,51 +284,29 @@ class Loop:
         here = self.workers.here
         try:
             return function(*arguments)
-        except (tf.errors.InvalidArgumentError, ValueError, TypeError) as error:
-            message = f"the model fails on the data: {_reason(error)}; correct the entry"
+        except StepError:
+            raise
+        except (tf.errors.InvalidArgumentError, ValueError, TypeError, AttributeError) as error:
+            message = f"the model fails on the data: {reason(error)}; correct the entry"
             raise InputError(message) from error
         except tf.errors.ResourceExhaustedError as error:
-            raise InputError("a training step needs more memory than there is; lower global_batch") from error
+            raise InputError("a training step needs more memory than there is; raise accumulate") from error
         except tf.errors.OpError as error:
             if here.workers == 1:
                 raise
             raise TransientError(
-                f"worker {here.rank} of {here.workers} lost its peers ({_reason(error)}); "
-                "run it again, and it goes on after the last epoch that was saved"
+                f"worker {here.rank} of {here.workers} lost its peers ({reason(error)}); "
+                "run it again, and it goes on from the last checkpoint"
             ) from error
 
-    def _batches(self, split: str, seed: int | None, epoch: int) -> Iterator[Batch]:
-        here = self.workers.here
-        size = self.settings.global_batch
-        return self.data.batches(split, size, seed=seed, epoch=epoch, rank=here.rank, workers=here.workers)
 
-    def _inputs(self, batch: Batch) -> Any:
-        import tensorflow as tf
-
-        tensors = {name: tf.constant(values) for name, values in batch.features.items()}
-        return as_inputs(tensors)
-
-    def _kinds(self) -> str:
-        return ", ".join(f"{c.name} {c.dtype}{list(c.shape)}" for c in self.data.features.values())
+def _logs(epoch: Epoch) -> dict[str, float]:
+    """Give an epoch as Keras's callbacks know it."""
+    return epoch.train | {f"val_{name}": value for name, value in epoch.eval.items()}
 
 
-def as_inputs(features: dict[str, Any]) -> Any:
-    """Give a model its features: a lone one as it is, several by name."""
-    return next(iter(features.values())) if len(features) == 1 else features
-
-
-def check_loss(model: Any) -> None:
-    """Refuse losses whose parts over several workers do not sum to the whole.
-
-    Raises:
-        InputError: the model has several losses, or one with another reduction.
-    """
-    if isinstance(model.loss, dict | list | tuple):
-        raise InputError("the model is compiled with several losses; give it one, for the one label")
-    if (reduction := getattr(model.loss, "reduction", "mean")) not in REDUCTIONS:
-        raise InputError(
-            f"the model's loss has the reduction {reduction!r}; compile it with sum_over_batch_size (or sum)"
-        )
+def _rate(rows: int, seconds: float) -> float:
+    return round(rows / seconds, 1) if rows and seconds else 0.0
 
 
 def _scalars(found: dict[str, Any]) -> dict[str, float]:
@@ -258,12 +319,3 @@ def _scalars(found: dict[str, Any]) -> dict[str, float]:
         if name != "loss":
             flat |= {name if len(values) == 1 else f"{name}[{i}]": float(v) for i, v in enumerate(values)}
     return flat
-
-
-def _reason(error: Exception) -> str:
-    """Give the line of TensorFlow's message that says what is wrong: most of it is a traceback, told as text."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if lines[0].startswith("in user code"):
-        return lines[-1].strip()[:256]
-    noise = ("Graph execution error", "Detected at", "Additional GRPC", " ", "\t", ":", "<")
-    return " ".join(next((line for line in lines if not line.startswith(noise)), lines[0]).split())[:256]

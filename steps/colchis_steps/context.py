@@ -1,10 +1,18 @@
-"""What an entry gets: the public face of Colchis to the user's training code."""
+"""The public face of Colchis to the user's training code: what an entry gets, and what it may give.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+An entry is ``function(context)``. It gives a compiled ``keras.Model``, or a ``Training`` that says more.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats import Column
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Rows = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
 
 @dataclass(frozen=True)
@@ -21,3 +29,89 @@ class Context:
     label: str
     classes: tuple[str, ...]
     seed: int
+    rank: int = 0
+    workers: int = 1
+    blocks: "Callable[[str, int], Iterable[Rows]]" = field(default=lambda _split, _epoch: ())
+    """``blocks(split, epoch)``: the stored rows, shuffled for the split train, some shards' at a time."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One worker's part of a training step, for a ``train_step`` of the user's; it is traced into a TensorFlow graph.
+
+    ``inputs`` is what the model takes (a tensor, or a dict by column), rows first; ``labels`` is int64 [rows];
+    ``weights`` is float32 [rows], 1 for a row of the data and 0 for padding; ``total`` is a float32 scalar: the rows
+    of the whole global batch.
+    """
+
+    model: Any
+    inputs: Any
+    labels: Any
+    weights: Any
+    total: Any
+    sum: Callable[[Sequence[Any]], list[Any]]
+    """Give each tensor's sum over the workers; all of them call it alike."""
+    count: Callable[[Any], None]
+    """Take predictions, [rows, classes], into the compiled metrics."""
+
+    def mean(self, values: Any) -> Any:
+        """Give this worker's share of the mean of ``values`` [rows] over the global batch; the shares add up."""
+        import tensorflow as tf
+
+        return tf.reduce_sum(tf.cast(values, tf.float32) * self.weights) / self.total
+
+    def apply(self, gradients: Sequence[Any], variables: Sequence[Any], optimizer: Any = None) -> None:
+        """Sum the gradients (None: the variable is not used) over the workers; let the optimizer apply them."""
+        import tensorflow as tf
+
+        used = [(tf.convert_to_tensor(g), v) for g, v in zip(gradients, variables, strict=True) if g is not None]
+        (optimizer or self.model.optimizer).apply(self.sum([g for g, _ in used]), [v for _, v in used])
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model, and what else belongs to its training. All of it runs alike on each worker.
+
+    ``callbacks`` are Keras's; their logs are the same on all workers. ``train_step(step)`` replaces the trainer's own
+    step and gives this worker's share of the loss. ``dataset(context, split, epoch)`` replaces the stored rows: it
+    gives blocks of rows, each a dict of the manifest's columns (label too), the same ones on every worker, which then
+    takes its part of each global batch. ``transform(rows, random)`` changes this worker's rows of a training batch;
+    ``random`` is a ``numpy.random.Generator``, seeded by seed, epoch, batch and rank. ``optimizers`` are further ones
+    that ``train_step`` uses, built; checkpoints hold their variables.
+    """
+
+    model: Any
+    callbacks: Sequence[Any] = ()
+    train_step: Callable[[Step], Any] | None = None
+    dataset: "Callable[[Context, str, int], Iterable[Rows]] | None" = None
+    transform: "Callable[[Rows, np.random.Generator], Rows] | None" = None
+    optimizers: Sequence[Any] = ()
+
+
+def from_environment() -> Context:
+    """Give the same to a program that an entry ``command:…`` runs.
+
+    Raises:
+        InputError: it runs elsewhere, or the data is damaged.
+    """
+    import json
+    import os
+
+    from colchis_steps._data import open_data
+    from colchis_steps._step import InputError
+
+    if "COLCHIS_DATA" not in os.environ:
+        raise InputError("$COLCHIS_DATA is not set; run this by train, with --entry 'command:python …'")
+    data, given = open_data(os.environ["COLCHIS_DATA"]), json.loads(os.environ.get("COLCHIS_HYPERPARAMETERS") or "{}")
+    seed = int(given.get("seed", 0))
+    label = next(column for column in data.manifest.columns if column.name == data.manifest.label)
+    return Context(
+        hyperparameters=given,
+        columns=data.features,
+        label=label.name,
+        classes=label.classes or (),
+        seed=seed,
+        rank=int(os.environ.get("RANK", "0")),
+        workers=int(os.environ.get("WORLD_SIZE", "1")),
+        blocks=lambda split, epoch: data.blocks(split, seed=seed if split == "train" else None, epoch=epoch),
+    )

@@ -67,6 +67,24 @@ def curves(training: TrainingReport) -> "Iterator[tuple[str, Markup]]":
             yield name, Markup(drawn)  # noqa: S704 - serialised from a tree, which escapes
 
 
+def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
+    """Draw what a step's time goes to; say what would make it shorter."""
+    from markupsafe import Markup
+
+    speed = training.speed
+    if speed is None or speed.step <= 0:
+        return None
+    parts = {"compute": speed.compute, "all-reduce": speed.all_reduce, "input": speed.input}
+    told = f"{1000 * speed.step:.1f} ms a step, {100 * speed.compute / speed.step:.0f} % of it computing."
+    if speed.input > 0.3 * speed.step:
+        told += " Reading rows is what takes long: use larger shards, or a store that is nearer."
+    elif speed.all_reduce > 0.3 * speed.step:
+        told += " The sum over the workers is what takes long: raise global_batch, or use fewer workers."
+    elif training.workers > 1:
+        told += " More workers would pay, as long as each has enough rows of a batch."
+    return Markup(_charts.shares("What a step's time goes to", parts)), told  # noqa: S704 - serialised from a tree
+
+
 def bins(minimum: float, maximum: float, count: int) -> list[str]:
     """Name each bin of a histogram by where it begins."""
     return [f"{minimum + (maximum - minimum) * i / count:.3g}" for i in range(count)]
@@ -97,6 +115,7 @@ def render(story: Story) -> str:
         headline=told if told.split()[0] in CHAIN else told[:1].upper() + told[1:],
         advice=_story.advice(story),
         tone=_story.tone(story),
+        pace=pace(story.training) if story.training else None,
         classes=list(per_class(story.evaluation)) if story.evaluation else [],
         comparison=list(comparison(story.evaluation)) if story.evaluation else [],
         curves=list(curves(story.training)) if story.training else [],

@@ -1,32 +1,45 @@
 """Train a model with N workers and store it as a candidate.
 
-Reads   --data, the user's code (--code), checkpoints that an earlier try of this run left in --workdir
-Writes  blobs/sha256/…, runs/<run>/train.json, and runs/<run>/model.json last; --tree-path gets the model's digest
+Reads   --data, the user's code (--code), and what workers tell below runs/<run>/training/, from an earlier try too
+Writes  runs/<run>/train.json, and runs/<run>/model.json last; --tree-path gets the model's digest; the workers write
+        the rest, the model's blobs among it
 """
 
 import argparse
 import contextlib
-import fcntl
 import logging
-import os
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import scan, store_files
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import Candidate, Code, StepResult, canonical_digest, decode, encode, now, tree_digest
+from colchis_steps._formats import Candidate, Code, StepResult, canonical_digest, encode, now
+from colchis_steps._kube import Cluster
 from colchis_steps._reports import Epoch, TrainingReport
-from colchis_steps._step import InputError, TransientError, entrypoint, positive, progress, run_flags, write_output
-from colchis_steps._store import Recorder, Store, find_document, open_store, recorded
+from colchis_steps._step import (
+    InputError,
+    StepError,
+    TransientError,
+    entrypoint,
+    positive,
+    progress,
+    run_flags,
+    write_output,
+)
+from colchis_steps._store import Recorder, Store, find_document, model_name, open_store, recorded
+from colchis_steps._training_command import PREFIX, words_of
 from colchis_steps._training_entry import Settings, settings
-from colchis_steps._training_files import History, Result
+from colchis_steps._training_files import Result, find_history, find_result, training_key
+from colchis_steps._training_job import ROLE, Watch, run_job
 from colchis_steps._training_local import Job, run_workers
+from colchis_steps._training_manifests import KINDS, Training, service
+from colchis_steps._training_manifests import job as job_of
+from colchis_steps._training_options import job_options
+from colchis_steps._training_workplace import workplace
 
-LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
+ASK = 1.0  # seconds between two looks at the history in the store
 log = logging.getLogger("colchis")
 
 
@@ -38,53 +51,20 @@ def fingerprint(data_digest: str, code: Code, chosen: Settings) -> str:
 
 
 @contextlib.contextmanager
-def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
-    """Give the working directory and its lock, which the workers keep; drop a default one when all went well.
-
-    Raises:
-        InputError: it is not ours, or not writable.
-        TransientError: another training uses it.
-    """
-    path = given or Path(tempfile.gettempdir(), f"colchis-{os.getuid()}-{run}")
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.stat().st_uid != os.getuid():
-            raise InputError(f"the working directory {path} is another user's; give one of your own as --workdir")
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise InputError(f"the working directory {path} cannot be used ({error}); give another --workdir") from error
-    try:
-        deadline = time.monotonic() + LOCKED_SECONDS
-        while not _locked(lock):
-            if time.monotonic() > deadline:
-                raise TransientError(f"another training uses {path}; wait for it, or give another --workdir")
-            time.sleep(0.1)
-        yield path, lock
-        if given is None:
-            shutil.rmtree(path)
-    finally:
-        os.close(lock)
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextlib.contextmanager
-def followed(workdir: Path, epochs: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+def followed(
+    store: Store, run: str, key: str, epochs: int
+) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
     """Give what to call at each poll and for each line of the log: they tell the engine and the terminal."""
-    told = -1
+    told, asked = -1, 0.0
 
     def count() -> int:
-        nonlocal told
-        if (done := len(_history(workdir))) != told:
-            told = done
-            progress(done, epochs)
-        return done
+        nonlocal told, asked
+        if time.monotonic() - asked > ASK:
+            asked = time.monotonic()
+            if (done := len(find_history(store, run, key))) != told:
+                told = done
+                progress(done, epochs)
+        return max(0, told)
 
     if not sys.stderr.isatty():
         yield lambda: (count(), None)[1], lambda line: print(line, file=sys.stderr, flush=True)
@@ -100,41 +80,26 @@ def followed(workdir: Path, epochs: int) -> Iterator[tuple[Callable[[], None], C
 def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: Path, lock: int) -> Candidate:
     """Run the workers where that is still to do, then store what the chief exported."""
     chosen, data = settings(args.hyperparameters), open_data(args.data)
-    check(chosen, data, args.workers)
-    path, code = None, Code(entry=args.entry)
-    if args.code:
-        from colchis_steps._code import unpack_code
-
-        path = workdir / "code"
-        shutil.rmtree(path, ignore_errors=True)
-        digest, revision = unpack_code(args.code, path)
-        code = Code(entry=args.entry, uri=args.code, digest=digest, revision=revision)
+    check(chosen, data, args.workers, args.entry)
+    code = code_of(args, workdir)
     key = fingerprint(data.manifest.digest, code, chosen)
-    result = _result(workdir)
-    if result is None or result.fingerprint != key:
-        for name in ("result.json", "history.json"):
-            (workdir / name).unlink(missing_ok=True)
-        flags = [f"--run={args.run}", f"--data={args.data}", f"--entry={args.entry}", f"--workdir={workdir}"]
-        flags += [f"--hyperparameters={args.hyperparameters}", f"--fingerprint={key}"]
-        job = Job(flags, workdir, args.workers, path, args.silence_seconds, [lock])
-        log.info("starting %d workers; their logs are %s/worker-*.log", args.workers, workdir)
-        try:
-            with followed(workdir, chosen.epochs) as (on_poll, on_line):
-                run_workers(job, on_poll, on_line)
-        finally:
-            recorder.details = report(args, chosen, _result(workdir), _history(workdir))
-        result = _result(workdir)
+    result = find_result(store, args.run, key)
     if result is None:
-        raise TransientError(f"the chief ended without a result in {workdir}; run it again")
+        try:
+            run(args, store, key, chosen, workdir=workdir, lock=lock)
+        finally:
+            with contextlib.suppress(StepError):  # a failure of its own is the one to tell
+                result = find_result(store, args.run, key)
+                recorder.details = report(args, chosen, result, find_history(store, args.run, key))
+    if result is None:
+        where = f"{store.url}/{training_key(args.run, 'result.json')}"
+        raise TransientError(f"the chief ended without a result in {where}; run it again")
     recorder.details = report(args, chosen, result, result.history)
-    files = scan(workdir / "export")
-    sent = store_files(store, workdir / "export", files)
-    log.info("stored the model: %d files, %d bytes sent", len(files), sent)
     return Candidate(
         run=args.run,
         model=args.model,
-        files=tuple(files),
-        tree=tree_digest(files),
+        files=result.files,
+        tree=result.tree,
         data=args.data,
         data_digest=data.manifest.digest,
         code=code,
@@ -145,12 +110,84 @@ def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: P
     )
 
 
-def check(chosen: Settings, data: DataSet, workers: int) -> None:
+def run(args: argparse.Namespace, store: Store, key: str, chosen: Settings, *, workdir: Path, lock: int) -> None:
+    """Run the workers on the back-end that was asked for."""
+    if args.backend == "jobset":
+        raise InputError(
+            "train does not follow a JobSet yet; add --render, give what it prints to kubectl apply -f -, "
+            "and run this again when the workers are through"
+        )
+    with followed(store, args.run, key, chosen.epochs) as (on_poll, on_line):
+        if args.backend == "local":
+            log.info("starting %d workers; their logs are %s/worker-*.log", args.workers, workdir)
+            job = Job(store, args.run, worker_flags(args, key), workdir, args.workers, args.silence_seconds, [lock])
+            run_workers(job, on_poll, on_line)
+        else:
+            cluster = Cluster(args.namespace, ROLE)
+            run_job(cluster, store, training(args, key), Watch(on_poll, on_line, key))
+
+
+def training(args: argparse.Namespace, key: str) -> Training:
+    """Give the training as a job of the cluster.
+
+    Raises:
+        InputError: no image is named, the options are wrong, or pods cannot reach the store.
+    """
+    for name in ("store", "data", "code"):
+        if getattr(args, name).startswith("file:"):
+            raise InputError(f"--{name} is {getattr(args, name)}, which pods cannot reach; give one of s3://bucket")
+    if not args.train_image:
+        raise InputError(f"--backend={args.backend} runs pods; give their image as --train-image=REGISTRY/train:TAG")
+    options = job_options(args.job_options)
+    flags = worker_flags(args, key)
+    return Training(args.backend, args.run, args.model, args.workers, args.train_image, flags, options)
+
+
+def render(args: argparse.Namespace) -> None:
+    """Print what a back-end would run, as YAML.
+
+    Raises:
+        InputError: the back-end has nothing to print.
+    """
+    import yaml
+
+    if args.backend == "local":
+        raise InputError("--backend=local starts processes; name another back-end with --render")
+    chosen, data = settings(args.hyperparameters), open_data(args.data)
+    check(chosen, data, args.workers, args.entry)
+    with tempfile.TemporaryDirectory() as directory:
+        found = training(args, fingerprint(data.manifest.digest, code_of(args, Path(directory)), chosen))
+    documents = [made for made in (service(found), job_of(found)) if made]
+    print(yaml.safe_dump_all(documents, sort_keys=False, width=110), end="")
+
+
+def code_of(args: argparse.Namespace, directory: Path) -> Code:
+    """Give what identifies the user's code; it is unpacked below the directory for that, and dropped."""
+    if not args.code:
+        return Code(entry=args.entry)
+    from colchis_steps._code import unpack_code
+
+    with tempfile.TemporaryDirectory(dir=directory) as place:
+        digest, revision = unpack_code(args.code, Path(place))
+    return Code(entry=args.entry, uri=args.code, digest=digest, revision=revision)
+
+
+def worker_flags(args: argparse.Namespace, key: str) -> list[str]:
+    """Give the worker's flags, the same on every back-end but for --workdir."""
+    flags = [f"--{name}={getattr(args, name)}" for name in ("store", "run", "model", "data", "entry", "code")]
+    return [*flags, f"--hyperparameters={args.hyperparameters}", f"--fingerprint={key}"]
+
+
+def check(chosen: Settings, data: DataSet, workers: int, entry: str = "") -> None:
     """Refuse what no worker could train, before any starts.
 
     Raises:
-        InputError: a split is absent or empty, the label has no classes, or a worker would have no row of a batch.
+        InputError: a split is absent or empty, the label has no classes, or a worker would have no row of a batch;
+            a command is malformed, and knows itself what it takes.
     """
+    if entry.startswith(PREFIX):
+        words_of(entry)
+        return
     for split in ("train", "eval"):
         data.shards(split)
     if len(data.classes) < 2 or not data.features:
@@ -166,20 +203,12 @@ def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epo
         workers=args.workers,
         global_batch=chosen.global_batch,
         parameters=found.parameters if found else 0,
-        examples_per_second=found.examples_per_second if found else 0.0,
+        examples_per_second=found.speed.examples_per_second if found and found.speed else 0.0,
         resumed_from_epoch=found.resumed_from_epoch if found else 0,
         history=tuple(epochs),
+        resumed_from_step=found.resumed_from_step if found else 0,
+        speed=found.speed if found else None,
     )
-
-
-def _result(workdir: Path) -> Result | None:
-    path = workdir / "result.json"
-    return decode(Result, path.read_bytes(), str(path)) if path.exists() else None
-
-
-def _history(workdir: Path) -> tuple[Epoch, ...]:
-    path = workdir / "history.json"
-    return decode(History, path.read_bytes(), str(path)).epochs if path.exists() else ()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -192,7 +221,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run_flags(p)
-    p.add_argument("--model", required=True, metavar="NAME", help="the model's name")
+    p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
     p.add_argument("--data", required=True, metavar="URI", help="the data set's directory in a store")
     p.add_argument(
         "--entry", default="colchis_steps.classifier:build", metavar="MODULE:FUNCTION", help="builds the model"
@@ -201,10 +230,17 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--hyperparameters", default="{}", metavar="JSON", help="epochs, global_batch, seed, and the entry's"
     )
-    p.add_argument("--backend", choices=("local",), default="local", help="what runs the workers")
+    p.add_argument("--backend", choices=("local", *KINDS), default="local", help="what runs the workers")
     p.add_argument("--workers", type=positive, default=1, metavar="N", help="how many workers share each global batch")
-    p.add_argument("--workdir", type=Path, metavar="DIR", help="holds checkpoints, so that a retry goes on from there")
+    p.add_argument(
+        "--workdir", type=Path, metavar="DIR", help="holds the workers' logs, code and files that are not whole yet"
+    )
     p.add_argument("--silence-seconds", type=float, default=60.0, metavar="S", help="a worker silent so long is lost")
+    job = p.add_argument_group("other back-ends than local", "the cluster is $KUBECONFIG's, or the pod's own")
+    job.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
+    job.add_argument("--train-image", default="", metavar="REF", help="the workers' image")
+    job.add_argument("--job-options", default="{}", metavar="JSON", help="cpu, memory, gpus, queue, spot, and others")
+    job.add_argument("--render", action="store_true", help="print what would run as YAML, and run nothing")
     p.add_argument("--tree-path", type=Path, metavar="PATH", help="where to write the model's digest")
     return p
 
@@ -213,6 +249,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, and store the candidate; do nothing where this run has one."""
     args = parser().parse_args(argv)
+    if args.render:
+        render(args)
+        return
     store, key = open_store(args.store), f"runs/{args.run}/model.json"
     candidate = find_document(store, key, Candidate)
     before = find_document(store, f"runs/{args.run}/train.json", StepResult)

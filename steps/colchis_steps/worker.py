@@ -1,115 +1,147 @@
 """Train as one of N workers; train starts them, on every back-end.
 
-Reads   --data, and the entry's module from PYTHONPATH; the worker's place from the environment: $COLCHIS_ADDRESSES with
-        $COLCHIS_RANK or $JOB_COMPLETION_INDEX, or $TF_CONFIG
-Writes  below --workdir: checkpoints/, history.json after each epoch; the chief then export/ and result.json; each
-        worker worker-<rank>.alive once a second, and worker-<rank>.message when it fails
+Reads   --data, and the entry's module from --code or PYTHONPATH; the worker's place from the environment:
+        $COLCHIS_ADDRESSES with $COLCHIS_RANK or $JOB_COMPLETION_INDEX, or $TF_CONFIG
+Writes  runs/<run>/training/ in the store: checkpoints/, history.json, and worker-<rank>.message when it fails; the
+        chief then blobs/sha256/… and result.json. Below --workdir worker-<rank>.alive once a second
 """
 
 import argparse
+import contextlib
 import logging
 import os
-import signal
-import socket
+import shutil
+import sys
+import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from colchis_steps import _training_checkpoints as checkpoints
+from colchis_steps._blobs import scan, store_files
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import encode
+from colchis_steps._formats import encode, tree_digest
 from colchis_steps._rendezvous import Place, place, rendezvous
 from colchis_steps._reports import Epoch
-from colchis_steps._step import InputError, StepError, entrypoint, write_atomically
-from colchis_steps._training_entry import Settings, call_entry, load_entry, settings
-from colchis_steps._training_files import History, Result, alive_path, message_path
+from colchis_steps._step import InputError, StepError, TransientError, entrypoint, run_flags
+from colchis_steps._store import NotFound, Store, model_name, open_store
+from colchis_steps._training_board import Board
+from colchis_steps._training_command import PREFIX, Command, environment, master, words_of
+from colchis_steps._training_entry import call_entry, load_entry, settings
+from colchis_steps._training_files import Result, alive_path, message_key, training_key
+from colchis_steps._training_input import Source, blocks_of
+from colchis_steps._training_signals import GRACE, Stop
 from colchis_steps.context import Context
 
-GRACE = 5.0  # seconds between SIGTERM and the end, where TensorFlow does not let go
+if TYPE_CHECKING:
+    from colchis_steps._training_loop import Loop
+
 log = logging.getLogger("colchis")
 
 
-def work(here: Place, chosen: Settings, data: DataSet, args: argparse.Namespace) -> None:
+def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, home: Path) -> None:
     """Meet the others, build the model, train, and as the chief export it."""
-    top = args.workdir / "checkpoints"
+    chosen = settings(args.hyperparameters)
     import tensorflow as tf  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
 
-    from colchis_steps import _training_loop as loops
-
-    found = checkpoints.newest(top, args.fingerprint)
-    after = int(rendezvous(here, args.run, str(found.epoch if found else 0), args.rendezvous_seconds))
-    if after != (found.epoch if found else 0):
-        raise InputError(
-            f"the chief goes on after epoch {after}, but worker {here.rank} has checkpoint "
-            f"{found.epoch if found else 'none'}; give all workers one --workdir"
-        )
+    found = checkpoints.newest(store, args.run, args.fingerprint) if here.chief else None
+    step = int(rendezvous(here, args.run, str(found[0].step if found else 0), args.rendezvous_seconds))
+    if step and not here.chief:
+        try:
+            found = checkpoints.read(store, args.run, step)
+        except InputError as error:
+            raise TransientError(f"the chief goes on after step {step}, but here {error}; run it again") from error
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    workers = loops.Workers(here, args.exchange_seconds)
-    if threading.current_thread() is threading.main_thread():
-        _end_on_sigterm()  # the strategy has put its own handler there, which swallows the signal
+    from colchis_steps._training_loop import Loop
+    from colchis_steps._training_steps import Workers
+
+    workers = Workers(here, args.exchange_seconds)
+    stop = Stop(args.retry_exit_code, args.grace_seconds)
+    stop.install()  # the strategy has put its own handler there, which swallows the signal
 
     import keras
 
     keras.utils.set_random_seed(chosen.seed)
-    context = Context(chosen.all, data.features, data.manifest.label, data.classes, chosen.seed)
-    model = call_entry(args.entry, load_entry(args.entry), context)
-    loop = loops.Loop(model, data, chosen, workers)
-    variables = [v.value for v in model.variables], [v.value for v in model.optimizer.variables]
-    history = list(found.history) if found else []
+    keras.config.set_dtype_policy(chosen.precision)
+    context = Context(
+        hyperparameters=chosen.all,
+        columns=data.features,
+        label=data.manifest.label,
+        classes=data.classes,
+        seed=chosen.seed,
+        rank=here.rank,
+        workers=here.workers,
+        blocks=blocks_of(data, chosen.seed),
+    )
+    training = call_entry(args.entry, load_entry(args.entry), context)
+    writer = checkpoints.Writer(store, args.run, home) if here.chief else None
+    source = Source(data, chosen, here, context, training)
+    loop = Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
     if found:
-        checkpoints.restore(top, after, *variables)
-        log.info("going on after epoch %d of %d", after, chosen.epochs)
-    for epoch in loop.epochs(history):
-        history.append(epoch)
-        if here.chief:
-            checkpoints.save(top, args.fingerprint, history, *variables)
-            write_atomically(args.workdir / "history.json", encode(History(epochs=tuple(history))))
-            log.info("epoch %d of %d: %s", epoch.epoch, chosen.epochs, _told(epoch))
+        loop.restore(*found)
+        told = f" and {found[0].batches} steps of the next" if found[0].batches else ""
+        log.info("going on after epoch %d of %d%s", len(found[0].history), chosen.epochs, told)
+    board = Board(store, args.run, home / "tensorboard") if here.chief else None
+    try:
+        for epoch in loop.epochs():
+            if board:
+                log.info("epoch %d of %d: %s", epoch.epoch, chosen.epochs, _told(epoch))
+                board.write(epoch)
+    finally:
+        if writer:
+            writer.wait()
     if here.chief:
-        from colchis_steps import _training_export as exports
-
-        exports.export(model, data.features, args.workdir / "export")
-        sample = next(data.batches("eval", min(8, chosen.global_batch)))
-        exports.check(model, args.workdir / "export", sample.features)
-        result = Result(
-            fingerprint=args.fingerprint,
-            parameters=model.count_params(),
-            examples_per_second=round(loop.examples / loop.seconds, 1) if loop.seconds and loop.examples else 0.0,
-            resumed_from_epoch=after,
-            history=tuple(history),
-            signature=exports.signature(args.workdir / "export"),
-            frameworks=exports.frameworks(),
-        )
-        write_atomically(args.workdir / "result.json", encode(result))
+        result = _export(loop, store, home, found[0] if found else None)
+        store.write(training_key(args.run, "result.json"), encode(result))
         log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
     loop.finish()
+
+
+def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: Path) -> None:
+    """Let the user's command do it."""
+    command = Command(store, args.run, args.fingerprint, home, chief=here.chief)
+    if command.prepare() and here.chief:
+        log.info("going on from what the command has left in $COLCHIS_CHECKPOINTS")
+    port = rendezvous(here, args.run, master(here) if here.chief else "", args.rendezvous_seconds)
+    told = {"STORE": args.store, "RUN": args.run, "DATA": args.data, "HYPERPARAMETERS": args.hyperparameters}
+    told |= {"CHECKPOINTS": str(command.checkpoints), "EXPORT": str(command.export), "HISTORY": str(command.history)}
+    directory = home / "code" if args.code else Path.cwd()
+    command.execute(words_of(args.entry), directory, environment(here, port, told), args.grace_seconds)
+    if here.chief:
+        result = command.result()
+        store.write(training_key(args.run, "result.json"), encode(result))
+        log.info("the command has left a model of %d files", len(result.files))
+
+
+def _export(loop: "Loop", store: Store, home: Path, begun: checkpoints.Checkpoint | None) -> Result:
+    from colchis_steps import _training_export as exports
+
+    data, model = loop.source.data, loop.model
+    exports.export(model, data.features, home / "export")
+    exports.check(model, home / "export", next(data.batches("eval", min(8, loop.settings.global_batch))).features)
+    files = scan(home / "export")
+    store_files(store, home / "export", files)
+    return Result(
+        fingerprint=loop.at.fingerprint,
+        files=tuple(files),
+        tree=tree_digest(files),
+        signature=exports.signature(home / "export"),
+        frameworks=exports.frameworks(),
+        history=loop.at.history,
+        parameters=model.count_params(),
+        resumed_from_epoch=len(begun.history) if begun else 0,
+        resumed_from_step=begun.step if begun else 0,
+        speed=loop.clock.speed(),
+    )
 
 
 def _told(epoch: Epoch) -> str:
     parts = [f"{n} {v:.4f}" for n, v in epoch.train.items()] + [f"eval {n} {v:.4f}" for n, v in epoch.eval.items()]
     return ", ".join([*parts, f"{epoch.seconds:.1f} s"])
-
-
-def _end_on_sigterm() -> None:
-    """Take SIGTERM back from TensorFlow, and end even where an exchange with a lost peer keeps the main thread."""
-    from colchis_steps._step import _on_sigterm
-
-    signal.signal(signal.SIGTERM, _on_sigterm)
-    wakes, wakened = socket.socketpair()
-    wakened.setblocking(False)
-    signal.set_wakeup_fd(wakened.fileno(), warn_on_full_buffer=False)
-
-    def watch() -> None:
-        with wakes, wakened:
-            while signal.SIGTERM not in wakes.recv(16):
-                pass
-            time.sleep(GRACE)
-            os._exit(75)
-
-    threading.Thread(target=watch, name="end-on-sigterm", daemon=True).start()
 
 
 def _beat(path: Path) -> None:
@@ -127,18 +159,26 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="colchis_steps.worker",
         description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python -m colchis_steps.worker --run demo --workdir /tmp/work "
+        epilog="example: python -m colchis_steps.worker --store file:///tmp/store --run demo --model digits "
         "--data file:///tmp/store/data/digits/0123456789abcdef --entry colchis_steps.classifier:build",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("--run", required=True, metavar="ID", help="the run's id; workers of one run know each other by it")
+    run_flags(p)
+    p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
     p.add_argument("--data", required=True, metavar="URI", help="the data set's directory in a store")
-    p.add_argument("--entry", required=True, metavar="MODULE:FUNCTION", help="builds the compiled keras.Model")
+    p.add_argument("--entry", required=True, metavar="MODULE:FUNCTION", help="builds the model; or command:WORDS")
+    p.add_argument("--code", default="", metavar="URI", help="the user's code, as push_code stored it")
     p.add_argument(
         "--hyperparameters", default="{}", metavar="JSON", help="epochs, global_batch, seed, and the entry's"
     )
-    p.add_argument("--workdir", required=True, type=Path, metavar="DIR", help="one directory for all workers")
     p.add_argument("--fingerprint", default="", metavar="HEX", help="a checkpoint of another fingerprint is not used")
+    p.add_argument("--workdir", type=Path, metavar="DIR", help="for code and files that are not whole yet")
+    p.add_argument(
+        "--retry-exit-code", type=int, default=75, metavar="N", help="where trying again may help; 143 for a TFJob"
+    )
+    p.add_argument(
+        "--grace-seconds", type=float, default=GRACE, metavar="S", help="from SIGTERM to the end, saved or not"
+    )
     p.add_argument(
         "--rendezvous-seconds", type=float, default=600.0, metavar="S", help="how long to wait for the peers"
     )
@@ -146,27 +186,54 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
+def start(args: argparse.Namespace, here: Place) -> None:
+    """Prepare the process, then work; leave the sentence of a failure in the store."""
+    store = open_store(args.store)
+    try:
+        with contextlib.ExitStack() as stack:
+            top = args.workdir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="colchis-")))
+            home = top / f"worker-{here.rank}"
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir(parents=True)
+            _beat(alive_path(top, here.rank))
+            with contextlib.suppress(NotFound):
+                store.delete(message_key(args.run, here.rank))
+            if args.code:
+                from colchis_steps._code import unpack_code
+
+                unpack_code(args.code, home / "code")
+                sys.path.insert(0, str(home / "code"))
+            if here.workers > 1:
+                os.environ["TF_CONFIG"] = here.tf_config()
+            else:
+                os.environ.pop("TF_CONFIG", None)
+            if args.entry.startswith(PREFIX):
+                work_by_command(here, store, args, home)
+            else:
+                work(here, open_data(args.data), store, args, home)
+    except StepError as error:
+        with contextlib.suppress(StepError):  # the log has it
+            store.write(message_key(args.run, here.rank), f"{error}\n".encode())
+        raise
+    except OSError as error:
+        raise InputError(f"the working directory cannot be used ({error}); give another --workdir") from error
+
+
 @entrypoint
 def main(argv: Sequence[str] | None = None) -> None:
-    """Work; leave the sentence of a failure where ``train`` finds it."""
+    """Work as what the environment says."""
     args = parser().parse_args(argv)
-    args.workdir.mkdir(parents=True, exist_ok=True)
-    here = place(os.environ)
-    try:
-        _beat(alive_path(args.workdir, here.rank))
-        if here.workers > 1:
-            os.environ["TF_CONFIG"] = here.tf_config()
-        else:
-            os.environ.pop("TF_CONFIG", None)
-        work(here, settings(args.hyperparameters), open_data(args.data), args)
-    except StepError as error:
-        write_atomically(message_path(args.workdir, here.rank), f"{error}\n")
-        raise
+    start(args, place(os.environ))
+
+
+def exit_code(code: int, argv: Sequence[str]) -> int:
+    """Give the code with which the process ends: the back-end's own where trying again may help."""
+    return int(parser().parse_args(argv).retry_exit_code) if code == TransientError.exit_code else code
 
 
 if __name__ == "__main__":
     try:
-        code = main()
+        code = exit_code(main(), sys.argv[1:])
     except SystemExit:
         raise
     except BaseException:  # noqa: BLE001 - a bug: say it, and end for certain

@@ -20,7 +20,8 @@ DATA = r.DataReport(
     "digits", "sha256:da7a", {"train": r.SplitProfile(120, 8192, 3, (IMAGE, LABEL))}, (r.Check("x", True),)
 )
 HISTORY = tuple(r.Epoch(i, {"loss": 2 / i}, {"loss": 2.1 / i, "accuracy": 1 - 0.4 / i}, 1.0) for i in (1, 2, 3))
-TRAINING = r.TrainingReport("local", 2, 128, 2010, 18432.4, 0, HISTORY)
+SPEED = r.Speed(18432.4, 0.0069, 0.0002, 0.0042, 0.0025)
+TRAINING = r.TrainingReport("local", 2, 128, 2010, 18432.4, 0, HISTORY, speed=SPEED)
 PICTURE = tuple(tuple((x * y * 5) % 256 for x in range(8)) for y in range(8))
 SAMPLES = (r.Sample("yes", "yes", 0.991, PICTURE), r.Sample("no", "yes", 0.55, PICTURE))
 EVALUATION = r.Evaluation(

@@ -3,7 +3,18 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.steps.report_runs import EVALUATION, ROLLOUT, drawn, parsed, record, record_all, reported, sections, text
+from tests.steps.report_runs import (
+    EVALUATION,
+    ROLLOUT,
+    TRAINING,
+    drawn,
+    parsed,
+    record,
+    record_all,
+    reported,
+    sections,
+    text,
+)
 
 from colchis_steps import _reports as r
 
@@ -45,6 +56,16 @@ def test_pictures_hold_what_was_measured_and_tell_it_to_a_screen_reader(whole: P
     for svg in root.iter("svg"):
         named = svg.get("role") == "img" and svg.get("aria-label") and svg[0].tag == "title"
         assert named or svg.get("aria-hidden") == "true"
+
+
+def test_the_time_of_a_training_step_is_split_and_the_largest_part_has_a_remedy(whole: Path) -> None:
+    root = parsed(reported(whole)[0])
+    assert text(drawn(root, "shares")[0]).startswith("What a step's time goes to compute 61 %, all-reduce 36 %, input")
+    told = "6.9 ms a step, 61 % of it computing. The sum over the workers is what takes long: raise global_batch"
+    assert told in text(root, "training")
+    slow = msgspec.structs.replace(TRAINING, speed=r.Speed(10.0, 0.01, 0.009, 0.001, 0.0), workers=1)
+    record(whole, "train", details=slow)
+    assert "Reading rows is what takes long" in text(parsed(reported(whole)[0]), "training")
 
 
 def test_mistakes_come_first_and_are_marked_by_more_than_colour(whole: Path) -> None:

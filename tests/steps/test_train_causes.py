@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from tests.steps.training_data import write_data
 
-from colchis_steps import train
+from colchis_steps import _training_workplace
 from colchis_steps._data import open_data
 from colchis_steps._formats import Code
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._training_entry import load_entry, settings
 from colchis_steps._training_local import End, explain
+from colchis_steps._training_workplace import workplace
 from colchis_steps.train import check, fingerprint, main
 
 LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it again", "")
@@ -136,21 +137,21 @@ def test_a_corrupt_manifest_ends_with_65_and_its_name(tmp_path: Path, caplog: py
 
 
 def test_one_training_at_a_time_uses_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train, "LOCKED_SECONDS", 0.2)
+    monkeypatch.setattr(_training_workplace, "LOCKED_SECONDS", 0.2)
     busy = pytest.raises(TransientError, match="another training uses")
-    with train.workplace(tmp_path / "w", "r"), busy, train.workplace(tmp_path / "w", "r"):
+    with workplace(tmp_path / "w", "r"), busy, workplace(tmp_path / "w", "r"):
         pass
-    with train.workplace(tmp_path / "w", "r"):
+    with workplace(tmp_path / "w", "r"):
         pass
     assert (tmp_path / "w").exists()
 
 
 def test_the_default_working_directory_goes_when_all_went_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with pytest.raises(TransientError), train.workplace(None, "r"):
+    with pytest.raises(TransientError), workplace(None, "r"):
         raise TransientError("lost; again")
     (left,) = tmp_path.iterdir()
-    with train.workplace(None, "r") as (path, _):
+    with workplace(None, "r") as (path, _):
         assert path == left
         assert path.stat().st_mode & 0o777 == 0o700
     assert not list(tmp_path.iterdir())
@@ -158,5 +159,5 @@ def test_the_default_working_directory_goes_when_all_went_well(tmp_path: Path, m
 
 def test_a_working_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot be used"), train.workplace(tmp_path / "file" / "w", "r"):
+    with pytest.raises(InputError, match="cannot be used"), workplace(tmp_path / "file" / "w", "r"):
         pass

@@ -15,9 +15,9 @@ for i, entry in enumerate(sys.argv[2:]):
     top = pathlib.Path(sys.argv[1])
     data = (top / ("damaged" if "sound" in entry else "data")).as_uri()
     top = top / str(i)
-    flags = ["--run=r", f"--data={data}", f"--entry={entry}", f"--workdir={top}"]
+    flags = [f"--store={top.as_uri()}", "--run=r", "--model=m", f"--data={data}", f"--entry={entry}"]
     code = worker.main([*flags, '--hyperparameters={"epochs": 2, "global_batch": 8}'])
-    print(json.dumps([code, (top / "worker-0.message").read_text()]))
+    print(json.dumps([code, (top / "runs/r/training/worker-0.message").read_text()]))
 """
 CODE = """
 import keras
@@ -74,7 +74,8 @@ WANTED = {
     "mine:raises": "entry 'mine:raises' raised KeyError: 'label' (mine.py, line 12); correct the code",
     "mine:nothing": "entry 'mine:nothing' gave NoneType, not a keras.Model; return the compiled model",
     "mine:uncompiled": "entry 'mine:uncompiled' gave a model that is not compiled; call model.compile",
-    "mine:steps": "entry 'mine:steps' gave a model with a train_step of its own, which is not supported",
+    "mine:steps": "entry 'mine:steps' gave a model with a train_step method, which Keras's fit alone would call; "
+    "give it as Training(model, train_step=function)",
     "mine:reduces": "the model's loss has the reduction 'mean_with_sample_weight'; compile it with sum_over_batch_size",
     "mine:too_few": "the model gives [8, 2] for 8 rows instead of [8, 3]; let its last layer",
     "mine:wrong_shape": "the model does not take the data's features image uint8[4, 4]: ",

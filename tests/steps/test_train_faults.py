@@ -48,7 +48,7 @@ def endless(trainer: Trainer) -> Iterator[subprocess.Popen[str]]:
     """A training of two workers that goes on for long, past its first checkpoint."""
     flags = ["--workers=2", "--silence-seconds=10", '--hyperparameters={"epochs": 100000, "global_batch": 6}']
     process = subprocess.Popen(trainer.command("endless", *flags), stderr=subprocess.PIPE, text=True)
-    wait_for((trainer.root / "endless" / "checkpoints" / "epoch-00002").exists, process)
+    wait_for(lambda: len(trainer.checkpoints("endless")) > 1, process)
     yield process
     process.kill()
     process.communicate()
@@ -92,8 +92,7 @@ def test_killed_training_goes_on_with_the_same_history(trainer: Trainer, workers
     (trainer.root / "mine.py").write_text(CODE)
     environment = os.environ | {"PYTHONPATH": str(trainer.root)}
     process = subprocess.Popen(trainer.command("cut", *flags), env=environment, stderr=subprocess.PIPE, text=True)
-    checkpoints = trainer.root / "cut" / "checkpoints"
-    wait_for((checkpoints / "epoch-00003").exists, process)
+    wait_for(lambda: len(trainer.checkpoints("cut")) > 2, process)
     pids = workers_of(process)
     process.kill()
     process.communicate()
@@ -102,14 +101,31 @@ def test_killed_training_goes_on_with_the_same_history(trainer: Trainer, workers
         assert time.monotonic() < deadline, "workers outlive their train"
         time.sleep(0.05)
     assert trainer.result("cut").status == "running"
-    newest = sorted(checkpoints.glob("epoch-*"))[-1]
-    (newest / "variables.index").write_bytes(b"half")
+    *_, before, newest = trainer.checkpoints("cut")
+    (newest / "state.npz").write_bytes(b"half")
+    steps = -(-48 // 6)
     again = trainer.train("cut", *flags, code=CODE)
     assert again.returncode == 0, again.stderr
-    assert f"{newest} is damaged" in again.stderr
-    assert trainer.result("cut").details["resumed_from_epoch"] == int(newest.name[-5:]) - 1
+    assert f"checkpoints/{newest.name} is damaged" in again.stderr
+    assert trainer.result("cut").details["resumed_from_epoch"] == int(before.name) // steps
     whole = trainer.train("whole", *flags, code=CODE)
     assert whole.returncode == 0, whole.stderr
     assert len(trainer.history("cut")) == 30
     for mine, wanted in zip(trainer.history("cut"), trainer.history("whole"), strict=True):
         assert mine == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+
+
+CAN_MOUNT = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="unshare -rm is not allowed here, so no small tmpfs can be mounted")
+def test_a_disk_that_is_full_at_a_checkpoint_is_said(trainer: Trainer) -> None:
+    (trainer.root / "store").mkdir()
+    flags = ["--workers=1", '--hyperparameters={"epochs": 50, "units": 20000}']  # 4 MB a checkpoint with Adam's moments
+    mounted = 'mount -t tmpfs -o size=10m none "$0" && exec "$@"'
+    command = ["unshare", "-rm", "sh", "-c", mounted, str(trainer.root / "store"), *trainer.command("full", *flags)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 65, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert "the checkpoint after step " in last
+    assert "is full; free space there" in last

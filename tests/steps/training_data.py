@@ -89,6 +89,11 @@ class Trainer:
     def candidate(self, run: str) -> Candidate:
         return decode(Candidate, open_store(self.store).read(f"runs/{run}/model.json"), "model.json")
 
+    def checkpoints(self, run: str) -> list[Path]:
+        """Give the directories of the run's whole checkpoints, oldest first."""
+        found = self.root.glob(f"store/runs/{run}/training/checkpoints/*/checkpoint.json")
+        return sorted(path.parent for path in found)
+
     def history(self, run: str) -> list[tuple[float, ...]]:
         """Each epoch's metrics, without the time."""
         epochs = self.result(run).details["history"]

@@ -29,6 +29,7 @@ ARGUMENTS = [
         "hyperparameters",
         "backend",
         "workers",
+        "job-options",
         "thresholds",
         "first-model",
     ),

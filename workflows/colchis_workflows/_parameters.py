@@ -37,7 +37,14 @@ PARAMETERS = {
         "auto",
         "manual",
     ),
-    "backend": choice("What runs the training workers. **local**: processes in the step's own pod.", "local"),
+    "backend": choice(
+        "What runs the training workers. **local**: processes in the step's own pod. **indexed-job**: a pod each, by "
+        "Kubernetes alone. **tfjob**, **pytorchjob**: a pod each, by the Kubeflow training operator.",
+        "local",
+        "indexed-job",
+        "tfjob",
+        "pytorchjob",
+    ),
     "builder": choice(
         "What builds the model image. **kaniko**: from a Dockerfile, as root in a pod of its own. **direct**: our "
         "packer, neither root nor a temporary copy. Both give the same tree.",
@@ -69,6 +76,11 @@ PARAMETERS = {
     ),
     "image": Text("The model image by digest, `repository/model@sha256:…`."),
     "insecure-registry": choice("Whether model images may go over plain HTTP.", "false", "true"),
+    "job-options": Text(
+        'What each worker of a job gets, as JSON: `{"cpu": "4", "memory": "16Gi", "memory_limit": "16Gi", "gpus": 1, '
+        '"queue": "team-a", "priority": "high", "spot": true}`; docs/steps/train.md lists them.',
+        "{}",
+    ),
     "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
     "model-volume": choice(
         "How pods get the model. **image**: its image is mounted (Kubernetes 1.35). **copy**: an init container copies "

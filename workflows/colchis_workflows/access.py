@@ -1,9 +1,9 @@
 """Who may do what: one ServiceAccount a privilege level, each with the least that its steps need, in one namespace.
 
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
-``colchis-train``    runs the user's code; nothing more than a name that policies can tell apart.
+``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
-``colchis-rollout``  the only steps with a token: rollout and prune, which serve models.
+``colchis-rollout``  serves models: rollout and prune have a token.
 """
 
 from typing import Any
@@ -15,7 +15,17 @@ RULES: dict[str, list[Object]] = {
     "colchis-step": [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
     ],
-    "colchis-train": [],
+    "colchis-train": [
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "get", "patch"]},
+        {
+            "apiGroups": ["kubeflow.org"],
+            "resources": ["pytorchjobs", "tfjobs"],
+            "verbs": ["create", "delete", "get", "patch"],
+        },
+        {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "get", "patch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ],
     "colchis-build": [],
     "colchis-rollout": [
         {
@@ -47,7 +57,7 @@ def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": metadata,
-            "automountServiceAccountToken": name == "colchis-rollout",
+            "automountServiceAccountToken": name in {"colchis-rollout", "colchis-train"},
         }
     ]
     if rules:

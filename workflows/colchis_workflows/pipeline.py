@@ -16,6 +16,7 @@ ARGUMENTS = [
     "hyperparameters",
     "backend",
     "workers",
+    "job-options",
     "thresholds",
     "first-model",
     "builder",

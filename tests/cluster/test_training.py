@@ -1,0 +1,175 @@
+"""Training as a job on the cluster, in a workflow as users run it: two worker pods, faults, and what is left.
+
+The operator's kinds are tested where its CRDs are.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, installed, until
+
+from colchis_steps._formats import Candidate
+from colchis_steps._store import find_document, read_document
+from colchis_steps._training_files import History, training_key
+
+pytestmark = NEEDS_CLUSTER
+KINDS = {"indexed-job": "jobs", "pytorchjob": "pytorchjobs", "tfjob": "tfjobs"}
+SMALL = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
+SHORT, LONG = 3, 5000  # epochs
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    with installed(tmp_path_factory.mktemp("overlay"), "training") as installation:
+        yield installation
+
+
+def needs(backend: str) -> None:
+    """Skip where the kind is not installed."""
+    if backend == "indexed-job":
+        return
+    crd = ["kubectl", "get", "crd", f"{KINDS[backend]}.kubeflow.org"]
+    if subprocess.run(crd, capture_output=True, timeout=30, check=False).returncode:
+        pytest.skip("the Kubeflow training operator is not installed")
+
+
+def submit(here: Installation, run: str, backend: str, epochs: int = SHORT, **more: str) -> str:
+    hyperparameters = json.dumps({"epochs": epochs, "global_batch": 64, "seed": 7})
+    given = {"store": here.url, "data": here.data, "model": "digits", "workers": "2", "job_options": SMALL}
+    given |= {"run": run, "backend": backend, "hyperparameters": hyperparameters}
+    return here.submit("colchis-train", **(given | more))
+
+
+def jobs(here: Installation, backend: str, run: str) -> list[dict[str, Any]]:
+    return list(
+        here.get(KINDS[backend], f"--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/run={run}")["items"]
+    )
+
+
+def workers(here: Installation, workflow: str) -> list[dict[str, Any]]:
+    """Give the workers' pods, found as ``argo logs`` finds them."""
+    labels = f"workflows.argoproj.io/workflow={workflow},app.kubernetes.io/component=worker"
+    return sorted(here.get("pods", f"--selector={labels}")["items"], key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def epochs(here: Installation, run: str) -> int:
+    found = find_document(here.store, training_key(run, "history.json"), History)
+    return len(found.epochs) if found else 0
+
+
+def trains(here: Installation, name: str, run: str, epoch: int) -> None:
+    """Wait until the run has come to the epoch."""
+
+    def there() -> bool:
+        assert here.run(name).phase in {"", "Pending", "Running"}, here.run(name).told()
+        return epochs(here, run) >= epoch
+
+    until(120, f"epoch {epoch} of {run}", there)
+
+
+def log_of(here: Installation, run: str, rank: int) -> str:
+    return here.store.read(training_key(run, f"worker-{rank}.log")).decode()
+
+
+def nothing_left(here: Installation, backend: str, workflow: str, run: str) -> None:
+    """Hold the cluster to what was there before, but for what the workflow itself keeps."""
+    until(60, "the end of the job", lambda: not jobs(here, backend, run))
+    until(60, "the end of the workers", lambda: not workers(here, workflow))
+    services = f"--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/run={run}"
+    until(20, "the end of the Service", lambda: not here.get("services", services)["items"])
+
+
+def succeeded(here: Installation, name: str, run: str, seconds: float = 180) -> tuple[Run, Candidate]:
+    ended = here.ended(name, seconds)
+    assert ended.phase == "Succeeded", ended.told()
+    candidate = read_document(here.store, f"runs/{run}/model.json", Candidate)
+    return ended, candidate
+
+
+@pytest.mark.parametrize("backend", ["indexed-job", "tfjob", pytest.param("pytorchjob", marks=pytest.mark.long)])
+def test_two_worker_pods_train_and_leave_nothing_but_the_model_and_their_logs(here: Installation, backend: str) -> None:
+    needs(backend)
+    run = f"short-{backend}"
+    name = submit(here, run, backend)
+    (job,) = until(60, "the job", lambda: jobs(here, backend, run) or None)
+    pods = until(60, "two worker pods", lambda: found if len(found := workers(here, name)) == 2 else None)
+    owner = job["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["name"]) == ("Workflow", name)
+    assert owner["uid"] == here.run(name).uid
+    for pod in pods:
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+        assert [v["name"] for v in pod["spec"]["volumes"]] == ["tmp"]
+    ended, candidate = succeeded(here, name, run)
+    assert [node["displayName"] for node in ended.attempts("job")] == ["job(0)"], ended.told()
+    assert candidate.signature["outputs"].keys() == {"class", "probability"}
+    assert all(here.store.size(f"blobs/sha256/{file.sha256}") == file.size for file in candidate.files)
+    assert f"epoch {SHORT} of {SHORT}: loss" in log_of(here, run, 0)
+    assert log_of(here, run, 1) is not None
+    step = here.get("pods", f"--selector=workflows.argoproj.io/workflow={name},app.kubernetes.io/component=train")
+    (follower,) = [pod for pod in step["items"] if "-job-" in pod["metadata"]["name"]]
+    told = here.kubectl("logs", follower["metadata"]["name"], "--container=main")
+    assert f"epoch {SHORT} of {SHORT}: loss" in told, "the chief's log was not handed on"
+    nothing_left(here, backend, name, run)
+
+
+@pytest.mark.parametrize("backend", ["indexed-job", pytest.param("tfjob", marks=pytest.mark.long)])
+def test_a_step_that_died_finds_its_job_again_a_lost_worker_goes_on_and_a_stop_leaves_nothing(
+    here: Installation, backend: str
+) -> None:
+    needs(backend)
+    run = f"faults-{backend}"
+    name = submit(here, run, backend, LONG)
+    trains(here, name, run, 3)
+    (job,) = jobs(here, backend, run)
+    pods = [pod["metadata"]["uid"] for pod in workers(here, name)]
+    here.kubectl("delete", "pod", here.reached(name, "train"), "--wait=false")
+    until(60, "the second attempt", lambda: len(here.run(name).attempts("job")) == 2)
+    second = until(60, "its pod", lambda: running(here, name))
+    until(60, "its first words", lambda: "is there already; following it" in here.kubectl("logs", second, "-c", "main"))
+    assert [found["metadata"]["uid"] for found in jobs(here, backend, run)] == [job["metadata"]["uid"]]
+    assert [pod["metadata"]["uid"] for pod in workers(here, name)] == pods, "a worker was started again"
+
+    reached = epochs(here, run)
+    victim = workers(here, name)[1]["metadata"]["name"]
+    here.kubectl("delete", "pod", victim, "--force", "--grace-period=0", "--wait=false")  # SIGKILL
+    until(
+        90, "the way on", lambda: re.search(r"going on after epoch (\d+)", here.kubectl("logs", second, "-c", "main"))
+    )
+    told = re.findall(r"going on after epoch (\d+) of", here.kubectl("logs", second, "-c", "main"))
+    assert int(told[-1]) >= reached
+    trains(here, name, run, int(told[-1]) + 2)
+    if backend == "indexed-job":  # the operator fails a job whose pod is deleted, and the step makes it anew
+        assert [found["metadata"]["uid"] for found in jobs(here, backend, run)] == [job["metadata"]["uid"]]
+    show = "import os; print(open(os.environ['ARGO_PROGRESS_FILE']).read())"  # Argo takes it over once a minute
+    done, _, total = here.kubectl("exec", second, "--container=main", "--", "python", "-c", show).strip().partition("/")
+    assert (int(done) >= 3, int(total)) == (True, LONG)
+
+    here.kubectl("patch", "workflow", name, "--type=merge", "--patch", '{"spec": {"shutdown": "Stop"}}')  # argo stop
+    until(40, "the end of the job", lambda: not jobs(here, backend, run))
+    ended = here.ended(name, 60)
+    assert (ended.phase, len(ended.attempts("job"))) == ("Failed", 2), ended.told()
+    nothing_left(here, backend, name, run)
+    assert f"going on after epoch {told[-1]} of {LONG}" in log_of(here, run, 0)
+
+
+def running(here: Installation, name: str) -> str | None:
+    labels = f"workflows.argoproj.io/workflow={name},app.kubernetes.io/component=train"
+    found = here.get("pods", f"--selector={labels}")["items"]
+    alive = [pod for pod in found if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]]
+    return str(alive[0]["metadata"]["name"]) if alive else None
+
+
+@pytest.mark.parametrize("backend", ["indexed-job", pytest.param("tfjob", marks=pytest.mark.long)])
+def test_bad_input_ends_the_run_at_once_with_the_workers_sentence(here: Installation, backend: str) -> None:
+    needs(backend)
+    run = f"bad-{backend}"
+    name = submit(here, run, backend, entry="colchis_steps.classifier:nothing")
+    ended = here.ended(name)
+    sentence = ended.failed("job", 65)
+    assert sentence.startswith("entry 'colchis_steps.classifier:nothing': colchis_steps.classifier has no function")
+    nothing_left(here, backend, name, run)

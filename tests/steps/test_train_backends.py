@@ -1,0 +1,75 @@
+"""What ``train`` says of its back-ends before any cluster is asked: what it renders, and what it refuses."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.steps.training_data import write_data
+
+from colchis_steps._store import open_store
+from colchis_steps.train import main
+
+BACKENDS = ["indexed-job", "jobset", "pytorchjob", "tfjob"]
+
+
+@pytest.fixture
+def flags(bucket: str, tmp_path: Path) -> list[str]:
+    """Flags of a training whose data are in a bucket."""
+    write_data(tmp_path / "data", {"train": [8], "eval": [4]})
+    store = open_store(f"s3://{bucket}")
+    for path in (tmp_path / "data").iterdir():
+        store.upload(f"data/thirds/{path.name}", path)
+    return [f"--store={store.url}", "--run=r1", "--model=thirds", f"--data={store.url}/data/thirds", "--workers=2"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_back_end_can_be_rendered_and_applied_by_hand(
+    backend: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = '--job-options={"queue": "team-a"}'
+    assert main([*flags, f"--backend={backend}", "--train-image=train:1", options, "--render"]) == 0
+    documents = list(yaml.safe_load_all(capsys.readouterr().out))
+    assert len(documents) == (2 if backend == "indexed-job" else 1)
+    made = documents[-1]
+    assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+    assert "ownerReferences" not in made["metadata"]
+    text = str(made)
+    assert all(flag in text for flag in flags if not flag.startswith("--workers"))
+    assert "--fingerprint=sha256:" in text
+    assert open_store(flags[0].partition("=")[2]).size("runs/r1/train.json") is None, "rendering is no run"
+
+
+def test_a_jobset_is_not_run_but_the_sentence_says_how(
+    flags: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    assert main([*flags, "--backend=jobset", "--train-image=train:1", f"--workdir={tmp_path / 'w'}"]) == 65
+    assert "train does not follow a JobSet yet; add --render" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--backend=tfjob"], "--backend=tfjob runs pods; give their image as --train-image="),
+        (["--backend=tfjob", "--train-image=t:1", '--job-options={"gpu": 1}'], "unknown field `gpu`"),
+        (
+            ["--backend=tfjob", "--train-image=t:1", "--store=file:///x"],
+            "--store is file:///x, which pods cannot reach",
+        ),
+        (["--backend=local", "--render"], "--backend=local starts processes; name another back-end with --render"),
+    ],
+)
+def test_what_cannot_be_run_is_a_sentence(
+    more: list[str], sentence: str, flags: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main([*flags, "--render", *more]) == 65
+    assert sentence in caplog.text
+
+
+def test_without_a_cluster_the_sentence_says_so(
+    flags: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", os.devnull)
+    assert main([*flags, "--backend=tfjob", "--train-image=t:1", f"--workdir={tmp_path / 'w'}"]) == 65
+    assert "no cluster is configured" in caplog.text
