@@ -9,44 +9,21 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
 
-from colchis_steps._reports import Epoch, Speed
-from colchis_steps._step import InputError, StepError, TransientError
+from colchis_steps._reports import Epoch
+from colchis_steps._step import InputError, TransientError
 from colchis_steps._training_checkpoints import Checkpoint
 from colchis_steps._training_entry import asked
 from colchis_steps._training_input import Source, ahead
+from colchis_steps._training_measures import Clock, logs_of, rate, scalars
 from colchis_steps._training_signals import Stop
 from colchis_steps._training_steps import Steps, Workers, as_inputs, check_loss, first_step, reason
 
 log = logging.getLogger("colchis")
 Save = Callable[[Checkpoint, dict[str, Any]], None]
-
-
-@dataclass
-class Clock:
-    """Seconds of training steps, the first of each epoch left out, as it builds the graph or finds no batch ready."""
-
-    steps: int = 0
-    rows: int = 0
-    waited: float = 0.0  # for input
-    worked: float = 0.0
-    exchange: float | None = None  # one sum over the workers, measured alone
-
-    def speed(self) -> Speed:
-        """Give the means of a step."""
-        steps, exchange = max(1, self.steps), self.exchange or 0.0
-        work = self.worked / steps
-        return Speed(
-            examples_per_second=round(self.rows / (self.waited + self.worked), 1) if self.rows else 0.0,
-            step=round(work + self.waited / steps, 6),
-            input=round(self.waited / steps, 6),
-            compute=round(max(0.0, work - exchange), 6),
-            all_reduce=round(min(work, exchange), 6),
-        )
 
 
 class Loop:
@@ -64,7 +41,9 @@ class Loop:
         self.source, self.workers, self.stop, self.save = source, workers, stop, save
         self.training, self.model, self.settings = source.training, source.training.model, source.settings
         check_loss(self.model)
-        first = next(source.batches("train", 0))
+        first = next(source.batches("train", 1), None)
+        if first is None:
+            raise InputError("there are no rows to train on; let the entry's dataset function give some")
         try:
             first_step(self.training, first.features, first.labels, len(source.context.classes))
         except (ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError) as error:
@@ -94,7 +73,7 @@ class Loop:
         self._call("on_train_begin")
         for epoch in at.history:
             self._call("on_epoch_begin", epoch.epoch - 1)
-            self._call("on_epoch_end", epoch.epoch - 1, _logs(epoch))
+            self._call("on_epoch_end", epoch.epoch - 1, logs_of(epoch))
         for i, callback in enumerate(self.training.callbacks):
             if found := [arrays[name] for name in sorted(arrays) if name.startswith(f"best/{i:04}/")]:
                 callback.best_weights = found
@@ -131,19 +110,19 @@ class Loop:
             start, rows, spent = time.monotonic(), self.clock.rows, self.clock.waited + self.clock.worked
             if not self.at.batches:
                 self._call("on_epoch_begin", epoch - 1)
-            rate = self._learning_rate()
+            learning_rate = self._learning_rate()
             train = self._train(epoch)
             found = Epoch(
                 epoch=epoch,
                 train=train,
                 eval=self._evaluate(epoch),
                 seconds=round(time.monotonic() - start, 3),
-                learning_rate=rate,
-                examples_per_second=_rate(self.clock.rows - rows, self.clock.waited + self.clock.worked - spent),
+                learning_rate=learning_rate,
+                examples_per_second=rate(self.clock.rows - rows, self.clock.waited + self.clock.worked - spent),
             )
             self.at = replace(self.at, batches=0, rows=0, loss=0.0, history=(*self.at.history, found))
             self._metrics = []
-            self._call("on_epoch_end", epoch - 1, _logs(found))
+            self._call("on_epoch_end", epoch - 1, logs_of(found))
             self._checkpoint()
             yield found
         self._call("on_train_end")
@@ -182,8 +161,6 @@ class Loop:
                     self._call("on_train_batch_end", at.batches, {"loss": loss})
                 self._heed(stop)
                 asked_at = time.perf_counter()
-        if not self.at.rows:
-            raise InputError("there are no rows to train on; let the entry's dataset function give some")
         if self.clock.exchange is None:
             numbers = sum(math.prod(v.shape) for v in self.model.trainable_variables)
             self.clock.exchange = float(self._told(self.workers.exchange_seconds, numbers))
@@ -258,7 +235,7 @@ class Loop:
     def _results(self, sums: Sequence[Any]) -> dict[str, float]:
         for variable, value in zip(self.model.metrics_variables, sums, strict=True):
             variable.assign(value)
-        return _scalars(self.model.get_metrics_result())
+        return scalars(self.model.get_metrics_result())
 
     def _named(self) -> dict[str, Any]:
         parts = [("model", self.model.variables)]
@@ -284,11 +261,11 @@ class Loop:
         here = self.workers.here
         try:
             return function(*arguments)
-        except StepError:
-            raise
-        except (tf.errors.InvalidArgumentError, ValueError, TypeError, AttributeError) as error:
-            message = f"the model fails on the data: {reason(error)}; correct the entry"
-            raise InputError(message) from error
+        except InputError as error:  # AutoGraph adds where it was raised
+            raise InputError(reason(error).removeprefix("InputError: ")) from error
+        except (tf.errors.InvalidArgumentError, ValueError, TypeError, AttributeError, LookupError, NameError) as error:
+            what = "the entry's train_step raised" if self.training.train_step else "the model fails on the data:"
+            raise InputError(f"{what} {reason(error)}; correct the entry") from error
         except tf.errors.ResourceExhaustedError as error:
             raise InputError("a training step needs more memory than there is; raise accumulate") from error
         except tf.errors.OpError as error:
@@ -298,24 +275,3 @@ class Loop:
                 f"worker {here.rank} of {here.workers} lost its peers ({reason(error)}); "
                 "run it again, and it goes on from the last checkpoint"
             ) from error
-
-
-def _logs(epoch: Epoch) -> dict[str, float]:
-    """Give an epoch as Keras's callbacks know it."""
-    return epoch.train | {f"val_{name}": value for name, value in epoch.eval.items()}
-
-
-def _rate(rows: int, seconds: float) -> float:
-    return round(rows / seconds, 1) if rows and seconds else 0.0
-
-
-def _scalars(found: dict[str, Any]) -> dict[str, float]:
-    """Give the metrics as numbers; one that is a vector becomes ``name[0]``, ``name[1]`` and so on."""
-    import numpy as np
-
-    flat: dict[str, float] = {}
-    for name, value in found.items():
-        values = np.asarray(value, dtype=np.float64).ravel()
-        if name != "loss":
-            flat |= {name if len(values) == 1 else f"{name}[{i}]": float(v) for i, v in enumerate(values)}
-    return flat

@@ -46,12 +46,37 @@ LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it a
         ([LOST, End(1, 75, False, "asked to stop", "")], TransientError, "^worker 1 of 2: asked to stop"),
         ([LOST], TransientError, "^worker 0 of 2 lost its peers"),
         (
+            [
+                End(0, 65, False, "the command 'x' ended with exit code 1: peer", ""),
+                End(1, -signal.SIGKILL, False, "", ""),
+            ],
+            TransientError,
+            r"^worker 1 of 2 was killed \(SIGKILL",
+        ),
+        (
+            [End(0, 75, False, "a peer of worker 0 of 2 was asked to stop", ""), End(1, 75, False, "the step was", "")],
+            TransientError,
+            "^worker 1 of 2: the step was",
+        ),
+        (
             [End(1, -signal.SIGABRT, False, "", "heartbeat")],
             TransientError,
             "^worker 1 of 2 was killed .SIGABRT.*heartbeat",
         ),
     ],
-    ids=["bad input", "killed", "crashed", "broke", "frozen", "frozen and aborted", "ended", "lost", "aborted"],
+    ids=[
+        "bad input",
+        "killed",
+        "crashed",
+        "broke",
+        "frozen",
+        "frozen and aborted",
+        "ended",
+        "lost",
+        "command",
+        "stopped",
+        "aborted",
+    ],
 )
 def test_the_cause_wins_over_what_it_caused(ends: list[End], kind: type[StepError], says: str) -> None:
     error = explain(ends, 2)
@@ -76,6 +101,8 @@ def test_hyperparameters_have_defaults_and_keep_the_rest() -> None:
         ('{"epochs": "3"}', "epochs is '3'"),
         ('{"global_batch": true}', "global_batch is True"),
         ('{"seed": -1}', "seed is -1"),
+        ('{"accumulate": 0}', "accumulate is 0; give a whole number of at least 1"),
+        ('{"precision": "float8"}', "precision is 'float8'; give one of float32, mixed_float16, mixed_bfloat16"),
         ('{"seed": 4294967296}', "seed is 4294967296; give one below"),
     ],
 )

@@ -21,6 +21,7 @@ for i, entry in enumerate(sys.argv[2:]):
 """
 CODE = """
 import keras
+from colchis_steps.context import Training
 
 def model_of(last=3, rate=0.01, loss="sparse_categorical_crossentropy", name="image", dtype="uint8", metrics=None):
     inputs = keras.Input((4, 4), name=name, dtype=dtype)
@@ -68,10 +69,39 @@ def steps(context):
     model = Own()
     model.compile("sgd", "mse")
     return model
+
+def backs_up(context):
+    return Training(model_of(), callbacks=[keras.callbacks.BackupAndRestore("x")])
+
+def no_callback(context):
+    return Training(model_of(), callbacks=[print])
+
+def says_nothing(context):
+    return Training(model_of(), train_step=lambda step: None)
+
+def misspells(context):
+    return Training(model_of(), train_step=lambda step: step.modle)
+
+def yields_badly(context):
+    def dataset(context, split, epoch):
+        yield {"label": [0]}["nothing"]
+    return Training(model_of(), dataset=dataset)
+
+def yields_little(context):
+    return Training(model_of(), dataset=lambda context, split, epoch: [])
+
+def turns_to_floats(context):
+    return Training(model_of(), transform=lambda rows, random: rows | {"image": rows["image"] / 2})
+
+def calls_back(context):
+    class Breaks(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            return logs["no_such_metric"]
+    return Training(model_of(), callbacks=[Breaks()])
 """
 WANTED = {
-    "mine:absent": "entry 'mine:absent': mine has no function 'absent', only Own, explodes, model_of, nothing, raises",
-    "mine:raises": "entry 'mine:raises' raised KeyError: 'label' (mine.py, line 12); correct the code",
+    "mine:absent": "entry 'mine:absent': mine has no function 'absent', only Own, backs_up, calls_back, ",
+    "mine:raises": "entry 'mine:raises' raised KeyError: 'label' (mine.py, line 13); correct the code",
     "mine:nothing": "entry 'mine:nothing' gave NoneType, not a keras.Model; return the compiled model",
     "mine:uncompiled": "entry 'mine:uncompiled' gave a model that is not compiled; call model.compile",
     "mine:steps": "entry 'mine:steps' gave a model with a train_step method, which Keras's fit alone would call; "
@@ -80,6 +110,14 @@ WANTED = {
     "mine:too_few": "the model gives [8, 2] for 8 rows instead of [8, 3]; let its last layer",
     "mine:wrong_shape": "the model does not take the data's features image uint8[4, 4]: ",
     "mine:explodes": "at step ",
+    "mine:backs_up": "gave the callback BackupAndRestore; leave it out: checkpoints are written anyway",
+    "mine:no_callback": "gave builtin_function_or_method as a callback; give keras.callbacks.Callback objects",
+    "mine:says_nothing": "the entry's train_step gives nothing; let it return this worker's share of the loss",
+    "mine:misspells": "the entry's train_step raised AttributeError: 'Step' object has no attribute 'modle'",
+    "mine:yields_badly": "the entry's dataset raised KeyError: 'nothing' (mine.py, line 66); correct the code",
+    "mine:yields_little": "there are no rows",
+    "mine:turns_to_floats": "the entry's transform gives 'image' as ('float64', (8, 4, 4)) instead of ('uint8'",
+    "mine:calls_back": "the entry's callbacks' on_epoch_end raised KeyError: 'no_such_metric' (mine.py, line 78)",
     "mine:sound": "damaged is damaged: ",
 }
 
