@@ -39,7 +39,7 @@ from colchis_steps._training_manifests import job as job_of
 from colchis_steps._training_options import job_options
 from colchis_steps._training_workplace import workplace
 
-ASK = 1.0  # seconds between two looks at the history in the store
+ASK = 0.2  # seconds between two looks at the history in the store
 log = logging.getLogger("colchis")
 
 
