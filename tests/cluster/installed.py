@@ -115,8 +115,9 @@ class Run:
         return found[0]
 
     def attempts(self, name: str) -> list[Object]:
-        """Give a task's pods in order."""
-        return [n for n in self.nodes if n["type"] == "Pod" and n["displayName"].split("(")[0] == name]
+        """Give a task's pods in the order of their attempts: ``name(0)``, ``name(1)``, …"""
+        pods = [n for n in self.nodes if n["type"] == "Pod" and n["displayName"].split("(")[0] == name]
+        return sorted(pods, key=lambda n: int(n["displayName"].partition("(")[2].rstrip(")") or 0))
 
     def failed(self, task: str, code: int) -> str:
         """Hold a task to one attempt that ended with this exit code; give the sentence that the UI shows."""

@@ -176,9 +176,10 @@ def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Store, tm
         for key in seen:
             if key.startswith("blobs/"):
                 assert hashlib.sha256(store.read(key)).hexdigest() == key.rpartition("/")[2]
-        if not finished:
-            assert read_document(store, "runs/r1/upload.json", StepResult).status == "running"
         manifest = newest(store, "digits")
+        if not finished:
+            status = read_document(store, "runs/r1/upload.json", StepResult).status
+            assert status == "running" or (status == "succeeded" and manifest)  # or killed on its way out
         assert manifest is None or all(store.size(blob_key(f.sha256)) == f.size for f in manifest.files)
     assert upload(store, "r1", f"--from={model}") == 0
     assert list(store.keys("models/")) == ["models/digits/1/manifest.json"]
