@@ -18,6 +18,17 @@ CONFIG = "/etc/colchis"
 LOGIN = "/var/run/colchis/registry"
 PULL_SECRET = "colchis-registry"  # noqa: S105 - a name; where no such Secret is, images are pulled without it
 USER = 65532
+LOCKED_POD: Object = {  # what every pod that the steps make has: no token, and no root
+    "automountServiceAccountToken": False,
+    "imagePullSecrets": [{"name": PULL_SECRET}],
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
 PORT = 8501
 LABEL_MODEL, LABEL_VERSION, LABEL_RUN = "colchis.dev/model", "colchis.dev/version", "colchis.dev/run"
 HELD_SINCE, REPLICAS = "colchis.dev/held-since", "colchis.dev/replicas"
@@ -88,15 +99,7 @@ def deployment(deployed: Deployed, serving_config: str) -> Object:
         volumes[0] = {"name": "model", "emptyDir": {}}
         volumes.append({"name": "registry", "secret": login})
     pod: Object = {
-        "automountServiceAccountToken": False,
-        "imagePullSecrets": [{"name": PULL_SECRET}],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **LOCKED_POD,
         "volumes": volumes,
         "initContainers": [copier(deployed)] if deployed.volume == "copy" else [],
         "containers": [server(deployed, mount)],

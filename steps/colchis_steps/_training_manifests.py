@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from colchis_steps._deployment import LABEL_MODEL, PULL_SECRET, READ_ONLY, SCRATCH, USER, run_label
+from colchis_steps._deployment import LABEL_MODEL, LOCKED_POD, READ_ONLY, SCRATCH, run_label
 from colchis_steps._formats import canonical_digest
 from colchis_steps._kube import MANAGED, Object
 from colchis_steps._training_options import JobOptions, placed
@@ -221,15 +221,7 @@ def _pod(training: Training, environment: Sequence[Object], more: Mapping[str, A
     if training.workflow:
         labels[WORKFLOW] = training.workflow
     spec: Object = {
-        "automountServiceAccountToken": False,
-        "imagePullSecrets": [{"name": PULL_SECRET}],
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        **LOCKED_POD,
         "terminationGracePeriodSeconds": training.options.grace_seconds,
         "volumes": [{"name": "tmp", "emptyDir": {}}],
         "containers": [_worker(training, environment)],
