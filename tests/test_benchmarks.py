@@ -11,6 +11,7 @@ import pytest
 import yaml
 from benchmarks import _engine_manifests as manifests
 from benchmarks import engine
+from benchmarks._rivals import in_turn, measured
 from benchmarks._table import Row, Sample, row, table, with_ratio, write
 
 ROOT = Path(__file__).parents[1]
@@ -175,3 +176,34 @@ def test_make_names_the_races_where_none_is_named(name: str) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "name a race with RACE=: engine" in done.stderr
+
+
+def test_a_contender_is_measured_with_its_children() -> None:
+    busy = (
+        "import sys, subprocess; x = bytearray(64 << 20); subprocess.run([sys.executable, '-c', 'sum(range(3000000))'])"
+    )
+    sample = measured([sys.executable, "-c", busy])
+    assert sample["rss_mib"] > 64
+    assert sample["cpu_s"] > 0
+    assert sample["wall_s"] > 0
+
+
+def test_a_contender_that_fails_ends_the_race_with_what_it_said() -> None:
+    with pytest.raises(SystemExit, match="ended with 3:\nno room"):
+        measured([sys.executable, "-c", "print('no room', end=''); raise SystemExit(3)"])
+
+
+def test_contenders_run_in_turn_and_warm_ups_do_not_count() -> None:
+    order: list[str] = []
+
+    def contender(name: str, walls: list[float]) -> dict[str, float]:
+        order.append(name)
+        return {"wall_s": walls[order.count(name) - 1]}
+
+    rows = in_turn(
+        "big",
+        {"a": lambda: contender("a", [50, 1, 2, 3]), "b": lambda: contender("b", [50, 4, 5, 6])},
+        runs=3,
+    )
+    assert order == ["b", "a", "a", "b", "b", "a", "a", "b"]
+    assert [(made["contender"], made["wall_s"], made["runs"]) for made in rows] == [("a", 2, 3), ("b", 5, 3)]
