@@ -57,7 +57,7 @@ def test_a_worker_whose_peer_never_comes_names_it_and_ends_with_its_back_ends_co
 def test_sigterm_to_one_saves_all_and_each_ends_with_its_back_ends_code(trainer: Trainer) -> None:
     flags = ["--entry=colchis_steps.classifier:build", f"--hyperparameters={ENDLESS}", f"--retry-exit-code={TFJOBS}"]
     with workers(trainer, [0, 1], *flags) as (chief, other):
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 250
         while not trainer.checkpoints("r"):
             assert chief.poll() is None, chief.communicate()
             assert time.monotonic() < deadline, "too slow"
