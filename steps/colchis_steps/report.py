@@ -66,7 +66,7 @@ def curves(training: TrainingReport) -> "Iterator[tuple[str, Markup]]":
         if drawn := _charts.curves(name, series):
             yield name, Markup(drawn)  # noqa: S704 - serialised from a tree, which escapes
     rates = [(float(epoch.epoch), epoch.examples_per_second) for epoch in training.history if epoch.examples_per_second]
-    if drawn := _charts.curves("rows a second", {"train": rates}):
+    if drawn := _charts.curves("rows a second", {"train": rates}, from_zero=True):
         yield "rows a second", Markup(drawn)  # noqa: S704 - as above
 
 
@@ -88,8 +88,8 @@ def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
     if training.workers > 1:
         share = speed.compute / speed.step
         told += (
-            f" Scaling efficiency {100 * share:.0f} %: {training.workers} workers do the work of "
-            f"{training.workers * share:.1f} that wait for nobody, where each has cores of its own."
+            f" Scaling efficiency {100 * share:.0f} %: {training.workers} workers with cores of their own are "
+            f"{training.workers * share:.1f} times as fast as one."
         )
     return Markup(_charts.shares("What a step's time goes to", parts)), told  # noqa: S704 - serialised from a tree
 
