@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_deployment, _rollout_local
 from colchis_steps._formats import Alias, Record, StepResult, encode
 from colchis_steps._home import default_store
 from colchis_steps._kube import Cluster
@@ -163,7 +163,8 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     if (args.target or target_of(store, args.model)) == "local":
         return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
     cluster = Cluster(args.namespace)
-    return _rollout_deployment.roll_back(cluster, store, run, args.model, withdrawn=None, to=args.to)
+    target = _rollout_deployment
+    return _rollout_cluster.roll_back(cluster, target, store, run, args.model, withdrawn=None, to=args.to)
 
 
 @entrypoint

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_deployment, _rollout_local
 from colchis_steps._kube import Cluster
 from colchis_steps._reports import RolloutReport
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
@@ -102,9 +102,10 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     except argparse.ArgumentTypeError as error:
         raise InputError(str(error)) from error
     cluster = Cluster(args.namespace)
+    target = _rollout_deployment
     if back:
-        return _rollout_deployment.roll_back(cluster, store, args.run, model, withdrawn=args.version, to=None)
-    options = _rollout_deployment.Options(
+        return _rollout_cluster.roll_back(cluster, target, store, args.run, model, withdrawn=args.version, to=None)
+    options = _rollout_cluster.Options(
         serve_image=args.serve_image,
         volume=args.model_volume,
         replicas=args.replicas,
@@ -113,8 +114,8 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
         insecure=args.insecure_registry,
         deadline=args.ready_seconds,
     )
-    return _rollout_deployment.roll_out(
-        cluster, store, args.run, model, version=args.version, image=image, options=options
+    return _rollout_cluster.roll_out(
+        cluster, target, store, args.run, model, version=args.version, image=image, options=options
     )
 
 
