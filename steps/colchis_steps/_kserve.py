@@ -6,36 +6,31 @@ Pure: values in, manifests out. Mode Standard (RawDeployment until 0.15) makes a
 that no other container answers for them. The label of visibility keeps KServe from making routes of its own.
 """
 
-from colchis_steps._deployment import Deployed, deployment
+from colchis_steps._deployment import PORT, Deployed
 from colchis_steps._kube import Object
+from colchis_steps._runtime import pods
 from colchis_steps._step import InputError
 
 KSERVE = "serving.kserve.io"
 STOP = f"{KSERVE}/stop"
 LOCAL = {"networking.kserve.io/visibility": "cluster-local"}
-CONTAINER = "kserve-container"  # the one that KServe gives its probes, ports and model to
-DOWNLOADED = "/mnt/models"
-PORT = 80  # of the Service that KServe makes
+CONTAINER = "kserve-container"  # the one to which KServe gives the model
+SERVICE_PORT = 80
 
 
-def inference_service(deployed: Deployed, config: str, store: str = "") -> Object:
+def inference_service(deployed: Deployed, config: str) -> Object:
     """Describe a version; ``config`` is the embedded server's configuration document.
-
-    Args:
-        deployed: the version and how it is served.
-        config: the embedded server's configuration document.
-        store: the store's URL, from which ``volume: storage`` fetches the model.
 
     Raises:
         InputError: the model is to come from a store that is no bucket.
     """
-    made = deployment(deployed, config)
+    made = pods(deployed, config)
     metadata, spec = made["metadata"], made["spec"]
     pod = spec["template"]["spec"]
     (server,) = pod["containers"]
     server["name"] = CONTAINER
     if deployed.volume == "storage":
-        server["env"].append({"name": "STORAGE_URI", "value": storage_uri(store, deployed)})
+        server["env"].append({"name": "STORAGE_URI", "value": storage_uri(deployed)})
     autoscaler = {"autoscalerClass": "hpa" if deployed.options.max_replicas else "none"}
     about = {"deploymentMode": "Standard", **autoscaler, "stop": "false"}
     predictor: Object = {
@@ -73,7 +68,7 @@ def knative(deployed: Deployed, config: str, percent: int) -> Object:
     del predictor["deploymentStrategy"]  # revisions take its place
     for probe in ("startupProbe", "livenessProbe"):
         del predictor["containers"][0][probe]  # Knative probes by itself until a pod is ready
-    predictor["containers"][0]["ports"] = [{"name": "http1", "containerPort": 8501}]
+    predictor["containers"][0]["ports"] = [{"name": "http1", "containerPort": PORT}]
     predictor["containers"][0]["readinessProbe"]["httpGet"].pop("port")
     predictor |= {"minReplicas": 0, "canaryTrafficPercent": percent}
     metadata["name"] = f"colchis-{deployed.model}"
@@ -82,11 +77,11 @@ def knative(deployed: Deployed, config: str, percent: int) -> Object:
     return made
 
 
-def storage_uri(store: str, deployed: Deployed) -> str:
+def storage_uri(deployed: Deployed) -> str:
     """Give the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
-    if not store.startswith("s3://"):
-        raise InputError(f"KServe's storage container reads buckets, not {store}; use --model-volume=image, or a bucket")
-    return f"colchis+{store}/models/{deployed.model}/{deployed.version}"
+    if not deployed.store.startswith("s3://"):
+        raise InputError(f"the storage container reads buckets, not {deployed.store}; give --model-volume=image")
+    return f"colchis+{deployed.store.rstrip('/')}/models/{deployed.model}/{deployed.version}"
 
 
 def predictor_name(name: str) -> str:

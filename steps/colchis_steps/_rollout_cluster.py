@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -33,8 +33,10 @@ from colchis_steps._rollout_target import Target
 from colchis_steps._route import Traffic, route_name
 from colchis_steps._serving_client import Away
 from colchis_steps._serving_config import Config, ServedModel
+from colchis_steps._serving_options import ServeOptions, check_replicas
 from colchis_steps._step import InputError, StepError
 from colchis_steps._store import Store
+from colchis_steps._tensorflow_serving import check_release
 
 LISTENING = 15.0  # seconds until a Service that is new leads to its pods
 log = logging.getLogger("colchis")
@@ -50,6 +52,8 @@ class Options:
     gateway: str = ""  # namespace/name
     gateway_url: str = ""
     insecure: bool = False
+    runtime: str = "embedded"
+    pods: ServeOptions = field(default_factory=ServeOptions)
     deadline: float = 600.0  # seconds for the pods to be ready
 
 
@@ -67,23 +71,30 @@ def roll_out(
     check_image(record, image)
     if not options.serve_image:
         raise InputError("no image of the model server is named; give --serve-image=REGISTRY/serve:TAG")
+    if options.runtime == "tensorflow-serving":
+        check_release(record, options.serve_image)
     way = Way.of(options.gateway, options.gateway_url)
     before = cluster.own(target.KIND, version_name(model, version), {LABEL_MODEL: model})
+    replicas = options.replicas or _replicas(cluster, target, store, model)
+    check_replicas(options.pods, replicas)
     deployed = Deployed(
         model=model,
         version=version,
         run=record.run,
         image=image,
         serve_image=options.serve_image,
-        replicas=options.replicas or _replicas(cluster, target, store, model),
+        replicas=replicas,
         volume=options.volume,
         insecure=options.insecure,
+        runtime=options.runtime,
+        store=store.url,
+        options=options.pods,
     )
     served = ServedModel({version: described(deployed.path, manifest, record)}, version)
     with _restored(cluster, target, model, version, before):
         began = time.monotonic()
         target.apply(cluster, deployed, msgspec.json.encode(Config({model: served})).decode())
-        _waking(cluster, target, model, version, {})
+        _waking(cluster, target, model, version)
         alias = Alias(model, version, now(), None, run, image)
         return _switch(cluster, target, store, alias, way, deadline=options.deadline, began=began)
 
@@ -129,7 +140,7 @@ def roll_back(
     way = Way.there(cluster, model, alias)
     with _restored(cluster, target, model, goal, before):
         began = time.monotonic()
-        _waking(cluster, target, model, goal, {"spec": target.scaled(replicas)})
+        _waking(cluster, target, model, goal, replicas)
         wanted = Alias(model, goal, now(), None, run, record.image)
         went = goal != alias.version
         return _switch(cluster, target, store, wanted, way, deadline=Options.deadline, began=began, back=went)
@@ -208,13 +219,15 @@ def versions(cluster: Cluster, target: Target, model: str) -> dict[int, Object]:
     """Give the main objects of the model's versions that are there, by version."""
     found = cluster.list(target.KIND, {**MANAGED, LABEL_MODEL: model})
     numbers = [(one["metadata"]["labels"].get(LABEL_VERSION, ""), one) for one in found]
-    return {int(number): one for number, one in numbers if number.isdecimal()}
+    named = {int(number): one for number, one in numbers if number.isdecimal()}
+    return {number: one for number, one in named.items() if one["metadata"]["name"] == version_name(model, number)}
 
 
-def _waking(cluster: Cluster, target: Target, model: str, version: int, change: Object) -> None:
+def _waking(cluster: Cluster, target: Target, model: str, version: int, replicas: int | None = None) -> None:
     """Say that a version is wanted from now on, so that pruning leaves it alone until traffic has moved to it."""
-    about = {"annotations": {HELD_SINCE: now(), REPLICAS: None}}
-    cluster.patch(target.KIND, version_name(model, version), {"metadata": about, **change})
+    about = {HELD_SINCE: now(), REPLICAS: None}
+    change = {"metadata": {"annotations": about}} if replicas is None else target.scaled(replicas, about)
+    cluster.patch(target.KIND, version_name(model, version), change)
 
 
 def _replicas(cluster: Cluster, target: Target, store: Store, model: str) -> int:
@@ -234,5 +247,4 @@ def _rest(cluster: Cluster, target: Target, model: str, version: int, previous: 
             target.remove(cluster, model, number)
         elif target.replicas(found):
             about = {HELD_SINCE: now(), REPLICAS: str(target.replicas(found))}
-            change = {"metadata": {"annotations": about}, "spec": target.scaled(0)}
-            cluster.patch(target.KIND, version_name(model, number), change)
+            cluster.patch(target.KIND, version_name(model, number), target.scaled(0, about))

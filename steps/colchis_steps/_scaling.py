@@ -1,10 +1,12 @@
 """What keeps enough of a version's pods at work: a PodDisruptionBudget and a HorizontalPodAutoscaler, where asked for.
 
-Pure. Both belong to the version's main object, so that the cluster removes them with it, however that goes.
+Both belong to the version's main object, so that the cluster removes them with it, however that goes.
 """
 
+from collections.abc import Mapping
+
 from colchis_steps._deployment import LABEL_MODEL, LABEL_VERSION, Deployed
-from colchis_steps._kube import MANAGED, Object
+from colchis_steps._kube import MANAGED, Cluster, Object
 
 BUDGET, AUTOSCALER = "PodDisruptionBudget", "HorizontalPodAutoscaler"
 
@@ -53,3 +55,11 @@ def autoscaler(deployed: Deployed, owner: Object) -> Object | None:
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },
     }
+
+
+def accompany(cluster: Cluster, kind: str, name: str, labels: Mapping[str, str], manifest: Object | None) -> None:
+    """Make the object so, or remove the one that an earlier rollout of the version made. Raises as ``Cluster`` does."""
+    if manifest:
+        cluster.apply(manifest)
+    else:
+        cluster.discard(kind, name, labels)

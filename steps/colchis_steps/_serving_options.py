@@ -8,7 +8,15 @@ from colchis_steps._step import InputError
 
 EXAMPLE = '{"cpu": "500m", "memory": "1Gi", "min_available": 1, "max_replicas": 4}'
 QUANTITY = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
-LOWEST = {"startup_seconds": 1, "ready_seconds": 1, "min_available": 0, "max_replicas": 0, "cpu_percent": 1}
+LOWEST = {
+    "startup_seconds": 1,
+    "ready_seconds": 1,
+    "min_available": 0,
+    "max_replicas": 0,
+    "cpu_percent": 1,
+    "batch_size": 1,
+    "batch_milliseconds": 0,
+}
 
 
 class ServeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,6 +30,8 @@ class ServeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_available: int = 0  # pods that a drained node leaves at work, by a PodDisruptionBudget; 0 is none
     max_replicas: int = 0  # pods to which a HorizontalPodAutoscaler may go; 0 is none
     cpu_percent: int = 70  # of the CPU asked for, at which it adds pods
+    batch_size: int = 32  # rows that TensorFlow Serving puts together at most
+    batch_milliseconds: float = 2.0  # for which it lets the first of them wait
 
 
 def serve_options(text: str) -> ServeOptions:

@@ -14,13 +14,14 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from colchis_steps import _rollout_cluster, _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_local
 from colchis_steps._formats import Alias, Record, StepResult, encode
 from colchis_steps._home import default_store
 from colchis_steps._kube import Cluster
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
 from colchis_steps._rollout_store import stable, stable_key
+from colchis_steps._rollout_targets import TARGETS
 from colchis_steps._serving_client import Away, call
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
@@ -160,11 +161,10 @@ def target_of(store: Store, model: str) -> str:
 
 def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
-    if (args.target or target_of(store, args.model)) == "local":
+    if (name := args.target or target_of(store, args.model)) == "local":
         return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
     cluster = Cluster(args.namespace)
-    target = _rollout_deployment
-    return _rollout_cluster.roll_back(cluster, target, store, run, args.model, withdrawn=None, to=args.to)
+    return _rollout_cluster.roll_back(cluster, TARGETS[name], store, run, args.model, withdrawn=None, to=args.to)
 
 
 @entrypoint

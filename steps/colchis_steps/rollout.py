@@ -13,9 +13,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps import _rollout_cluster, _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_local
 from colchis_steps._kube import Cluster
 from colchis_steps._reports import RolloutReport
+from colchis_steps._rollout_targets import TARGETS
+from colchis_steps._serving_options import serve_options
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
 from colchis_steps._store import Store, model_name, open_store, recorded
 
@@ -59,14 +61,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
     p.add_argument("--steps", type=weights, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100")
     p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
-    cluster = p.add_argument_group("--target=deployment", "the cluster is $KUBECONFIG's, or the pod's own")
+    cluster = p.add_argument_group("--target=deployment or kserve", "the cluster is $KUBECONFIG's, or the pod's own")
     cluster.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
     cluster.add_argument("--serve-image", default="", metavar="REF", help="the model server's image")
     cluster.add_argument(
         "--model-volume",
-        choices=["image", "copy"],
+        choices=["image", "copy", "storage"],
         default="image",
-        help="mount the model's image (Kubernetes 1.35, the default), or copy the model out of it (any)",
+        help="mount the model's image (Kubernetes 1.35, the default), copy the model out of it (any), or let KServe's "
+        "storage container fetch it from the store",
     )
     cluster.add_argument(
         "--insecure-registry",
@@ -74,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         metavar="BOOL",
         help="true: copy over plain HTTP (default: false)",
+    )
+    cluster.add_argument(
+        "--serve-options", default="{}", metavar="JSON", help="what a pod asks for, and how many stay or may be added"
     )
     cluster.add_argument("--replicas", type=positive, metavar="N", help="pods (default: as many as serve it now, or 1)")
     cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
@@ -102,7 +108,7 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     except argparse.ArgumentTypeError as error:
         raise InputError(str(error)) from error
     cluster = Cluster(args.namespace)
-    target = _rollout_deployment
+    target = TARGETS[args.target]
     if back:
         return _rollout_cluster.roll_back(cluster, target, store, args.run, model, withdrawn=args.version, to=None)
     options = _rollout_cluster.Options(
@@ -112,6 +118,8 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
         gateway=args.gateway,
         gateway_url=args.gateway_url,
         insecure=args.insecure_registry,
+        runtime=args.runtime,
+        pods=serve_options(args.serve_options),
         deadline=args.ready_seconds,
     )
     return _rollout_cluster.roll_out(
@@ -124,10 +132,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Roll out, or back."""
     p = parser()
     args = p.parse_args(argv)
-    if args.target not in {"local", "deployment"}:
-        p.error(f"--target={args.target} is not there yet; there are local and deployment")
-    if args.runtime != "embedded":
-        p.error(f"--runtime={args.runtime} is not there yet; there is embedded")
+    if args.target == "seldon":
+        p.error(f"--target={args.target} is not there yet; there are local, deployment and kserve")
+    if args.runtime != "embedded" and args.target == "local":
+        p.error(f"--runtime={args.runtime} needs a cluster; on this machine there is embedded")
+    if args.model_volume == "storage" and args.target != "kserve":
+        p.error("--model-volume=storage goes with --target=kserve, whose controller adds the storage container")
     store = open_store(args.store)
     with recorded(store, args.run, "rollout", vars(args)) as record:
         report = change(store, args)
