@@ -43,6 +43,10 @@ Object = dict[str, Any]
 log = logging.getLogger("colchis")
 
 
+class UnknownKind(InputError):  # noqa: N818 - it names what is wrong
+    """The cluster has no such kind: its CRD is not installed."""
+
+
 class Cluster:
     """One namespace of one cluster; ``role`` is the Role that gives the rights that are used.
 
@@ -121,6 +125,14 @@ class Cluster:
                 namespace=self.namespace, label_selector=selector, _request_timeout=TIMEOUT
             )
             return sorted(plain(found).get("items") or [], key=lambda item: str(item["metadata"]["name"]))
+
+    def knows(self, kind: str) -> bool:
+        """Say whether the cluster has such a kind at all."""
+        try:
+            self.get(kind, "colchis")
+        except UnknownKind:
+            return False
+        return True
 
     def patch(self, kind: str, name: str, change: Object) -> None:
         """Change some fields of an object; None removes one (a JSON merge patch)."""
@@ -215,7 +227,7 @@ class Cluster:
                 group = KINDS[kind][0]
                 fix = INSTALL.get(kind, "install its CRDs, then run this again")
                 sentence = f"the cluster has no {kind} of {group}; {fix}"
-                raise InputError(sentence) from error
+                raise UnknownKind(sentence) from error
             raise
         except (DynamicApiError, ApiException) as error:
             told = reason(error)

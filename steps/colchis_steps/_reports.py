@@ -130,6 +130,15 @@ class ImageReport(Part):
     bytes_sent: int
 
 
+class Preheating(Part):
+    """How many of the nodes had the model's image before traffic moved; ``by`` is the kind that pulled it."""
+
+    by: str
+    nodes: int
+    ready: int
+    seconds: float
+
+
 class RolloutReport(Part):
     """Details of ``rollout``: versions before and after; seconds from ready to traffic moved."""
 
@@ -140,3 +149,4 @@ class RolloutReport(Part):
     stable: int
     seconds_to_ready: float
     seconds_to_move: float
+    preheating: Preheating | None = None

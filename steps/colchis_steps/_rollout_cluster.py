@@ -25,6 +25,7 @@ from colchis_steps._deployment import (
 )
 from colchis_steps._formats import Alias, now
 from colchis_steps._kube import MANAGED, Cluster, Object, wait_until
+from colchis_steps._preheat import preheat
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_checks import check
 from colchis_steps._rollout_gateway import Way, move
@@ -53,6 +54,7 @@ class Options:
     gateway_url: str = ""
     insecure: bool = False
     runtime: str = "embedded"
+    preheat: bool = False
     pods: ServeOptions = field(default_factory=ServeOptions)
     deadline: float = 600.0  # seconds for the pods to be ready
 
@@ -92,11 +94,14 @@ def roll_out(
     )
     served = ServedModel({version: described(deployed.path, manifest, record)}, version)
     with _restored(cluster, target, model, version, before):
+        heated = preheat(cluster, deployed) if options.preheat else None
         began = time.monotonic()
         target.apply(cluster, deployed, msgspec.json.encode(Config({model: served})).decode())
         _waking(cluster, target, model, version)
         alias = Alias(model, version, now(), None, run, image)
-        return _switch(cluster, target, store, alias, way, deadline=options.deadline, began=began)
+        report = _switch(cluster, target, store, alias, way, deadline=options.deadline, began=began)
+        report.runtime, report.preheating = options.runtime, heated
+        return report
 
 
 def roll_back(

@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     undo.add_argument("model", metavar="MODEL")
     undo.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
     undo.add_argument(
-        "--target", choices=["local", "deployment"], help="where it is served (default: where it was rolled out last)"
+        "--target", choices=["local", *TARGETS], help="where it is served (default: where it was rolled out last)"
     )
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")

@@ -81,6 +81,13 @@ def parser() -> argparse.ArgumentParser:
     cluster.add_argument(
         "--serve-options", default="{}", metavar="JSON", help="what a pod asks for, and how many stay or may be added"
     )
+    cluster.add_argument(
+        "--preheat",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="true: bring the model's image to all nodes first (default: false)",
+    )
     cluster.add_argument("--replicas", type=positive, metavar="N", help="pods (default: as many as serve it now, or 1)")
     cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
     cluster.add_argument("--gateway-url", default="", metavar="URL", help="default: $COLCHIS_GATEWAY_URL")
@@ -119,6 +126,7 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
         gateway_url=args.gateway_url,
         insecure=args.insecure_registry,
         runtime=args.runtime,
+        preheat=args.preheat,
         pods=serve_options(args.serve_options),
         deadline=args.ready_seconds,
     )
