@@ -1,7 +1,7 @@
 """Bring a model's image to the nodes before traffic moves to it, so that no pod that is added later waits for a pull.
 
-OpenKruise's ImagePullJob does it where the cluster has that kind; elsewhere a short-lived DaemonSet, whose pods mount the
-image and sleep. It never stops a rollout: what is late is told, counted and left to the pods' own pull.
+OpenKruise's ImagePullJob does it where the cluster has that kind; elsewhere a short-lived DaemonSet, whose pods mount
+the image and sleep. It never stops a rollout: what is late is told, counted and left to the pods' own pull.
 """
 
 import contextlib

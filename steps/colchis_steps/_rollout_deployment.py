@@ -68,6 +68,12 @@ def remove(cluster: Cluster, model: str, version: int) -> None:
         cluster.discard(kind, version_name(model, version), {LABEL_MODEL: model})
 
 
+def addresses(cluster: Cluster, model: str, version: int) -> list[str]:
+    """Give the addresses of the pods that run."""
+    hosts = [pod.get("status", {}).get("podIP", "") for pod in pods_of(cluster, model, version)]
+    return [f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}" for host in hosts if host]
+
+
 def pods_of(cluster: Cluster, model: str, version: int) -> list[Object]:
     """List the pods of a version."""
     return cluster.list("Pod", {LABEL_MODEL: model, LABEL_VERSION: str(version)})

@@ -4,6 +4,7 @@ Each version that the route names answers under its own path, and one that it no
 it is known that the gateway itself, and not only its controller, has followed.
 """
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from colchis_steps._step import InputError, TransientError
 
 ACCEPTED = 30.0  # seconds for a gateway's controller to take a route
 MOVED = 60.0  # seconds for the gateway itself to follow
+LEFT = 15.0  # seconds for the gateway to follow when a version has failed
 IN_A_ROW = 3  # answers of the new version through the gateway, whose proxies may be several
+log = logging.getLogger("colchis")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,22 @@ def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Wa
     wait_until(MOVED, missing, what, interval=0.1)
     for version in traffic.weights:
         check(way.url, model, version)
+
+
+def left(stable: Alias, version: int) -> None:
+    """Wait until the gateway leads nobody to a version any more: its pods are about to end."""
+    url = stable.endpoint.rpartition("/v1/models/")[0]
+    way, seen = Way(("", ""), url), 0
+
+    def missing() -> str:
+        nonlocal seen
+        seen = seen + 1 if _other_than(way, stable.model, version) else 0
+        return "" if seen >= IN_A_ROW else "it still does"
+
+    try:
+        wait_until(LEFT, missing, f"the gateway at {url} leads to version {version} of {stable.model}", interval=0.1)
+    except TransientError as error:
+        log.warning("%s; its pods end all the same", error)
 
 
 def _not_accepted(cluster: Cluster, model: str, way: Way) -> str:

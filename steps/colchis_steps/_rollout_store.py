@@ -15,6 +15,11 @@ def stable_key(model: str) -> str:
     return f"models/{model}/aliases/stable.json"
 
 
+def canary_key(model: str) -> str:
+    """Give the key of the alias ``canary``."""
+    return f"models/{model}/aliases/canary.json"
+
+
 def stable(store: Store, model: str) -> Alias | None:
     """Give the alias ``stable`` of the model, or None."""
     return find_document(store, stable_key(model), Alias)
@@ -80,5 +85,5 @@ def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
                 store.replace(key, encode(wanted), taken)
             except Conflict:
                 continue
-        store.delete(f"models/{wanted.model}/aliases/canary.json")
+        store.delete(canary_key(wanted.model))
         return before

@@ -36,5 +36,8 @@ class Target(Protocol):
     def scaled(self, replicas: int, about: Object) -> Object:
         """Give the change of the main object that asks for so many pods and annotates it; 0 puts it to rest."""
 
+    def addresses(self, cluster: Cluster, model: str, version: int) -> list[str]:
+        """Give ``host:port`` of each pod that runs, where its metrics are."""
+
     def remove(self, cluster: Cluster, model: str, version: int) -> None:
         """Remove all that ``apply`` made (``Cluster.discard``); what is not there, or another's, is no error."""

@@ -22,6 +22,7 @@ from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
 from colchis_steps._rollout_store import stable, stable_key
 from colchis_steps._rollout_targets import TARGETS
+from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
@@ -161,10 +162,11 @@ def target_of(store: Store, model: str) -> str:
 
 def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
-    if (name := args.target or target_of(store, args.model)) == "local":
+    target = args.target or target_of(store, args.model)
+    if target == "local":
         return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
-    cluster = Cluster(args.namespace)
-    return _rollout_cluster.roll_back(cluster, TARGETS[name], store, run, args.model, withdrawn=None, to=args.to)
+    place = Place(Cluster(args.namespace), TARGETS[target], store, args.model)
+    return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
 @entrypoint
