@@ -34,6 +34,7 @@ LOCKED_POD: Object = {  # what every pod that the steps make has: no token, and 
 PORT, GRPC_PORT = 8501, 8500
 LABEL_MODEL, LABEL_VERSION, LABEL_RUN = "colchis.dev/model", "colchis.dev/version", "colchis.dev/run"
 HELD_SINCE, REPLICAS = "colchis.dev/held-since", "colchis.dev/replicas"
+KEPT = ("colchis.dev/", "serving.kserve.io/")  # annotations that are our wish, not the cluster's notes
 IMAGE, SERVING = "colchis.dev/image", "colchis.dev/serving"
 READ_ONLY = {
     "allowPrivilegeEscalation": False,
@@ -209,5 +210,5 @@ def again(found: Object) -> Object:
     """Give the manifest that makes an object what it was when it was read."""
     metadata = {key: found["metadata"][key] for key in ("name", "labels")}
     about = found["metadata"].get("annotations") or {}
-    metadata["annotations"] = {name: value for name, value in about.items() if name.startswith("colchis.dev/")}
+    metadata["annotations"] = {name: value for name, value in about.items() if name.startswith(KEPT)}
     return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "spec": found["spec"]}

@@ -1,10 +1,10 @@
 """The target ``kserve``: an InferenceService a version. ``_rollout_target`` says what the functions do."""
 
+from colchis_steps import _rollout_deployment
 from colchis_steps._deployment import LABEL_MODEL, Deployed, version_name
 from colchis_steps._kserve import KSERVE, SERVICE_PORT, STOP, inference_service, predictor_name, told
 from colchis_steps._kube import Cluster, Object
 from colchis_steps._pod_trouble import is_ready, trouble
-from colchis_steps._rollout_deployment import load_error
 from colchis_steps._scaling import BUDGET, accompany, budget
 from colchis_steps._step import InputError, TransientError
 
@@ -41,7 +41,7 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
     if hopeless:
         raise InputError(f"{what} cannot be served: {trouble_told}; put that right and roll it out again")
     for pod in pods:
-        if error := load_error(pod, model, version):
+        if error := _rollout_deployment.load_error(pod, model, version):
             raise InputError(f"{what} does not load: {error}; train it again, or serve it with another image")
     return trouble_told or told(found) or "its pods start"
 
@@ -59,6 +59,11 @@ def scaled(replicas: int, about: Object) -> Object:
         return {"metadata": {"annotations": {**about, STOP: "true"}}}
     predictor = {"minReplicas": replicas}
     return {"metadata": {"annotations": {**about, STOP: "false"}}, "spec": {"predictor": predictor}}
+
+
+def addresses(cluster: Cluster, model: str, version: int) -> list[str]:
+    """Give the addresses of the pods that run."""
+    return _rollout_deployment.addresses(cluster, model, version)
 
 
 def remove(cluster: Cluster, model: str, version: int) -> None:

@@ -35,22 +35,21 @@ def seldon_deployments(
         predictors.append(predictor(*versions[mirror]) | {"shadow": True})
     found = [deployment(name, predictors, {})]
     for number, header in enumerate(headers, 1):
-        about = {
-            "seldon.io/ambassador-header": f"{header.name}: {header.value}",
-            "seldon.io/ambassador-service-name": name,
-        }
+        about = {"ambassador-header": f"{header.name}: {header.value}", "ambassador-service-name": name}
         found.append(deployment(f"{name}-by-header-{number}", [predictor(*versions[header.version])], about))
     return found
 
 
 def deployment(name: str, predictors: list[Object], annotations: Mapping[str, str]) -> Object:
-    """Describe one SeldonDeployment."""
+    """Describe one SeldonDeployment; annotations are Seldon's own."""
     spec: Object = {"protocol": "v2", "predictors": predictors}
+    if annotations:
+        spec["annotations"] = {f"seldon.io/{key}": value for key, value in annotations.items()}
     return {
         "apiVersion": "machinelearning.seldon.io/v1",
         "kind": "SeldonDeployment",
         "metadata": {"name": name, "labels": predictors[0]["labels"]},
-        "spec": ({"annotations": dict(annotations)} if annotations else {}) | spec,
+        "spec": spec,
     }
 
 
