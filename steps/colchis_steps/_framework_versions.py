@@ -31,6 +31,6 @@ def judge_versions(exporter: str, server: str) -> str:
     what = f"TensorFlow {exporter} exported the model and {server} would serve it"
     if made[0] != serves[0] or behind > 1:
         raise InputError(
-            f"{what}, which is too far apart; serve it with {made[0]}.{made[1]} or newer, or train it anew"
+            f"{what}; that is too far apart: serve it with {made[0]}.{made[1]} or newer, or train it anew"
         )
     return f"{what}, one minor older: operators that are new in {made[0]}.{made[1]} fail" if behind == 1 else ""

@@ -3,6 +3,7 @@
 The YAML goes to stdout and to ``runs/<run>/<target>.yaml``; nothing is applied and no alias moves.
 """
 
+import json
 import sys
 
 import msgspec
@@ -11,6 +12,7 @@ import yaml
 from colchis_steps._deployment import Deployed
 from colchis_steps._formats import Record
 from colchis_steps._kserve import knative
+from colchis_steps._kube import Object
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_canary import Plan
 from colchis_steps._rollout_cluster import Options
@@ -53,10 +55,15 @@ def rendered(
         versions = {number: _deployed(store, found, options) for number, found in others.items()} | {version: mine}
         mirror = version if plan.mirror else None
         documents = seldon_deployments(versions, weights, headers=plan.headers, mirror=mirror)
-    text = yaml.safe_dump_all(documents, sort_keys=False, width=120)
+    text = as_yaml(documents)
     store.write(f"runs/{run}/{form}.yaml", text.encode())
     sys.stdout.write(text)
     return RolloutReport(form, options.runtime, "", None, alias.version if alias else None, 0.0, 0.0, weights=weights)
+
+
+def as_yaml(documents: list[Object]) -> str:
+    """Write documents in full: a copy of each part, as an alias in the YAML would hide what a pod gets."""
+    return yaml.safe_dump_all(json.loads(json.dumps(documents)), sort_keys=False, width=120)
 
 
 def _deployed(store: Store, record: Record, options: Options) -> tuple[Deployed, str]:
