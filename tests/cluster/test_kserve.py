@@ -2,15 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.cluster.conftest import Site
-from tests.cluster.installed import AWS, GATEWAY, IMAGES, MANIFESTS, NEEDS_CLUSTER, TAG, kubectl
+from tests.cluster.installed import AWS, GATEWAY, IMAGES, MANIFESTS, NEEDS_CLUSTER, TAG, kubectl, until
 from tests.examples.iris import ROWS, export_iris
 
 from colchis_steps import _kube
@@ -40,7 +38,7 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert site.ask(model) == 1
     site.roll(model, 2, "--target=kserve")
     assert (site.ask(model), site.stable(model)) == (2, (2, 1))
-    assert site.names("deployments") == [f"colchis-{model}-2-predictor"]
+    until(30, "one Deployment", lambda: site.names("deployments") == [f"colchis-{model}-2-predictor"])
     assert site.names("inferenceservices") == [f"colchis-{model}-1", f"colchis-{model}-2"]
     assert site.get("httproutes")["items"][0]["metadata"]["name"] == f"colchis-{model}", "KServe made one of its own"
     back = site.step("colchis_steps.models", "rollback", model, f"--store={site.store.url}")
@@ -67,10 +65,8 @@ def test_iris_comes_from_the_bucket_and_answers_over_v1(
     manifest = read_document(there.store, f"models/{model}/1/manifest.json", Manifest)
     for file in manifest.files:
         there.store.write(f"models/{model}/1/files/{file.path}", (export / file.path).read_bytes())
-    container = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
-    kubectl(
-        "apply", "--filename=-", given=container.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}")
-    )
+    sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
+    kubectl("apply", "--filename=-", given=sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}"))
     literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]
     kubectl("--namespace", site.namespace, "create", "secret", "generic", "colchis-s3", *literals)
     there.roll(model, 1, "--target=kserve", "--model-volume=storage")
@@ -121,9 +117,7 @@ def test_a_budget_and_an_autoscaler_come_and_go_with_the_version(site: Site) -> 
 
 def test_the_yaml_for_knative_is_one_that_kserve_takes(site: Site, model: str) -> None:
     words = [*site.rollout(model, 2), "--target=knative", "--action=canary", "--steps=20,100"]
-    done = subprocess.run(
-        [sys.executable, "-m", *words], env=site.environment, capture_output=True, text=True, check=True
-    )
+    done = site.step(*words)
     taken = json.loads(
         kubectl(
             *("--namespace", site.namespace, "create", "--dry-run=server", "--validate=strict", "--output=json"),

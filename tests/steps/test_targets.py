@@ -116,7 +116,7 @@ def test_the_files_of_tensorflow_serving_are_what_its_protocol_buffers_say() -> 
     (model,) = config.model_config_list.config
     assert (model.name, model.base_path, model.model_platform) == ("digits", "/models/digits", "tensorflow")
     assert list(model.model_version_policy.specific.versions) == [2]
-    assert dict(model.version_labels) == {"stable": 2, "canary": 2}
+    assert {label.key: label.value for label in model.version_labels} == {"stable": 2, "canary": 2}
     batching = text_format.Parse(texts["batching.config"], message("BatchingParameters"))
     assert (batching.max_batch_size.value, batching.batch_timeout_micros.value) == (32, 2000)
     monitoring = text_format.Parse(texts["monitoring.config"], message("MonitoringConfig"))
