@@ -17,10 +17,19 @@ from colchis_steps._formats import Alias, Golden, Rollout, now
 from colchis_steps._golden import golden_key, skew
 from colchis_steps._kube import wait_until
 from colchis_steps._reports import RolloutReport
-from colchis_steps._rollout_canary import Plan, begun, shift, write
+from colchis_steps._rollout_canary import Plan, shift
 from colchis_steps._rollout_checks import check
 from colchis_steps._rollout_gateway import Way, move
-from colchis_steps._rollout_store import canary_key, check_image, described, move_stable, published, stable
+from colchis_steps._rollout_store import (
+    begun,
+    canary_key,
+    check_image,
+    described,
+    move_stable,
+    published,
+    stable,
+    write,
+)
 from colchis_steps._rollout_versions import Before, Place, held_replicas, restored
 from colchis_steps._route import Traffic, routed
 from colchis_steps._serving_client import Away
@@ -83,7 +92,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
         insecure=options.insecure,
     )
     served = ServedModel({version: described(deployed.path, manifest, record)}, version)
-    golden = find_document(store, golden_key(model, version), Golden)
+    golden = find_document(store, golden_key(manifest.run), Golden)
     alias = Alias(model, version, now(), None, run, image, f"{way.url}/v1/models/{model}")
     with restored(place, before):
         began = time.monotonic()

@@ -2,7 +2,7 @@
 
 Reads   models/<model>/<n>/{manifest,record}.json  only a published version is served
         --image                                    by digest, the one of the record
-        models/<model>/<n>/golden.json             what the model answered when it was judged, asked again
+        runs/<run>/golden.json                     what the model answered when it was judged, asked again
 Writes  models/<model>/aliases/{canary,stable}.json  by steps; stable after the version has answered and is as good
         models/<model>/rollouts/<run>.json         each step's figures and the verdict
         --target=deployment                        a Deployment and a Service a version, one HTTPRoute a model
