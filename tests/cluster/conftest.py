@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -154,7 +155,7 @@ def asking(site: Site, model: str) -> Iterator[list[int | str]]:
             try:
                 answers.append(site.ask(model))
             except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
-                answers.append(repr(error))
+                answers.append(f"{time.strftime('%H:%M:%S')} {error!r}")
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(ask)

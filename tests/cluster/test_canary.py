@@ -96,7 +96,7 @@ def test_a_good_canary_is_promoted_by_steps_and_a_bad_one_goes_back_and_no_reque
 
         said = site.roll(steady, 3, *QUICK, "--steps=20,100", "--run=bad")
         assert f"version 3 of {steady} is refused: at 20 % of the traffic: disagreement: " in said
-    assert set(answers) <= {1, 2}, "a request failed"
+    assert set(answers) <= {1, 2}, f"a request failed while this happened:\n{said}"
     told = site.told(steady, "bad")
     assert (told.verdict, [step.verdict for step in told.steps]) == ("fail", ["fail"])
     assert site.stable(steady) == (2, 1)
