@@ -164,7 +164,7 @@ class Alias(Document, tag="colchis.dev/alias/v1"):
 
 
 class Golden(Document, tag="colchis.dev/golden/v1"):
-    """Rows and what a model answered to them (``runs/<run>/golden.json``, ``models/<model>/<n>/golden.json``)."""
+    """Rows and what the model that a run made answered to them (``runs/<run>/golden.json``)."""
 
     run: str
     inputs: dict[str, list[Any]]  # by name, a value a row

@@ -14,9 +14,9 @@ from colchis_steps._serving_client import call
 ABSOLUTE, RELATIVE = 1e-4, 1e-3  # as for the export's own check
 
 
-def golden_key(model: str, version: int) -> str:
-    """Give the key of a version's golden predictions."""
-    return f"models/{model}/{version}/golden.json"
+def golden_key(run: str) -> str:
+    """Give the key of the golden predictions of the model that a run made, beside its candidate."""
+    return f"runs/{run}/golden.json"
 
 
 def skew(golden: Golden, url: str, model: str, version: int) -> str:

@@ -11,16 +11,16 @@ import time
 from dataclasses import dataclass
 
 from colchis_steps import _judge
-from colchis_steps._formats import Alias, Golden, JudgedStep, Rollout, encode, now
+from colchis_steps._formats import Alias, Golden, JudgedStep, Rollout, encode
 from colchis_steps._judge import Judge, Tolerances
 from colchis_steps._probes import Prober, served, since
 from colchis_steps._rollout_gateway import Way, move
-from colchis_steps._rollout_store import canary_key
+from colchis_steps._rollout_store import canary_key, write
 from colchis_steps._rollout_versions import Place
 from colchis_steps._route import HeaderRoute, Traffic
 from colchis_steps._serving_client import Away, text
 from colchis_steps._step import InputError, progress
-from colchis_steps._store import Store, find_document
+from colchis_steps._store import find_document
 
 PACE = 0.02  # seconds between pairs, so that the questions take little of what users have
 LOOK = 1.0  # seconds between looks at pods, metrics and alias
@@ -43,23 +43,6 @@ class Plan:
     tolerances: Tolerances = Tolerances()  # noqa: RUF009 - frozen
     seconds: float = 30.0  # that a step takes at least
     deadline: float = 600.0  # for a step's verdict
-
-
-def rollout_key(model: str, run: str) -> str:
-    """Give the key of what is known of a rollout."""
-    return f"models/{model}/rollouts/{run}.json"
-
-
-def begun(store: Store, model: str, version: int, run: str, stable: int | None) -> Rollout:
-    """Give what an earlier start of this run wrote down of the version, or a new document."""
-    found = find_document(store, rollout_key(model, run), Rollout)
-    return found if found and found.version == version else Rollout(model, version, run, stable, now())
-
-
-def write(store: Store, told: Rollout, verdict: str = "", reason: str = "") -> None:
-    """Write a rollout down; with a verdict, it is over."""
-    told.verdict, told.reason, told.finished_at = verdict, reason, now() if verdict else ""
-    store.write(rollout_key(told.model, told.run), encode(told))
 
 
 def shift(place: Place, plan: Plan, told: Rollout, canary: Alias, *, way: Way, golden: Golden | None) -> str:

@@ -18,10 +18,19 @@ from colchis_steps._golden import golden_key, skew
 from colchis_steps._kube import wait_until
 from colchis_steps._preheat import preheat
 from colchis_steps._reports import RolloutReport
-from colchis_steps._rollout_canary import Plan, begun, shift, write
+from colchis_steps._rollout_canary import Plan, shift
 from colchis_steps._rollout_checks import check
 from colchis_steps._rollout_gateway import Way, move
-from colchis_steps._rollout_store import canary_key, check_image, described, move_stable, published, stable
+from colchis_steps._rollout_store import (
+    begun,
+    canary_key,
+    check_image,
+    described,
+    move_stable,
+    published,
+    stable,
+    write,
+)
 from colchis_steps._rollout_versions import Before, Place, held_replicas, restored
 from colchis_steps._route import Traffic, routed
 from colchis_steps._serving_client import Away
@@ -95,7 +104,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
     )
     check_replicas(options.pods, deployed.replicas)
     served = ServedModel({version: described(deployed.path, manifest, record)}, version)
-    golden = find_document(store, golden_key(model, version), Golden)
+    golden = find_document(store, golden_key(manifest.run), Golden)
     alias = Alias(model, version, now(), None, run, image, f"{way.url}/v1/models/{model}")
     with restored(place, before):
         report.preheating = preheat(place.cluster, deployed) if options.preheat else None
@@ -216,7 +225,7 @@ def _shared_out(
     move(place.cluster, place.target, place.model, Traffic(plan.split, plan.headers, plan.sticky, mirror), way)
     write(place.store, told, "pass")
     report.seconds_to_move = round(time.monotonic() - began, 3)
-    report.endpoint, report.stable, report.weights = alias.endpoint, told.stable, plan.split
+    report.endpoint, report.stable, report.weights = alias.endpoint, told.stable, _named(plan.split)
     return report
 
 
@@ -224,10 +233,14 @@ def _waiting(place: Place, plan: Plan, told: Rollout, alias: Alias, report: Roll
     """Leave the canary where it is until somebody promotes it or goes back."""
     write(place.store, told)
     weight = plan.steps[-1] if told.stable is not None and plan.steps else 0
-    report.weights = {told.stable: 100 - weight, alias.version: weight} if told.stable is not None else {}
+    report.weights = _named({told.stable: 100 - weight, alias.version: weight}) if told.stable is not None else {}
     report.endpoint, report.stable = alias.endpoint if told.stable is not None else "", told.stable
     report.waiting, report.steps = True, told.steps
     return report
+
+
+def _named(weights: dict[int, int]) -> dict[str, int]:
+    return {str(version): weight for version, weight in weights.items()}
 
 
 def _withdraw(place: Place, run: str, canary: Alias) -> RolloutReport:

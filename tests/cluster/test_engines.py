@@ -1,4 +1,4 @@
-"""Same meaning, two engines: the twelve small DAGs through Argo; tests/workflows/test_local_dags.py runs them locally.
+"""Same meaning, two engines: thirteen small DAGs through Argo; tests/workflows/test_local_dags.py runs them locally.
 
 Needs kubectl and a cluster with Argo Workflows; makes a namespace of its own and removes it.
 """
