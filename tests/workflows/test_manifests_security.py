@@ -42,7 +42,7 @@ def test_a_pod_is_locked_down(name: str) -> None:
 
 @every_pod
 def test_only_what_serves_models_and_follows_jobs_has_a_token(name: str) -> None:
-    template, allowed = PODS[name], {"colchis-rollout/rollout", "colchis-prune/prune", "colchis-train/job"}
+    template, allowed = PODS[name], {"colchis-rollout/rollout-pod", "colchis-prune/prune", "colchis-train/job"}
     assert template["automountServiceAccountToken"] is (name in allowed)
     assert template["executor"] == {"serviceAccountName": "colchis-step"}
 

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import flags, step, workflow_template
+from colchis_workflows._common import alone, flags, step, workflow_template
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "image", "workflow", "created-by"]
@@ -17,5 +17,5 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: register",
         "Writes the version's record and its in-toto statement with SLSA provenance.",
         INPUTS,
-        [step(settings, "register", INPUTS, args=[*flags(FLAGS), STEP_IMAGES])],
+        alone(step(settings, "register", INPUTS, args=[*flags(FLAGS), STEP_IMAGES])),
     )

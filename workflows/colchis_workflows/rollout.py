@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import flags, output, step, workflow_template
+from colchis_workflows._common import alone, flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = [
@@ -29,7 +29,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: roll out",
         "Serves a version beside the stable one, shifts traffic to it by steps, and goes back by itself.",
         INPUTS,
-        [
+        alone(
             step(
                 settings,
                 "rollout",
@@ -40,5 +40,5 @@ def template(settings: Settings) -> WorkflowTemplate:
                 token=True,
                 hours=6,
             )
-        ],
+        ),
     )
