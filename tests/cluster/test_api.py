@@ -5,16 +5,9 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from tests.cluster.installed import ARGO, NEEDS_CLUSTER, Installation, Run, installed
+from tests.cluster.installed import ARGO, NEEDS_CLUSTER, Installation, Run
 
 pytestmark = NEEDS_CLUSTER
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("overlay"), "api") as installation:
-        yield installation
 
 
 def ask(path: str, given: object = None) -> Any:

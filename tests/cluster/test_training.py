@@ -6,11 +6,11 @@ The operator's kinds are tested where its CRDs are.
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, installed, until
+from tests.cluster.conftest import SMALL_JOB
+from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, until
 
 from colchis_steps._formats import Candidate
 from colchis_steps._store import find_document, read_document
@@ -18,14 +18,7 @@ from colchis_steps._training_files import History, training_key
 
 pytestmark = NEEDS_CLUSTER
 KINDS = {"indexed-job": "jobs", "pytorchjob": "pytorchjobs", "tfjob": "tfjobs"}
-SMALL = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 SHORT, LONG = 3, 5000  # epochs
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("overlay"), "training") as installation:
-        yield installation
 
 
 def needs(backend: str) -> None:
@@ -39,7 +32,7 @@ def needs(backend: str) -> None:
 
 def submit(here: Installation, run: str, backend: str, epochs: int = SHORT, **more: str) -> str:
     hyperparameters = json.dumps({"epochs": epochs, "global_batch": 64, "seed": 7})
-    given = {"store": here.url, "data": here.data, "model": "digits", "workers": "2", "job_options": SMALL}
+    given = {"store": here.url, "data": here.data, "model": "digits", "workers": "2", "job_options": SMALL_JOB}
     given |= {"run": run, "backend": backend, "hyperparameters": hyperparameters}
     return here.submit("colchis-train", **(given | more))
 
