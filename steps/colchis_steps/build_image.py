@@ -97,6 +97,23 @@ def pushed(repository: Repository, version: int) -> str:
     return digest
 
 
+def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> None:
+    """Make sure that kaniko, which overwrites tags, finds none but of an image of these files.
+
+    Raises:
+        InputError: the tag is another image's: of another store's version of this model and number, for one.
+    """
+    if (there := repository.tagged(str(manifest.version))) is None:
+        return
+    try:
+        check(f"{repository.name}@{there}", repository, manifest.files, insecure=insecure)
+    except InputError as error:
+        raise InputError(
+            f"{repository.name} has the tag {manifest.version} for another image ({there}), which may be served; give "
+            "another repository, or delete that tag if nothing uses it"
+        ) from error
+
+
 def given(text: str) -> Path | None:
     """Parse an optional path: empty text is none."""
     return Path(text) if text else None
@@ -151,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         repository = open_repository(f"{args.repository.rstrip('/')}/{args.model}", insecure=args.insecure_registry)
         if args.context:
             repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
+            hold_tag(repository, manifest, insecure=args.insecure_registry)
             write_context(store, manifest.files, told, args.context)
             recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"
             log.info("%s", recorder.message)

@@ -96,11 +96,16 @@ def installed(directory: Path, name: str) -> Iterator[Installation]:
     here = Installation(namespace, f"s3://{BUCKET}/{namespace}", directory)
     here.data = import_digits(here.url)
     kubectl("create", "namespace", namespace)
+    crd = "modelversions.colchis.dev"
+    ours = crd not in kubectl("get", "crds", "--output=name")
+    kubectl("apply", "--kustomize", str(MANIFESTS / "crd"))
     try:
         overlay(directory, namespace, AWS | ROUTES)
         kubectl("apply", "--kustomize", str(directory))
         yield here
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
+        if ours:
+            kubectl("delete", "crd", crd, "--wait=false")
         for key in list(here.store.keys("")):
             here.store.delete(key)

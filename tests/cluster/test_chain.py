@@ -148,6 +148,21 @@ def test_a_second_version_replaces_the_first_and_one_command_goes_back(
 
 
 @pytest.mark.usefixtures("first_runs")
+def test_kubectl_lists_what_is_on_record_and_nobody_changes_it(here: Installation) -> None:
+    lines = here.kubectl("get", "modelversions", "--no-headers").splitlines()
+    listed = {tuple(line.split()[1:5]) for line in lines}
+    for model in (KANIKO, DIRECT):
+        known = record(here, model, 1)
+        assert (model, "1", "pass", known.digest) in listed
+        spec = here.get("modelversion", f"{model}-1")["spec"]
+        assert (spec["image"], spec["metrics"], spec["run"]) == (known.image, known.metrics, known.run)
+        assert spec["record"] == f"{here.url}/models/{model}/1/record.json"
+    change = ["patch", "modelversion", f"{DIRECT}-1", "--type=merge", "--patch", '{"spec": {"verdict": "fail"}}']
+    with pytest.raises(AssertionError, match="a model version never changes"):
+        here.kubectl(*change)
+
+
+@pytest.mark.usefixtures("first_runs")
 def test_a_version_is_explained_from_its_digest_alone(here: Installation) -> None:
     known = record(here, DIRECT, 1)
     command = ["colchis", "explain", known.digest, "--store", here.url]
