@@ -187,6 +187,14 @@ def test_what_is_tried_again_follows_nothing_in_its_dag(where: tuple[str, str]) 
         assert "depends" not in task or "retryStrategy" not in _target(document, task), task["name"]
 
 
+def test_what_ended_goes_and_the_pods_of_a_failed_run_stay_with_it() -> None:
+    spec = DOCUMENTS["colchis-pipeline"]["spec"]
+    assert spec["podGC"]["strategy"] == "OnWorkflowSuccess"
+    kept = spec["ttlStrategy"]
+    assert 0 < kept["secondsAfterSuccess"] < kept["secondsAfterFailure"]
+    assert spec["activeDeadlineSeconds"] > 0
+
+
 def test_the_retry_strategy_is_one_and_the_same() -> None:
     strategies = {where: template["retryStrategy"] for where, template in TEMPLATES.items() if "container" in template}
     kaniko = strategies.pop(("colchis-build-image", "kaniko"))
