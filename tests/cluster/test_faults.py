@@ -1,10 +1,8 @@
 """What goes wrong on a cluster, and what is left of it: a sentence, and nothing half done."""
 
 import dataclasses
-import subprocess
 
 import pytest
-from tests.cluster.beside import program
 from tests.cluster.installed import NEEDS_CLUSTER, REPOSITORY, Installation, Run, kubectl
 
 pytestmark = NEEDS_CLUSTER
@@ -18,21 +16,10 @@ def here(here: Installation) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def by_argo(here: Installation) -> "subprocess.Popen[str]":
-    """Submit a run whose gate says no, with `argo submit --wait`, as in CI."""
-    command = [program("argo"), "--namespace", here.namespace, "submit", "--from=workflowtemplate/colchis-pipeline"]
-    given = here.parameters | {"store": here.url, "data": here.data, "model": "no", "thresholds": HIGH}
-    words = [f"--parameter={name}={value}" for name, value in given.items()]
-    return subprocess.Popen([*command, "--wait", "--output=name", *words], stdout=subprocess.PIPE, text=True)
-
-
-@pytest.fixture(scope="module")
-def runs(here: Installation, by_argo: "subprocess.Popen[str]") -> dict[str, Run]:
+def runs(here: Installation) -> dict[str, Run]:
     """Runs of which nothing is served, side by side."""
-    strict = here.submit(model="no", thresholds=HIGH, fail_on_reject="true")
-    bad = here.submit(model="bad", data=damaged(here))
-    told, _ = by_argo.communicate(timeout=400)
-    names = {"false": told.split()[0], "true": strict, "bad": bad}
+    names = {answer: here.submit(model="no", thresholds=HIGH, fail_on_reject=answer) for answer in ("false", "true")}
+    names["bad"] = here.submit(model="bad", data=damaged(here))
     return {which: here.ended(name) for which, name in names.items()}
 
 
@@ -66,12 +53,6 @@ def test_bad_data_ends_with_65_and_is_not_tried_again(runs: dict[str, Run]) -> N
     assert sentence.endswith("import the data again")
     assert run.outputs["summary"] == f"validate_data failed: {sentence}"
     assert run.node("train")["phase"] == "Omitted"
-
-
-def test_argo_submit_waits_for_the_run_and_says_how_it_ended(
-    runs: dict[str, Run], by_argo: "subprocess.Popen[str]"
-) -> None:
-    assert (runs["false"].phase, by_argo.returncode) == ("Succeeded", 0)
 
 
 def test_a_no_of_the_gate_succeeds_or_fails_as_asked_and_deploys_nothing(
