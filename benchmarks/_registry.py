@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from urllib.request import Request, urlopen
+
+from backports import zstd
 
 KINDS = (
     "oci.image.index.v1",
@@ -104,7 +106,8 @@ def _layers(base: str, tag: str) -> list[dict[str, Any]]:
 
 
 def _plain(reply: IO[bytes], media_type: str) -> IO[bytes]:
-    return gzip.open(reply) if media_type.endswith("gzip") else reply  # type: ignore[return-value]
+    unpack: dict[str, Callable[[Any], Any]] = {"gzip": gzip.open, "zstd": zstd.open}
+    return cast(IO[bytes], unpack.get(media_type[-4:], lambda plain: plain)(reply))
 
 
 def _files(layer: IO[bytes]) -> dict[str, str]:

@@ -66,7 +66,8 @@ def pushed(name: str, model: Path, scratch: Path, at: Running, tag: str) -> dict
     try:
         command = CONTENDERS[name](push)
         before = at.received()
-        sample = measured(command, {"DOCKER_CONFIG": str(scratch), "TMPDIR": str(push.scratch)})
+        places = {"DOCKER_CONFIG": scratch, "XDG_CACHE_HOME": scratch / "cache", "TMPDIR": push.scratch}
+        sample = measured(command, {name: str(path) for name, path in places.items()})
         sample["bytes"] = at.received() - before
     finally:
         shutil.rmtree(push.scratch)
