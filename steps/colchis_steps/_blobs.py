@@ -29,7 +29,14 @@ def blob_key(sha256: str) -> str:
 
 
 def scan(directory: Path) -> list[File]:
-    """List the directory's files, hashed and sorted by path.
+    """List the directory's files, hashed and sorted by path. Raises as ``plain_files``."""
+    paths = plain_files(directory)
+    files = _each(lambda path, _: _hashed(path, path.relative_to(directory).as_posix()), paths)
+    return sorted(files, key=lambda file: file.path)
+
+
+def plain_files(directory: Path) -> list[Path]:
+    """List the directory's files.
 
     Raises:
         InputError: it is no directory, is empty, cannot be read, or holds a link, a special file or an odd name.
@@ -48,8 +55,7 @@ def scan(directory: Path) -> list[File]:
                 paths.append(path)
     if not paths:
         raise InputError(f"{directory} holds no files; give the directory that holds the model")
-    files = _each(lambda path, _: _hashed(path, path.relative_to(directory).as_posix()), paths)
-    return sorted(files, key=lambda file: file.path)
+    return paths
 
 
 def store_files(store: Store, directory: Path, files: Sequence[File], moved: Moved | None = None) -> int:
