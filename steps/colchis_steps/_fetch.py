@@ -32,7 +32,8 @@ def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Mov
         if not path.resolve().is_relative_to(directory.resolve()):
             raise InputError(f"the model's file {file.path!r} leaves its directory; do not use this manifest")
         if path.is_file() and path.stat().st_size == file.size and read_sums(path).sha256 == file.sha256:
-            return tell(file.size)
+            tell(file.size)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         of = hashlib.sha256(f"{file.path}\n{file.sha256}".encode()).hexdigest()[
             :16
