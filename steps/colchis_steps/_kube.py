@@ -134,6 +134,12 @@ class Cluster:
             policy = {"propagationPolicy": "Background"}
             self._resource(kind).delete(name=name, namespace=self.namespace, body=policy, _request_timeout=TIMEOUT)
 
+    def discard(self, kind: str, name: str, labels: Mapping[str, str]) -> None:
+        """Remove an object if it is ours, and of the model that ``labels`` name; another's stays."""
+        found = self.get(kind, name)
+        if found and is_ours(found, labels):
+            self.delete(kind, name)
+
     def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
         """Give a container's log, each line after its time: of the last seconds, or the last lines; "" without one."""
         from kubernetes.client import CoreV1Api

@@ -13,16 +13,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Manifest, Record, now, tree_digest
+from colchis_steps._formats import Alias, Golden, Manifest, Record, now, tree_digest
+from colchis_steps._golden import golden_key, skew
 from colchis_steps._home import home
 from colchis_steps._oci import unpack
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_checks import check, wait
-from colchis_steps._rollout_store import check_image, described, move_stable, published, stable
+from colchis_steps._rollout_store import begun, check_image, described, move_stable, published, stable, write
 from colchis_steps._serving_config import Config, ServedModel, check_name, read_config, write_config
 from colchis_steps._serving_daemon import CONFIG, poll, port_for, running, start
 from colchis_steps._step import InputError, StepError, TransientError
-from colchis_steps._store import Store
+from colchis_steps._store import Store, find_document
 
 LOCK = "rollout.lock"
 WAITING = 600.0  # for another rollout
@@ -36,7 +37,7 @@ def serving() -> Path:
 
 
 def roll_out(store: Store, run: str, model: str, *, version: int, image: str, port: int | None) -> RolloutReport:
-    """Serve the version as the model's stable one.
+    """Serve the version as the model's stable one, unless it answers otherwise than it was judged by.
 
     Raises:
         InputError: it is not published, the image is another one, the model does not load, or the port is in use.
@@ -124,16 +125,28 @@ def _serve(
         server = start(top, server_port)
         wait(server, digest, f"{model} {version}")
         check(server.url, model, version)
+        golden = None if back else find_document(store, golden_key(manifest.run), Golden)
+        why = skew(golden, server.url, model, version) if golden else ""
     except StepError:
         write_config(top / CONFIG, before)
         raise
     ready = time.monotonic()
+    alias = stable(store, model)
+    told = begun(store, model, version, run, alias.version if alias else None)
+    if why:
+        log.warning("version %d of %s is refused: %s", version, model, why)
+        write_config(top / CONFIG, before)
+        write(store, told, "fail", why)
+        serves, there = (alias.version, alias.endpoint) if alias else (None, "")
+        took = round(ready - began, 3)
+        return RolloutReport("local", "embedded", there, None, serves, took, 0.0, verdict="fail", reason=why)
     endpoint = f"{server.url}/v1/models/{model}"
     previous = move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
     config.models[model] = ServedModel({version: mine}, version)
     wait(server, write_config(top / CONFIG, config), f"{model} {version}")
     moved = time.monotonic()
     _tidy(top / model, version, previous)
+    write(store, told, "pass")
     return RolloutReport(
         "local", "embedded", endpoint, previous, version, round(ready - began, 3), round(moved - ready, 3)
     )

@@ -14,13 +14,15 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_local
 from colchis_steps._formats import Alias, Record, StepResult, encode
 from colchis_steps._home import default_store
 from colchis_steps._kube import Cluster
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
 from colchis_steps._rollout_store import stable, stable_key
+from colchis_steps._rollout_targets import TARGETS
+from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
@@ -132,7 +134,7 @@ def parser() -> argparse.ArgumentParser:
     undo.add_argument("model", metavar="MODEL")
     undo.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
     undo.add_argument(
-        "--target", choices=["local", "deployment"], help="where it is served (default: where it was rolled out last)"
+        "--target", choices=["local", *TARGETS], help="where it is served (default: where it was rolled out last)"
     )
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
@@ -160,10 +162,11 @@ def target_of(store: Store, model: str) -> str:
 
 def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
-    if (args.target or target_of(store, args.model)) == "local":
+    target = args.target or target_of(store, args.model)
+    if target == "local":
         return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
-    cluster = Cluster(args.namespace)
-    return _rollout_deployment.roll_back(cluster, store, run, args.model, withdrawn=None, to=args.to)
+    place = Place(Cluster(args.namespace), TARGETS[target], store, args.model)
+    return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
 @entrypoint

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import check_files, scan, store_files
+from colchis_steps._blobs import check_files, files_of, store_files, survey
 from colchis_steps._formats import Candidate, Code, File, Manifest, encode, now, tree_digest
 from colchis_steps._progress import Progress
 from colchis_steps._reports import UploadReport
@@ -68,10 +68,11 @@ def allot(store: Store, candidate: Candidate) -> tuple[Manifest, bool]:
 
 def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
     """Store a directory as the run's candidate; give it and the bytes sent. What TensorFlow alone can read stays {}."""
-    files = scan(directory)
+    found = survey(directory)
+    files = files_of(found)
     _check_saved_model(files, str(directory))
     with Progress("store", sum({file.sha256: file.size for file in files}.values())) as bar:
-        sent = store_files(store, directory, files, bar.advance)
+        sent = store_files(store, directory, files, bar.advance, found)
     candidate = Candidate(
         run=run,
         model=model,
@@ -140,9 +141,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             candidate, sent = adopt(store, args.run, args.model, Path(source))
         else:
             candidate, sent = stored_candidate(store, args.run, args.model), 0
-        size = sum({file.sha256: file.size for file in candidate.files}.values())
-        with Progress("verify", size) as bar:
-            check_files(store, candidate.files, bar.advance)
+            size = sum({file.sha256: file.size for file in candidate.files}.values())
+            with Progress("verify", size) as bar:
+                check_files(store, candidate.files, bar.advance)
         manifest, reused = allot(store, candidate)
         total = sum(file.size for file in candidate.files)
         told.outputs["version"] = str(manifest.version)

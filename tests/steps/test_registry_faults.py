@@ -11,6 +11,7 @@ import pytest
 
 from colchis_steps._oci import contents, open_repository
 from colchis_steps._pack import pack
+from colchis_steps._sources import StoreSource
 from colchis_steps._step import InputError, StepError, TransientError
 
 Fault = tuple[str, str]  # method, what happens: a status, or "drop" after the first bytes of the body
@@ -31,9 +32,9 @@ class Proxy(BaseHTTPRequestHandler):
                 self.faults.remove(fault)
                 self.misbehave(fault[1])
                 return
-        size = int(self.headers.get("Content-Length") or 0)
         connection = http.client.HTTPConnection(self.upstream, timeout=20)
-        connection.request(self.command, self.path, self.rfile.read(size), dict(self.headers))
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
+        connection.request(self.command, self.path, self.body(), headers)
         reply = connection.getresponse()
         body = reply.read()
         self.send_response(reply.status)
@@ -44,13 +45,23 @@ class Proxy(BaseHTTPRequestHandler):
         self.wfile.write(body)
         connection.close()
 
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        found = b""
+        while size := int(self.rfile.readline(), 16):
+            found += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return found
+
     def misbehave(self, what: str) -> None:
         self.close_connection = True
         if what == "drop":
             self.rfile.read(min(1000, int(self.headers.get("Content-Length") or 0)))
             self.connection.close()
             return
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body()
         self.send_response(int(what))
         body = b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow down"}]}'
         self.send_header("Content-Length", str(len(body)))
@@ -92,7 +103,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def push(published: Any, address: str) -> Any:
     files = published.publish(published.files).files
-    return pack(published.store, files, open_repository(f"{address}/digits"), "1", annotations={}, known={})
+    return pack(StoreSource(published.store, files), open_repository(f"{address}/digits"), "1", known={})
 
 
 @pytest.mark.parametrize(

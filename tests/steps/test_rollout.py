@@ -23,8 +23,10 @@ from colchis_steps._formats import (
     Code,
     Column,
     DataManifest,
+    Golden,
     Manifest,
     Record,
+    Rollout,
     Shard,
     data_digest,
     encode,
@@ -163,7 +165,7 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
         stop.set()
         asking.result()  # not one request failed while the version was replaced
     assert second.returncode == 0, second.stderr
-    assert "version 2 answers everything at once" in second.stderr
+    assert "version 2 of tiny answers: ready in" in second.stderr
     assert states == sorted(states)
     assert (answer(port), stable(store)) == (2, (2, 1))
     assert store.size("models/tiny/aliases/canary.json") is None
@@ -244,6 +246,37 @@ def test_a_killed_server_and_removed_files_are_made_good(
     assert "no local server runs" in run("models", "stop").stderr
 
 
+def golden(store: Store, run: str, answer: int) -> None:
+    """Say that the model of a run answered this class when it was judged."""
+    row = [0.01] * answer + [0.91] + [0.01] * (9 - answer)
+    outputs: dict[str, list[Any]] = {"class": [answer] * 2, "probability": [row] * 2}
+    store.write(f"runs/{run}/golden.json", encode(Golden(run, {"image": [[[0] * 8] * 8] * 2}, outputs)))
+
+
+@pytest.mark.tensorflow
+def test_a_version_that_answers_otherwise_than_it_was_judged_by_is_refused(
+    roll: Run, store: Store, home: Path, port: int, tmp_path: Path
+) -> None:
+    golden(store, "r1", 1)
+    assert roll(1).returncode == 0
+    before = config(home), stable(store)
+    golden(store, "r2", 3)
+    refused = roll(2, "--run=skewed", f"--verdict-path={tmp_path}/verdict", f"--waiting-path={tmp_path}/waiting")
+    assert refused.returncode == 0, refused.stderr
+    assert "version 2 of tiny is refused: class of golden row 0 is 2, and was 3 when it was judged" in refused.stderr
+    assert [(tmp_path / name).read_text() for name in ("verdict", "waiting")] == ["fail", "false"]
+    assert (config(home), stable(store), answer(port)) == (*before, 1)
+    told = read_document(store, "models/tiny/rollouts/skewed.json", Rollout)
+    assert (told.verdict, told.version, told.stable) == ("fail", 2, 1)
+    assert json.loads(store.read("runs/skewed/rollout.json"))["verdict"] == "fail"
+    assert roll(2, "--run=skewed-2", "--fail-on-reject=true").returncode == 3
+    golden(store, "r2", 2)
+    assert roll(2, "--run=mended").returncode == 0
+    assert read_document(store, "models/tiny/rollouts/mended.json", Rollout).verdict == "pass"
+    store.delete("runs/r1/golden.json")
+    store.delete("runs/r2/golden.json")
+
+
 def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: Store, images: dict[int, str]) -> None:
     def sentence(version: int, image: str, code: int = 65) -> str:
         told = [f"--store={store.url}", "--run=run-2", "--model=tiny", f"--version={version}", f"--image={image}"]
@@ -259,7 +292,24 @@ def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: S
 
 @pytest.mark.parametrize(
     "flags",
-    [["--target=moon"], ["--runtime=tensorflow-serving"], ["--steps=30,10"], ["--version=0"]],
+    [
+        ["--target=moon"],
+        ["--runtime=tensorflow-serving"],
+        ["--steps=30,10"],
+        ["--steps=10,30"],
+        ["--version=0"],
+        ["--split=1=50,2=60"],
+        ["--split=1=50,1=50"],
+        ["--split=2=50,3=50"],
+        ["--split=half"],
+        ["--sticky=x user"],
+        ["--headers=style transfer=2"],
+        ["--headers=sty le: a=2"],
+        ["--headers=style: a=two"],
+        ["--headers=style: ü=2"],
+        ["--headers=style: a=1; Style: a=2"],
+        ["--approval=perhaps"],
+    ],
     ids=" ".join,
 )
 def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
