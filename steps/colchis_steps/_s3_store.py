@@ -6,13 +6,13 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 
 from botocore import exceptions as sdk
 
-from colchis_steps._s3_client import ATTEMPTS, Bucket
-from colchis_steps._s3_errors import Busy, Taken, code_of, explained
+from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, Bucket
+from colchis_steps._s3_errors import Busy, Taken, UploadGone, code_of, explained
 from colchis_steps._s3_upload import send_parts, send_whole
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import CHUNK, Conflict, Entry, NotFound
@@ -51,12 +51,16 @@ class S3Store:
 
     def find(self, key: str) -> Entry | None:
         """Tell of an object, or give None."""
-        found = self._head(key)
-        if found is None:
+        try:
+            found = self._bucket.head(key)
+        except NotFound:  # HEAD does not say whether the object or the bucket is absent
+            next(self.keys(key), None)
             return None
-        kept = found.get("ChecksumCRC64NVME", "")
+        kept = found.get(CHECKSUM, "")
         whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
-        return Entry(key, int(found["ContentLength"]), found["LastModified"].timestamp(), whole)
+        return Entry(
+            key, int(found["content-length"]), parsedate_to_datetime(found["last-modified"]).timestamp(), whole
+        )
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None."""
@@ -105,8 +109,11 @@ class S3Store:
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag."""
         if self.atomic is False:
-            found = self._head(key)
-            if (found["ETag"] if found else None) != tag:
+            try:
+                found = self.read_tagged(key)[1]
+            except NotFound:
+                found = None
+            if found != tag:
                 raise Conflict(key)
         try:
             self._put(key, content, **({"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}))
@@ -154,12 +161,19 @@ class S3Store:
         with contextlib.suppress(NotFound):
             self._bucket.call("delete_object", key)
 
-    def _head(self, key: str) -> Any:
-        try:
-            return self._bucket.call("head_object", key, ChecksumMode="ENABLED")
-        except NotFound:  # HEAD does not say whether the object or the bucket is absent
-            next(self.keys(key), None)
-            return None
+    def abandon(self, prefix: str, before: float) -> int:
+        """End uploads that were begun before that time and not finished."""
+        place, ended = self._bucket.place, 0
+        pages = self._bucket.client.get_paginator("list_multipart_uploads")
+        with explained(place, prefix):
+            for page in pages.paginate(Bucket=place.bucket, Prefix=self._bucket.prefix + prefix):
+                for found in page.get("Uploads", ()):
+                    if found["Initiated"].timestamp() < before:
+                        key = found["Key"].removeprefix(self._bucket.prefix)
+                        with contextlib.suppress(NotFound, UploadGone):  # it has just been finished or ended
+                            self._bucket.call("abort_multipart_upload", key, UploadId=found["UploadId"])
+                        ended += 1
+        return ended
 
     def _put(self, key: str, content: bytes, **condition: str) -> None:
         for attempt in range(ATTEMPTS):

@@ -92,8 +92,8 @@ def _begin(bucket: Bucket, key: str) -> tuple[str, dict[int, dict[str, Any]]]:
     with contextlib.suppress(InputError, UploadGone):  # without the right to list, begin anew
         with explained(place, key):
             found = bucket.client.list_multipart_uploads(Bucket=place.bucket, Prefix=full)
-        known = {"CRC64NVME"} if bucket.checksums else {"", "CRC64NVME"}
-        mine = [u for u in found.get("Uploads", ()) if u["Key"] == full and u.get("ChecksumAlgorithm", "") in known]
+        ours = {"", "CRC64NVME"}  # not every server lists it
+        mine = [u for u in found.get("Uploads", ()) if u["Key"] == full and u.get("ChecksumAlgorithm", "") in ours]
         if mine:
             upload = max(mine, key=lambda u: u["Initiated"])["UploadId"]
             pages = bucket.client.get_paginator("list_parts")
@@ -137,7 +137,7 @@ def _complete(bucket: Bucket, key: str, upload: str, parts: list[dict[str, Any]]
 
 def _is_there(bucket: Bucket, key: str) -> bool:
     try:
-        bucket.call("head_object", key)
+        bucket.head(key)
     except NotFound:
         return False
     return True
