@@ -26,7 +26,7 @@ def free_port() -> int:
 
 @contextmanager
 def serving(kind: str, data: Path) -> Iterator[int]:
-    """Start versitygw (a Go module) or minio ($MINIO, or on PATH) and lead the environment to it; give its process id."""
+    """Start versitygw (a Go module) or minio ($MINIO, or on PATH), lead the environment there; give its process id."""
     port, keys = free_port(), ("race-key", "race-secret")
     data.mkdir()
     if kind == "minio":

@@ -33,16 +33,10 @@ with ThreadPoolExecutor(8) as pool:
     list(pool.map(lambda key: client.fput_object(bucket, key, str(files[key])), files))
 """
 OBSTORE = """
-import asyncio
 from obstore.store import S3Store
 store = S3Store(bucket, endpoint=os.environ["AWS_ENDPOINT_URL"], client_options={"allow_http": True})
-async def main():
-    turn = asyncio.Semaphore(16)
-    async def send(key):
-        async with turn:
-            await store.put_async(key, files[key])
-    await asyncio.gather(*map(send, files))
-asyncio.run(main())
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda key: store.put(key, files[key]), files))
 """
 
 

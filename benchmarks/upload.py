@@ -1,6 +1,6 @@
 """Race `upload`: a directory goes to a bucket on loopback.
 
-Reads   $SIZE_MIB                       the size of ``big`` and ``resume``, 1024 without it; ``small`` has ten files a MiB
+Reads   $SIZE_MIB                       the size of ``big`` and ``resume``, or 1024; ``small`` has ten files a MiB
         $MINIO                          the program, for --server minio
 Writes  benchmarks/results/upload.json  medians, and the table on stdout
 

@@ -32,12 +32,12 @@ def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Mov
         if not path.resolve().is_relative_to(directory.resolve()):
             raise InputError(f"the model's file {file.path!r} leaves its directory; do not use this manifest")
         if path.is_file() and path.stat().st_size == file.size and read_sums(path).sha256 == file.sha256:
-            return tell(file.size)
+            tell(file.size)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(path, file)
         _complete(store, threads, file, temporary, tell)
         temporary.replace(path)
-        return None
 
     with ThreadPoolExecutor(2 * AHEAD, "range") as threads:
         try:

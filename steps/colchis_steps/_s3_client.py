@@ -74,7 +74,11 @@ def connect(url: str, *, checksums: bool = True) -> tuple[Any, str | None]:
 
 
 class Bucket:
-    """A prefix of a bucket; threads may share it. ``checksums`` goes off where the server does not know them."""
+    """A prefix of a bucket, and what its server can do; threads may share it.
+
+    ``checksums`` goes off where the server does not know them, ``conditions`` where it ignores or refuses
+    If-None-Match (None: not known yet); either is said once.
+    """
 
     def __init__(self, bucket: str, prefix: str) -> None:
         if prefix:
@@ -83,6 +87,7 @@ class Bucket:
         self.prefix = f"{prefix}/" if prefix else ""
         self.client, self._authorities = connect(self.url)
         self.checksums = True
+        self.conditions: bool | None = None
         self.place = Place(self.url, bucket, self.client.meta.endpoint_url)
         self._lock = threading.Lock()
 
@@ -164,6 +169,14 @@ class Bucket:
             return dict(answer)
         return dict(self._sender.send(request._replace(payload=sha256 or _digest(body, crc, hashlib.sha256())), sent))
 
+    def go_unconditional(self, why: str) -> None:
+        """From now on look at a key before it is written, instead of a condition; say so once."""
+        with self._lock:
+            if self.conditions is not False:
+                self.conditions = False
+                text = "%s %s: keys are looked at before they are written, so let no two runs write to %s at once"
+                log.warning(text, self.place.endpoint, why, self.url)
+
     def go_without(self, why: str, client: Any) -> None:
         """From now on send no checksums; say so once."""
         with self._lock:
@@ -171,6 +184,11 @@ class Bucket:
                 self.client, self.checksums = client, False
                 text = "%s refuses the SDK's checksums (%s): going on without; digests are still verified"
                 log.warning(text, self.place.endpoint, why)
+
+
+def not_implemented(error: InputError) -> bool:
+    """Tell whether the server answered that it does not know what was asked."""
+    return isinstance(error.__cause__, sdk.ClientError) and code_of(error.__cause__) in {"501", "NotImplemented"}
 
 
 def _without_checksum(arguments: Mapping[str, Any]) -> dict[str, Any]:

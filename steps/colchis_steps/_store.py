@@ -50,7 +50,10 @@ class Store(Protocol):
     """
 
     url: str
-    atomic: bool | None  # whether conditions hold against other writers; None until the first ``create``
+
+    @property
+    def atomic(self) -> bool | None:
+        """Whether conditions hold against other writers; None until the first ``create``."""
 
     def read(self, key: str) -> bytes:
         """Give an object's bytes. Raises NotFound."""
