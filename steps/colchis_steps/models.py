@@ -11,13 +11,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
 from colchis_steps import _rollout_cluster, _rollout_local
-from colchis_steps._formats import Alias, Record, StepResult, encode
+from colchis_steps._fetch import fetch_files
+from colchis_steps._formats import Alias, Manifest, Record, StepResult, encode
 from colchis_steps._home import default_store
 from colchis_steps._kube import Cluster
+from colchis_steps._progress import Progress
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
 from colchis_steps._rollout_store import stable, stable_key
@@ -26,7 +29,7 @@ from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
-from colchis_steps._store import NotFound, Store, find_document, open_store, read_document, recorded
+from colchis_steps._store import NotFound, Store, find_document, model_version, open_store, read_document, recorded
 
 log = logging.getLogger("colchis")
 
@@ -100,14 +103,34 @@ def table(rows: Sequence[Row]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def preferred(store: Store, model: str) -> int:
+    """Give the stable version, or else the latest.
+
+    Raises:
+        InputError: there is neither.
+    """
+    alias = find_document(store, stable_key(model), Alias)
+    alias = alias or find_document(store, f"models/{model}/aliases/latest.json", Alias)
+    if alias is None:
+        raise InputError(f"{store.url} has no model {model}; see: colchis models list")
+    return alias.version
+
+
+def pull(store: Store, model: str, version: int | None, directory: Path) -> None:
+    """Fetch a version's files, verified; what the directory has of them is not fetched again."""
+    version = version or preferred(store, model)
+    manifest = find_document(store, f"models/{model}/{version}/manifest.json", Manifest)
+    if manifest is None:
+        raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list")
+    size = sum(file.size for file in manifest.files)
+    with Progress("pull", size) as bar:
+        fetch_files(store, manifest.files, directory, bar.advance)
+    log.info("version %d of %s is in %s: %d files, %d bytes", version, model, directory, len(manifest.files), size)
+
+
 def show(store: Store, model: str, version: int | None) -> None:
     """Print the record of a version: the one given, the stable one, or the newest."""
-    if version is None:
-        alias = find_document(store, stable_key(model), Alias)
-        alias = alias or find_document(store, f"models/{model}/aliases/latest.json", Alias)
-        if alias is None:
-            raise InputError(f"{store.url} has no model {model}; see: colchis models list")
-        version = alias.version
+    version = version or preferred(store, model)
     try:
         record = read_document(store, f"models/{model}/{version}/record.json", Record)
     except NotFound as error:
@@ -130,6 +153,11 @@ def parser() -> argparse.ArgumentParser:
     shown = verbs.add_parser("show", parents=[where], help="where a version came from, as JSON")
     shown.add_argument("model", metavar="MODEL")
     shown.add_argument("version", type=positive, nargs="?", metavar="VERSION", help="default: stable, or else latest")
+    pulled = verbs.add_parser("pull", parents=[where], help="fetch a version's files, verified; run again to go on")
+    pulled.add_argument(
+        "model", type=model_version, metavar="MODEL[:N]", help="default version: stable, or else latest"
+    )
+    pulled.add_argument("--to", required=True, type=Path, metavar="DIRECTORY", help="where the files go")
     undo = verbs.add_parser("rollback", parents=[where], help="serve the version before the stable one again")
     undo.add_argument("model", metavar="MODEL")
     undo.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
@@ -179,8 +207,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         stopped = stop(serving())
         return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
     store = open_store(args.store or default_store())
-    if args.verb == "show":
-        return show(store, args.model, args.version)
+    if args.verb in {"show", "pull"}:
+        return show(store, args.model, args.version) if args.verb == "show" else pull(store, *args.model, args.to)
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:

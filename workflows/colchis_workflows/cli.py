@@ -20,6 +20,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "doctor": "check a cluster, a bucket and a registry before the first run",
         "predict": "ask a served model",
         "models": "list and show models; roll one back",
+        "verify": "read stored models once more; say what is missing or altered",
+        "gc": "free what no version and no young run names",
         "explain": "say where a model comes from, from its digest alone",
     },
     "Data and code": {
