@@ -212,7 +212,7 @@ def _shared_out(
     move(place.cluster, place.target, place.model, Traffic(plan.split, plan.headers, plan.sticky, mirror), way)
     write(place.store, told, "pass")
     report.seconds_to_move = round(time.monotonic() - began, 3)
-    report.endpoint, report.stable, report.weights = alias.endpoint, told.stable, plan.split
+    report.endpoint, report.stable, report.weights = alias.endpoint, told.stable, _named(plan.split)
     return report
 
 
@@ -220,10 +220,14 @@ def _waiting(place: Place, plan: Plan, told: Rollout, alias: Alias, report: Roll
     """Leave the canary where it is until somebody promotes it or goes back."""
     write(place.store, told)
     weight = plan.steps[-1] if told.stable is not None and plan.steps else 0
-    report.weights = {told.stable: 100 - weight, alias.version: weight} if told.stable is not None else {}
+    report.weights = _named({told.stable: 100 - weight, alias.version: weight}) if told.stable is not None else {}
     report.endpoint, report.stable = alias.endpoint if told.stable is not None else "", told.stable
     report.waiting, report.steps = True, told.steps
     return report
+
+
+def _named(weights: dict[int, int]) -> dict[str, int]:
+    return {str(version): weight for version, weight in weights.items()}
 
 
 def _withdraw(place: Place, run: str, canary: Alias) -> RolloutReport:

@@ -36,8 +36,12 @@ def serving() -> Path:
     return home() / "serving"
 
 
-def roll_out(store: Store, run: str, model: str, *, version: int, image: str, port: int | None) -> RolloutReport:
+def roll_out(
+    store: Store, run: str, model: str, *, version: int, image: str, port: int | None, approval: bool = False
+) -> RolloutReport:
     """Serve the version as the model's stable one, unless it answers otherwise than it was judged by.
+
+    With ``approval`` it is only tried: somebody has to say yes before it serves.
 
     Raises:
         InputError: it is not published, the image is another one, the model does not load, or the port is in use.
@@ -46,7 +50,7 @@ def roll_out(store: Store, run: str, model: str, *, version: int, image: str, po
     manifest, record = published(store, check_name(model), version)
     check_image(record, image)
     with _alone():
-        return _serve(store, run, (manifest, record), image, port=port)
+        return _serve(store, run, (manifest, record), image, port=port, approval=approval)
 
 
 def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
@@ -108,6 +112,7 @@ def _serve(
     *,
     port: int | None = None,
     back: bool = False,
+    approval: bool = False,
 ) -> RolloutReport:
     manifest, record = documents
     top, model, version = serving(), manifest.model, manifest.version
@@ -133,13 +138,13 @@ def _serve(
     ready = time.monotonic()
     alias = stable(store, model)
     told = begun(store, model, version, run, alias.version if alias else None)
-    if why:
-        log.warning("version %d of %s is refused: %s", version, model, why)
+    if why or approval:
         write_config(top / CONFIG, before)
-        write(store, told, "fail", why)
+        write(store, told, "fail" if why else "", why)
         serves, there = (alias.version, alias.endpoint) if alias else (None, "")
-        took = round(ready - began, 3)
-        return RolloutReport("local", "embedded", there, None, serves, took, 0.0, verdict="fail", reason=why)
+        report = RolloutReport("local", "embedded", there, None, serves, round(ready - began, 3), 0.0)
+        report.verdict, report.reason, report.waiting = "fail" if why else "pass", why, not why
+        return report
     endpoint = f"{server.url}/v1/models/{model}"
     previous = move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
     config.models[model] = ServedModel({version: mine}, version)

@@ -23,7 +23,7 @@ from colchis_steps._kube import Cluster
 from colchis_steps._progress import Progress
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
-from colchis_steps._rollout_store import stable, stable_key
+from colchis_steps._rollout_store import canary_key, stable, stable_key
 from colchis_steps._rollout_targets import TARGETS
 from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
@@ -41,8 +41,10 @@ class Row:
     model: str
     latest: str
     stable: str
+    canary: str
     verdict: str
     image: str
+    where: str
     endpoint: str
     up: str
 
@@ -56,6 +58,7 @@ def row(store: Store, model: str) -> Row:
     """Say what a model's newest and stable versions are, and whether the stable one answers now."""
     latest = find_document(store, f"models/{model}/aliases/latest.json", Alias)
     stable = find_document(store, stable_key(model), Alias)
+    canary = find_document(store, canary_key(model), Alias)
     shown = stable or latest
     record = find_document(store, f"models/{model}/{shown.version}/record.json", Record) if shown else None
     endpoint = endpoint_now(serving(), stable.endpoint) if stable and stable.endpoint else ""
@@ -63,8 +66,10 @@ def row(store: Store, model: str) -> Row:
         model=model,
         latest=str(latest.version) if latest else "-",
         stable=str(stable.version) if stable else "-",
+        canary=f"{canary.version} ({canary.weight or 0} %)" if canary else "-",
         verdict=judged(record) if record else "-",
         image=record.digest.removeprefix("sha256:")[:12] if record else "-",
+        where=" ".join(place_of(store, stable)) if stable else "-",
         endpoint=endpoint or "-",
         up=("yes" if answers(endpoint, stable.version) else "no") if stable and endpoint else "-",
     )
@@ -181,26 +186,26 @@ def start_server(port: int | None) -> None:
     print((found or start(serving(), port_for(serving(), port))).url)
 
 
-def target_of(store: Store, model: str) -> str:
-    """Say where the stable version is served, as the rollout that put it there recorded."""
-    alias = stable(store, model)
+def place_of(store: Store, alias: Alias | None) -> list[str]:
+    """Give the target and, on a cluster, the namespace of a version, as the rollout that put it there recorded."""
     result = find_document(store, f"runs/{alias.run}/rollout.json", StepResult) if alias and alias.run else None
-    return str(result.details.get("target", "local")) if result else "local"
+    details = result.details if result else {}
+    return [str(details.get("target", "local")), *([str(details["namespace"])] if details.get("namespace") else [])]
 
 
 def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
-    target = args.target or target_of(store, args.model)
+    target, *namespace = [args.target] if args.target else place_of(store, stable(store, args.model))
     if target == "local":
         return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
-    place = Place(Cluster(args.namespace), TARGETS[target], store, args.model)
+    place = Place(Cluster(args.namespace or "".join(namespace)), TARGETS[target], store, args.model)
     return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
 @entrypoint
 def main(argv: Sequence[str] | None = None) -> None:
     """Do what the verb says."""
-    args = parser().parse_args(argv)
+    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["list"])
     if args.verb == "start":
         return start_server(args.port)
     if args.verb == "stop":
@@ -215,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             report = back(store, args, run)
             record.details, record.verdict, record.outputs = report, "pass", {"endpoint": report.endpoint}
         log.info(
-            "version %d of %s answers again after %.1f s (%.1f s to ready, %.1f s to move)",
+            "version %s of %s answers again after %.1f s (%.1f s to ready, %.1f s to move)",
             report.stable,
             args.model,
             report.seconds_to_ready + report.seconds_to_move,

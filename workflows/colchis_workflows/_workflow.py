@@ -177,7 +177,7 @@ def _seconds(time: str | None) -> float | None:
 
 
 def exit_code(run: Run) -> int:
-    """Give the command's exit code: 0 served, 3 the gate said no, 75 stopped, late or Error, else the step's."""
+    """Give the command's exit code: 0 served, 3 gate or canary said no, 75 stopped, late or Error, else the step's."""
     if run.phase == "Succeeded":
         return REJECTED if run.outputs.get("verdict") == "fail" else 0
     if run.phase != "Failed" or run.shutdown:
@@ -190,7 +190,7 @@ def exit_code(run: Run) -> int:
 def conclusion(run: Run) -> str:
     """Say in one sentence how the run ended."""
     if run.phase == "Succeeded":
-        no = "the gate said no: nothing was published; the report says why, and `stable` serves on"
+        no = "gate or canary said no: the report says why, and `stable` serves on"
         return no if run.outputs.get("verdict") == "fail" else "the run succeeded"
     if run.shutdown:
         return f"the run was stopped by somebody ({run.shutdown})"
