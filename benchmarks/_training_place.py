@@ -128,7 +128,11 @@ class Place:
 def threads(workers: int) -> dict[str, str]:
     """Share the cores out as our local back-end does, for a rival that has none."""
     cores = str(max(1, len(os.sched_getaffinity(0)) // workers))
-    return {"OMP_NUM_THREADS": cores, "TF_NUM_INTRAOP_THREADS": cores, "TF_NUM_INTEROP_THREADS": str(max(2, int(cores)))}
+    return {
+        "OMP_NUM_THREADS": cores,
+        "TF_NUM_INTRAOP_THREADS": cores,
+        "TF_NUM_INTEROP_THREADS": str(max(2, int(cores))),
+    }
 
 
 def equal(mine: Sequence[float], wanted: Sequence[float]) -> bool:

@@ -86,9 +86,7 @@ def _start(name: str, contender: Contender, path: Path, home: Path, stack: conte
     log = home / f"{name}.log"
     variables = {**os.environ, **contender.variables, "RACE_TURNS": str(path), "RACE_NAME": name}
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            contender.command, env=variables, stdout=file, stderr=file, start_new_session=True
-        )
+        process = subprocess.Popen(contender.command, env=variables, stdout=file, stderr=file, start_new_session=True)
 
     def end() -> None:
         if process.returncode is None and process.poll() is None:

@@ -57,7 +57,9 @@ def race(place: Place, case: str, devices: int) -> list[Row]:
         for name, turns in found.items()
     ]
     means = parts(record["speed"], sum(taken["wall_s"] for taken in found[OURS]) / len(found[OURS]) / place.steps)
-    return compared([made | means if made["contender"] == OURS else made for made in rows], max(1, min(workers, devices)))
+    return compared(
+        [made | means if made["contender"] == OURS else made for made in rows], max(1, min(workers, devices))
+    )
 
 
 def figures(place: Place, taken: Mapping[str, float]) -> dict[str, float]:
