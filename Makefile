@@ -39,7 +39,7 @@ test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFI
 	$(BIN)/pytest -m "cluster and not long" --durations=15
 
 bench: $(READY)  ## race against named rivals: RACE=engine; benchmarks/README.md lists the races (OPTIONS are the race's own)
-	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine" >&2; exit 2; }
+	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine pack" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.$(RACE) $(OPTIONS)
 
 render: $(READY)  ## write workflows/manifests from the templates

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import fetch_files
+from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._image import ROOT, split
 from colchis_steps._layout import explained

@@ -28,6 +28,7 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "ImagePullJob": ("apps.kruise.io/v1alpha1", "imagepulljobs"),
     "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
     "Job": ("batch/v1", "jobs"),
+    "ModelVersion": ("colchis.dev/v1", "modelversions"),
     "Pod": ("v1", "pods"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),

@@ -1,6 +1,7 @@
 """Bring a data set into the store: shards of train, eval and test, then the manifest that makes them visible.
 
-Reads   digits, iris: scikit-learn's copies of two UCI data sets; fashion-mnist: its four files, by network or --from
+Reads   digits, iris: scikit-learn's copies of two UCI data sets; fashion-mnist: its four files, by network or --from;
+        colours, colours-transfer: the photographs in scikit-learn, and with each other's colours
 Writes  <to>/data/<set>/<16 hex of the digest>/{train,eval,test}-00000.npz …, manifest.json last
 Prints  the data set's URI
 """
@@ -139,7 +140,33 @@ def fashion_mnist(directory: Path | None) -> DataSet:
     )
 
 
-LOADERS: dict[str, Callable[[Path | None], DataSet]] = {"digits": digits, "fashion-mnist": fashion_mnist, "iris": iris}
+def colours(_: Path | None, style: str = "") -> DataSet:
+    """Load the grey surroundings and the colour class of each pixel of scikit-learn's photographs.
+
+    Blocks of pixels go to one split, mirror image and all, so that no row has its twin in another split.
+    """
+    from colchis_steps import _colours
+
+    features, labels, groups, classes = _colours.rows(style)
+    splits = divide(row_hashes({"group": groups}), labels * 0, SHARES)
+    return DataSet(
+        name=f"colours-{style}" if style else "colours",
+        source="china.jpg and flower.jpg (CC BY), from scikit-learn",
+        values=features,
+        labels=labels,
+        splits=splits,
+        maximum=255,
+        classes=classes,
+    )
+
+
+LOADERS: dict[str, Callable[[Path | None], DataSet]] = {
+    "colours": colours,
+    "colours-transfer": lambda _: colours(_, "transfer"),
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "iris": iris,
+}
 
 
 def write(store: Store, data: DataSet, shard_rows: int) -> str:

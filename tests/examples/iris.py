@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAM = Path(__file__).parents[2] / "examples" / "05-iris" / "iris.py"
+PROGRAM = Path(__file__).parents[2] / "examples" / "32-iris" / "iris.py"
 ROWS = [[6.8, 2.8, 4.8, 1.4], [6.0, 3.4, 4.5, 1.6]]  # both are versicolor, class 1
 
 

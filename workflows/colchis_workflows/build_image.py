@@ -6,7 +6,7 @@ builder ``direct`` the last task packs. So both ways end in one task, whose outp
 
 from typing import Any
 
-from hera.workflows import DAG, Container, Parameter, UserContainer, WorkflowTemplate, models
+from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, models
 
 from colchis_workflows._common import (
     CREDENTIALS,
@@ -18,10 +18,12 @@ from colchis_workflows._common import (
     SCRATCH,
     TMP,
     TRANSIENT,
+    alone,
     environment,
     flags,
     inputs_of,
     output,
+    output_of,
     pod_labels,
     resources,
     step,
@@ -60,7 +62,7 @@ def template(settings: Settings) -> WorkflowTemplate:
     build = DAG(
         name="build-image",
         inputs=[parameter(settings, name) for name in INPUTS],
-        outputs=[_of_pack("digest"), _of_pack("image")],
+        outputs=[output_of("pack", name) for name in ("digest", "image")],
         tasks=tasks,
     )
     return workflow_template(
@@ -68,13 +70,8 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: build image",
         "Packs a version's files as an OCI image, one layer a file, and pushes it.",
         INPUTS,
-        [build, _kaniko(settings), pack],
+        [build, _kaniko(settings), *alone(pack)],
     )
-
-
-def _of_pack(name: str) -> Parameter:
-    source = models.ValueFrom(parameter=f"{{{{tasks.pack.outputs.parameters.{name}}}}}", default="")
-    return Parameter(name=name, value_from=source)
 
 
 def _kaniko(settings: Settings) -> Container:
