@@ -58,7 +58,9 @@ def rendered(
     text = as_yaml(documents)
     store.write(f"runs/{run}/{form}.yaml", text.encode())
     sys.stdout.write(text)
-    return RolloutReport(form, options.runtime, "", None, alias.version if alias else None, 0.0, 0.0, weights=weights)
+    report = RolloutReport(form, options.runtime, "", None, alias.version if alias else None, 0.0, 0.0)
+    report.weights = {str(number): weight for number, weight in weights.items()}
+    return report
 
 
 def as_yaml(documents: list[Object]) -> str:
