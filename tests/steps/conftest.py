@@ -13,12 +13,14 @@ from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import boto3
+import msgspec
 import pytest
 from moto.server import ThreadedMotoServer
 
 from colchis_steps._blobs import scan, store_files
+from colchis_steps._code import code_key, listed, pack
 from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
-from colchis_steps._store import Store, open_store
+from colchis_steps._store import Store, open_store, read_document
 
 MODEL_FILES = {
     "saved_model.pb": b"\x0agraph" * 100,
@@ -124,6 +126,19 @@ class Published:
         self.store.write(f"runs/{run}/model.json", encode(candidate))
         self.store.write(f"models/digits/{version}/manifest.json", encode(manifest))
         return manifest
+
+    def code(self, files: dict[str, bytes], run: str = "run-1") -> None:
+        """Store the files as the code of the run's model."""
+        directory = self.root / "code"
+        for path, content in files.items():
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_bytes(content)
+        packed = pack(directory, listed(directory), "a" * 40)
+        key = code_key(hashlib.sha256(packed).hexdigest())
+        self.store.write(key, packed)
+        candidate = read_document(self.store, f"runs/{run}/model.json", Candidate)
+        code = msgspec.structs.replace(candidate.code, uri=f"{self.store.url}/{key}")
+        self.store.write(f"runs/{run}/model.json", encode(msgspec.structs.replace(candidate, code=code)))
 
     def blob(self, content: bytes) -> Path:
         """Give the file in which the store holds this content."""
