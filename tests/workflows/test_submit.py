@@ -46,9 +46,11 @@ def test_a_failed_task_says_the_sentence_of_its_step_and_its_pod() -> None:
         ([], "it waits; to go on: argo resume r --namespace ml"),
         (
             [{"name": "approve", "valueFrom": {"supplied": {}}}],
-            "it waits for approve=YES or NO, after reading s3://b/report.html: argo node set r --namespace ml "
-            "--output-parameter approve=YES --node-field-selector displayName=approve; then argo resume r "
-            "--namespace ml",
+            (
+                "it waits for approve=YES or NO, after reading s3://b/report.html: argo node set r --namespace ml "
+                "--output-parameter approve=YES --node-field-selector displayName=approve; then argo resume r "
+                "--namespace ml"
+            ),
         ),
     ],
     ids=["no question", "a question"],
