@@ -203,7 +203,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     application = app(registry, watch, settings, draining=draining, logging_to=logging_to)
     server = uvicorn.Server(
         uvicorn.Config(
-            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN
+            application,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN,
         )
     )
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn drains, then sends the signal to who handled it before

@@ -121,9 +121,9 @@ def roll(run: Run, store: Store, images: dict[int, str]) -> Run:
     return step
 
 
-def answer(port: int) -> int:
+def answer(port: int, **headers: str) -> int:
     body = json.dumps({"instances": [[[0] * 8] * 8]}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body, headers)
     with urllib.request.urlopen(request, timeout=10) as found:
         return int(json.load(found)["predictions"][0]["class"])
 
@@ -190,6 +190,13 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
     assert json.loads(run("models", "show", "tiny").stdout)["version"] == 2
     assert run("predict", "tiny").stdout == "prediction class 2 (probability 0.910), label class 2\n"
     assert run("predict", "tiny", "--row=1").stdout == "prediction class 2 (probability 0.910), label class 1\n"
+
+    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
+    assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
+    assert [answer(port) for _ in range(5)] == [1] * 5
+    assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))
+    assert "version 9 of tiny is not published" in run("models", "share", "tiny", "9=100").stderr
+    assert "moon is not served here" in run("models", "share", "moon", "1=100").stderr
 
     back = run("models", "rollback", "tiny")
     assert back.returncode == 0, back.stderr
