@@ -191,13 +191,6 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
     assert run("predict", "tiny").stdout == "prediction class 2 (probability 0.910), label class 2\n"
     assert run("predict", "tiny", "--row=1").stdout == "prediction class 2 (probability 0.910), label class 1\n"
 
-    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
-    assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
-    assert [answer(port) for _ in range(5)] == [1] * 5
-    assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))
-    assert "version 9 of tiny is not published" in run("models", "share", "tiny", "9=100").stderr
-    assert "moon is not served here" in run("models", "share", "moon", "1=100").stderr
-
     back = run("models", "rollback", "tiny")
     assert back.returncode == 0, back.stderr
     assert "version 1 of tiny answers again after" in back.stderr
@@ -207,6 +200,19 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
     assert "nothing was served before version 1 of tiny" in again.stderr
     withdrawn = roll(2, "--action=rollback")
     assert (withdrawn.returncode, answer(port), stable(store)) == (0, 1, (1, None))
+
+
+@pytest.mark.tensorflow
+def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run: Run, store: Store, port: int) -> None:
+    assert [roll(1).returncode, roll(2).returncode] == [0, 0]
+    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
+    assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
+    assert [answer(port) for _ in range(5)] == [1] * 5
+    assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))
+    assert "version 9 of tiny is not published" in run("models", "share", "tiny", "9=100").stderr
+    assert "moon is not served here" in run("models", "share", "moon", "1=100").stderr
+    assert roll(2).returncode == 0
+    assert (answer(port), answer(port, style="transfer")) == (2, 2)
 
 
 @pytest.mark.tensorflow
