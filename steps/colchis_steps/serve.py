@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 POLL = 0.2  # seconds between looks at the configuration
 LINGER = 1.0  # seconds after SIGTERM in which open connections are told to close, by the answers that go over them
-DRAIN = 24  # seconds that requests have to end then; with a pod's preStop of 3 it is less than Kubernetes' 30
+DRAIN = 20  # seconds that requests have to end then; with a preStop of 3 and 5 for the log it is under Kubernetes' 30
 log = logging.getLogger("colchis")
 
 
