@@ -1,4 +1,4 @@
-"""The files of the race `training`: a data set as Colchis stores it, the order of its rows, and who trains on it how."""
+"""The files of the race `training`: a data set as Colchis stores it, the order of its rows, the commands."""
 
 import hashlib
 import io
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks._rivals import environment
 from benchmarks._training_model import CLASSES, SIDE
+
 from colchis_steps._data import open_data
 from colchis_steps._formats import Column, DataManifest, Shard, data_digest, encode, now
 

@@ -186,7 +186,8 @@ def _serve(
     wait(server, write_config(top / CONFIG, config), f"{model} {version}")
     moved = time.monotonic()
     _tidy(top / model, version, previous)
-    write(store, told, "pass")
+    if not back:
+        write(store, told, "pass")
     return RolloutReport(
         "local", "embedded", endpoint, previous, version, round(ready - began, 3), round(moved - ready, 3)
     )

@@ -232,8 +232,11 @@ def of_store(store: Store, args: argparse.Namespace) -> None:
     """Do what the verbs do that take a store."""
     if args.verb == "share":
         return print(_rollout_local.share(store, args.model, args.shares, tuple(args.header)))
-    if args.verb in {"show", "pull"}:
-        return show(store, args.model, args.version) if args.verb == "show" else pull(store, *args.model, args.to)
+    if args.verb == "show":
+        return show(store, args.model, args.version)
+    if args.verb == "pull":
+        model, version = args.model
+        return pull(store, model, version, args.to)
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:
