@@ -1,4 +1,4 @@
-"""Whether a server's TensorFlow may serve what another TensorFlow exported; pure.
+"""Whether a server's TensorFlow may serve what another TensorFlow exported.
 
 TensorFlow reads SavedModels of its own minor version and of those before it within a major version. One that is newer
 may hold operators that the server does not know (https://www.tensorflow.org/guide/versions). So a server that is one
@@ -6,18 +6,33 @@ minor behind is named, and one that is further behind is refused.
 """
 
 import re
+from importlib.metadata import PackageNotFoundError, version
 
 from colchis_steps._step import InputError
 
 VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.\d+)?(?:[-+.]?[a-z].*)?")
 
 
-def minor(version: str) -> tuple[int, int]:
+def minor(text: str) -> tuple[int, int]:
     """Give major and minor. Raises InputError where that is no version."""
-    found = VERSION.fullmatch(version)
+    found = VERSION.fullmatch(text)
     if not found:
-        raise InputError(f"{version!r} is no version of TensorFlow; give one such as 2.20.0")
+        raise InputError(f"{text!r} is no version of TensorFlow; give one such as 2.20.0")
     return int(found[1]), int(found[2])
+
+
+def installed() -> str:
+    """Give the version of the TensorFlow that is installed here; importing it would take seconds.
+
+    Raises:
+        InputError: there is none.
+    """
+    for package in ("tensorflow-cpu", "tensorflow"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    raise InputError("TensorFlow is not installed; install it with: pip install 'colchis[serve]'")
 
 
 def judge_versions(exporter: str, server: str) -> str:
@@ -30,7 +45,5 @@ def judge_versions(exporter: str, server: str) -> str:
     behind = made[1] - serves[1]
     what = f"TensorFlow {exporter} exported the model and {server} would serve it"
     if made[0] != serves[0] or behind > 1:
-        raise InputError(
-            f"{what}; that is too far apart: serve it with {made[0]}.{made[1]} or newer, or train it anew"
-        )
+        raise InputError(f"{what}; that is too far apart: serve it with {made[0]}.{made[1]} or newer, or train it anew")
     return f"{what}, one minor older: operators that are new in {made[0]}.{made[1]} fail" if behind == 1 else ""

@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from colchis_steps._deployment import Deployed, deployment
+from colchis_steps._formats import Alias, Code, Manifest, Record, encode, now
 from colchis_steps._framework_versions import judge_versions
 from colchis_steps._kserve import inference_service, knative, storage_uri, told
 from colchis_steps._preheat import counted, daemon_set, pull_job
+from colchis_steps._rollout_checks import inputs_of_v1
 from colchis_steps._rollout_kserve import replicas, scaled
 from colchis_steps._rollout_rendered import as_yaml
 from colchis_steps._route import HeaderRoute
@@ -19,7 +22,9 @@ from colchis_steps._scaling import autoscaler, budget
 from colchis_steps._seldon import seldon_deployments
 from colchis_steps._serving_options import ServeOptions, check_replicas, serve_options
 from colchis_steps._step import InputError
+from colchis_steps._store import Store, open_store
 from colchis_steps._tensorflow_serving import batching_config, files, release
+from colchis_steps.rollout import main as rollout
 
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = f"registry.example/models/digits@sha256:{'a' * 64}"
@@ -212,3 +217,85 @@ def test_preheating_pulls_by_a_pod_a_node_or_by_openkruise() -> None:
     job = {"kind": "ImagePullJob", "status": {"desired": 3, "succeeded": 3, "startTime": "2026-01-01T00:00:00Z"}}
     assert counted(job) == (3, 3, True)
     assert counted({"kind": "ImagePullJob"}) == (0, 0, False)
+
+
+def test_the_inputs_are_known_from_the_metadata_of_tensorflow_serving() -> None:
+    """As its REST API documents it (https://www.tensorflow.org/tfx/serving/api_rest)."""
+    shape = {"dim": [{"size": "-1", "name": ""}, {"size": "4", "name": ""}], "unknown_rank": False}
+    lengths = {"dtype": "DT_FLOAT", "tensor_shape": shape, "name": "serving_default_lengths:0"}
+    count = {"dtype": "DT_UINT8", "tensor_shape": {"dim": [{"size": "-1"}], "unknown_rank": False}, "name": "c:0"}
+    signature = {
+        "inputs": {"lengths": lengths, "count": count},
+        "outputs": {},
+        "method_name": "tensorflow/serving/predict",
+    }
+    metadata = {"signature_def": {"signature_def": {"serving_default": signature}}}
+    assert inputs_of_v1({"model_spec": {"name": "iris"}, "metadata": metadata}) == [
+        {"name": "count", "datatype": "INT64", "shape": [-1]},
+        {"name": "lengths", "datatype": "FP32", "shape": [-1, 4]},
+    ]
+
+
+def a_version(store: Store, version: int, **frameworks: str) -> str:
+    """Publish a version's documents; give its image."""
+    key = f"models/digits/{version}"
+    manifest = Manifest("digits", version, "r", (), "sha256:1", now())
+    image = f"registry.example/models/digits@sha256:{version:064}"
+    record = Record(
+        model="digits", version=version, run="r", image=image, digest=image.partition("@")[2], tree="sha256:1",
+        manifest=f"{key}/manifest.json", manifest_digest="", data="", data_digest="", code=Code("e:e"),
+        hyperparameters={}, metrics={}, verdict="pass", frameworks=frameworks, step_images={}, workflow="",
+        created_by="", created_at=now(),
+    )  # fmt: skip
+    store.write(f"{key}/manifest.json", encode(manifest))
+    store.write(f"{key}/record.json", encode(record))
+    return image
+
+
+def rolled(store: Store, version: int, image: str, *flags: str) -> int:
+    about = [f"--store={store.url}", "--run=r1", "--model=digits", f"--version={version}", f"--image={image}"]
+    return rollout([*about, "--target=seldon", "--serve-image=registry.example/serve:1", *flags])
+
+
+def test_a_target_that_only_writes_yaml_says_so_and_moves_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(tmp_path.as_uri())
+    first = a_version(store, 1)
+    store.write("models/digits/aliases/stable.json", encode(Alias("digits", 1, now(), None, "r", first)))
+    caplog.set_level("INFO")
+    assert rolled(store, 2, a_version(store, 2), "--action=canary", "--steps=25,100") == 0
+    text = capsys.readouterr().out
+    (document,) = yaml.safe_load_all(text)
+    assert [one["traffic"] for one in document["spec"]["predictors"]] == [75, 25]
+    assert (tmp_path / "runs/r1/seldon.yaml").read_text() == text
+    assert "nothing is applied: the YAML of digits 2 is above, and in runs/r1/" in caplog.text
+    assert b'"version":1' in store.read("models/digits/aliases/stable.json")
+
+
+def test_tensorflow_serving_of_the_wrong_release_is_refused_before_anything_is_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(tmp_path.as_uri())
+    image = a_version(store, 1, tensorflow="2.22.0")
+    serving = ["--runtime=tensorflow-serving", f"--serve-image={SERVING}"]
+    assert rolled(store, 1, image, *serving) == 65
+    assert "TensorFlow 2.22.0 exported the model and 2.20.0 would serve it" in caplog.text
+    caplog.clear()
+    assert rolled(store, 2, a_version(store, 2, tensorflow="2.21.0"), *serving) == 0
+    assert "one minor older" in caplog.text
+    assert rolled(store, 2, image, *serving) == 65  # another version's image
+    assert rolled(store, 3, image) == 65  # not published
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--target=local", "--runtime=tensorflow-serving"],
+        ["--target=deployment", "--model-volume=storage"],
+        ["--target=seldon", "--action=rollback"],
+    ],
+)
+def test_what_does_not_go_together_is_a_usage_error(flags: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        rollout(["--store=file:///s", "--run=r", "--model=digits", "--version=1", f"--image={IMAGE}", *flags])
