@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 Field = descriptor_pb2.FieldDescriptorProto
-SCALARS = {"string": Field.TYPE_STRING, "int64": Field.TYPE_INT64, "bool": Field.TYPE_BOOL}
+SCALARS = {"string": Field.TYPE_STRING, "int64": Field.TYPE_INT64, "bool": Field.TYPE_BOOL, "bytes": Field.TYPE_BYTES}
 MESSAGES: dict[str, dict[str, tuple[int, str]]] = {  # field: number and type; [] is repeated
     "Int64Value": {"value": (1, "int64")},
     "BoolValue": {"value": (1, "bool")},
@@ -30,6 +30,11 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {  # field: number and type; [
         "max_enqueued_batches": (3, "Int64Value"),
         "num_batch_threads": (4, "Int64Value"),
     },
+    "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
+    "InputsEntry": {"key": (1, "string"), "value": (2, "bytes")},  # a TensorProto, as it is encoded
+    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "InputsEntry[]")},
+    "PredictLog": {"request": (1, "PredictRequest")},
+    "PredictionLog": {"predict_log": (6, "PredictLog")},
     "PrometheusConfig": {"enable": (1, "bool"), "path": (2, "string")},
     "MonitoringConfig": {"prometheus_config": (1, "PrometheusConfig")},
 }
