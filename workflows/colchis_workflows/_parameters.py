@@ -110,6 +110,11 @@ PARAMETERS = {
         "false",
         "true",
     ),
+    "plain-prefix": choice(
+        "Whether the store also has the version's files under their own names, as `model-volume=storage` needs them.",
+        "false",
+        "true",
+    ),
     "preheat": choice("Whether all nodes get the model's image before traffic moves to it.", "false", "true"),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
