@@ -126,8 +126,8 @@ PARAMETERS = {
     ),
     "serve-image": Text("The model server's image; of TensorFlow Serving by release and digest."),
     "serve-options": Text(
-        'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", "min_available": 1, '
-        '"max_replicas": 4}`; docs/targets.md lists them.',
+        'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", '
+        '"min_available": 1, "max_replicas": 4}`; docs/targets.md lists them.',
         "{}",
     ),
     "split": Text("Fixed shares in the place of steps, `1=30,2=50,3=20`: per cent by version.", ""),
