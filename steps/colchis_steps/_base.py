@@ -16,7 +16,8 @@ from colchis_steps._reports import Layer
 from colchis_steps._step import InputError
 
 LIMIT = 4 << 20  # bytes of a config; registries take no larger manifest either
-DOCKER = "application/vnd.docker.image.rootfs.diff.tar"  # the same bytes under another name
+DOCKER = "application/vnd.docker.image.rootfs.diff.tar"
+OCI = {DOCKER: TAR, f"{DOCKER}.gzip": f"{TAR}+gzip"}  # the same bytes under another name
 
 
 def stand_on(name: str, layers: Sequence[Layer], repository: Repository, tag: str, *, insecure: bool) -> str:
@@ -32,6 +33,8 @@ def stand_on(name: str, layers: Sequence[Layer], repository: Repository, tag: st
     if found is None:
         raise InputError(f"{place} has no tag {label}; give --base an image that is there")
     bases = read_bases(source, found)
+    if not bases:
+        raise InputError(f"{name} is for neither {' nor '.join(ARCHITECTURES)}; give --base an image that is")
     for descriptor in {layer["digest"]: layer for base in bases for layer in base.layers}.values():
         blob, size = parse_reference(f"base@{descriptor['digest']}")[1], int(descriptor["size"])
         if not repository.has(blob, size) and not repository.mount(blob, size, source.name):
@@ -65,10 +68,13 @@ def read_bases(source: Repository, digest: str) -> tuple[Base, ...]:
         platform: dict[str, str] = {name: config[name] for name in ("architecture", "os", "variant") if name in config}
         if not _fits(platform):
             raise InputError(f"{source.name}@{digest} is for {platform}; give --base an image for Linux")
-        layers = [{**layer, "mediaType": layer["mediaType"].replace(DOCKER, TAR)} for layer in manifest["layers"]]
+        layers = [
+            {"mediaType": OCI.get(layer["mediaType"], layer["mediaType"]), **{k: layer[k] for k in ("digest", "size")}}
+            for layer in manifest["layers"]
+        ]
         told = {"architecture": platform["architecture"], "os": "linux"}
         told |= {"variant": platform["variant"]} if platform.get("variant") else {}
-        return (Base(told, config, [{k: layer[k] for k in ("mediaType", "digest", "size")} for layer in layers]),)
+        return (Base(told, config, layers),)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{source.name}@{digest} is no image; give --base one that docker can run") from error
 

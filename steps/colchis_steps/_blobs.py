@@ -181,10 +181,10 @@ def digest_of(store: Store, file: File, tell: Moved) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def missing(store: Store, file: File) -> InputError:
+def missing(store: Store, file: File) -> NotFound:
     """Give the error about a blob that is not there."""
     what = f"blob {file.sha256} of {file.path} is missing in {store.url}"
-    return InputError(f"{what}; train or upload the model again")
+    return NotFound(f"{what}; train or upload the model again")
 
 
 def altered(store: Store, file: File, how: str) -> InputError:

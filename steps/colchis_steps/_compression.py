@@ -19,12 +19,14 @@ def pays(blocks: Iterator[Block]) -> bool:
     """Say whether compressing these bytes pays; no more is taken than it needs."""
     from backports import zstd
 
-    head = bytearray()
+    made, read, kept = zstd.ZstdCompressor(level=LEVEL), 0, 0
     for block in blocks:
-        head += block
-        if len(head) >= SAMPLE:
+        head = block[: SAMPLE - read]
+        read, kept = read + len(head), kept + len(made.compress(head))
+        if read == SAMPLE:
             break
-    return len(head) >= LEAST and len(zstd.compress(head[:SAMPLE], LEVEL)) <= WORTH * min(len(head), SAMPLE)
+    kept += len(made.flush())
+    return read >= LEAST and kept <= WORTH * read
 
 
 class Compressed:

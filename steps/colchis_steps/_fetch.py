@@ -35,20 +35,22 @@ def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Mov
             tell(file.size)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        of = hashlib.sha256(f"{file.path}\n{file.sha256}".encode()).hexdigest()[
-            :16
-        ]  # a name of 255 bytes takes no more
-        temporary = path.with_name(f".{of}.incomplete")
-        try:
-            _complete(store, threads, file, temporary, tell)
-        except InputError:
-            temporary.unlink(missing_ok=True)
-            raise
+        temporary = _beside(path, file)
+        _complete(store, threads, file, temporary, tell)
         temporary.replace(path)
-        return None
 
     with ThreadPoolExecutor(2 * AHEAD, "range") as threads:
-        each(fetch_one, files, moved)
+        try:
+            each(fetch_one, files, moved)
+        except InputError:  # nobody goes on from here
+            for file in files:
+                _beside(directory / file.path, file).unlink(missing_ok=True)
+            raise
+
+
+def _beside(path: Path, file: File) -> Path:
+    """Give the place of what is not whole yet: a short name, as the file's own may have all of 255 bytes."""
+    return path.with_name(f".{hashlib.sha256(f'{file.path} {file.sha256}'.encode()).hexdigest()[:16]}.incomplete")
 
 
 def _complete(store: Store, threads: ThreadPoolExecutor, file: File, temporary: Path, tell: Moved) -> None:

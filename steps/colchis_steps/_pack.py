@@ -85,7 +85,7 @@ def write_layers(
             return earlier.layer
         name, size = layer_name(group), layer_size(group)
         try:
-            if len(group) == 1 and pays(source.blocks(group[0])):
+            if len(group) == 1 and sampler.submit(pays, source.blocks(group[0])).result():
                 made = Compressed(lambda: layer_blocks(group, content))
                 digest = repository.put(lambda: iter(made), None)
                 layer = Layer(path=name, digest=digest, size=made.size, media_type=ZSTD, diff_id=made.diff_id)
@@ -102,7 +102,8 @@ def write_layers(
         count.append(layer.size)
         return layer
 
-    with ThreadPoolExecutor(PARALLEL) as pool:
+    # one thread samples, since each that has had a compressor keeps its megabytes
+    with ThreadPoolExecutor(1) as sampler, ThreadPoolExecutor(PARALLEL) as pool:
         futures = [pool.submit(write, group) for group in split(source.files)]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

@@ -151,7 +151,7 @@ class RolloutReport(Part):
     namespace: str = ""
     verdict: str = "pass"  # fail: the version does not serve
     reason: str = ""
-    weights: dict[int, int] = msgspec.field(
+    weights: dict[str, int] = msgspec.field(
         default_factory=dict
     )  # per cent by version, where more than one has traffic
     waiting: bool = False  # for an approval

@@ -27,7 +27,6 @@ from colchis_steps._sums import changed, encoded
 ATTEMPTS = 4
 # What servers answer that do not know the SDK's checksums (headers and trailers, on since boto3 1.36).
 CHECKSUM_REFUSALS = {
-    "400",  # an answer to HEAD has no code
     "InvalidArgument",
     "InvalidRequest",
     "MissingContentMD5",
@@ -35,8 +34,9 @@ CHECKSUM_REFUSALS = {
     "SignatureDoesNotMatch",
     "XAmzContentSHA256Mismatch",
 }
-CHECKED = {"Body", "ChecksumAlgorithm", "ChecksumMode"}  # arguments of calls that have to do with checksums
+CHECKED = {"Body", "ChecksumAlgorithm"}  # arguments of calls that have to do with checksums
 CHECKSUM = "x-amz-checksum-crc64nvme"
+EMPTY = hashlib.sha256().hexdigest()
 log = logging.getLogger("colchis")
 
 
@@ -74,7 +74,11 @@ def connect(url: str, *, checksums: bool = True) -> tuple[Any, str | None]:
 
 
 class Bucket:
-    """A prefix of a bucket; threads may share it. ``checksums`` goes off where the server does not know them."""
+    """A prefix of a bucket, and what its server can do; threads may share it.
+
+    ``checksums`` goes off where the server does not know them, ``conditions`` where it ignores or refuses
+    If-None-Match (None: not known yet); either is said once.
+    """
 
     def __init__(self, bucket: str, prefix: str) -> None:
         if prefix:
@@ -83,6 +87,7 @@ class Bucket:
         self.prefix = f"{prefix}/" if prefix else ""
         self.client, self._authorities = connect(self.url)
         self.checksums = True
+        self.conditions: bool | None = None
         self.place = Place(self.url, bucket, self.client.meta.endpoint_url)
         self._lock = threading.Lock()
 
@@ -110,6 +115,18 @@ class Bucket:
                 return answer
             return getattr(self.client, operation)(**_without_checksum(arguments))
 
+    def head(self, key: str) -> dict[str, str]:
+        """Ask for an object's headers, its checksum among them; names are in lower case. Raises NotFound."""
+        check_key(key)
+        request = Request(self.prefix + key, None, {}, payload=EMPTY)
+        if self.checksums:
+            try:
+                return dict(self._sender.send(request._replace(headers={"x-amz-checksum-mode": "ENABLED"})))
+            except InputError as error:  # a refusal without a reason: an answer to HEAD has no body
+                if not isinstance(error.__cause__, sdk.ClientError) or code_of(error.__cause__) != "400":
+                    raise
+        return dict(self._sender.send(request))
+
     def put(
         self,
         key: str,
@@ -134,7 +151,7 @@ class Bucket:
         if self.checksums:
             checked = request._replace(headers={**request.headers, CHECKSUM: encoded(crc)})
             try:
-                answer = self._sender.put(checked, sent)
+                answer = self._sender.send(checked, sent)
             except InputError as error:
                 cause = error.__cause__
                 if not isinstance(cause, sdk.ClientError) or code_of(cause) not in CHECKSUM_REFUSALS:
@@ -143,11 +160,22 @@ class Bucket:
             else:
                 if sha256 or answer.get(CHECKSUM) == encoded(crc):
                     return dict(answer)
-                why, sent = "it does not tell the checksum of what it got", None
-            answer = self._sender.put(request._replace(payload=sha256 or _sha256(body, crc)), sent)
+                self.go_without("it tells none of what it got", connect(self.url, checksums=False)[0])
+                if _digest(body, crc, hashlib.md5(usedforsecurity=False)) == answer["etag"].strip('"'):
+                    return dict(answer)
+                return dict(self._sender.send(request._replace(payload=_digest(body, crc, hashlib.sha256()))))
+            answer = self._sender.send(request._replace(payload=sha256 or _digest(body, crc, hashlib.sha256())), sent)
             self.go_without(why, connect(self.url, checksums=False)[0])
             return dict(answer)
-        return dict(self._sender.put(request._replace(payload=sha256 or _sha256(body, crc)), sent))
+        return dict(self._sender.send(request._replace(payload=sha256 or _digest(body, crc, hashlib.sha256())), sent))
+
+    def go_unconditional(self, why: str) -> None:
+        """From now on look at a key before it is written, instead of a condition; say so once."""
+        with self._lock:
+            if self.conditions is not False:
+                self.conditions = False
+                text = "%s %s: keys are looked at before they are written, so let no two runs write to %s at once"
+                log.warning(text, self.place.endpoint, why, self.url)
 
     def go_without(self, why: str, client: Any) -> None:
         """From now on send no checksums; say so once."""
@@ -158,13 +186,18 @@ class Bucket:
                 log.warning(text, self.place.endpoint, why)
 
 
+def not_implemented(error: InputError) -> bool:
+    """Tell whether the server answered that it does not know what was asked."""
+    return isinstance(error.__cause__, sdk.ClientError) and code_of(error.__cause__) in {"501", "NotImplemented"}
+
+
 def _without_checksum(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if not name.startswith("Checksum")}
 
 
-def _sha256(body: Slice, crc: int) -> str:
-    """Read the bytes for their sha256; refuse them where they have changed since their CRC was read."""
-    digest, found, left = hashlib.sha256(), 0, body.length
+def _digest(body: Slice, crc: int, digest: "hashlib._Hash") -> str:
+    """Read the bytes for a digest; refuse them where they have changed since their CRC was read."""
+    found, left = 0, body.length
     with readable(body.path), body.path.open("rb") as file:
         file.seek(body.offset)
         while left and (block := file.read(min(CHUNK, left))):

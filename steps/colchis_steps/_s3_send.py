@@ -1,4 +1,4 @@
-"""Bytes to a bucket: signed PUTs straight from a file, on connections of our own.
+"""Bytes to a bucket: signed requests straight from a file, on connections of our own.
 
 The SDK reads a body in small blocks and, over plain HTTP, hashes it once more, which is most of what an upload costs.
 Here a body goes from the page cache to the socket; the server holds it against a checksum that the caller has.
@@ -6,6 +6,7 @@ Signature: AWS Signature Version 4, "Authenticating Requests (Authorization Head
 """
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import http.client
@@ -32,6 +33,7 @@ from colchis_steps._sums import changed
 UNSIGNED = "UNSIGNED-PAYLOAD"  # the checksum header, which is signed, stands for the body
 WAIT = 60.0  # seconds for an answer
 SAFE = "-_.~"
+SMALL = 64 << 10  # bytes of a body that goes with its headers in one write
 
 
 class Slice(NamedTuple):
@@ -43,17 +45,17 @@ class Slice(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A PUT: ``payload`` is the body's sha256 in hex, or ``UNSIGNED``."""
+    """A PUT, or a HEAD without a body: ``payload`` is the body's sha256 in hex, or ``UNSIGNED``."""
 
     key: str
-    body: Slice
+    body: Slice | None
     headers: Mapping[str, str]
     query: Mapping[str, str] = {}
     payload: str = UNSIGNED
 
 
 class Sender:
-    """Sends PUTs to one bucket; threads may share it.
+    """Sends requests to one bucket; threads may share it.
 
     Args:
         client: the SDK's, for endpoint, addressing style, region and credentials.
@@ -72,7 +74,7 @@ class Sender:
         self._idle = queue.LifoQueue[http.client.HTTPConnection]()
         self._connect = _connector(url.scheme, url.netloc, verify)
 
-    def put(self, request: Request, sent: Callable[[int], object] | None = None) -> Mapping[str, str]:
+    def send(self, request: Request, sent: Callable[[int], object] | None = None) -> Mapping[str, str]:
         """Send it, again after a passing fault; give the answer's headers, names in lower case.
 
         Raises:
@@ -89,7 +91,7 @@ class Sender:
                         raise
                     time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - spreads senders, keeps no secret
                 else:
-                    if sent:
+                    if sent and request.body:
                         sent(request.body.length)
                     return answer
         raise AssertionError("the last attempt answers or raises")
@@ -100,19 +102,29 @@ class Sender:
         keys = self._credentials.get_frozen_credentials() if self._credentials else None
         if keys is None:
             raise sdk.NoCredentialsError
-        headers = {"host": self._host, **request.headers}
-        headers = signed(headers, path, query, request.payload, keys=keys, region=self._region, at=datetime.now(UTC))
+        method, body = ("PUT", request.body) if request.body else ("HEAD", None)
+        headers = signed(
+            {"host": self._host, **request.headers},
+            f"{method}\n{path}\n{query}",
+            request.payload,
+            keys=keys,
+            region=self._region,
+            at=datetime.now(UTC),
+        )
         with self._connection() as connection:
-            connection.putrequest(
-                "PUT", f"{path}?{query}" if query else path, skip_host=True, skip_accept_encoding=True
-            )
+            target = f"{path}?{query}" if query else path
+            connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name, value)
-            connection.putheader("content-length", str(request.body.length))
-            connection.endheaders()
+            if body:
+                connection.putheader("content-length", str(body.length))
             # A server that refuses may answer and close before it has read the body: its answer is the thing to tell.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                _send(connection, request.body)
+                if body and body.length > SMALL:
+                    connection.endheaders()
+                    _send(connection, body)
+                else:
+                    connection.endheaders(_read(body) if body else None)
             answer = connection.getresponse()
             content = answer.read()
             if answer.status < 300:
@@ -163,6 +175,15 @@ def _connector(scheme: str, netloc: str, verify: str | None) -> Callable[[], htt
     return connect
 
 
+def _read(body: Slice) -> bytes:
+    with readable(body.path), body.path.open("rb", buffering=0) as file:
+        file.seek(body.offset)
+        content = file.read(body.length) or b""
+    if len(content) != body.length:
+        raise changed(body.path)
+    return content
+
+
 def _send(connection: http.client.HTTPConnection, body: Slice) -> None:
     """Send the bytes: from the page cache by the kernel, or in blocks where TLS must see them.
 
@@ -172,8 +193,6 @@ def _send(connection: http.client.HTTPConnection, body: Slice) -> None:
     with readable(body.path):
         file = body.path.open("rb", buffering=0)
     with file:
-        if not body.length:
-            return
         if not isinstance(connection.sock, ssl.SSLSocket):
             if connection.sock.sendfile(file, body.offset, body.length) < body.length:
                 raise changed(body.path)
@@ -189,9 +208,9 @@ def _send(connection: http.client.HTTPConnection, body: Slice) -> None:
 
 
 def signed(
-    headers: Mapping[str, str], path: str, query: str, payload: str, *, keys: Any, region: str, at: datetime
+    headers: Mapping[str, str], what: str, payload: str, *, keys: Any, region: str, at: datetime
 ) -> dict[str, str]:
-    """Give the headers with those of the signature; ``path`` and ``query`` are encoded, the query's names in order."""
+    """Give the headers with those of the signature; ``what`` is method, encoded path and query, a line each."""
     time_, day = at.strftime("%Y%m%dT%H%M%SZ"), at.strftime("%Y%m%d")
     told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
     told |= {"x-amz-content-sha256": payload, "x-amz-date": time_}
@@ -199,16 +218,22 @@ def signed(
         told["x-amz-security-token"] = keys.token
     names = sorted(told)
     lines = "".join(f"{name}:{told[name]}\n" for name in names)
-    canonical = f"PUT\n{path}\n{query}\n{lines}\n{';'.join(names)}\n{payload}"
+    canonical = f"{what}\n{lines}\n{';'.join(names)}\n{payload}"
     scope = f"{day}/{region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{time_}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{keys.secret_key}".encode()
-    for part in (*scope.split("/"), text):
-        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(_signing_key(keys.secret_key, scope), text.encode(), "sha256").hex()
     told["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={key.hex()}"
+        f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return told
+
+
+@functools.lru_cache(4)
+def _signing_key(secret: str, scope: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _error(answer: http.client.HTTPResponse, content: bytes) -> Exception:

@@ -1,18 +1,15 @@
 """A store in an S3 bucket: AWS, or any server that knows conditional writes (MinIO, versitygw, SeaweedFS …)."""
 
 import contextlib
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 
-from botocore import exceptions as sdk
-
-from colchis_steps._s3_client import ATTEMPTS, Bucket
-from colchis_steps._s3_errors import Busy, Taken, code_of, explained
+from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, Bucket, not_implemented
+from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
 from colchis_steps._s3_upload import send_parts, send_whole
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import CHUNK, Conflict, Entry, NotFound
@@ -20,7 +17,6 @@ from colchis_steps._sums import PART, Sums, read_sums
 
 PARTS_IN_FLIGHT = 4
 COPY_WHOLE = 5 << 30  # bytes that one CopyObject takes, and one part of a larger copy
-log = logging.getLogger("colchis")
 
 
 class S3Store:
@@ -29,8 +25,12 @@ class S3Store:
     def __init__(self, bucket: str, prefix: str) -> None:
         self._bucket = Bucket(bucket, prefix)
         self.url = self._bucket.url
-        self.atomic: bool | None = None  # whether the server holds conditions; known after the first ``create``
         self._parts = ThreadPoolExecutor(PARTS_IN_FLIGHT, "s3-part")
+
+    @property
+    def atomic(self) -> bool | None:
+        """Whether the server holds conditions; None until the first ``create``."""
+        return self._bucket.conditions
 
     def read(self, key: str) -> bytes:
         """Give an object's bytes."""
@@ -51,12 +51,16 @@ class S3Store:
 
     def find(self, key: str) -> Entry | None:
         """Tell of an object, or give None."""
-        found = self._head(key)
-        if found is None:
+        try:
+            found = self._bucket.head(key)
+        except NotFound:  # HEAD does not say whether the object or the bucket is absent
+            next(self.keys(key), None)
             return None
-        kept = found.get("ChecksumCRC64NVME", "")
+        kept = found.get(CHECKSUM, "")
         whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
-        return Entry(key, int(found["ContentLength"]), found["LastModified"].timestamp(), whole)
+        return Entry(
+            key, int(found["content-length"]), parsedate_to_datetime(found["last-modified"]).timestamp(), whole
+        )
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None."""
@@ -91,22 +95,25 @@ class S3Store:
         try:
             self._put(key, content, IfNoneMatch="*")
         except Taken:
-            self.atomic = True
+            self._bucket.conditions = True
             return False
         if self.atomic is None:
             try:
                 self._put(key, content, IfNoneMatch="*")
             except Taken:
-                self.atomic = True
+                self._bucket.conditions = True
             else:
-                self._say_not_atomic("overwrites in spite of If-None-Match")
+                self._bucket.go_unconditional("overwrites in spite of If-None-Match")
         return True
 
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag."""
         if self.atomic is False:
-            found = self._head(key)
-            if (found["ETag"] if found else None) != tag:
+            try:
+                found = self.read_tagged(key)[1]
+            except NotFound:
+                found = None
+            if found != tag:
                 raise Conflict(key)
         try:
             self._put(key, content, **({"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}))
@@ -154,12 +161,19 @@ class S3Store:
         with contextlib.suppress(NotFound):
             self._bucket.call("delete_object", key)
 
-    def _head(self, key: str) -> Any:
-        try:
-            return self._bucket.call("head_object", key, ChecksumMode="ENABLED")
-        except NotFound:  # HEAD does not say whether the object or the bucket is absent
-            next(self.keys(key), None)
-            return None
+    def abandon(self, prefix: str, before: float) -> int:
+        """End uploads that were begun before that time and not finished."""
+        place, ended = self._bucket.place, 0
+        pages = self._bucket.client.get_paginator("list_multipart_uploads")
+        with explained(place, prefix):
+            for page in pages.paginate(Bucket=place.bucket, Prefix=self._bucket.prefix + prefix):
+                for found in page.get("Uploads", ()):
+                    if found["Initiated"].timestamp() < before:
+                        key = found["Key"].removeprefix(self._bucket.prefix)
+                        with contextlib.suppress(NotFound, UploadGone):  # it has just been finished or ended
+                            self._bucket.call("abort_multipart_upload", key, UploadId=found["UploadId"])
+                        ended += 1
+        return ended
 
     def _put(self, key: str, content: bytes, **condition: str) -> None:
         for attempt in range(ATTEMPTS):
@@ -168,19 +182,9 @@ class S3Store:
             except Busy:
                 time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - spreads writers, keeps no secret
             except InputError as error:
-                cause = error.__cause__
-                if not condition or not isinstance(cause, sdk.ClientError) or code_of(cause) != "NotImplemented":
+                if not condition or self.atomic is False or not not_implemented(error):
                     raise
-                self._say_not_atomic("does not implement conditional writes")
+                self._bucket.go_unconditional("does not implement conditional writes")
             else:
                 return
         raise TransientError(f"others keep writing {key} in {self.url}; try again")
-
-    def _say_not_atomic(self, why: str) -> None:
-        self.atomic = False
-        log.warning(
-            "%s %s: keys are looked at before they are written, so let no two runs write to %s at once",
-            self._bucket.place.endpoint,
-            why,
-            self.url,
-        )

@@ -13,10 +13,10 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from colchis_steps._s3_client import ATTEMPTS, Bucket
+from colchis_steps._s3_client import ATTEMPTS, Bucket, not_implemented
 from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
 from colchis_steps._s3_send import Slice
-from colchis_steps._step import InputError, TransientError
+from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import NotFound, readable
 from colchis_steps._sums import Sums, check_unchanged, encoded, part_length
 
@@ -36,19 +36,20 @@ class _Sending(NamedTuple):
 
 def send_whole(bucket: Bucket, key: str, path: Path, sums: Sums, sent: Sent | None) -> bool:
     """Send a small file in one request unless the key is taken; say whether it was written."""
+    body, crc = Slice(path, 0, sums.size), sums.parts[0]
     for attempt in range(ATTEMPTS):
+        if bucket.conditions is False and _is_there(bucket, key):
+            return False
+        condition = {} if bucket.conditions is False else {"if-none-match": "*"}
         try:
             with _unchanged(path, sums):
-                bucket.put(
-                    key,
-                    Slice(path, 0, sums.size),
-                    sums.parts[0],
-                    headers={"if-none-match": "*"},
-                    sha256=sums.sha256,
-                    sent=sent,
-                )
+                bucket.put(key, body, crc, headers=condition, sha256=sums.sha256, sent=sent)
         except Taken:
             return False
+        except InputError as error:
+            if not condition or not not_implemented(error):
+                raise
+            bucket.go_unconditional("does not implement conditional writes")
         except Busy:
             time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - spreads writers, keeps no secret
         else:
@@ -68,10 +69,13 @@ def send_parts(
         try:
             with _unchanged(path, sums):
                 parts = _send(bucket, threads, _Sending(key, path, sums, upload, there, sent))
+            check_unchanged(path, sums)
             _complete(bucket, key, upload, parts, sums)
-        except (Busy, UploadGone):  # another writer of this key was faster, or is just done: look again
-            if _is_there(bucket, key):
+        except (Busy, UploadGone) as error:  # another writer of this key was faster, or is just done: look again
+            there_now = _is_there(bucket, key)
+            if there_now or isinstance(error, UploadGone):  # its parts are not what the server told of them
                 _abort(bucket, key, upload)
+            if there_now:
                 return False
         except Taken:
             _abort(bucket, key, upload)
@@ -92,8 +96,8 @@ def _begin(bucket: Bucket, key: str) -> tuple[str, dict[int, dict[str, Any]]]:
     with contextlib.suppress(InputError, UploadGone):  # without the right to list, begin anew
         with explained(place, key):
             found = bucket.client.list_multipart_uploads(Bucket=place.bucket, Prefix=full)
-        known = {"CRC64NVME"} if bucket.checksums else {"", "CRC64NVME"}
-        mine = [u for u in found.get("Uploads", ()) if u["Key"] == full and u.get("ChecksumAlgorithm", "") in known]
+        ours = {"", "CRC64NVME"}  # not every server lists it
+        mine = [u for u in found.get("Uploads", ()) if u["Key"] == full and u.get("ChecksumAlgorithm", "") in ours]
         if mine:
             upload = max(mine, key=lambda u: u["Initiated"])["UploadId"]
             pages = bucket.client.get_paginator("list_parts")
@@ -127,17 +131,23 @@ def _send(bucket: Bucket, threads: ThreadPoolExecutor, it: _Sending) -> list[dic
 
 
 def _complete(bucket: Bucket, key: str, upload: str, parts: list[dict[str, Any]], sums: Sums) -> None:
-    given: dict[str, Any] = {"UploadId": upload, "IfNoneMatch": "*"}
+    given: dict[str, Any] = {"UploadId": upload} | ({} if bucket.conditions is False else {"IfNoneMatch": "*"})
     if bucket.checksums:
         given |= {"ChecksumCRC64NVME": encoded(sums.crc64nvme), "ChecksumType": "FULL_OBJECT"}
     else:
         parts = [{name: part[name] for name in ("PartNumber", "ETag")} for part in parts]
-    bucket.call("complete_multipart_upload", key, MultipartUpload={"Parts": parts}, **given)
+    try:
+        bucket.call("complete_multipart_upload", key, MultipartUpload={"Parts": parts}, **given)
+    except InputError as error:
+        if "IfNoneMatch" not in given or not not_implemented(error):
+            raise
+        bucket.go_unconditional("does not implement conditional writes")
+        _complete(bucket, key, upload, parts, sums)
 
 
 def _is_there(bucket: Bucket, key: str) -> bool:
     try:
-        bucket.call("head_object", key)
+        bucket.head(key)
     except NotFound:
         return False
     return True
@@ -164,6 +174,6 @@ def _unchanged(path: Path, sums: Sums) -> Iterator[None]:
     """Name the file where it, and not the way, is why bytes do not arrive whole."""
     try:
         yield
-    except TransientError:
+    except StepError:
         check_unchanged(path, sums)
         raise

@@ -50,7 +50,10 @@ class Store(Protocol):
     """
 
     url: str
-    atomic: bool | None  # whether conditions hold against other writers; None until the first ``create``
+
+    @property
+    def atomic(self) -> bool | None:
+        """Whether conditions hold against other writers; None until the first ``create``."""
 
     def read(self, key: str) -> bytes:
         """Give an object's bytes. Raises NotFound."""
@@ -97,6 +100,9 @@ class Store(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
 
+    def abandon(self, prefix: str, before: float) -> int:
+        """End uploads that were begun before that time and not finished; give how many."""
+
 
 def model_name(text: str) -> str:
     """Parse a model's name: a DNS label of at most 40 characters, as hosts and resources are named after it."""
@@ -105,6 +111,14 @@ def model_name(text: str) -> str:
             f"{text!r} is no model name; use 1 to 40 lower case letters, digits and '-', with no '-' at either end"
         )
     return text
+
+
+def model_version(text: str) -> tuple[str, int | None]:
+    """Parse MODEL or MODEL:N; without a number the version is None."""
+    name, colon, number = text.partition(":")
+    if colon and not (number.isascii() and number.isdecimal() and int(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither MODEL nor MODEL:N")
+    return model_name(name), int(number) if colon else None
 
 
 def check_key(key: str) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from colchis_steps._base import parse_base, stand_on
 from colchis_steps._formats import Candidate, Manifest, Record, StepResult, tree_digest
 from colchis_steps._image import Blob
-from colchis_steps._kaniko import check, read_digest, write_context
+from colchis_steps._kaniko import check, read_digest, read_own, write_context
 from colchis_steps._known import in_cache, in_store, remember
 from colchis_steps._oci import Repository, open_repository, parse_reference
 from colchis_steps._pack import Known, pack
@@ -148,6 +148,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--repository", required=True, metavar="REF", help="host:port/path, or oci:/absolute/directory")
     p.add_argument("--context", type=given, metavar="DIR", help="kaniko: write Dockerfile and context/ here, and end")
     p.add_argument(
+        "--dockerfile",
+        default="",
+        metavar="FILE",
+        help="kaniko: your own, /a/path or a key of the store",
+    )
+    p.add_argument(
         "--check", metavar="DIGEST", help="kaniko: sha256:… of what it pushed, or its digest file (default: the tag's)"
     )
     p.add_argument(
@@ -175,6 +181,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     directory: Path | None = vars(args)["from"]
     if args.builder == "kaniko" and (directory or args.base):
         p.error("--from and --base are for --builder=direct; kaniko builds what is in the store, or your Dockerfile")
+    if args.builder == "direct" and args.dockerfile:
+        p.error("--dockerfile is for --builder=kaniko; --builder=direct runs nothing, but takes --base")
     if args.base:
         parse_base(args.base)
     store = open_store(args.store)
@@ -192,7 +200,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
                 repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
                 hold_tag(repository, manifest, insecure=args.insecure_registry)
-                write_context(store, manifest.files, annotations(manifest, candidate), args.context)
+                code = candidate.code.uri if candidate else ""
+                own = read_own(store, args.dockerfile, code) if args.dockerfile else None
+                write_context(store, manifest.files, annotations(manifest, candidate), args.context, own)
                 recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"
                 log.info("%s", recorder.message)
                 return

@@ -143,8 +143,15 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     if args.target == "local":
         if back:
             return _rollout_local.roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
-        port = args.port
-        return _rollout_local.roll_out(store, args.run, args.model, version=args.version, image=image, port=port)
+        return _rollout_local.roll_out(
+            store,
+            args.run,
+            args.model,
+            version=args.version,
+            image=image,
+            port=args.port,
+            approval=args.action == "canary" and args.approval == "manual",
+        )
     try:
         model = model_name(args.model)
     except argparse.ArgumentTypeError as error:
@@ -174,7 +181,7 @@ def told(args: argparse.Namespace, report: RolloutReport) -> str:
     if report.waiting:
         return f"version {args.version} of {args.model} waits for --action=promote or rollback"
     if report.weights:
-        shares = ", ".join(f"version {version} {weight} %" for version, weight in sorted(report.weights.items()))
+        shares = ", ".join(f"version {version} {weight} %" for version, weight in report.weights.items())
         return f"{args.model} is shared out: {shares}"
     return f"version {report.stable} of {args.model} answers: ready in {ready:.1f} s, moved in {moved:.1f} s"
 

@@ -6,7 +6,7 @@ Every template carries its own account, security settings and volumes, because a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hera.workflows import DAG, Artifact, Container, Parameter, Task, WorkflowTemplate, models
+from hera.workflows import DAG, Artifact, Container, Parameter, Suspend, Task, WorkflowTemplate, models
 
 from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
@@ -17,7 +17,7 @@ USER = 65532  # numeric, so that the kubelet can tell that it is not root
 REGISTRY_LOGIN = "/var/run/colchis/registry"
 TRANSIENT = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '64', '75', '143']"
 
-Template = Container | DAG
+Template = Container | DAG | Suspend
 
 RETRY = models.RetryStrategy(
     limit=models.IntOrString(root="3"),

@@ -34,7 +34,7 @@ from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]
-INPUTS = [*FLAGS, "kaniko-image"]
+INPUTS = [*FLAGS, "dockerfile", "kaniko-image", "kaniko-option"]
 CONTEXT = "/context"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
 
@@ -82,7 +82,7 @@ def _kaniko(settings: Settings) -> Container:
         name="context",
         image=settings.image("steps"),
         command=["python", "-m", "colchis_steps.build_image"],
-        args=[*flags(FLAGS), f"--context={CONTEXT}"],
+        args=[*flags([*FLAGS, "dockerfile"]), f"--context={CONTEXT}"],
         env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
         env_from=CREDENTIALS,
         security_context=LOCKED,
@@ -105,7 +105,10 @@ def _kaniko(settings: Settings) -> Container:
             "--push-retry=3",
             "--cache=false",
             "--compressed-caching=false",
+            "--digest-file=/dev/termination-log",
+            "{{inputs.parameters.kaniko-option}}",
         ],
+        termination_message_policy="FallbackToLogsOnError",  # so that the node says what kaniko said last
         inputs=[parameter(settings, name) for name in INPUTS],
         init_containers=[writer],
         active_deadline_seconds="3600",
