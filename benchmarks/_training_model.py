@@ -1,7 +1,7 @@
 """The model that all contenders of `training` train, on the same files from the same first weights.
 
-It takes 28×28 grey values and knows ten classes: two convolutions and two dense layers, 0.1 million numbers; ``width``
-makes it larger (a dense layer of so many units).
+It takes 28 x 28 grey values and knows ten classes: two convolutions and two dense layers, 0.1 million
+numbers; ``width`` makes it larger (a dense layer of so many units).
 """
 
 import os
@@ -47,22 +47,22 @@ def begin(model: Any, seed: int = 0) -> None:
 class Turns:
     """Epochs that wait for their turn, so that contenders which have started once run one after the other.
 
-    A turn is from the begin of an epoch to that of the next, with all that comes between: evaluation, checkpoint.
+    A turn is from the begin of an epoch to that of the next, with all that comes between: evaluation, checkpoint. The
+    first line that is told is the start's: seconds since the race started the command, CPU seconds of this process.
     """
 
     def __init__(self) -> None:
         self.race = socket.socket(socket.AF_UNIX)
         self.race.connect(os.environ["RACE_TURNS"])
         self.race.sendall(f"{os.environ['RACE_NAME']}\n".encode())
-        self.begun: tuple[float, float] | None = None
+        self.begun = float(os.environ["RACE_BEGAN"]), 0.0
 
     def next(self) -> None:
         """Tell what the turn took, wall and CPU seconds of this process; wait for the next."""
-        if self.begun:
-            wall, cpu = time.perf_counter() - self.begun[0], time.process_time() - self.begun[1]
-            self.race.sendall(f"{wall} {cpu}\n".encode())
+        wall, cpu = time.time() - self.begun[0], time.process_time() - self.begun[1]
+        self.race.sendall(f"{wall} {cpu}\n".encode())
         self.race.recv(1)
-        self.begun = time.perf_counter(), time.process_time()
+        self.begun = time.time(), time.process_time()
 
 
 def callback_of(keras: Any) -> Any:
@@ -70,7 +70,7 @@ def callback_of(keras: Any) -> Any:
     turns = Turns()
 
     class Waits(keras.callbacks.Callback):  # type: ignore[misc]  # its package is an argument
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        def on_epoch_begin(self, _epoch: int, _logs: Any = None) -> None:
             turns.next()
 
     return Waits()

@@ -1,4 +1,4 @@
-"""The files of the race `training`: a data set as Colchis stores it, the order of its rows, and who trains on it how."""
+"""The files of the race `training`: a data set as Colchis stores it, the order of its rows, the commands."""
 
 import hashlib
 import io
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks._rivals import environment
 from benchmarks._training_model import CLASSES, SIDE
+
 from colchis_steps._data import open_data
 from colchis_steps._formats import Column, DataManifest, Shard, data_digest, encode, now
 
@@ -128,7 +128,11 @@ class Place:
 def threads(workers: int) -> dict[str, str]:
     """Share the cores out as our local back-end does, for a rival that has none."""
     cores = str(max(1, len(os.sched_getaffinity(0)) // workers))
-    return {"OMP_NUM_THREADS": cores, "TF_NUM_INTRAOP_THREADS": cores, "TF_NUM_INTEROP_THREADS": str(max(2, int(cores)))}
+    return {
+        "OMP_NUM_THREADS": cores,
+        "TF_NUM_INTRAOP_THREADS": cores,
+        "TF_NUM_INTEROP_THREADS": str(max(2, int(cores))),
+    }
 
 
 def equal(mine: Sequence[float], wanted: Sequence[float]) -> bool:

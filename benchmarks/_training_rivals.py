@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks._training_model import WIDTH, Turns, begin, callback_of, model_of
 
 
@@ -62,13 +61,13 @@ def bare(args: argparse.Namespace) -> list[float]:
     images, labels = tf.constant(images[: args.batch]), tf.constant(labels[: args.batch])
     model.optimizer.build(model.trainable_variables)
 
-    @tf.function(reduce_retracing=False)
-    def step() -> Any:
+    def take() -> Any:
         with tf.GradientTape() as tape:
             loss = model.compute_loss(images, labels, model(images, training=True))
         model.optimizer.apply(tape.gradient(loss, [v.value for v in model.trainable_variables]))
         return loss
 
+    step = tf.function(take)
     steps = np.load(args.order).shape[1] // args.batch
     turns = Turns()
     for _ in range(args.epochs):
@@ -98,7 +97,7 @@ def spawn(args: argparse.Namespace) -> int:
 def main() -> int:
     """Train as what the flags say."""
     p = argparse.ArgumentParser(prog="benchmarks._training_rivals")
-    p.add_argument("contender", choices=["single", "tf-keras", "bare-step"])
+    p.add_argument("contender", choices=["single", "tf-keras", "bare-step", "import"])
     p.add_argument("--data", type=Path)
     p.add_argument("--order", type=Path)
     p.add_argument("--told", type=Path)
@@ -120,6 +119,9 @@ def main() -> int:
         if gpus := tf.config.list_physical_devices("GPU"):
             tf.config.set_visible_devices(gpus[args.rank % len(gpus)], "GPU")
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    if args.contender == "import":
+        Turns().next()
+        return 0
     if args.contender == "bare-step":
         losses = bare(args)
     else:

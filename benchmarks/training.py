@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-
 from benchmarks._table import Row, row, table, write
+from benchmarks._training_cases import losing, reading, saving, starting
 from benchmarks._training_place import (
     BARE,
     DIGITS,
@@ -30,6 +30,7 @@ from benchmarks._training_place import (
 from benchmarks._training_turns import Contender, take_turns
 
 WORKERS = {"1-worker": 1, "2-workers": 2, "4-workers": 4}
+OTHERS = {"input": reading, "start-up": starting, "dead-peer": losing, "checkpoint": saving}
 DEVICES = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
 
@@ -57,7 +58,9 @@ def race(place: Place, case: str, devices: int) -> list[Row]:
         for name, turns in found.items()
     ]
     means = parts(record["speed"], sum(taken["wall_s"] for taken in found[OURS]) / len(found[OURS]) / place.steps)
-    return compared([made | means if made["contender"] == OURS else made for made in rows], max(1, min(workers, devices)))
+    return compared(
+        [made | means if made["contender"] == OURS else made for made in rows], max(1, min(workers, devices))
+    )
 
 
 def figures(place: Place, taken: Mapping[str, float]) -> dict[str, float]:
@@ -66,10 +69,11 @@ def figures(place: Place, taken: Mapping[str, float]) -> dict[str, float]:
     return {**taken, "examples_s": place.rows / taken["wall_s"], "step_ms": step, "step_cpu_ms": cpu}
 
 
-def parts(speed: Mapping[str, float], mean: float) -> dict[str, float]:
-    """Give what the chief's clock says of a step that takes ``mean`` seconds; the rest is no part of the step itself."""
-    found = {f"{part}_ms": round(1000 * speed[part], 3) for part in ("input", "compute", "all_reduce")}
-    return found | {"rest_ms": round(1000 * mean - sum(found.values()), 3)}
+def parts(speed: Mapping[str, float], mean: float) -> Row:
+    """Give what the chief's clock says of a step of ``mean`` seconds; the rest is between steps and epochs."""
+    found = {f"{part}_ms": 1000 * speed[part] for part in ("input", "compute", "all_reduce")}
+    found["rest_ms"] = 1000 * mean - sum(found.values())
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 def compared(rows: Sequence[Row], devices: int) -> list[Row]:
@@ -93,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: make bench RACE=training OPTIONS='--case 2-workers --runs 3'",
     )
-    p.add_argument("--case", choices=WORKERS, action="append", help="default: each")
+    p.add_argument("--case", choices=[*WORKERS, *OTHERS], action="append", help="default: each")
     p.add_argument("--runs", type=int, default=15, help="epochs of each contender that count; default 15")
     p.add_argument("--device", choices=["auto", "cpu", "gpu"], default="auto", help="default: what TensorFlow sees")
     p.add_argument("--batch", type=int, default=128, help="rows of a step over all workers; default 128")
@@ -112,7 +116,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         data = write_data(home / "data", shards=10, rows=rows // 10, eval_rows=args.batch)
         np.save(home / "order.npy", order_of(data, epochs))
         place = Place(home, data, rows, args.batch, epochs, "gpu" if devices else "cpu")
-        found = [made for case in args.case or WORKERS for made in race(place, case, devices)]
+        found = [
+            made
+            for case in args.case or [*WORKERS, *OTHERS]
+            for made in (race(place, case, devices) if case in WORKERS else OTHERS[case](place, args.runs))
+        ]
     print(table(found))
     print(write("training", found), file=sys.stderr)
     return 0

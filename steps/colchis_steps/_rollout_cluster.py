@@ -79,6 +79,8 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
         raise InputError(f"a header leads to version {min(astray)}, which gets no traffic; give it a share in --split")
     told = begun(store, model, version, run, other.version if other else None)
     report = RolloutReport(place.target.NAME, "embedded", "", None, None, 0.0, 0.0, place.cluster.namespace)
+    if told.verdict == "pass" and other:  # it was promoted, and taken back since
+        told = Rollout(model, version, run, other.version, now())
     if told.verdict == "fail":  # and it was killed while it went back
         return _refused(place, before, told, told.reason, report)
     deployed = Deployed(
@@ -111,7 +113,10 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
             return _refused(place, before, told, why, report)
         if plan.approval:
             return _waiting(place, plan, told, alias, report)
-        return _promote(place, told, alias, way, report)
+        _promote(place, alias, way, report)
+    report.steps = told.steps
+    write(store, told, "pass")
+    return _settled(place, alias, report)
 
 
 def roll_back(place: Place, run: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
@@ -158,23 +163,23 @@ def roll_back(place: Place, run: str, *, withdrawn: int | None, to: int | None) 
         _ask(place, goal)
         report.seconds_to_ready = round(time.monotonic() - began, 3)
         wanted = Alias(model, goal, now(), None, run, record.image, f"{way.url}/v1/models/{model}")
-        return _promote(place, None, wanted, way, report, back=goal != alias.version)
+        _promote(place, wanted, way, report, back=goal != alias.version)
+    return _settled(place, wanted, report)
 
 
-def _promote(
-    place: Place, told: Rollout | None, alias: Alias, way: Way, report: RolloutReport, *, back: bool = False
-) -> RolloutReport:
-    """Give the version all traffic, then the alias; let the others rest."""
+def _promote(place: Place, alias: Alias, way: Way, report: RolloutReport, *, back: bool = False) -> None:
+    """Give the version all traffic, then the alias: from there on it is what is served, and nothing is put back."""
     began = time.monotonic()
     move(place.cluster, place.target, place.model, Traffic({alias.version: 100}), way)
     report.seconds_to_move = round(time.monotonic() - began, 3)
-    previous = move_stable(place.store, alias, back=back)
-    if told:
-        write(place.store, told, "pass")
-        report.steps = told.steps
+    report.previous = move_stable(place.store, alias, back=back)
+    report.endpoint, report.stable = alias.endpoint, alias.version
+
+
+def _settled(place: Place, alias: Alias, report: RolloutReport) -> RolloutReport:
+    """Let the other versions rest, or go."""
     place.awake(alias.version)
-    place.rest({alias.version}, previous)
-    report.endpoint, report.previous, report.stable = alias.endpoint, previous, alias.version
+    place.rest({alias.version}, report.previous)
     return report
 
 

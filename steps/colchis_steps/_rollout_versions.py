@@ -97,26 +97,33 @@ class Before:
         """Lead traffic where it went, wait until the gateway does so, and let the version's pods go.
 
         A route that an earlier attempt at this version left leads to stable again. A version that rested rests again.
+        Where another rollout has moved the stable alias meanwhile, its route stays.
         """
         cluster, model, version = place.cluster, place.model, self.version
-        serves = self.stable is not None and self.stable.version == version
-        if self.route is None or (not self.stable and version in routed(self.route)):
+        alias, was = stable(place.store, model), self.route
+        moved = (alias and alias.version) != (self.stable and self.stable.version)
+        serves = alias is not None and alias.version == version
+        if moved and serves:
+            return
+        if moved:
+            was = place.route()
+        if was is None or (not alias and version in routed(was)):
             cluster.delete("HTTPRoute", route_name(model))
-        elif self.stable and not serves and version in routed(self.route):
-            parent = self.route["spec"]["parentRefs"][0]
+        elif alias and not serves and version in routed(was):
+            parent = was["spec"]["parentRefs"][0]
             gateway = parent.get("namespace", cluster.namespace), parent["name"]
-            cluster.apply(route(model, Traffic({self.stable.version: 100}), gateway, place.target.backend))
+            cluster.apply(route(model, Traffic({alias.version: 100}), gateway, place.target.backend))
         else:
-            cluster.apply(again(self.route))
-        if self.stable and not serves:
-            left(self.stable, version)
+            cluster.apply(again(was))
+        if alias and not serves:
+            left(alias, version)
         rested = self.object is not None and not place.target.replicas(self.object)
-        if self.object and (serves or rested or (self.stable and self.stable.previous == version)):
+        if self.object and (serves or rested or (alias and alias.previous == version)):
             cluster.apply(again(self.object))
         else:
             place.target.remove(cluster, model, version)
-        alias = find_document(place.store, canary_key(model), Alias)
-        if alias and alias.version == version:
+        canary = find_document(place.store, canary_key(model), Alias)
+        if canary and canary.version == version:
             place.store.delete(canary_key(model))
 
 

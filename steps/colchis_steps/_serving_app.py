@@ -83,27 +83,28 @@ def app(
 
     register_url_convertor("model", _NameConvertor())
     v1, v2 = "/v1/models/{model:model}", "/v2/models/{model:model}"
+
+    def both(path: str) -> tuple[str, str]:
+        return path, f"{path}/versions/{{version}}"
+
     application = Starlette(
         lifespan=lifespan,
         exception_handlers={Refused: _refused, HTTPException: _http_error, 500: _our_bug},
-        routes=[
+        routes=[  # they are tried in turn, so those that are called most come first
+            *[Route(f"{path}:predict", predictions.v1, methods=["POST"]) for path in both(v1)],
+            *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in both(v2)],
             Route("/", routes.overview),
             Route("/board", routes.board),
             Route("/board/{model}", routes.board),
             Route("/metrics", routes.metrics),
             Route("/v1/models", routes.models),
-            *[
-                Route(f"{path}:predict", predictions.v1, methods=["POST"])
-                for path in (v1, f"{v1}/versions/{{version}}")
-            ],
-            *[Route(f"{path}/metadata", routes.metadata_v1) for path in (v1, f"{v1}/versions/{{version}}")],
-            *[Route(path, routes.status_v1) for path in (v1, f"{v1}/versions/{{version}}")],
+            *[Route(f"{path}/metadata", routes.metadata_v1) for path in both(v1)],
+            *[Route(path, routes.status_v1) for path in both(v1)],
             Route("/v2", routes.server_v2),
             Route("/v2/health/live", routes.live),
             Route("/v2/health/ready", routes.ready),
-            *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in (v2, f"{v2}/versions/{{version}}")],
-            *[Route(f"{path}/ready", routes.model_ready) for path in (v2, f"{v2}/versions/{{version}}")],
-            *[Route(path, routes.metadata_v2) for path in (v2, f"{v2}/versions/{{version}}")],
+            *[Route(f"{path}/ready", routes.model_ready) for path in both(v2)],
+            *[Route(path, routes.metadata_v2) for path in both(v2)],
         ],
     )
 

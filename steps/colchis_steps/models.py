@@ -2,11 +2,13 @@
 
 Reads   models/<model>/…                      versions, records, aliases
 Writes  models/<model>/aliases/stable.json    with rollback
+        .colchis/serving/config.json          with share: what the local server serves
         stdout                                the table, the record, the endpoint
 """
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -27,6 +29,7 @@ from colchis_steps._rollout_store import canary_key, stable, stable_key
 from colchis_steps._rollout_targets import TARGETS
 from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
+from colchis_steps._serving_config import HeaderMatch
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
 from colchis_steps._store import NotFound, Store, find_document, model_version, open_store, read_document, recorded
@@ -143,6 +146,23 @@ def show(store: Store, model: str, version: int | None) -> None:
     print(msgspec.json.format(encode(record), indent=2).decode())
 
 
+def shares(text: str) -> dict[int, int]:
+    """Parse per cent by version, such as ``1=50,2=50``."""
+    pairs = [re.fullmatch(r"([1-9][0-9]{0,8})=([0-9]{1,3})", part, re.ASCII) for part in text.split(",")]
+    found = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+    if len(found) != len(pairs) or sum(found.values()) != 100:
+        raise argparse.ArgumentTypeError(f"{text!r} are not shares by version that add up to 100; write 1=50,2=50")
+    return found
+
+
+def by_header(text: str) -> HeaderMatch:
+    """Parse a version by header, such as ``style: transfer=2``."""
+    found = re.fullmatch(r"([A-Za-z0-9-]+):\s*([!-~]+)=([1-9][0-9]{0,8})", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no version by header; write 'style: transfer=2'")
+    return HeaderMatch(found[1], found[2], int(found[3]))
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
@@ -170,6 +190,12 @@ def parser() -> argparse.ArgumentParser:
         "--target", choices=["local", *TARGETS], help="where it is served (default: where it was rolled out last)"
     )
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
+    shared = verbs.add_parser("share", parents=[where], help="serve versions side by side here, until the next rollout")
+    shared.add_argument("model", metavar="MODEL")
+    shared.add_argument("shares", type=shares, metavar="VERSION=PERCENT,…", help="such as 1=50,2=50")
+    shared.add_argument(
+        "--header", type=by_header, action="append", default=[], metavar="NAME:VALUE=VERSION", help="by header, first"
+    )
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
     started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
     verbs.add_parser("stop", help="stop the local server; aliases stay as they are")
@@ -202,18 +228,15 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
-@entrypoint
-def main(argv: Sequence[str] | None = None) -> None:
-    """Do what the verb says."""
-    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["list"])
-    if args.verb == "start":
-        return start_server(args.port)
-    if args.verb == "stop":
-        stopped = stop(serving())
-        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
-    store = open_store(args.store or default_store())
-    if args.verb in {"show", "pull"}:
-        return show(store, args.model, args.version) if args.verb == "show" else pull(store, *args.model, args.to)
+def of_store(store: Store, args: argparse.Namespace) -> None:
+    """Do what the verbs do that take a store."""
+    if args.verb == "share":
+        return print(_rollout_local.share(store, args.model, args.shares, tuple(args.header)))
+    if args.verb == "show":
+        return show(store, args.model, args.version)
+    if args.verb == "pull":
+        model, version = args.model
+        return pull(store, model, version, args.to)
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:
@@ -231,6 +254,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (found := models(store)):
         return log.info("%s has no models yet; make one with: colchis run", store.url)
     return table([row(store, model) for model in found])
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the verb says."""
+    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["list"])
+    if args.verb == "start":
+        return start_server(args.port)
+    if args.verb == "stop":
+        stopped = stop(serving())
+        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
+    return of_store(open_store(args.store or default_store()), args)
 
 
 if __name__ == "__main__":

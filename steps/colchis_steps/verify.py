@@ -36,20 +36,19 @@ def manifests(store: Store, model: str, version: int | None) -> list[Manifest]:
 
 def faults(store: Store, found: Sequence[Manifest]) -> list[str]:
     """Read each blob that the manifests name; give a line for each file that is not what its manifest says."""
-    users: dict[File, list[str]] = {}
+    users: dict[tuple[int, str], list[str]] = {}
     for manifest in found:
         for file in manifest.files:
-            blob = File(path="", size=file.size, sha256=file.sha256)
-            users.setdefault(blob, []).append(f"{manifest.model}:{manifest.version} {file.path}")
+            users.setdefault((file.size, file.sha256), []).append(f"{manifest.model}:{manifest.version} {file.path}")
 
-    def look(file: File, tell: Moved) -> str:
+    def look(wanted: tuple[int, str], tell: Moved) -> str:
         try:
-            size, sha256 = digest_of(store, file, tell)
+            size, sha256 = digest_of(store, File("", *wanted), tell)
         except NotFound:
             return "missing"
-        return "" if (size, sha256) == (file.size, file.sha256) else f"altered ({size} bytes, sha256 {sha256})"
+        return "" if (size, sha256) == wanted else f"altered ({size} bytes, sha256 {sha256})"
 
-    with Progress("verify", sum(file.size for file in users)) as bar:
+    with Progress("verify", sum(size for size, _ in users)) as bar:
         states = each(look, users, bar.advance)
     lines = [
         f"{manifest.model}:{manifest.version} manifest altered: its tree digest is not that of its files"

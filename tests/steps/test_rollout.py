@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.workflows.test_local_terminal import Terminal
 
 from colchis_steps import build_image
 from colchis_steps._blobs import scan, store_files
@@ -35,6 +36,7 @@ from colchis_steps._formats import (
 from colchis_steps._store import Store, open_store, read_document
 from colchis_steps.rollout import parser
 
+BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 THEN = "2026-01-01T00:00:00Z"
 
@@ -123,9 +125,9 @@ def roll(run: Run, store: Store, images: dict[int, str]) -> Run:
     return step
 
 
-def answer(port: int) -> int:
+def answer(port: int, **headers: str) -> int:
     body = json.dumps({"instances": [[[0] * 8] * 8]}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body, headers)
     with urllib.request.urlopen(request, timeout=10) as found:
         return int(json.load(found)["predictions"][0]["class"])
 
@@ -202,6 +204,19 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
     assert "nothing was served before version 1 of tiny" in again.stderr
     withdrawn = roll(2, "--action=rollback")
     assert (withdrawn.returncode, answer(port), stable(store)) == (0, 1, (1, None))
+
+
+@pytest.mark.tensorflow
+def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run: Run, store: Store, port: int) -> None:
+    assert [roll(1).returncode, roll(2).returncode] == [0, 0]
+    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
+    assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
+    assert [answer(port) for _ in range(5)] == [1] * 5
+    assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))
+    assert "version 9 of tiny is not published" in run("models", "share", "tiny", "9=100").stderr
+    assert "moon is not served here" in run("models", "share", "moon", "1=100").stderr
+    assert roll(2).returncode == 0
+    assert (answer(port), answer(port, style="transfer")) == (2, 2)
 
 
 @pytest.mark.tensorflow
@@ -321,3 +336,35 @@ def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
 def test_the_parser_takes_what_the_template_sends() -> None:
     sent = "--store=s --run=r --model=m --version=1 --image=i --target=local --runtime=embedded --action=promote"
     assert parser().parse_args([*sent.split(), "--steps=10,30,100"]).steps == (10, 30, 100)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("said", ["NO", "YES"])
+def test_a_canary_that_waits_is_promoted_by_a_yes_on_the_terminal_and_else_goes(
+    roll: Run, store: Store, home: Path, tmp_path: Path, said: str
+) -> None:
+    assert roll(1).returncode == 0
+    port = int(json.loads((home / "serving/server.json").read_text())["port"])
+    run = f"asked-{said.lower()}"
+    waits = roll(2, f"--run={run}", "--action=canary", "--approval=manual", f"--waiting-path={tmp_path}/waiting")
+    assert "version 2 of tiny waits for --action=promote or rollback" in waits.stderr
+    assert ((tmp_path / "waiting").read_text(), answer(port), stable(store)[0]) == ("true", 1, 1)
+    image = read_document(store, "models/tiny/2/record.json", Record).image
+    given = {"store": store.url, "run": run, "model": "tiny", "target": "local", "runtime": "embedded"}
+    given |= {"steps": "10,100", "serve-image": "", "model-volume": "image", "approval": "manual", "tolerances": "{}"}
+    given |= {"fail-on-reject": "false", "version": "2", "image": image}
+    arguments = {"parameters": [{"name": name, "value": value} for name, value in given.items()]}
+    task = {"name": "approval", "templateRef": {"name": "colchis-pipeline", "template": "approval"}}
+    spec = {"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": [task | {"arguments": arguments}]}}]}
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "asks"}, "spec": spec}
+    (tmp_path / "asks.yaml").write_text(json.dumps(workflow))
+    words = ["-m", "colchis_workflows.local", "asks", "-f", str(tmp_path / "asks.yaml"), "-f", str(BASE), "--run", run]
+    terminal = Terminal([sys.executable, *words, "--home", str(home)], COLCHIS_HOME=str(home), COLCHIS_PORT=str(port))
+    terminal.until("approve: approve? NO/YES (NO)", 90)
+    page = Path(store.url.removeprefix("file://"), "runs", run, "report.html").read_text()
+    assert "waits for an approval" in page
+    terminal.answer(said)
+    code = terminal.ended(90)
+    verdict = json.loads(store.read(f"runs/{run}/rollout.json"))["verdict"]
+    served = answer(port), stable(store)[0]
+    assert (code, verdict, served) == ((0, "pass", (2, 2)) if said == "YES" else (3, "fail", (1, 1)))

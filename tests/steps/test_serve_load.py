@@ -1,6 +1,7 @@
-"""The embedded server under load: versions swapped, traffic split, requests logged, and SIGTERM, with no request lost."""
+"""The embedded server under load: versions swapped, traffic split, requests logged, SIGTERM: no request is lost."""
 
 import contextlib
+import functools
 import http.client
 import json
 import re
@@ -19,6 +20,7 @@ import httpx
 import pytest
 
 pytestmark = pytest.mark.tensorflow
+get = functools.partial(httpx.get, timeout=60)
 BLANK = [[0] * 8] * 8
 BODY = json.dumps({"instances": [BLANK]}).encode()
 CLIENTS = 6
@@ -127,7 +129,7 @@ def test_weights_and_headers_choose_the_version_where_none_is_named(server: Serv
     configured(server.top, server.exported, 2, 2, 3, weights={"2": 50, "3": 50}, headers=[header])
     server.until("version 3 is loaded")
     deadline = time.monotonic() + 30
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
 
         def ask(path: str = "", **headers: str) -> str:
             answer = client.post(f"/v1/models/tiny{path}:predict", content=BODY, headers=headers)
@@ -145,7 +147,7 @@ def test_weights_and_headers_choose_the_version_where_none_is_named(server: Serv
 def test_requests_share_batches_and_metrics_say_so(server: Server) -> None:
     with Load(server.url) as load:
         load.wait(CLIENTS * 20)
-    told = httpx.get(f"{server.url}/metrics").text
+    told = get(f"{server.url}/metrics").text
     sums = {name: number(told, f"colchis_batch_rows_{name}", "2") for name in ("sum", "count")}
     assert sums["sum"] > sums["count"] > 0
     for name in ("colchis_request_seconds", "colchis_wait_seconds", "colchis_batch_seconds"):
@@ -160,7 +162,7 @@ def number(told: str, name: str, version: str) -> float:
 
 
 def test_sigterm_under_load_loses_nothing_and_writes_the_log(server: Server) -> None:
-    with httpx.Client(base_url=server.url) as secret:
+    with httpx.Client(base_url=server.url, timeout=60) as secret:
         secret.post("/v1/models/tiny:predict", content=BODY, headers={"Authorization": "Bearer hush"})
     with Load(server.url) as load:
         server.process.send_signal(signal.SIGTERM)
@@ -173,7 +175,7 @@ def test_sigterm_under_load_loses_nothing_and_writes_the_log(server: Server) -> 
     assert "asked to stop" in text
     assert "stopped serving" in text
     with contextlib.suppress(httpx.ConnectError):
-        httpx.get(server.url)
+        get(server.url)
         pytest.fail("it still listens")
     objects = list((server.top / "store" / "requests" / "tiny").glob("*/*/*.json"))
     documents = [json.loads(path.read_bytes()) for path in objects]

@@ -3,56 +3,17 @@
 import logging
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from tests.steps.conftest import Environ, Front
 
 from colchis_steps import _s3_client, _sums
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import Store, open_store
-
-Environ = dict[str, Any]
-Fault = Callable[[Environ], tuple[int, str] | None]
-Front = Callable[[Fault], None]
-
-
-class Quiet(WSGIRequestHandler):
-    def log(self, *_: object, **__: object) -> None:
-        pass
-
-
-@pytest.fixture
-def front(bucket: str, aws: pytest.MonkeyPatch) -> Iterator[Front]:
-    """Put a front before the S3 server that answers some requests itself, by HTTP status and S3 code."""
-    app, servers = DomainDispatcherApplication(create_backend_app), []
-
-    def start(fault: Fault) -> None:
-        def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if found := fault(environ):
-                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                start_response(f"{found[0]} No", [("Content-Type", "application/xml")])
-                code, _, told = found[1].partition(": ")
-                return [f"<Error><Code>{code}</Code><Message>{told or 'a fault'}</Message></Error>".encode()]
-            reply: Iterable[bytes] = app(environ, start_response)
-            return reply
-
-        server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=Quiet)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
-        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def uses(store: Store, file: Path) -> list[Callable[[], object]]:

@@ -80,7 +80,7 @@ def read(workflow: Json) -> Run:
         tries = sorted(attempts.get(name, []), key=lambda attempt: str(attempt.get("startedAt")))
         run.tasks[path] = _task(path, node, tries)
         if run.tasks[path].kind == "Suspend" and run.tasks[path].phase == "Running":
-            run.tasks[path].message = f"it waits; to go on: argo resume {run.name} --namespace {run.namespace}"
+            run.tasks[path].message = _question(node, run)
         if (pod := tries[-1] if tries else node)["type"] == "Pod":
             run.pods[path] = _pod(run.name, pod)
     return _without_wrappers(run)
@@ -96,6 +96,19 @@ def _without_wrappers(run: Run) -> Run:
             if inner in run.pods:
                 run.pods[path] = run.pods.pop(inner)
     return run
+
+
+def _question(node: Json, run: Run) -> str:
+    """Say how a task that waits goes on: with an answer, where it asks for one."""
+    where = f"{run.name} --namespace {run.namespace}"
+    asked = [p["name"] for p in (node.get("outputs") or {}).get("parameters") or [] if "supplied" in p["valueFrom"]]
+    given = {p["name"]: p.get("value", "") for p in (node.get("inputs") or {}).get("parameters") or []}
+    if not asked:
+        return f"it waits; to go on: argo resume {where}"
+    read = f", after reading {given['report']}" if given.get("report") else ""
+    field = f"--node-field-selector displayName={node['displayName']}"
+    answer = f"argo node set {where} --output-parameter {asked[0]}=YES {field}"
+    return f"it waits for {asked[0]}=YES or NO{read}: {answer}; then argo resume {where}"
 
 
 def _nodes(status: Json) -> dict[str, Json]:
