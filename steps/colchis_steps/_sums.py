@@ -11,7 +11,7 @@ from awscrt.checksums import combine_crc64nvme, crc64nvme
 from colchis_steps._step import InputError
 from colchis_steps._store import CHUNK, readable
 
-PART = 16 << 20  # bytes of a part, and of the largest file that goes in one request
+PART = 8 << 20  # bytes of a part, and of the largest file that goes in one request
 MAX_PARTS = 10_000  # S3's limit
 
 
