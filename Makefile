@@ -38,8 +38,13 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
 	$(BIN)/pytest -m "cluster and not long" --durations=15
 
+<<<<<<< HEAD
 bench: $(READY)  ## race against named rivals: RACE=engine; benchmarks/README.md lists the races (OPTIONS are the race's own)
-	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine" >&2; exit 2; }
+	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine pack" >&2; exit 2; }
+=======
+bench: $(READY)  ## race against named rivals: RACE=engine or serve; benchmarks/README.md lists the races (OPTIONS are the race's own)
+	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine, serve" >&2; exit 2; }
+>>>>>>> serving
 	@$(BIN)/python -m benchmarks.$(RACE) $(OPTIONS)
 
 render: $(READY)  ## write workflows/manifests from the templates

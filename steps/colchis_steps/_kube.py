@@ -24,6 +24,7 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "Deployment": ("apps/v1", "deployments"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "Job": ("batch/v1", "jobs"),
+    "ModelVersion": ("colchis.dev/v1", "modelversions"),
     "Pod": ("v1", "pods"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),

@@ -120,6 +120,12 @@ class Layer(Part):
     digest: str
     size: int
     media_type: str
+    diff_id: str = ""  # of a compressed layer: the digest of its tar
+
+    @property
+    def uncompressed(self) -> str:
+        """The digest of the layer's tar."""
+        return self.diff_id or self.digest
 
 
 class ImageReport(Part):

@@ -20,7 +20,15 @@ from colchis_steps._oci import unpack
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_checks import check, wait
 from colchis_steps._rollout_store import begun, check_image, described, move_stable, published, stable, write
-from colchis_steps._serving_config import Config, ServedModel, check_name, read_config, write_config
+from colchis_steps._serving_config import (
+    Config,
+    HeaderMatch,
+    Served,
+    ServedModel,
+    check_name,
+    read_config,
+    write_config,
+)
 from colchis_steps._serving_daemon import CONFIG, poll, port_for, running, start
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import Store, find_document
@@ -83,6 +91,33 @@ def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: 
             )
         manifest, record = published(store, model, target)
         return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
+
+
+def share(store: Store, model: str, weights: dict[int, int], headers: tuple[HeaderMatch, ...]) -> str:
+    """Serve several versions of a model side by side: shares by version, and others by header; give the server's URL.
+
+    The alias stable stays, and so does the default that its version is; the next rollout ends the sharing.
+
+    Raises:
+        InputError: the model is not served here, or one of the versions is not published.
+        TransientError: another rollout is at work, or the server ends or is late.
+    """
+    with _alone():
+        top = serving()
+        config = _config(top)
+        served = config.models.get(check_name(model))
+        if served is None:
+            raise InputError(f"{model} is not served here, so there is nothing to share; serve it with: colchis run")
+        versions: dict[int, str | Served] = {}
+        for version in sorted({*weights, *(match.version for match in headers), served.answering()}):
+            manifest, record = published(store, model, version)
+            directory = _unpacked(top / model / str(version), record.image, manifest)
+            versions[version] = described(str(directory), manifest, record)
+        config.models[model] = ServedModel(versions, served.answering(), weights, headers)
+        digest = write_config(top / CONFIG, config)
+        server = start(top, _port(top, None))
+        wait(server, digest, model)
+        return server.url
 
 
 @contextlib.contextmanager

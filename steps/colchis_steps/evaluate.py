@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._blobs import fetch_files
 from colchis_steps._data import DataSet, open_data
+from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import Alias, Candidate, Column, File, Golden, Manifest, encode
 from colchis_steps._gate import judge, rules, verdict
 from colchis_steps._golden import golden_key

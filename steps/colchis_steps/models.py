@@ -2,31 +2,37 @@
 
 Reads   models/<model>/…                      versions, records, aliases
 Writes  models/<model>/aliases/stable.json    with rollback
+        .colchis/serving/config.json          with share: what the local server serves
         stdout                                the table, the record, the endpoint
 """
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 
 from colchis_steps import _rollout_cluster, _rollout_local
-from colchis_steps._formats import Alias, Record, StepResult, encode
+from colchis_steps._fetch import fetch_files
+from colchis_steps._formats import Alias, Manifest, Record, StepResult, encode
 from colchis_steps._home import default_store
 from colchis_steps._kube import Cluster
+from colchis_steps._progress import Progress
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
 from colchis_steps._rollout_store import canary_key, stable, stable_key
 from colchis_steps._rollout_targets import TARGETS
 from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
+from colchis_steps._serving_config import HeaderMatch
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
-from colchis_steps._store import NotFound, Store, find_document, open_store, read_document, recorded
+from colchis_steps._store import NotFound, Store, find_document, model_version, open_store, read_document, recorded
 
 log = logging.getLogger("colchis")
 
@@ -105,19 +111,56 @@ def table(rows: Sequence[Row]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def preferred(store: Store, model: str) -> int:
+    """Give the stable version, or else the latest.
+
+    Raises:
+        InputError: there is neither.
+    """
+    alias = find_document(store, stable_key(model), Alias)
+    alias = alias or find_document(store, f"models/{model}/aliases/latest.json", Alias)
+    if alias is None:
+        raise InputError(f"{store.url} has no model {model}; see: colchis models list")
+    return alias.version
+
+
+def pull(store: Store, model: str, version: int | None, directory: Path) -> None:
+    """Fetch a version's files, verified; what the directory has of them is not fetched again."""
+    version = version or preferred(store, model)
+    manifest = find_document(store, f"models/{model}/{version}/manifest.json", Manifest)
+    if manifest is None:
+        raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list")
+    size = sum(file.size for file in manifest.files)
+    with Progress("pull", size) as bar:
+        fetch_files(store, manifest.files, directory, bar.advance)
+    log.info("version %d of %s is in %s: %d files, %d bytes", version, model, directory, len(manifest.files), size)
+
+
 def show(store: Store, model: str, version: int | None) -> None:
     """Print the record of a version: the one given, the stable one, or the newest."""
-    if version is None:
-        alias = find_document(store, stable_key(model), Alias)
-        alias = alias or find_document(store, f"models/{model}/aliases/latest.json", Alias)
-        if alias is None:
-            raise InputError(f"{store.url} has no model {model}; see: colchis models list")
-        version = alias.version
+    version = version or preferred(store, model)
     try:
         record = read_document(store, f"models/{model}/{version}/record.json", Record)
     except NotFound as error:
         raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list") from error
     print(msgspec.json.format(encode(record), indent=2).decode())
+
+
+def shares(text: str) -> dict[int, int]:
+    """Parse per cent by version, such as ``1=50,2=50``."""
+    pairs = [re.fullmatch(r"([1-9][0-9]{0,8})=([0-9]{1,3})", part, re.ASCII) for part in text.split(",")]
+    found = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+    if len(found) != len(pairs) or sum(found.values()) != 100:
+        raise argparse.ArgumentTypeError(f"{text!r} are not shares by version that add up to 100; write 1=50,2=50")
+    return found
+
+
+def by_header(text: str) -> HeaderMatch:
+    """Parse a version by header, such as ``style: transfer=2``."""
+    found = re.fullmatch(r"([A-Za-z0-9-]+):\s*([!-~]+)=([1-9][0-9]{0,8})", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no version by header; write 'style: transfer=2'")
+    return HeaderMatch(found[1], found[2], int(found[3]))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -135,6 +178,11 @@ def parser() -> argparse.ArgumentParser:
     shown = verbs.add_parser("show", parents=[where], help="where a version came from, as JSON")
     shown.add_argument("model", metavar="MODEL")
     shown.add_argument("version", type=positive, nargs="?", metavar="VERSION", help="default: stable, or else latest")
+    pulled = verbs.add_parser("pull", parents=[where], help="fetch a version's files, verified; run again to go on")
+    pulled.add_argument(
+        "model", type=model_version, metavar="MODEL[:N]", help="default version: stable, or else latest"
+    )
+    pulled.add_argument("--to", required=True, type=Path, metavar="DIRECTORY", help="where the files go")
     undo = verbs.add_parser("rollback", parents=[where], help="serve the version before the stable one again")
     undo.add_argument("model", metavar="MODEL")
     undo.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
@@ -142,6 +190,12 @@ def parser() -> argparse.ArgumentParser:
         "--target", choices=["local", *TARGETS], help="where it is served (default: where it was rolled out last)"
     )
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
+    shared = verbs.add_parser("share", parents=[where], help="serve versions side by side here, until the next rollout")
+    shared.add_argument("model", metavar="MODEL")
+    shared.add_argument("shares", type=shares, metavar="VERSION=PERCENT,…", help="such as 1=50,2=50")
+    shared.add_argument(
+        "--header", type=by_header, action="append", default=[], metavar="NAME:VALUE=VERSION", help="by header, first"
+    )
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
     started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
     verbs.add_parser("stop", help="stop the local server; aliases stay as they are")
@@ -174,18 +228,15 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
-@entrypoint
-def main(argv: Sequence[str] | None = None) -> None:
-    """Do what the verb says."""
-    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["list"])
-    if args.verb == "start":
-        return start_server(args.port)
-    if args.verb == "stop":
-        stopped = stop(serving())
-        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
-    store = open_store(args.store or default_store())
+def of_store(store: Store, args: argparse.Namespace) -> None:
+    """Do what the verbs do that take a store."""
+    if args.verb == "share":
+        return print(_rollout_local.share(store, args.model, args.shares, tuple(args.header)))
     if args.verb == "show":
         return show(store, args.model, args.version)
+    if args.verb == "pull":
+        model, version = args.model
+        return pull(store, model, version, args.to)
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:
@@ -203,6 +254,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (found := models(store)):
         return log.info("%s has no models yet; make one with: colchis run", store.url)
     return table([row(store, model) for model in found])
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the verb says."""
+    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["list"])
+    if args.verb == "start":
+        return start_server(args.port)
+    if args.verb == "stop":
+        stopped = stop(serving())
+        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
+    return of_store(open_store(args.store or default_store()), args)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,25 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tests.cluster.installed import GATEWAY, IMAGES, MANIFESTS, REPOSITORY, TAG, kubectl, until
+from tests.cluster.installed import (
+    GATEWAY,
+    IMAGES,
+    MANIFESTS,
+    REPOSITORY,
+    TAG,
+    Installation,
+    Run,
+    kubectl,
+    until,
+)
+from tests.cluster.overlay import installed
 
 from colchis_steps._blobs import scan, store_files
 from colchis_steps._formats import Alias, Code, Golden, Manifest, Record, Rollout, encode, now, tree_digest
 from colchis_steps._serving_client import call
 from colchis_steps._store import Store, find_document, open_store, read_document
 
+SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
@@ -36,6 +48,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Name the reason where there is no cluster; CI, which says that it has one, fails."""
     if item.get_closest_marker("cluster") and "KUBECONFIG" not in os.environ:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("KUBECONFIG names no cluster")
+
+
+@pytest.fixture(scope="session")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Colchis, installed once: each module has model names of its own, and puts back what it changes."""
+    with installed(tmp_path_factory.mktemp("overlay"), "suite") as installation:
+        yield installation
+
+
+@pytest.fixture(scope="session")
+def first_runs(here: Installation) -> dict[str, Run]:
+    """Two models that go all the way side by side, each by other means; give their runs by the model's name."""
+    ways = {
+        "alpha": {"builder": "kaniko"},
+        "beta": {"builder": "direct", "backend": "indexed-job", "model_volume": "copy", "job_options": SMALL_JOB},
+    }
+    names = {model: here.submit(model=model, **way) for model, way in ways.items()}
+    return {model: here.ended(name, 400) for model, name in names.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Iterator[str]:
+    """A namespace for small workflows, with the account ``tiny``, which may report results and nothing else."""
+    namespace = f"colchis-tiny-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", namespace)
+    try:
+        make = ["--namespace", namespace, "create"]
+        kubectl(*make, "serviceaccount", "tiny")
+        kubectl(*make, "role", "tiny", "--verb=create,patch", "--resource=workflowtaskresults.argoproj.io")
+        kubectl(*make, "rolebinding", "tiny", "--role=tiny", f"--serviceaccount={namespace}:tiny")
+        yield namespace
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 @dataclass

@@ -125,9 +125,9 @@ def roll(run: Run, store: Store, images: dict[int, str]) -> Run:
     return step
 
 
-def answer(port: int) -> int:
+def answer(port: int, **headers: str) -> int:
     body = json.dumps({"instances": [[[0] * 8] * 8]}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body, headers)
     with urllib.request.urlopen(request, timeout=10) as found:
         return int(json.load(found)["predictions"][0]["class"])
 
@@ -204,6 +204,19 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
     assert "nothing was served before version 1 of tiny" in again.stderr
     withdrawn = roll(2, "--action=rollback")
     assert (withdrawn.returncode, answer(port), stable(store)) == (0, 1, (1, None))
+
+
+@pytest.mark.tensorflow
+def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run: Run, store: Store, port: int) -> None:
+    assert [roll(1).returncode, roll(2).returncode] == [0, 0]
+    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
+    assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
+    assert [answer(port) for _ in range(5)] == [1] * 5
+    assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))
+    assert "version 9 of tiny is not published" in run("models", "share", "tiny", "9=100").stderr
+    assert "moon is not served here" in run("models", "share", "moon", "1=100").stderr
+    assert roll(2).returncode == 0
+    assert (answer(port), answer(port, style="transfer")) == (2, 2)
 
 
 @pytest.mark.tensorflow

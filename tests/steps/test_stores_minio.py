@@ -16,9 +16,9 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from colchis_steps._s3_store import PART
 from colchis_steps._step import InputError
 from colchis_steps._store import Conflict, open_store
+from colchis_steps._sums import PART
 
 MINIO = shutil.which("minio")
 pytestmark = pytest.mark.skipif(MINIO is None, reason="no program named minio on PATH")

@@ -57,6 +57,9 @@ PARAMETERS = {
         "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
+    "dockerfile": Text(
+        "kaniko: the key in the store of a Dockerfile of your own; its context has `model/` and `code/`.", ""
+    ),
     "dry-run": choice("Whether to say only what would go, and remove nothing.", "false", "true"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
@@ -85,6 +88,10 @@ PARAMETERS = {
         "{}",
     ),
     "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
+    "kaniko-option": Text(
+        "One more flag of kaniko's executor, `--registry-mirror=host`; `--image-format=oci` is of the live fork alone.",
+        "--single-snapshot=false",
+    ),
     "mirror": choice(
         "**true**: the canary also gets a copy of each request, and nobody sees its answer; not every gateway can.",
         "false",

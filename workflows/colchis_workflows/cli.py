@@ -19,6 +19,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "submit": "run a pipeline's template on the cluster",
         "doctor": "check a cluster, a bucket and a registry before the first run",
         "predict": "ask a served model",
+        "verify": "read stored models once more; say what is missing or altered",
+        "gc": "free what no version and no young run names",
         "models": "list and show models, and what is served where",
         "rollback": "serve the version before the stable one again, or end a canary",
         "explain": "say where a model comes from, from its digest alone",

@@ -122,22 +122,7 @@ def _publish() -> DAG:
         synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
         tasks=[
             task("upload", inputs_of(["store", "run", "model"])),
-            # not build-image's own DAG: `argo retry` sets a DAG that precedes what failed to Running, for ever
-            task(
-                "kaniko",
-                build,
-                template="kaniko",
-                document="colchis-build-image",
-                depends="upload",
-                when="{{inputs.parameters.builder}} == kaniko",
-            ),
-            task(
-                "build-image",
-                build,
-                template="pack",
-                document="colchis-build-image",
-                depends="kaniko.Succeeded || kaniko.Skipped",
-            ),
+            task("build-image", build, depends="upload"),
             task(
                 "register",
                 inputs_of(["store", "run", "model", "train-image"]) | version | image | LIFE,
