@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -169,8 +170,8 @@ def _computed(model: Model, batch: Sequence[_Asked]) -> list[Any]:
                 {name: array[end - asked.rows : end] for name, array in outputs.items()}
                 for asked, end in zip(batch, ends, strict=True)
             ]
-            return [_answered(asked, lambda part=part: part) for asked, part in zip(batch, parts, strict=True)]
-    return [_answered(asked, lambda asked=asked: model.predict(asked.arrays)) for asked in batch]
+            return [_answered(asked, partial(dict, part)) for asked, part in zip(batch, parts, strict=True)]
+    return [_answered(asked, partial(model.predict, asked.arrays)) for asked in batch]
 
 
 def _answered(asked: _Asked, outputs: Callable[[], Arrays]) -> Any:

@@ -57,7 +57,13 @@ def test_a_failed_task_says_the_sentence_of_its_step_and_its_pod() -> None:
 )
 def test_a_task_that_waits_says_what_for_and_how_it_goes_on(outputs: list[dict[str, Any]], told: str) -> None:
     inputs = [{"name": "report", "value": "s3://b/report.html"}]
-    node = {"id": "r-1", "name": "r.approve", "displayName": "approve", "type": "Suspend", "phase": "Running"}
+    node: dict[str, Any] = {
+        "id": "r-1",
+        "name": "r.approve",
+        "displayName": "approve",
+        "type": "Suspend",
+        "phase": "Running",
+    }
     node |= {"inputs": {"parameters": inputs}, "outputs": {"parameters": outputs}, "templateName": "approve"}
     whole = {"id": "r", "name": "r", "displayName": "r", "type": "DAG", "phase": "Running", "templateName": "main"}
     workflow = {"metadata": {"name": "r", "namespace": "ml"}, "status": {"nodes": {"r": whole, "r-1": node}}}
