@@ -57,6 +57,7 @@ PARAMETERS = {
         "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
+    "base": Text("direct: an image to stand on, `host/path:tag`; a second image, tag `N-path`, has both.", ""),
     "dockerfile": Text(
         "kaniko: the key in the store of a Dockerfile of your own; its context has `model/` and `code/`.", ""
     ),
