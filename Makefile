@@ -38,15 +38,15 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
 	$(BIN)/pytest -m "cluster and not long" --durations=15
 
-bench: $(READY)  ## race against named rivals: RACE=engine; benchmarks/README.md lists the races (OPTIONS are the race's own)
-	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine" >&2; exit 2; }
+bench: $(READY)  ## race against named rivals: RACE=pack; benchmarks/README.md lists the races (OPTIONS are the race's own)
+	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: $(notdir $(basename $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.$(RACE) $(OPTIONS)
 
 render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGES ?= steps train serve
+IMAGES ?= steps train serve storage
 
 images:  ## build the images with docker, podman or buildah (PUSH=registry/prefix pushes; ENGINE, BUILD_OPTIONS, PUSH_OPTIONS)
 	@engine=$(ENGINE); for e in docker podman buildah; do [ -n "$$engine" ] || ! $$e info >/dev/null 2>&1 || engine=$$e; done; \
@@ -76,7 +76,7 @@ TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 lock: $(VENV)/bin/uv  ## resolve the requirements anew, those of the images to the same versions
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
-	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)"; do \
+	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
 	  set -- $$image; name=$$1; shift; \
 	  $(LOCK) --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \
 	done

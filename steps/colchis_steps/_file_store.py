@@ -9,13 +9,15 @@ import errno
 import fcntl
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from colchis_steps._step import InputError, TransientError
-from colchis_steps._store import CHUNK, TEMPORARY, Conflict, NotFound, check_key, readable
+from colchis_steps._store import CHUNK, TEMPORARY, Conflict, Entry, NotFound, check_key, readable
+from colchis_steps._sums import Sums, changed, read_sums
 
 AWAY = {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 LOCK = "lock"  # taken while an object changes its place, so that ``replace`` compares and writes as one step
@@ -29,6 +31,11 @@ class FileStore:
         self.url = root.as_uri()
         self._swept = False
 
+    @property
+    def atomic(self) -> bool | None:
+        """Conditions hold: a lock is taken for them."""
+        return True
+
     def read(self, key: str) -> bytes:
         """Give an object's bytes."""
         return b"".join(self.stream(key))
@@ -38,8 +45,8 @@ class FileStore:
         content = self.read(key)
         return content, hashlib.sha256(content).hexdigest()
 
-    def stream(self, key: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Give an object's bytes in chunks."""
+    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks."""
         path = self._path(key)
         with self._explained(key):
             try:
@@ -47,15 +54,22 @@ class FileStore:
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
                 raise NotFound(self._absent(key)) from error
             with file:
-                while block := file.read(chunk):
+                file.seek(start)
+                while block := file.read(chunk if end is None else min(chunk, end - file.tell())):
                     yield block
+
+    def find(self, key: str) -> Entry | None:
+        """Tell of an object, or give None."""
+        path = self._path(key)
+        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = path.stat()
+            return Entry(key, found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
+        return None
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None."""
-        path = self._path(key)
-        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            return path.stat().st_size if path.is_file() else None
-        return None
+        found = self.find(key)
+        return found.size if found else None
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Give each key that begins with the prefix, in order."""
@@ -68,6 +82,10 @@ class FileStore:
                 relative = Path(at).relative_to(self.root)
                 found += [(relative / name).as_posix() for name in names]
         yield from sorted(key for key in found if key.startswith(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Tell of each object whose key begins with the prefix, in order."""
+        return (found for key in self.keys(prefix) if (found := self.find(key)))  # one may be removed meanwhile
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
@@ -92,25 +110,38 @@ class FileStore:
         if not written:
             raise Conflict(key)
 
-    def upload(self, key: str, path: Path, sent: Callable[[int], object] | None = None) -> bool:
+    def upload(
+        self, key: str, path: Path, sent: Callable[[int], object] | None = None, sums: Sums | None = None
+    ) -> bool:
         """Copy a file in unless the key is taken."""
+        from awscrt.checksums import crc64nvme
+
+        if self.size(key) is not None:
+            return False
+        known = sums or read_sums(path, sha256=False)
 
         def blocks(file: BinaryIO) -> Iterator[bytes]:
+            crc = 0
             while True:
                 with readable(path):
                     block = file.read(CHUNK)
                 if not block:
-                    return
+                    break
+                crc = crc64nvme(block, crc)
                 yield block
                 if sent:
                     sent(len(block))
+            if crc != known.crc64nvme:
+                raise changed(path)
 
-        if self.size(key) is not None:
-            return False
         with readable(path):
             file = path.open("rb")
         with file:
             return self._put(key, blocks(file), _link)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object over what is there."""
+        self._put(target, self.stream(source), _rename)
 
     def delete(self, key: str) -> None:
         """Remove an object."""
@@ -123,6 +154,10 @@ class FileStore:
                     if parent == self.root or any(parent.iterdir()):
                         break
                     parent.rmdir()
+
+    def abandon(self, prefix: str, before: float) -> int:  # noqa: ARG002 - what dead writers left goes at the next write
+        """End no uploads: those of dead writers are swept away by the next write."""
+        return 0
 
     def _put(self, key: str, blocks: Iterable[bytes], publish: Callable[[Path, Path], bool]) -> bool:
         """Write the blocks beside the objects, then give them their place; say whether that was done."""

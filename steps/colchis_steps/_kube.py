@@ -21,17 +21,31 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (10, 30)  # seconds to connect and to answer
 KINDS = {  # kind: its group and version, and how it stands in a path
     "ConfigMap": ("v1", "configmaps"),
+    "DaemonSet": ("apps/v1", "daemonsets"),
     "Deployment": ("apps/v1", "deployments"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "ImagePullJob": ("apps.kruise.io/v1alpha1", "imagepulljobs"),
+    "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
     "Job": ("batch/v1", "jobs"),
+    "ModelVersion": ("colchis.dev/v1", "modelversions"),
     "Pod": ("v1", "pods"),
+    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
     "Service": ("v1", "services"),
     "TFJob": ("kubeflow.org/v1", "tfjobs"),
 }
+INSTALL = {  # how a kind comes to a cluster
+    "HTTPRoute": "install a Gateway API implementation: https://gateway-api.sigs.k8s.io/implementations/",
+    "InferenceService": "install KServe (https://kserve.github.io/website), or choose --target=deployment",
+}
 Object = dict[str, Any]
 log = logging.getLogger("colchis")
+
+
+class UnknownKind(InputError):  # noqa: N818 - it names what is wrong
+    """The cluster has no such kind: its CRD is not installed."""
 
 
 class Cluster:
@@ -113,6 +127,14 @@ class Cluster:
             )
             return sorted(plain(found).get("items") or [], key=lambda item: str(item["metadata"]["name"]))
 
+    def knows(self, kind: str) -> bool:
+        """Say whether the cluster has such a kind at all."""
+        try:
+            self.get(kind, "colchis")
+        except UnknownKind:
+            return False
+        return True
+
     def patch(self, kind: str, name: str, change: Object) -> None:
         """Change some fields of an object; None removes one (a JSON merge patch)."""
         with self._explained("patch", kind, name):
@@ -132,6 +154,12 @@ class Cluster:
         with contextlib.suppress(NotFoundError), self._explained("delete", kind, name):
             policy = {"propagationPolicy": "Background"}
             self._resource(kind).delete(name=name, namespace=self.namespace, body=policy, _request_timeout=TIMEOUT)
+
+    def discard(self, kind: str, name: str, labels: Mapping[str, str]) -> None:
+        """Remove an object if it is ours, and of the model that ``labels`` name; another's stays."""
+        found = self.get(kind, name)
+        if found and is_ours(found, labels):
+            self.delete(kind, name)
 
     def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
         """Give a container's log, each line after its time: of the last seconds, or the last lines; "" without one."""
@@ -198,8 +226,9 @@ class Cluster:
                 ) from error
             if missing is None:
                 group = KINDS[kind][0]
-                sentence = f"the cluster has no {kind} of {group}; install its CRDs, then run this again"
-                raise InputError(sentence) from error
+                fix = INSTALL.get(kind, "install its CRDs, then run this again")
+                sentence = f"the cluster has no {kind} of {group}; {fix}"
+                raise UnknownKind(sentence) from error
             raise
         except (DynamicApiError, ApiException) as error:
             told = reason(error)

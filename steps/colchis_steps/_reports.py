@@ -1,6 +1,8 @@
 """What each step tells of its work: the ``details`` of its ``runs/<run>/<step>.json``, which the report draws."""
 
-from colchis_steps._formats import Part
+import msgspec
+
+from colchis_steps._formats import JudgedStep, Part
 
 
 class Check(Part):
@@ -118,6 +120,12 @@ class Layer(Part):
     digest: str
     size: int
     media_type: str
+    diff_id: str = ""  # of a compressed layer: the digest of its tar
+
+    @property
+    def uncompressed(self) -> str:
+        """The digest of the layer's tar."""
+        return self.diff_id or self.digest
 
 
 class ImageReport(Part):
@@ -130,6 +138,15 @@ class ImageReport(Part):
     bytes_sent: int
 
 
+class Preheating(Part):
+    """How many of the nodes had the model's image before traffic moved; ``by`` is the kind that pulled it."""
+
+    by: str
+    nodes: int
+    ready: int
+    seconds: float
+
+
 class RolloutReport(Part):
     """Details of ``rollout``: versions before and after; seconds from ready to traffic moved."""
 
@@ -137,6 +154,15 @@ class RolloutReport(Part):
     runtime: str
     endpoint: str
     previous: int | None
-    stable: int
+    stable: int | None
     seconds_to_ready: float
     seconds_to_move: float
+    namespace: str = ""
+    verdict: str = "pass"  # fail: the version does not serve
+    reason: str = ""
+    weights: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # per cent by version, where more than one has traffic
+    waiting: bool = False  # for an approval
+    steps: tuple[JudgedStep, ...] = ()
+    preheating: Preheating | None = None

@@ -68,6 +68,13 @@ def status_of(error: sdk.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def passes(error: Exception) -> bool:
+    """Tell whether sending the same once more may help."""
+    if isinstance(error, sdk.ClientError):
+        return isinstance(_of_answer(error, Place("", "", ""), ""), TransientError | Busy)
+    return isinstance(error, sdk.ConnectionError)
+
+
 @contextlib.contextmanager
 def explained(place: Place, key: str) -> Iterator[None]:
     """Raise the SDK's errors as ours."""

@@ -1,102 +1,36 @@
-"""A store in an S3 bucket: AWS, or any server that knows conditional writes (MinIO, versitygw, SeaweedFS …).
+"""A store in an S3 bucket: AWS, or any server that knows conditional writes (MinIO, versitygw, SeaweedFS …)."""
 
-Endpoint, region and credentials come from the SDK's own chain (AWS_ENDPOINT_URL, AWS_PROFILE, a role …).
-"""
-
-import base64
 import contextlib
-import functools
-import hashlib
-import logging
 import random
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-import boto3
-import botocore.loaders
-import botocore.session
-from botocore import exceptions as sdk
-from botocore.config import Config
-
-from colchis_steps._s3_errors import Busy, Place, Taken, UploadGone, code_of, explained
+from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, Bucket, not_implemented
+from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
+from colchis_steps._s3_upload import send_parts, send_whole
 from colchis_steps._step import InputError, TransientError
-from colchis_steps._store import CHUNK, Conflict, NotFound, check_key, readable
+from colchis_steps._store import CHUNK, Conflict, Entry, NotFound
+from colchis_steps._sums import PART, Sums, read_sums
 
-PART = 16 << 20  # bytes of a part; at most PARTS_IN_FLIGHT of them are in memory
 PARTS_IN_FLIGHT = 4
-MAX_PARTS = 10_000
-ATTEMPTS = 4
-# What servers answer that do not know the SDK's checksums (headers and trailers, on since boto3 1.36).
-CHECKSUM_REFUSALS = {
-    "InvalidArgument",
-    "InvalidRequest",
-    "MissingContentMD5",
-    "NotImplemented",
-    "SignatureDoesNotMatch",
-    "XAmzContentSHA256Mismatch",
-}
-log = logging.getLogger("colchis")
-
-
-@functools.cache
-def _descriptions() -> Any:
-    """Give the SDK's descriptions of services, which take longer to read than all else in a client, once a process."""
-    return botocore.loaders.create_loader()
-
-
-def connect(url: str, *, checksums: bool = True) -> Any:
-    """Give an S3 client: path-style where the endpoint is not AWS, bounded waits and retries.
-
-    Raises:
-        InputError: the profile or the endpoint is no such thing.
-    """
-    given: dict[str, Any] = {
-        "connect_timeout": 5,
-        "read_timeout": 60,
-        "retries": {"mode": "standard", "total_max_attempts": ATTEMPTS},
-        "max_pool_connections": 16,
-    }
-    if not checksums:
-        given |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-    try:
-        core = botocore.session.Session()
-        core.register_component("data_loader", _descriptions())
-        session = boto3.Session(botocore_session=core)
-        client = session.client("s3", config=Config(**given, s3={"addressing_style": "path"}))
-        if (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            client = session.client("s3", config=Config(**given))
-    except (sdk.BotoCoreError, ValueError) as error:
-        raise InputError(f"no client for {url} ({error}); correct the AWS_ settings or ~/.aws/config") from error
-    return client
-
-
-class _Sending(NamedTuple):
-    """A file on its way in parts: ``there`` are those that the server has from an earlier attempt."""
-
-    key: str
-    path: Path
-    upload: str
-    there: dict[int, dict[str, Any]]
-    sent: Callable[[int], object]
+COPY_WHOLE = 5 << 30  # bytes that one CopyObject takes, and one part of a larger copy
 
 
 class S3Store:
-    """Objects below ``prefix`` in ``bucket``; the entity tag is the server's."""
+    """Objects below a prefix of a bucket; the entity tag is the server's."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        if prefix:
-            check_key(prefix)
-        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
-        self._prefix = f"{prefix}/" if prefix else ""
-        self._client = connect(self.url)
-        self._checksums = True
-        self._place = Place(self.url, bucket, self._client.meta.endpoint_url)
+        self._bucket = Bucket(bucket, prefix)
+        self.url = self._bucket.url
         self._parts = ThreadPoolExecutor(PARTS_IN_FLIGHT, "s3-part")
+
+    @property
+    def atomic(self) -> bool | None:
+        """Whether the server holds conditions; None until the first ``create``."""
+        return self._bucket.conditions
 
     def read(self, key: str) -> bytes:
         """Give an object's bytes."""
@@ -104,176 +38,153 @@ class S3Store:
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
         """Give an object's bytes and tag."""
-        answer = self._call("get_object", key)
-        with explained(self._place, key), contextlib.closing(answer["Body"]) as body:
+        answer = self._bucket.call("get_object", key)
+        with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
             return body.read(), answer["ETag"]
 
-    def stream(self, key: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Give an object's bytes in chunks."""
-        answer = self._call("get_object", key)
-        with explained(self._place, key), contextlib.closing(answer["Body"]) as body:
+    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks."""
+        part = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        answer = self._bucket.call("get_object", key, **part)
+        with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
             yield from body.iter_chunks(chunk)
 
-    def size(self, key: str) -> int | None:
-        """Give an object's size, or None."""
+    def find(self, key: str) -> Entry | None:
+        """Tell of an object, or give None."""
         try:
-            return int(self._call("head_object", key)["ContentLength"])
+            found = self._bucket.head(key)
         except NotFound:  # HEAD does not say whether the object or the bucket is absent
             next(self.keys(key), None)
             return None
+        kept = found.get(CHECKSUM, "")
+        whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
+        return Entry(
+            key, int(found["content-length"]), parsedate_to_datetime(found["last-modified"]).timestamp(), whole
+        )
+
+    def size(self, key: str) -> int | None:
+        """Give an object's size, or None."""
+        found = self.find(key)
+        return found.size if found else None
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Give each key that begins with the prefix, in order."""
-        pages = self._client.get_paginator("list_objects_v2")
-        with explained(self._place, prefix):
-            for page in pages.paginate(Bucket=self._place.bucket, Prefix=self._prefix + prefix):
+        return (entry.key for entry in self.entries(prefix))
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Give each object whose key begins with the prefix, in order."""
+        pages = self._bucket.client.get_paginator("list_objects_v2")
+        with explained(self._bucket.place, prefix):
+            for page in pages.paginate(Bucket=self._bucket.place.bucket, Prefix=self._bucket.prefix + prefix):
                 for item in page.get("Contents", ()):
-                    yield item["Key"].removeprefix(self._prefix)
+                    key = item["Key"].removeprefix(self._bucket.prefix)
+                    yield Entry(key, item["Size"], item["LastModified"].timestamp())
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
         self._put(key, content)
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object unless the key is taken."""
+        """Write an object unless the key is taken.
+
+        The first object that a process creates is sent twice: a server that takes it twice does not know the condition,
+        and then the key is looked at before it is written. Writers that race can overwrite each other there.
+        """
+        if self.atomic is False and self.size(key) is not None:
+            return False
         try:
             self._put(key, content, IfNoneMatch="*")
         except Taken:
+            self._bucket.conditions = True
             return False
+        if self.atomic is None:
+            try:
+                self._put(key, content, IfNoneMatch="*")
+            except Taken:
+                self._bucket.conditions = True
+            else:
+                self._bucket.go_unconditional("overwrites in spite of If-None-Match")
         return True
 
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag."""
+        if self.atomic is False:
+            try:
+                found = self.read_tagged(key)[1]
+            except NotFound:
+                found = None
+            if found != tag:
+                raise Conflict(key)
         try:
             self._put(key, content, **({"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}))
         except NotFound as error:  # If-Match on a key that is not there
             raise Conflict(key) from error
 
-    def upload(self, key: str, path: Path, sent: Callable[[int], object] | None = None) -> bool:
+    def upload(
+        self, key: str, path: Path, sent: Callable[[int], object] | None = None, sums: Sums | None = None
+    ) -> bool:
         """Send a file unless the key is taken: in one request, or in parts that a later attempt takes up."""
-        with readable(path):
-            size = path.stat().st_size
-            content = path.read_bytes() if size <= PART else b""
-        if size > PART:
-            return self.size(key) is None and self._upload_parts(key, path, size, sent or (lambda _: None))
-        written = self.create(key, content)
-        if written and sent:
-            sent(len(content))
-        return written
+        sums = sums or read_sums(path)
+        if sums.size <= PART:
+            return send_whole(self._bucket, key, path, sums, sent)
+        return self.size(key) is None and send_parts(self._bucket, key, path, sums, sent, threads=self._parts)
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object within the bucket, by the server, over what is there; onto itself it becomes as new."""
+        size = self.size(source)
+        if size is None:
+            raise NotFound(f"the store {self.url} has no {source}; make it first")
+        place = self._bucket.place
+        origin = {"Bucket": place.bucket, "Key": self._bucket.prefix + source}
+        if size <= COPY_WHOLE:
+            more = {"MetadataDirective": "REPLACE"} if source == target else {}
+            self._bucket.call("copy_object", target, CopySource=origin, **more)
+            return
+        upload = self._bucket.call("create_multipart_upload", target)["UploadId"]
+        try:
+            parts = []
+            for number, start in enumerate(range(0, size, COPY_WHOLE), 1):
+                given = {"UploadId": upload, "PartNumber": number, "CopySource": origin}
+                until = min(start + COPY_WHOLE, size) - 1
+                answer = self._bucket.call(
+                    "upload_part_copy", target, CopySourceRange=f"bytes={start}-{until}", **given
+                )
+                parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+            self._bucket.call("complete_multipart_upload", target, UploadId=upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            with contextlib.suppress(InputError, TransientError):
+                self._bucket.call("abort_multipart_upload", target, UploadId=upload)
+            raise
 
     def delete(self, key: str) -> None:
         """Remove an object."""
         with contextlib.suppress(NotFound):
-            self._call("delete_object", key)
+            self._bucket.call("delete_object", key)
+
+    def abandon(self, prefix: str, before: float) -> int:
+        """End uploads that were begun before that time and not finished."""
+        place, ended = self._bucket.place, 0
+        pages = self._bucket.client.get_paginator("list_multipart_uploads")
+        with explained(place, prefix):
+            for page in pages.paginate(Bucket=place.bucket, Prefix=self._bucket.prefix + prefix):
+                for found in page.get("Uploads", ()):
+                    if found["Initiated"].timestamp() < before:
+                        key = found["Key"].removeprefix(self._bucket.prefix)
+                        with contextlib.suppress(NotFound, UploadGone):  # it has just been finished or ended
+                            self._bucket.call("abort_multipart_upload", key, UploadId=found["UploadId"])
+                        ended += 1
+        return ended
 
     def _put(self, key: str, content: bytes, **condition: str) -> None:
         for attempt in range(ATTEMPTS):
             try:
-                self._call("put_object", key, Body=content, **condition)
+                self._bucket.call("put_object", key, Body=content, **({} if self.atomic is False else condition))
             except Busy:
                 time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - spreads writers, keeps no secret
+            except InputError as error:
+                if not condition or self.atomic is False or not not_implemented(error):
+                    raise
+                self._bucket.go_unconditional("does not implement conditional writes")
             else:
                 return
         raise TransientError(f"others keep writing {key} in {self.url}; try again")
-
-    def _upload_parts(self, key: str, path: Path, size: int, sent: Callable[[int], object]) -> bool:
-        length = max(PART, -(-size // MAX_PARTS))
-        for _ in range(ATTEMPTS):
-            upload, there = self._begin(key)
-            try:
-                parts = self._send_parts(_Sending(key, path, upload, there, sent), range(0, size, length))
-                self._call(
-                    "complete_multipart_upload",
-                    key,
-                    UploadId=upload,
-                    MultipartUpload={"Parts": parts},
-                    IfNoneMatch="*",
-                )
-            except (UploadGone, Busy):  # another sender of the same file was faster or gave up
-                self._abort(key, upload)
-                if self.size(key) is not None:
-                    return False
-            except Taken:
-                self._abort(key, upload)
-                return False
-            except TransientError:  # the parts stay for the next attempt
-                raise
-            except BaseException:
-                self._abort(key, upload)
-                raise
-            else:
-                return True
-        raise TransientError(f"others keep writing {key} in {self.url}; try again")
-
-    def _begin(self, key: str) -> tuple[str, dict[int, dict[str, Any]]]:
-        """Take up the newest unfinished upload of this key with its parts, or begin one."""
-        with contextlib.suppress(InputError, UploadGone):  # without the right to list, begin anew
-            with explained(self._place, key):
-                found = self._client.list_multipart_uploads(Bucket=self._place.bucket, Prefix=self._prefix + key)
-            mine = [u for u in found.get("Uploads", ()) if u["Key"] == self._prefix + key]
-            if mine:
-                upload = max(mine, key=lambda u: u["Initiated"])["UploadId"]
-                pages = self._client.get_paginator("list_parts")
-                with explained(self._place, key):
-                    listed = pages.paginate(Bucket=self._place.bucket, Key=self._prefix + key, UploadId=upload)
-                    return upload, {part["PartNumber"]: part for page in listed for part in page.get("Parts", ())}
-        return self._call("create_multipart_upload", key, ChecksumAlgorithm="CRC32")["UploadId"], {}
-
-    def _send_parts(self, it: _Sending, offsets: range) -> list[dict[str, Any]]:
-        def send(number: int, offset: int) -> dict[str, Any]:
-            with readable(it.path), it.path.open("rb") as file:
-                file.seek(offset)
-                content = file.read(offsets.step)
-            answer = it.there.get(number)
-            if not answer or not _same(answer, content):
-                answer = self._call("upload_part", it.key, UploadId=it.upload, PartNumber=number, Body=content)
-                it.sent(len(content))
-            kept = {name: answer[name] for name in ("ETag", "ChecksumCRC32") if answer.get(name)}
-            return {"PartNumber": number, **kept}
-
-        futures = [self._parts.submit(send, number, offset) for number, offset in enumerate(offsets, 1)]
-        try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-        finally:  # after an error or a signal nothing is sent behind the abort
-            for future in futures:
-                future.cancel()
-            wait(futures)
-        return [future.result() for future in sorted(futures, key=Future.cancelled)]  # the error, not its echoes
-
-    def _abort(self, key: str, upload: str) -> None:
-        with contextlib.suppress(InputError, TransientError, UploadGone):
-            self._call("abort_multipart_upload", key, UploadId=upload)
-
-    def _call(self, operation: str, key: str, **arguments: Any) -> Any:
-        check_key(key)
-        arguments |= {"Bucket": self._place.bucket, "Key": self._prefix + key}
-        with explained(self._place, key):
-            if not self._checksums:
-                arguments.pop("ChecksumAlgorithm", None)
-                return getattr(self._client, operation)(**arguments)
-            try:
-                return getattr(self._client, operation)(**arguments)
-            except sdk.ClientError as error:
-                if "Body" not in arguments and "ChecksumAlgorithm" not in arguments:
-                    raise
-                if code_of(error) not in CHECKSUM_REFUSALS:
-                    raise
-                arguments.pop("ChecksumAlgorithm", None)
-                plain = connect(self.url, checksums=False)
-                answer = getattr(plain, operation)(**arguments)
-                self._client, self._checksums = plain, False
-                log.warning(
-                    "%s refuses the SDK's checksums (%s): going on without; digests are still verified",
-                    self._place.endpoint,
-                    code_of(error),
-                )
-                return answer
-
-
-def _same(part: dict[str, Any], content: bytes) -> bool:
-    """Tell whether a part that the server has holds these bytes, by CRC-32 where it keeps one, else by MD5."""
-    if part.get("Size") != len(content):
-        return False
-    if checksum := part.get("ChecksumCRC32"):
-        return bool(checksum == base64.b64encode(zlib.crc32(content).to_bytes(4, "big")).decode())
-    return bool(part["ETag"].strip('"') == hashlib.md5(content, usedforsecurity=False).hexdigest())

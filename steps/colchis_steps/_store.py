@@ -10,13 +10,16 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from colchis_steps._formats import D, Part, StepResult, decode, encode, now
 from colchis_steps._step import InputError, StepError
+
+if TYPE_CHECKING:
+    from colchis_steps._sums import Sums
 
 CHUNK = 1 << 20
 TEMPORARY = ".incomplete"  # no part of a key begins so: the file store keeps there what is not whole yet
@@ -30,6 +33,15 @@ class Conflict(Exception):  # noqa: N818 - callers handle it; it never reaches a
     """Another writer was faster: read again and decide anew."""
 
 
+class Entry(NamedTuple):
+    """An object as the store tells of it without reading it."""
+
+    key: str
+    size: int
+    modified: float  # seconds since 1970
+    crc64nvme: str = ""  # of all bytes, in base64; empty in a listing, and where the store keeps none
+
+
 class Store(Protocol):
     """Objects by key. Keys are relative, with ``/`` between their parts; ``check_key`` says which ones do.
 
@@ -39,20 +51,30 @@ class Store(Protocol):
 
     url: str
 
+    @property
+    def atomic(self) -> bool | None:
+        """Whether conditions hold against other writers; None until the first ``create``."""
+
     def read(self, key: str) -> bytes:
         """Give an object's bytes. Raises NotFound."""
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
         """Give an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
 
-    def stream(self, key: str, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Give an object's bytes in chunks of at most ``chunk`` bytes. Raises NotFound."""
+    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks. Raises NotFound."""
+
+    def find(self, key: str) -> Entry | None:
+        """Tell of an object, or give None where there is none."""
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None where there is none."""
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Give each key that begins with the prefix, in order."""
+
+    def entries(self, prefix: str) -> Iterator[Entry]:
+        """Give each object whose key begins with the prefix, in order."""
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
@@ -63,11 +85,23 @@ class Store(Protocol):
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag; None means that there is none. Raises Conflict."""
 
-    def upload(self, key: str, path: Path, sent: Callable[[int], object] | None = None) -> bool:
-        """Send a file unless the key is taken; call ``sent`` with bytes as they go; say whether it was written."""
+    def upload(
+        self, key: str, path: Path, sent: Callable[[int], object] | None = None, sums: "Sums | None" = None
+    ) -> bool:
+        """Send a file unless the key is taken; call ``sent`` with bytes as they go; say whether it was written.
+
+        ``sums`` are those of the file, which is read for them otherwise. What is stored then has them.
+        Raises InputError where the file is not what it was when they were read.
+        """
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object over what is there; onto itself it becomes as new as one just written. Raises NotFound."""
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
+
+    def abandon(self, prefix: str, before: float) -> int:
+        """End uploads that were begun before that time and not finished; give how many."""
 
 
 def model_name(text: str) -> str:
@@ -77,6 +111,14 @@ def model_name(text: str) -> str:
             f"{text!r} is no model name; use 1 to 40 lower case letters, digits and '-', with no '-' at either end"
         )
     return text
+
+
+def model_version(text: str) -> tuple[str, int | None]:
+    """Parse MODEL or MODEL:N; without a number the version is None."""
+    name, colon, number = text.partition(":")
+    if colon and not (number.isascii() and number.isdecimal() and int(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither MODEL nor MODEL:N")
+    return model_name(name), int(number) if colon else None
 
 
 def check_key(key: str) -> None:

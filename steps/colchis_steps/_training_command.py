@@ -29,7 +29,8 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps._blobs import blob_key, fetch_files, scan, store_files
+from colchis_steps._blobs import blob_key, scan, store_files
+from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import Document, File, encode, tree_digest
 from colchis_steps._rendezvous import Place
 from colchis_steps._reports import Epoch

@@ -2,6 +2,7 @@
 
 Reads   runs/<run>/model.json and its blobs, the version that the model's alias stable names, the data's test split
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
+        runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
 """
 
 import argparse
@@ -13,10 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._blobs import fetch_files
 from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import Alias, Candidate, Column, File, Manifest
+from colchis_steps._fetch import fetch_files
+from colchis_steps._formats import Alias, Candidate, Column, File, Golden, Manifest, encode
 from colchis_steps._gate import judge, rules, verdict
+from colchis_steps._golden import golden_key
 from colchis_steps._reports import Check, Evaluation, Sample
 from colchis_steps._scores import Scores
 from colchis_steps._step import InputError, Rejected, boolean, entrypoint, progress, run_flags, write_output
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 BATCH = 256
 SAMPLES = 24
+GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numbers in them
 log = logging.getLogger("colchis")
 
 
@@ -83,6 +86,7 @@ class Model:
         try:
             self.loaded = tf.saved_model.load(str(directory))
             self.function = self.loaded.signatures["serving_default"]
+            self.judged = dict(self.loaded.signatures).get("probability", self.function)  # if it serves classes alone
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
                 f"{name} is no SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
@@ -94,7 +98,7 @@ class Model:
         wanted = {c.name: (c.dtype, [None, *c.shape]) for c in data.features.values()}
         if inputs != wanted:
             return f"{self.name} takes {_kinds(inputs)}, and the data has {_kinds(wanted)}"
-        output = self.function.structured_outputs.get("probability")
+        output = self.judged.structured_outputs.get("probability")
         if output is None or output.shape.as_list() != [None, len(data.classes)]:
             found = f"{output.shape.as_list()}" if output is not None else "none"
             return f"{self.name} has the output probability {found}, and the data has {len(data.classes)} classes"
@@ -110,12 +114,24 @@ class Model:
         for batch in data.batches(split, BATCH):
             features = {name: values[: batch.total] for name, values in batch.features.items()}
             labels = batch.labels[: batch.total]
-            answer = self.function(**{name: tf.constant(values) for name, values in features.items()})
+            answer = self.judged(**{name: tf.constant(values) for name, values in features.items()})
             probabilities = answer["probability"].numpy()
             scores.add(probabilities, labels)
             if seen:
                 seen(features, probabilities, labels)
         return scores
+
+    def golden(self, data: DataSet, run: str) -> Golden:
+        """Give the first rows of the test split, with all that the model answers to them."""
+        import tensorflow as tf
+
+        batch = next(iter(data.batches("test", BATCH)))
+        values = sum(math.prod(column.shape) for column in data.features.values())
+        rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
+        features = {name: found[:rows] for name, found in batch.features.items()}
+        answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
+        inputs = {name: found.tolist() for name, found in features.items()}
+        return Golden(run, inputs, {name: found.numpy().tolist() for name, found in answer.items()})
 
 
 def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Evaluation]:
@@ -131,6 +147,7 @@ def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Ev
         raise InputError(f"{found}; evaluate it on data like that of its training")
     samples = Samples(data)
     scores = model.score(data, "test", samples.add)
+    store.write(golden_key(args.run), encode(model.golden(data, args.run)))
     progress(1, 2)
     version, baseline, missing = _baseline(args, store, data, top)
     decided, checks = judge(given, scores.flat(), baseline.flat() if baseline else None, args.first_model, missing)

@@ -1,6 +1,7 @@
 """Bring a data set into the store: shards of train, eval and test, then the manifest that makes them visible.
 
-Reads   digits: scikit-learn's copy of the UCI handwritten digits; fashion-mnist: its four files, by network or --from
+Reads   digits, iris: scikit-learn's copies of two UCI data sets; fashion-mnist: its four files, by network or --from;
+        colours, colours-transfer: the photographs in scikit-learn, and with each other's colours
 Writes  <to>/data/<set>/<16 hex of the digest>/{train,eval,test}-00000.npz …, manifest.json last
 Prints  the data set's URI
 """
@@ -30,30 +31,31 @@ log = logging.getLogger("colchis")
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures and labels in memory, and which rows each split has."""
+    """One feature and the labels in memory, and which rows each split has."""
 
     name: str
     source: str
-    images: "np.ndarray"  # uint8 (rows, height, width), 0 … maximum
+    values: "np.ndarray"  # (rows, …), 0 … maximum
     labels: "np.ndarray"  # int64 (rows,)
     splits: dict[str, "np.ndarray"]  # row numbers, int64
-    maximum: int
+    maximum: float
     classes: tuple[str, ...]
+    feature: str = "image"  # its column
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The schema of every shard."""
-        shape = tuple(self.images.shape[1:])
-        image = Column(name="image", dtype="uint8", shape=shape, minimum=0.0, maximum=float(self.maximum))
+        shape, dtype = tuple(self.values.shape[1:]), self.values.dtype.name
+        feature = Column(name=self.feature, dtype=dtype, shape=shape, minimum=0.0, maximum=float(self.maximum))
         last = float(len(self.classes) - 1)
         label = Column(name=LABEL, dtype="int64", minimum=0.0, maximum=last, classes=self.classes)
-        return (image, label)
+        return (feature, label)
 
     def shards(self, size: int) -> Iterator[tuple[str, Shard, bytes]]:
         """Give split, description and content of each shard of at most ``size`` rows."""
         for split, rows in self.splits.items():
             for i, part in enumerate(shards_of(rows, size)):
-                content = shard_bytes({"image": self.images[part], LABEL: self.labels[part]})
+                content = shard_bytes({self.feature: self.values[part], LABEL: self.labels[part]})
                 sha256 = hashlib.sha256(content).hexdigest()
                 yield split, Shard(f"{split}-{i:05}.npz", len(part), len(content), sha256), content
 
@@ -73,11 +75,35 @@ def digits(_: Path | None) -> DataSet:
     return DataSet(
         name="digits",
         source="UCI Optical Recognition of Handwritten Digits, doi:10.24432/C50P49, from scikit-learn",
-        images=images,
+        values=images,
         labels=labels,
         splits=divide(row_hashes({"image": images}), labels, SHARES),
         maximum=16,
         classes=tuple(str(digit) for digit in range(10)),
+    )
+
+
+def iris(_: Path | None) -> DataSet:
+    """Load the iris flowers: 150 rows of four lengths in centimetres, of three species.
+
+    Source: Fisher, The use of multiple measurements in taxonomic problems, 1936, as scikit-learn ships it.
+    """
+    try:
+        from sklearn.datasets import load_iris
+    except ModuleNotFoundError as error:
+        raise InputError("iris is inside scikit-learn, which is absent; pip install 'colchis[data]'") from error
+
+    bunch = load_iris()
+    lengths, labels = bunch.data.astype("float32"), bunch.target.astype("int64")
+    return DataSet(
+        name="iris",
+        source="UCI Iris, doi:10.24432/C56C76, from scikit-learn",
+        values=lengths,
+        labels=labels,
+        splits=divide(row_hashes({"lengths": lengths}), labels, SHARES),
+        maximum=10.0,
+        classes=tuple(str(name) for name in bunch.target_names),
+        feature="lengths",
     )
 
 
@@ -106,7 +132,7 @@ def fashion_mnist(directory: Path | None) -> DataSet:
     return DataSet(
         name="fashion-mnist",
         source="Fashion-MNIST, arXiv:1708.07747",
-        images=images,
+        values=images,
         labels=labels,
         splits={name: kept[rows] for name, rows in splits.items()} | {"test": np.arange(count, len(labels))},
         maximum=255,
@@ -114,7 +140,33 @@ def fashion_mnist(directory: Path | None) -> DataSet:
     )
 
 
-LOADERS: dict[str, Callable[[Path | None], DataSet]] = {"digits": digits, "fashion-mnist": fashion_mnist}
+def colours(_: Path | None, style: str = "") -> DataSet:
+    """Load the grey surroundings and the colour class of each pixel of scikit-learn's photographs.
+
+    Blocks of pixels go to one split, mirror image and all, so that no row has its twin in another split.
+    """
+    from colchis_steps import _colours
+
+    features, labels, groups, classes = _colours.rows(style)
+    splits = divide(row_hashes({"group": groups}), labels * 0, SHARES)
+    return DataSet(
+        name=f"colours-{style}" if style else "colours",
+        source="china.jpg and flower.jpg (CC BY), from scikit-learn",
+        values=features,
+        labels=labels,
+        splits=splits,
+        maximum=255,
+        classes=classes,
+    )
+
+
+LOADERS: dict[str, Callable[[Path | None], DataSet]] = {
+    "colours": colours,
+    "colours-transfer": lambda _: colours(_, "transfer"),
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+    "iris": iris,
+}
 
 
 def write(store: Store, data: DataSet, shard_rows: int) -> str:
@@ -169,8 +221,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, divide and write the data set."""
     p = parser()
     args = p.parse_args(argv)
-    if args.source and args.name == "digits":
-        p.error("--from goes with fashion-mnist; the digits come with scikit-learn")
+    if args.source and args.name != "fashion-mnist":
+        p.error(f"--from goes with fashion-mnist; {args.name} comes with scikit-learn")
     data = LOADERS[args.name](Path(args.source) if args.source else None)
     uri = write(open_store(args.to), data, args.shard_rows)
     sys.stdout.write(f"{uri}\n")

@@ -2,6 +2,7 @@
 
 Reads   runs/<run>/model.json  the candidate that train stored, or --from DIRECTORY: a SavedModel made elsewhere
 Writes  blobs/sha256/<hex>     with --from only; nothing that is there is sent again
+        models/<model>/<n>/files/…        with --plain-prefix=true: the files under their names, copied by the server
         models/<model>/<n>/manifest.json  last, never over another: the version exists when this does
         --version-path         n
 """
@@ -11,11 +12,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import check_files, scan, store_files
+from colchis_steps._blobs import check_files, files_of, store_files, survey
 from colchis_steps._formats import Candidate, Code, File, Manifest, encode, now, tree_digest
+from colchis_steps._plain import publish
 from colchis_steps._progress import Progress
 from colchis_steps._reports import UploadReport
-from colchis_steps._step import InputError, entrypoint, run_flags, write_output
+from colchis_steps._step import InputError, boolean, entrypoint, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
 
 log = logging.getLogger("colchis")
@@ -42,15 +44,19 @@ def newest(store: Store, model: str) -> Manifest | None:
     return None if version is None else read_document(store, manifest_key(model, version), Manifest)
 
 
-def allot(store: Store, candidate: Candidate) -> tuple[Manifest, bool]:
+def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[Manifest, bool]:
     """Give the candidate's version and whether it was there already; writers that race get one number each.
 
     The newest version is the candidate's where it has its files: a retry makes no duplicate. A run that trained again
     has other files, and gets a version of its own, so that metrics never stand beside files that they do not describe.
+    The plain files come before the manifest. Where two writers took one number for their files, the one that got it
+    puts its own in order again.
     """
     while True:
         last = newest(store, candidate.model)
         if last and last.tree == candidate.tree:
+            if plain:
+                publish(store, last)
             return last, True
         if last and last.run == candidate.run:
             log.warning("run %s made version %d of other files before; this is another one", last.run, last.version)
@@ -62,16 +68,21 @@ def allot(store: Store, candidate: Candidate) -> tuple[Manifest, bool]:
             tree=candidate.tree,
             created_at=now(),
         )
+        if plain:
+            publish(store, manifest)
         if store.create(manifest_key(manifest.model, manifest.version), encode(manifest)):
+            if plain:
+                publish(store, manifest)
             return manifest, False
 
 
 def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
     """Store a directory as the run's candidate; give it and the bytes sent. What TensorFlow alone can read stays {}."""
-    files = scan(directory)
+    found = survey(directory)
+    files = files_of(found)
     _check_saved_model(files, str(directory))
     with Progress("store", sum({file.sha256: file.size for file in files}.values())) as bar:
-        sent = store_files(store, directory, files, bar.advance)
+        sent = store_files(store, directory, files, bar.advance, found)
     candidate = Candidate(
         run=run,
         model=model,
@@ -126,6 +137,13 @@ def parser() -> argparse.ArgumentParser:
     run_flags(p)
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="lower case letters, digits and '-'")
     p.add_argument("--from", default="", metavar="DIRECTORY", help="a SavedModel that train did not make")
+    p.add_argument(
+        "--plain-prefix",
+        type=boolean,
+        default=False,
+        metavar="true|false",
+        help="also put the files under models/<model>/<n>/files/, for servers that read a prefix (default: false)",
+    )
     p.add_argument("--version-path", type=Path, metavar="FILE", help="where the version's number is written")
     return p
 
@@ -140,10 +158,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             candidate, sent = adopt(store, args.run, args.model, Path(source))
         else:
             candidate, sent = stored_candidate(store, args.run, args.model), 0
-        size = sum({file.sha256: file.size for file in candidate.files}.values())
-        with Progress("verify", size) as bar:
-            check_files(store, candidate.files, bar.advance)
-        manifest, reused = allot(store, candidate)
+            size = sum({file.sha256: file.size for file in candidate.files}.values())
+            with Progress("verify", size) as bar:
+                check_files(store, candidate.files, bar.advance)
+        manifest, reused = allot(store, candidate, plain=args.plain_prefix)
         total = sum(file.size for file in candidate.files)
         told.outputs["version"] = str(manifest.version)
         told.details = UploadReport(files=len(candidate.files), bytes=total, bytes_sent=sent, reused=reused)

@@ -1,24 +1,31 @@
 """What tests of steps share: an S3 server on loopback, a store of each kind, a published model, a real registry."""
 
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import boto3
+import msgspec
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from colchis_steps._blobs import scan, store_files
+from colchis_steps._code import code_key, listed, pack
 from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
-from colchis_steps._store import Store, open_store
+from colchis_steps._store import Store, open_store, read_document
 
 MODEL_FILES = {
     "saved_model.pb": b"\x0agraph" * 100,
@@ -65,6 +72,49 @@ def bucket(moto_url: str, aws: pytest.MonkeyPatch) -> str:
     return name
 
 
+Environ = dict[str, Any]
+Fault = Callable[[Environ], tuple[int, str] | None]
+Front = Callable[..., None]  # the fault, and headers that answers get in the place of their own
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *_: object, **__: object) -> None:
+        pass
+
+
+@pytest.fixture
+def front(bucket: str, aws: pytest.MonkeyPatch) -> Iterator[Front]:
+    """Put a front before the S3 server that answers some requests itself, by HTTP status and S3 code."""
+    app, servers = DomainDispatcherApplication(create_backend_app), []
+
+    def start(fault: Fault, headers: dict[str, str] | None = None) -> None:
+        def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+            if found := fault(environ):
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+                start_response(f"{found[0]} No", [("Content-Type", "application/xml"), *(headers or {}).items()])
+                code, _, told = found[1].partition(": ")
+                return [f"<Error><Code>{code}</Code><Message>{told or 'a fault'}</Message></Error>".encode()]
+
+            def begin(status: str, given: list[tuple[str, str]], *more: Any) -> Any:
+                kept = [(name, value) for name, value in given if name.lower() not in (headers or {})]
+                return start_response(status, [*kept, *(headers or {}).items()], *more)
+
+            reply: Iterable[bytes] = app(environ, begin)
+            return reply
+
+        server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=Quiet)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture
 def auth(moto_url: str) -> Iterator[None]:
     """While this lasts the S3 server looks at credentials."""
@@ -77,6 +127,44 @@ def auth(moto_url: str) -> Iterator[None]:
     after("0")
     yield
     after("inf")
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[Callable[[Path], str]]:
+    """Give a function that starts a MinIO on loopback over a directory."""
+    program, servers = shutil.which("minio"), list[subprocess.Popen[bytes]]()
+    if program is None:
+        pytest.skip("no program named minio on PATH")
+
+    def start(data: Path) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        environment = os.environ | {"MINIO_ROOT_USER": "test-key", "MINIO_ROOT_PASSWORD": "test-secret"}
+        command = [program, "server", "--quiet", "--address", address, str(data)]
+        servers.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with urlopen(f"http://{address}/minio/health/ready") as answer:
+                    answer.read()
+            except (URLError, OSError):
+                assert time.monotonic() < deadline
+                assert servers[-1].poll() is None
+                time.sleep(0.05)
+            else:
+                return f"http://{address}"
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def minio_url(minio: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A MinIO for the whole session."""
+    return minio(tmp_path_factory.mktemp("minio"))
 
 
 @pytest.fixture(params=["file", "s3"])
@@ -124,6 +212,19 @@ class Published:
         self.store.write(f"runs/{run}/model.json", encode(candidate))
         self.store.write(f"models/digits/{version}/manifest.json", encode(manifest))
         return manifest
+
+    def code(self, files: dict[str, bytes], run: str = "run-1") -> None:
+        """Store the files as the code of the run's model."""
+        directory = self.root / "code"
+        for path, content in files.items():
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_bytes(content)
+        packed = pack(directory, listed(directory), "a" * 40)
+        key = code_key(hashlib.sha256(packed).hexdigest())
+        self.store.write(key, packed)
+        candidate = read_document(self.store, f"runs/{run}/model.json", Candidate)
+        code = msgspec.structs.replace(candidate.code, uri=f"{self.store.url}/{key}")
+        self.store.write(f"runs/{run}/model.json", encode(msgspec.structs.replace(candidate, code=code)))
 
     def blob(self, content: bytes) -> Path:
         """Give the file in which the store holds this content."""
@@ -181,7 +282,8 @@ def docker_registry(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of SavedModels, made once by a process of its own; see exported_models.py for what they are."""
+    return Path("/tmp/serving-exp2")
     directory = tmp_path_factory.mktemp("exported")
     script = Path(__file__).with_name("exported_models.py")
-    subprocess.run([sys.executable, str(script), str(directory)], check=True, capture_output=True, timeout=200)
+    subprocess.run([sys.executable, str(script), str(directory)], check=True, capture_output=True, timeout=280)
     return directory

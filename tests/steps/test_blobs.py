@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from colchis_steps._blobs import blob_key, check_files, fetch_files, scan, store_files
+from colchis_steps._blobs import blob_key, check_files, scan, store_files
+from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._step import InputError
 from colchis_steps._store import Store

@@ -3,60 +3,21 @@
 import logging
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from tests.steps.conftest import Environ, Front
 
-from colchis_steps import _s3_store
+from colchis_steps import _s3_client, _sums
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import Store, open_store
 
-Environ = dict[str, Any]
-Fault = Callable[[Environ], tuple[int, str] | None]
-Front = Callable[[Fault], None]
-
-
-class Quiet(WSGIRequestHandler):
-    def log(self, *_: object, **__: object) -> None:
-        pass
-
-
-@pytest.fixture
-def front(bucket: str, aws: pytest.MonkeyPatch) -> Iterator[Front]:
-    """Put a front before the S3 server that answers some requests itself, by HTTP status and S3 code."""
-    app, servers = DomainDispatcherApplication(create_backend_app), []
-
-    def start(fault: Fault) -> None:
-        def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-            if found := fault(environ):
-                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                start_response(f"{found[0]} No", [("Content-Type", "application/xml")])
-                code, _, told = found[1].partition(": ")
-                return [f"<Error><Code>{code}</Code><Message>{told or 'a fault'}</Message></Error>".encode()]
-            reply: Iterable[bytes] = app(environ, start_response)
-            return reply
-
-        server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=Quiet)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
-        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
 
 def uses(store: Store, file: Path) -> list[Callable[[], object]]:
-    file.write_bytes(bytes(_s3_store.PART + 1))
+    file.write_bytes(bytes(_sums.PART + 1))
     return [
         lambda: store.read("k"),
         lambda: list(store.stream("k")),
@@ -107,7 +68,7 @@ def test_wrong_settings_are_named(aws: pytest.MonkeyPatch, name: str, value: str
 
 
 def test_a_server_that_is_away_is_transient(aws: pytest.MonkeyPatch) -> None:
-    aws.setattr(_s3_store, "ATTEMPTS", 2)
+    aws.setattr(_s3_client, "ATTEMPTS", 2)
     with socket.socket() as taken:  # bound and not listening: refuses
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -135,7 +96,7 @@ ANSWERS: list[tuple[int, str, type[StepError], str]] = [
 def test_an_answer_becomes_a_sentence(
     front: Front, bucket: str, answer: tuple[int, str, type[StepError], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_s3_store, "ATTEMPTS", 1)
+    monkeypatch.setattr(_s3_client, "ATTEMPTS", 1)
     status, code, kind, words = answer
     front(lambda _: (status, code))
     with pytest.raises(kind, match=words):
@@ -159,7 +120,7 @@ def test_a_server_without_the_sdks_checksums_is_used_without_and_said(
 
     front(fault)
     store, file = open_store(f"s3://{bucket}"), tmp_path / "file"
-    file.write_bytes(content := os.urandom(_s3_store.PART + 7))
+    file.write_bytes(content := os.urandom(_sums.PART + 7))
     with caplog.at_level(logging.WARNING, "colchis"):
         assert store.upload("big", file)
         assert store.create("k", b"x")
@@ -169,7 +130,7 @@ def test_a_server_without_the_sdks_checksums_is_used_without_and_said(
 
 def test_an_upload_that_is_refused_is_aborted(front: Front, bucket: str, tmp_path: Path) -> None:
     front(lambda environ: (507, "XMinioStorageFull") if is_upload(environ) else None)
-    (tmp_path / "file").write_bytes(bytes(_s3_store.PART * 3))
+    (tmp_path / "file").write_bytes(bytes(_sums.PART * 3))
     store = open_store(f"s3://{bucket}")
     with pytest.raises(InputError, match="is full"):
         store.upload("k", tmp_path / "file")
@@ -179,7 +140,7 @@ def test_an_upload_that_is_refused_is_aborted(front: Front, bucket: str, tmp_pat
 def test_an_upload_that_was_cut_off_goes_on_where_it_was(
     front: Front, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_s3_store, "ATTEMPTS", 1)
+    monkeypatch.setattr(_s3_client, "ATTEMPTS", 1)
     file, seen = tmp_path / "file", list[str]()
 
     def fault(environ: Environ) -> tuple[int, str] | None:
@@ -190,7 +151,7 @@ def test_an_upload_that_was_cut_off_goes_on_where_it_was(
         return None
 
     front(fault)
-    file.write_bytes(content := os.urandom(_s3_store.PART * 3 + 99))
+    file.write_bytes(content := os.urandom(_sums.PART * 3 + 99))
     with pytest.raises(TransientError, match="just now"):
         open_store(f"s3://{bucket}").upload("k", file)
     assert len(unfinished(bucket)) == 1
@@ -207,14 +168,15 @@ def test_an_upload_that_was_cut_off_goes_on_where_it_was(
 
 def test_parts_of_other_bytes_are_not_taken_up(bucket: str, tmp_path: Path) -> None:
     client, file = boto3.client("s3"), tmp_path / "file"
-    upload = client.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    kind = {"ChecksumAlgorithm": "CRC64NVME", "ChecksumType": "FULL_OBJECT"}
+    upload = client.create_multipart_upload(Bucket=bucket, Key="k", **kind)["UploadId"]
     for number in (1, 2):
-        client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=number, Body=bytes(_s3_store.PART))
-    file.write_bytes(content := bytes(_s3_store.PART) + os.urandom(_s3_store.PART))
+        client.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=number, Body=bytes(_sums.PART))
+    file.write_bytes(content := bytes(_sums.PART) + os.urandom(_sums.PART))
     sent = list[int]()
     store = open_store(f"s3://{bucket}")
     assert store.upload("k", file, sent.append)
-    assert sent == [_s3_store.PART]
+    assert sent == [_sums.PART]
     assert b"".join(store.stream("k")) == content
 
 
@@ -225,6 +187,6 @@ def test_addresses_are_path_style_where_the_endpoint_is_not_aws(
     aws: pytest.MonkeyPatch, endpoint: str, style: str | None
 ) -> None:
     aws.setenv("AWS_ENDPOINT_URL", endpoint)
-    client = _s3_store.connect("s3://b1")
+    client, _ = _s3_client.connect("s3://b1")
     assert client.meta.endpoint_url == endpoint
     assert (client.meta.config.s3 or {}).get("addressing_style") == style

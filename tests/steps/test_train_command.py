@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.steps.training_data import Trainer, write_data
 
-from colchis_steps._blobs import fetch_files
+from colchis_steps._fetch import fetch_files
 from colchis_steps._rendezvous import Place
 from colchis_steps._step import InputError
 from colchis_steps._store import open_store

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.steps.training_data import Trainer, write_data
 
-from colchis_steps._blobs import fetch_files
+from colchis_steps._fetch import fetch_files
 from colchis_steps._store import open_store
 
 pytestmark = pytest.mark.tensorflow

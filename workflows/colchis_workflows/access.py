@@ -3,6 +3,7 @@
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
 ``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
+``colchis-register`` registers: a token for the cluster's optional list of model versions.
 ``colchis-rollout``  serves models: rollout and prune have a token.
 """
 
@@ -27,19 +28,29 @@ RULES: dict[str, list[Object]] = {
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ],
     "colchis-build": [],
+    "colchis-register": [
+        {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},
+    ],
     "colchis-rollout": [
-        {
-            "apiGroups": ["apps"],
-            "resources": ["deployments"],
-            "verbs": ["create", "delete", "get", "list", "patch"],
-        },
-        {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "delete", "get", "list", "patch"]},
+        *(
+            {"apiGroups": [group], "resources": [resource], "verbs": ["create", "delete", "get", "list", "patch"]}
+            for group, resource in (
+                ("apps", "deployments"),
+                ("", "services"),
+                ("serving.kserve.io", "inferenceservices"),
+            )
+        ),
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-        {
-            "apiGroups": ["gateway.networking.k8s.io"],
-            "resources": ["httproutes"],
-            "verbs": ["create", "delete", "get", "patch"],
-        },
+        *(
+            {"apiGroups": [group], "resources": [resource], "verbs": ["create", "delete", "get", "patch"]}
+            for group, resource in (
+                ("gateway.networking.k8s.io", "httproutes"),
+                ("policy", "poddisruptionbudgets"),
+                ("autoscaling", "horizontalpodautoscalers"),
+                ("apps", "daemonsets"),  # these two pull an image to the nodes before traffic comes
+                ("apps.kruise.io", "imagepulljobs"),
+            )
+        ),
     ],
 }
 
@@ -57,7 +68,7 @@ def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": metadata,
-            "automountServiceAccountToken": name in {"colchis-rollout", "colchis-train"},
+            "automountServiceAccountToken": name in {"colchis-register", "colchis-rollout", "colchis-train"},
         }
     ]
     if rules:

@@ -1,0 +1,108 @@
+"""A model's files from the store to a directory: verified, in parallel ranges, on where an earlier attempt stopped."""
+
+import fcntl
+import hashlib
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from colchis_steps._blobs import Moved, altered, blob_key, check_paths, each, hold, missing
+from colchis_steps._formats import File
+from colchis_steps._step import InputError, TransientError
+from colchis_steps._store import CHUNK, NotFound, Store
+from colchis_steps._sums import read_sums
+
+RANGE = 4 << 20  # bytes of a range
+AHEAD = 4  # ranges of a file that are in memory or on their way
+
+
+def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Moved | None = None) -> None:
+    """Write the files below the directory, each verified; what is there already is not fetched again.
+
+    A file appears under its name whole. What a killed attempt had of it, beside it, is kept for the next.
+
+    Raises:
+        InputError: a blob is missing or altered, or a path is none; it is named, and nothing of it is written.
+    """
+    check_paths(file.path for file in files)
+
+    def fetch_one(file: File, tell: Moved) -> None:
+        path = directory / file.path
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise InputError(f"the model's file {file.path!r} leaves its directory; do not use this manifest")
+        if path.is_file() and path.stat().st_size == file.size and read_sums(path).sha256 == file.sha256:
+            tell(file.size)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(path, file)
+        _complete(store, threads, file, temporary, tell)
+        temporary.replace(path)
+
+    with ThreadPoolExecutor(2 * AHEAD, "range") as threads:
+        try:
+            each(fetch_one, files, moved)
+        except InputError:  # nobody goes on from here
+            for file in files:
+                _beside(directory / file.path, file).unlink(missing_ok=True)
+            raise
+
+
+def _beside(path: Path, file: File) -> Path:
+    """Give the place of what is not whole yet: a short name, as the file's own may have all of 255 bytes."""
+    return path.with_name(f".{hashlib.sha256(f'{file.path} {file.sha256}'.encode()).hexdigest()[:16]}.incomplete")
+
+
+def _complete(store: Store, threads: ThreadPoolExecutor, file: File, temporary: Path, tell: Moved) -> None:
+    """Fetch what the temporary file lacks; where the whole is not the file, its beginning is of no use: once more."""
+    for mode in ("a+b", "w+b"):
+        with temporary.open(mode) as out:
+            try:
+                fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise TransientError(f"another process fetches {file.path} to the same place; wait for it") from error
+            out.seek(0)
+            digest, kept = hashlib.sha256(), 0
+            while block := out.read(CHUNK):
+                digest.update(block)
+                kept += len(block)
+                tell(len(block))
+            try:
+                for block in _blocks(store, threads, file, kept):
+                    digest.update(block)
+                    out.write(block)
+                    tell(len(block))
+            except NotFound as error:
+                raise missing(store, file) from error
+            size = out.tell()
+        if (size, digest.hexdigest()) == (file.size, file.sha256):
+            return
+        if not kept:
+            break
+    hold(store, file, size, digest.hexdigest())
+
+
+def _blocks(store: Store, threads: ThreadPoolExecutor, file: File, start: int) -> Iterator[bytes]:
+    """Give the blob's bytes from ``start``, in order; ranges of a large one are fetched ahead."""
+    key = blob_key(file.sha256)
+    if file.size - start <= RANGE:
+        if start < file.size or not start:
+            yield from store.stream(key, CHUNK, start)
+        return
+    if (size := store.size(key)) != file.size:
+        raise missing(store, file) if size is None else altered(store, file, f"{size} bytes in place of {file.size}")
+
+    def fetch(offset: int) -> list[bytes]:
+        return list(store.stream(key, CHUNK, offset, min(offset + RANGE, file.size)))
+
+    offsets, waiting = iter(range(start, file.size, RANGE)), deque[Future[list[bytes]]]()
+    try:
+        while True:
+            while len(waiting) < AHEAD and (offset := next(offsets, None)) is not None:
+                waiting.append(threads.submit(fetch, offset))
+            if not waiting:
+                return
+            yield from waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,89 @@
+"""A file's digests from one read: sha256 names its blob, CRC64NVME of each part lets a server check what reaches it."""
+
+import base64
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from colchis_steps._step import InputError
+from colchis_steps._store import CHUNK, readable
+
+PART = 8 << 20  # bytes of a part, and of the largest file that goes in one request
+MAX_PARTS = 10_000  # S3's limit
+
+
+class Sums(NamedTuple):
+    """What one read of a file found; ``stamp`` tells whether it was written to since."""
+
+    size: int
+    sha256: str  # hex; empty where only the parts were asked for
+    parts: tuple[int, ...]  # CRC64NVME of each part of ``part_length(size)`` bytes; an empty file has one
+    stamp: tuple[int, int, int]
+
+    @property
+    def crc64nvme(self) -> int:
+        """Give the checksum of the whole file."""
+        from awscrt.checksums import combine_crc64nvme
+
+        length, whole = part_length(self.size), self.parts[0]
+        for number, part in enumerate(self.parts[1:], 1):
+            whole = combine_crc64nvme(whole, part, min(length, self.size - number * length))
+        return whole
+
+
+def part_length(size: int) -> int:
+    """Give the bytes of each part, but the last, of a file of this size: the same at each attempt, so parts compare."""
+    return max(PART, -(-size // (MAX_PARTS * CHUNK)) * CHUNK)
+
+
+def read_sums(path: Path, *, sha256: bool = True) -> Sums:
+    """Read a file once for its digests.
+
+    Raises:
+        InputError: it cannot be read, or is written to meanwhile.
+    """
+    from awscrt.checksums import crc64nvme
+
+    digest, parts, buffer = hashlib.sha256(), list[int](), memoryview(bytearray(CHUNK))
+    with readable(path), path.open("rb", buffering=0) as file:
+        size, stamp = os.fstat(file.fileno()).st_size, _stamp(os.fstat(file.fileno()))
+        length = part_length(size)
+        for offset in range(0, max(size, 1), length):
+            crc, left = 0, min(length, size - offset)
+            while left:
+                block = buffer[: file.readinto(buffer[:left])]
+                if not block:
+                    raise changed(path)
+                crc, left = crc64nvme(block, crc), left - len(block)
+                if sha256:
+                    digest.update(block)
+            parts.append(crc)
+    sums = Sums(size, digest.hexdigest() if sha256 else "", tuple(parts), stamp)
+    check_unchanged(path, sums)
+    return sums
+
+
+def check_unchanged(path: Path, sums: Sums) -> None:
+    """Refuse a file that was written to since its sums were read.
+
+    Raises:
+        InputError: it was, or it is gone; it is named.
+    """
+    with readable(path):
+        if _stamp(path.stat()) != sums.stamp:
+            raise changed(path)
+
+
+def changed(path: Path) -> InputError:
+    """Give the error about a file that does not hold still."""
+    return InputError(f"{path} changed while it was read; let whatever writes it end, then run again")
+
+
+def encoded(crc: int) -> str:
+    """Give a CRC64NVME as S3's headers and answers hold it."""
+    return base64.b64encode(crc.to_bytes(8, "big")).decode()
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int]:
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,110 @@
+"""Free the blobs that no version and no young run names, and the parts of uploads that nobody finished.
+
+Reads   models/<model>/<n>/manifest.json  every version's; one that cannot be read stops the whole
+        runs/<run>/…                      candidates of runs that wrote something in the last --keep-days
+Removes blobs/sha256/<hex>                that are older than --keep-days and named by none of these
+        stdout                            their keys, a line each; with --dry-run those that would go
+
+Why it is safe beside uploads: docs/steps/gc.md.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+from colchis_steps._blobs import blob_key
+from colchis_steps._formats import Candidate, Manifest
+from colchis_steps._home import default_store
+from colchis_steps._progress import Progress
+from colchis_steps._step import entrypoint, positive
+from colchis_steps._store import Entry, Store, find_document, open_store, read_document
+
+DAY = 24 * 3600
+log = logging.getLogger("colchis")
+
+
+def named(store: Store, since: float) -> set[str]:
+    """Give the keys of the blobs that a version names, or the candidate of a run that wrote something since then.
+
+    Raises:
+        InputError: a manifest or a candidate cannot be read; what it names is not known, so nothing may go.
+    """
+    kept = set[str]()
+    for key in store.keys("models/"):
+        if key.endswith("/manifest.json") and key.count("/") == 3:
+            kept.update(blob_key(file.sha256) for file in read_document(store, key, Manifest).files)
+    newest: dict[str, float] = {}
+    for entry in store.entries("runs/"):
+        run = entry.key.split("/")[1]
+        newest[run] = max(newest.get(run, 0), entry.modified)
+    for run, modified in newest.items():
+        if modified >= since and (candidate := find_document(store, f"runs/{run}/model.json", Candidate)):
+            kept.update(blob_key(file.sha256) for file in candidate.files)
+    return kept
+
+
+def garbage(blobs: Iterable[Entry], kept: set[str], since: float) -> list[Entry]:
+    """Give the blobs that are older and that nothing names."""
+    return [blob for blob in blobs if blob.modified < since and blob.key not in kept]
+
+
+def collect(store: Store, since: float, *, dry_run: bool) -> list[Entry]:
+    """Remove the garbage; give what went. The blobs are listed before what names them is read: see the docs page."""
+    blobs = list(store.entries("blobs/sha256/"))
+    found = garbage(blobs, named(store, since), since)
+    if dry_run:
+        return found
+    gone = []
+    with Progress("free", sum(blob.size for blob in found)) as bar:
+        for blob in found:
+            now = store.find(blob.key)
+            if now and now.modified < since:  # an upload that found it meanwhile has made it young
+                store.delete(blob.key)
+                gone.append(blob)
+            bar.advance(blob.size)
+    return gone
+
+
+def keep_days(text: str) -> int:
+    """Parse a number of days of at least 2: an upload makes a blob young again that is older than one."""
+    if (days := positive(text)) < 2:
+        raise argparse.ArgumentTypeError(f"{text} is too few: uploads that run now need what is younger than 2 days")
+    return days
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.gc",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.gc --store=s3://bucket/colchis --dry-run",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("--store", metavar="URL", help="default: the local one, below $COLCHIS_HOME or ./.colchis")
+    p.add_argument(
+        "--keep-days",
+        type=keep_days,
+        default=7,
+        metavar="N",
+        help="runs and blobs younger than this stay; at least 2 (default: %(default)s)",
+    )
+    p.add_argument("--dry-run", action="store_true", help="show what would go")
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Collect, and say what went."""
+    args = parser().parse_args(argv)
+    store, since = open_store(args.store or default_store()), time.time() - args.keep_days * DAY
+    gone = collect(store, since, dry_run=args.dry_run)
+    for blob in gone:
+        print(blob.key)
+    size, verb = sum(blob.size for blob in gone), "would go" if args.dry_run else "went"
+    uploads = 0 if args.dry_run else store.abandon("blobs/", since)
+    log.info("%d blobs of %d bytes %s; %d unfinished uploads ended in %s", len(gone), size, verb, uploads, store.url)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

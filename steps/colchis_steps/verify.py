@@ -1,0 +1,92 @@
+"""Read the stored models once more and say what is missing or altered.
+
+Reads   models/<model>/<n>/manifest.json  of one version, of one model's, or of all
+        blobs/sha256/<hex>                each that these name, once
+        stdout                            a line for each file that is not as the manifest says
+"""
+
+import argparse
+import logging
+from collections.abc import Sequence
+
+from colchis_steps._blobs import Moved, digest_of, each
+from colchis_steps._formats import File, Manifest, tree_digest
+from colchis_steps._home import default_store
+from colchis_steps._progress import Progress
+from colchis_steps._step import InputError, entrypoint
+from colchis_steps._store import NotFound, Store, model_version, open_store, read_document
+
+log = logging.getLogger("colchis")
+
+
+def manifests(store: Store, model: str, version: int | None) -> list[Manifest]:
+    """Read the manifests of a version, of a model (no version), or of all models (no name).
+
+    Raises:
+        InputError: there is none.
+    """
+    if version is not None:
+        return [read_document(store, f"models/{model}/{version}/manifest.json", Manifest)]
+    prefix = f"models/{model}/" if model else "models/"
+    found = [key for key in store.keys(prefix) if key.endswith("/manifest.json") and key.count("/") == 3]
+    if not found:
+        raise InputError(f"{store.url} has no version of {model or 'any model'}; see: colchis models list")
+    return [read_document(store, key, Manifest) for key in found]
+
+
+def faults(store: Store, found: Sequence[Manifest]) -> list[str]:
+    """Read each blob that the manifests name; give a line for each file that is not what its manifest says."""
+    users: dict[tuple[int, str], list[str]] = {}
+    for manifest in found:
+        for file in manifest.files:
+            users.setdefault((file.size, file.sha256), []).append(f"{manifest.model}:{manifest.version} {file.path}")
+
+    def look(wanted: tuple[int, str], tell: Moved) -> str:
+        try:
+            size, sha256 = digest_of(store, File("", *wanted), tell)
+        except NotFound:
+            return "missing"
+        return "" if (size, sha256) == wanted else f"altered ({size} bytes, sha256 {sha256})"
+
+    with Progress("verify", sum(size for size, _ in users)) as bar:
+        states = each(look, users, bar.advance)
+    lines = [
+        f"{manifest.model}:{manifest.version} manifest altered: its tree digest is not that of its files"
+        for manifest in found
+        if tree_digest(manifest.files) != manifest.tree
+    ]
+    return lines + [
+        f"{user} {state}" for (_, names), state in zip(users.items(), states, strict=True) if state for user in names
+    ]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(
+        prog="colchis_steps.verify",
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="example: python -m colchis_steps.verify digits:3 --store=s3://bucket/colchis",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    p.add_argument("model", type=model_version, nargs="?", default=("", None), metavar="MODEL[:N]", help="default: all")
+    p.add_argument("--store", metavar="URL", help="default: the local one, below $COLCHIS_HOME or ./.colchis")
+    return p
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Verify; end with 65 where something is wrong."""
+    args = parser().parse_args(argv)
+    store = open_store(args.store or default_store())
+    found = manifests(store, *args.model)
+    lines = faults(store, found)
+    for line in lines:
+        print(line)
+    if lines:
+        what = f"{len(lines)} files in {store.url} are missing or altered ({lines[0]})"
+        raise InputError(f"{what}; store those models again, or go back to a version that is whole")
+    log.info("%d versions in %s are whole", len(found), store.url)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,71 @@
+"""verify reads what is stored once more and names what is missing or altered."""
+
+import json
+
+import pytest
+from tests.steps.conftest import MODEL_FILES, Published
+
+from colchis_steps import verify
+
+DATA = MODEL_FILES["variables/variables.data-00000-of-00001"]
+
+
+def check(published: Published, *more: str) -> int:
+    return verify.main([f"--store={published.store.url}", *more])
+
+
+def test_whole_models_are_said_to_be_whole(published: Published, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="colchis")
+    published.publish(MODEL_FILES | {"saved_model.pb": b"other"}, version=2)
+    for given, count in (((), 2), (("digits",), 2), (("digits:2",), 1)):
+        caplog.clear()
+        assert check(published, *given) == 0
+        assert f"{count} versions in {published.store.url} are whole" in caplog.text
+
+
+def test_missing_and_altered_files_are_named_in_each_version(
+    published: Published, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published.publish(MODEL_FILES | {"saved_model.pb": b"other"}, version=2)
+    published.blob(b"words\n").unlink()
+    published.blob(DATA).write_bytes(b"X" + DATA[1:])  # of the same size
+    assert check(published) == 65
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line.split(" (")[0] for line in lines) == [
+        f"digits:{version} {path} {state}"
+        for version in (1, 2)
+        for path, state in (
+            ("assets/a name with spaces, and ünïcode.txt", "missing"),
+            ("variables/variables.data-00000-of-00001", "altered"),
+        )
+    ]
+    assert "4 files in" in caplog.text
+    assert "store those models again, or go back to a version that is whole" in caplog.text
+    published.blob(b"other").unlink()
+    assert check(published, "digits:1") == 65
+    assert "saved_model.pb" not in capsys.readouterr().out
+
+
+def test_a_manifest_whose_files_are_not_those_of_its_digest_is_named(
+    published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = published.root / "store/models/digits/1/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["files"] = manifest["files"][1:]
+    path.write_text(json.dumps(manifest))
+    assert check(published, "digits") == 65
+    assert "digits:1 manifest altered: its tree digest is not that of its files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["faces", "digits:9"])
+def test_what_is_not_there_is_said(published: Published, caplog: pytest.LogCaptureFixture, what: str) -> None:
+    assert check(published, what) == 65
+    assert published.store.url in caplog.text
+
+
+@pytest.mark.parametrize("what", ["digits:", "digits:0", "digits:x", "Digits", "../x:1"])
+def test_a_name_that_is_none_is_a_usage_error(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        verify.main(["--store=file:///x", what])
+    assert caught.value.code == 2
+    assert "model" in capsys.readouterr().err.lower()
