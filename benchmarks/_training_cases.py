@@ -1,4 +1,4 @@
-"""The cases of `training` beside the plain one: reading alone, a peer that is lost, the start, checkpoints."""
+"""The cases of `training` beside the plain one: reading alone, a peer that is lost, the start."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from benchmarks._table import Row, row
 from benchmarks._training_place import LEGACY, OURS, SINGLE, Place, threads, write_data
 from benchmarks._training_turns import Contender, Running, started, take_turns
 
-TF_DATA, IMPORT, NONE = "tf-data", "import", "-none"
+TF_DATA, IMPORT = "tf-data", "import"
 LIMIT = 150.0  # seconds in which a lost peer should have been noticed
 
 
@@ -85,30 +85,6 @@ def losing(place: Place, runs: int) -> list[Row]:
                 print(f"{case} {name}: {found[-1]['wall_s']}", file=sys.stderr)
         rows += [row(case, name, found) for name, found in samples.items()]
     return rows
-
-
-def saving(place: Place, _runs: int) -> list[Row]:
-    """Train a model of 3 million numbers with checkpoints, one a second or so, and without; ratios are of the two.
-
-    tf_keras's BackupAndRestore counts steps, ours seconds. Ours without has still one after each epoch.
-    """
-    width, every = 2048, max(1, place.steps // 3)
-    contenders = {}
-    for name, seconds in {OURS: 1, OURS + NONE: 10**6}.items():
-        command = place.train(1, {"width": width, "checkpoint_seconds": seconds})
-        contenders[name] = Contender(command, place.variables())
-    for name, more in {
-        LEGACY: [f"--backup-steps={every}"],
-        LEGACY + NONE: ["--backup=", f"--told={place.home / 'none.json'}"],
-    }.items():
-        contenders[name] = Contender(place.fit(LEGACY, 1, f"--width={width}", *more), place.variables())
-    found = take_turns(contenders, place.epochs - 1, place.home)
-    made = {name: row("checkpoint", name, turns) for name, turns in found.items()}
-    for name in (OURS, LEGACY):
-        for figure in ("wall", "cpu"):
-            these, those = made[name][f"{figure}_s"], made[name + NONE][f"{figure}_s"]
-            made[name][f"{figure}_ratio"] = round(these / those, 3)  # type: ignore[operator]  # they are numbers
-    return list(made.values())
 
 
 def _children(one: Running) -> list[int]:

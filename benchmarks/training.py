@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from benchmarks._table import Row, row, table, write
-from benchmarks._training_cases import losing, reading, saving, starting
+from benchmarks._training_cases import losing, reading, starting
 from benchmarks._training_place import (
     BARE,
     DIGITS,
@@ -31,7 +31,7 @@ from benchmarks._training_place import (
 from benchmarks._training_turns import Contender, take_turns
 
 WORKERS = {"1-worker": 1, "2-workers": 2, "4-workers": 4}
-OTHERS = {"input": reading, "start-up": starting, "dead-peer": losing, "checkpoint": saving}
+OTHERS = {"input": reading, "start-up": starting, "dead-peer": losing}
 DEVICES = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
 
