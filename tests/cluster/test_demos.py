@@ -21,9 +21,9 @@ def described(site: Site, model: str, version: int, image: Column, classes: tupl
     """Name in the record a data set that says what the values are; the page needs to know."""
     key = f"data/{model}/{version}"
     label = Column("label", "int64", (), 0.0, float(len(classes) - 1), classes)
-    site.store.write(
-        f"{key}/manifest.json", encode(DataManifest(model, "", "label", (image, label), {}, "made", now()))
-    )
+    digest = data_digest(model, "label", (image, label), {})
+    made = DataManifest(model, digest, "label", (image, label), {}, "made", now())
+    site.store.write(f"{key}/manifest.json", encode(made))
     record = msgspec.structs.replace(site.record(model, version), data=f"{site.store.url}/{key}")
     site.store.write(f"models/{model}/{version}/record.json", encode(record))
 
