@@ -14,6 +14,7 @@ from tests.examples.iris import ROWS, export_iris
 from colchis_steps import _kube
 from colchis_steps._formats import Manifest
 from colchis_steps._kube import Cluster
+from colchis_steps._plain import publish
 from colchis_steps._serving_client import call
 from colchis_steps._step import InputError
 from colchis_steps._store import open_store, read_document
@@ -57,14 +58,13 @@ def test_iris_comes_from_the_bucket_and_answers_over_v1(
 
     bucket, model = f"colchis-{uuid.uuid4().hex[:6]}", f"iris-{site.namespace.rpartition('-')[2]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    export = export_iris(tmp_path)
+    export_iris(tmp_path)
     there = replace(
         site, store=open_store(f"s3://{bucket}/team"), directory=tmp_path, environment=site.environment | AWS
     )
     there.publish(model, 1, "export")
     manifest = read_document(there.store, f"models/{model}/1/manifest.json", Manifest)
-    for file in manifest.files:
-        there.store.write(f"models/{model}/1/files/{file.path}", (export / file.path).read_bytes())
+    publish(there.store, manifest)
     sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
     kubectl("apply", "--filename=-", given=sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}"))
     literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]
