@@ -179,6 +179,14 @@ def start_server(port: int | None) -> None:
     print((found or start(serving(), port_for(serving(), port))).url)
 
 
+def show_or_pull(store: Store, args: argparse.Namespace) -> None:
+    """Do what the verb says with one version."""
+    if args.verb == "show":
+        return show(store, args.model, args.version)
+    model, version = args.model
+    return pull(store, model, version, args.to)
+
+
 def target_of(store: Store, model: str) -> str:
     """Say where the stable version is served, as the rollout that put it there recorded."""
     alias = stable(store, model)
@@ -205,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
     store = open_store(args.store or default_store())
     if args.verb in {"show", "pull"}:
-        return show(store, args.model, args.version) if args.verb == "show" else pull(store, *args.model, args.to)
+        return show_or_pull(store, args)
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:

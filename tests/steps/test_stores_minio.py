@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -146,3 +147,20 @@ def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path:
     assert store.atomic is None  # nothing was asked yet
     assert store.create("k", b"")
     assert store.atomic is True
+
+
+def test_memory_does_not_depend_on_the_size(real: str, tmp_path: Path) -> None:
+    peaks = []
+    for mib in (1, 100):
+        directory = tmp_path / str(mib)
+        directory.mkdir()
+        (directory / "saved_model.pb").write_bytes(b"graph")
+        with (directory / "weights").open("wb") as file:
+            file.truncate(mib << 20)
+        flags = [f"--store={real}", f"--run=r{mib}", f"--model=m{mib}", f"--from={directory}"]
+        with subprocess.Popen([sys.executable, "-m", "colchis_steps.upload", *flags]) as step:
+            _, status, use = os.wait4(step.pid, 0)
+            step.returncode = os.waitstatus_to_exitcode(status)
+        assert step.returncode == 0
+        peaks.append(use.ru_maxrss / 1024)
+    assert peaks[1] - peaks[0] < 16  # MiB
