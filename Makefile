@@ -38,8 +38,8 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
 	$(BIN)/pytest -m "cluster and not long" --durations=15
 
-bench: $(READY)  ## race against named rivals: RACE=engine; benchmarks/README.md lists the races (OPTIONS are the race's own)
-	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: engine" >&2; exit 2; }
+bench: $(READY)  ## race against named rivals: RACE=pack; benchmarks/README.md lists the races (OPTIONS are the race's own)
+	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: $(notdir $(basename $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.$(RACE) $(OPTIONS)
 
 render: $(READY)  ## write workflows/manifests from the templates

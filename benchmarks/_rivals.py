@@ -7,7 +7,6 @@ Writes  .rivals/<name>/                its environment, made once; .rivals/bin/ 
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,16 @@ from benchmarks._table import Row, row
 
 HERE = Path(__file__).parent
 HOME = HERE.parent / ".rivals"
+
+LAUNCHER = """
+import os, sys, time
+began = time.monotonic()
+to_stderr = [(os.POSIX_SPAWN_DUP2, 2, 1)]
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=to_stderr)
+_, status, use = os.wait4(child, 0)
+wall = time.monotonic() - began
+print(os.waitstatus_to_exitcode(status), wall, use.ru_utime + use.ru_stime, use.ru_maxrss)
+"""
 
 
 def environment(name: str) -> Path:
@@ -43,23 +52,19 @@ def go_program(module: str, version: str) -> Path:
 def measured(command: Sequence[str | Path], variables: Mapping[str, str] | None = None) -> dict[str, float]:
     """Run a command to its end; give its wall time, the CPU seconds of it and its children, and its peak memory.
 
+    A small process starts it, because Linux counts the memory of whoever starts a process as its peak too.
+
     Raises:
         SystemExit: it failed; the end of its output is in the sentence.
     """
     words = [str(word) for word in command]
-    began = time.monotonic()
-    with subprocess.Popen(
-        words, env=os.environ | (variables or {}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as child:
-        assert child.stdout
-        said = child.stdout.read()
-        _, status, use = os.wait4(child.pid, 0)
-        wall = time.monotonic() - began
-        child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        tail = said.decode(errors="replace")[-2000:]
-        raise SystemExit(f"{' '.join(words)} ended with {child.returncode}:\n{tail}")
-    return {"wall_s": wall, "cpu_s": use.ru_utime + use.ru_stime, "rss_mib": use.ru_maxrss / 1024}
+    launch = [sys.executable, "-I", "-S", "-c", LAUNCHER, *words]
+    done = subprocess.run(launch, env=os.environ | (variables or {}), capture_output=True, check=True)
+    code, wall, cpu, peak = (float(word) for word in done.stdout.split())
+    if code:
+        tail = done.stderr.decode(errors="replace")[-2000:]
+        raise SystemExit(f"{' '.join(words)} ended with {code:.0f}:\n{tail}")
+    return {"wall_s": wall, "cpu_s": cpu, "rss_mib": peak / 1024}
 
 
 def in_turn(

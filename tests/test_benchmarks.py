@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from benchmarks import _engine_manifests as manifests
-from benchmarks import engine
+from benchmarks import canary, engine
 from benchmarks._rivals import in_turn, measured
 from benchmarks._table import Row, Sample, row, table, with_ratio, write
 
@@ -207,3 +208,13 @@ def test_contenders_run_in_turn_and_warm_ups_do_not_count() -> None:
     )
     assert order == ["b", "a", "a", "b", "b", "a", "a", "b"]
     assert [(made["contender"], made["wall_s"], made["runs"]) for made in rows] == [("a", 2, 3), ("b", 5, 3)]
+
+
+@pytest.mark.parametrize(("case", "refused"), [("errors", 1), ("latency", 1), ("drift", 1), ("good", 0)])
+def test_a_simulated_canary_is_refused_where_it_is_bad(case: str, refused: int) -> None:
+    found = [canary.simulated(random.Random(seed), canary.CANARIES[case], 1.0) for seed in range(20)]
+    made = canary.told(case, "colchis", found)
+    assert made["refused"] == refused
+    bad, unwatched = made["bad"], canary.by_the_clock(canary.CANARIES[case], 1.0)[1]
+    assert isinstance(bad, float)
+    assert bad < 200 < unwatched or not refused

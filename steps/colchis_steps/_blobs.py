@@ -39,8 +39,19 @@ def survey(directory: Path) -> dict[str, Sums]:
     """Read the directory's files once for their digests; give them by path, sorted.
 
     Raises:
-        InputError: it is no directory, is empty, cannot be read, changes meanwhile, or holds a link, a special file or
-            an odd name.
+        InputError: as ``plain_files`` and ``check_paths`` do, or a file changes meanwhile.
+    """
+    paths = plain_files(directory)
+    keys = [path.relative_to(directory).as_posix() for path in paths]
+    check_paths(keys)
+    return dict(sorted(zip(keys, each(lambda path, _: read_sums(path), paths), strict=True)))
+
+
+def plain_files(directory: Path) -> list[Path]:
+    """List the directory's files.
+
+    Raises:
+        InputError: it is no directory, is empty, cannot be read, or holds a link or a special file.
     """
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory; give the one that holds the model's files")
@@ -55,9 +66,7 @@ def survey(directory: Path) -> dict[str, Sums]:
                 paths.append(path)
     if not paths:
         raise InputError(f"{directory} holds no files; give the directory that holds the model")
-    keys = [path.relative_to(directory).as_posix() for path in paths]
-    check_paths(keys)
-    return dict(sorted(zip(keys, each(lambda path, _: read_sums(path), paths), strict=True)))
+    return paths
 
 
 def files_of(found: Mapping[str, Sums]) -> list[File]:

@@ -1,4 +1,4 @@
-"""What serves a version on a plain cluster: a Deployment and a Service a version, one HTTPRoute a model.
+"""What serves a version on a plain cluster: a Deployment and a Service.
 
 Pure: values in, manifests out. The model is mounted from its image (``volume: image``, Kubernetes 1.35, or 1.33 with
 the feature gate) or copied out of it by an init container (``volume: copy``, any version). The server's configuration
@@ -6,7 +6,6 @@ is an annotation of the pod, which the kubelet hands to it as a file: there is n
 """
 
 import re
-from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -72,11 +71,6 @@ class Deployed(msgspec.Struct, frozen=True):
 def version_name(model: str, version: int) -> str:
     """Give the name of a version's Deployment and Service."""
     return f"colchis-{model}-{version}"
-
-
-def route_name(model: str) -> str:
-    """Give the name of a model's HTTPRoute."""
-    return f"colchis-{model}"
 
 
 def deployment(deployed: Deployed, serving_config: str) -> Object:
@@ -191,62 +185,6 @@ def service(deployed: Deployed) -> Object:
         "metadata": {"name": deployed.name, "labels": {**MANAGED, **deployed.selector}},
         "spec": {"selector": deployed.selector, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]},
     }
-
-
-def route(model: str, weights: Mapping[int, int], gateway: tuple[str, str], kept: Iterable[int] = ()) -> Object:
-    """Describe who answers for a model: weights by version; each version answers under its own path, too.
-
-    Args:
-        model: the model's name.
-        weights: percent by version; they add up to 100.
-        gateway: namespace and name.
-        kept: versions that answer under ``/versions/<n>`` though they have no weight.
-    """
-    if sum(weights.values()) != 100:
-        raise ValueError(f"weights {dict(weights)} do not add up to 100")
-    rules = [
-        {"matches": matches(f"models/{model}/versions/{v}"), "backendRefs": [backend(model, v)]}
-        for v in sorted({*weights, *kept})
-    ]
-    shared = [{**backend(model, v), "weight": weight} for v, weight in sorted(weights.items())]
-    rules.append({"matches": [*matches(f"models/{model}"), prefix(f"/board/{model}")], "backendRefs": shared})
-    return {
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "HTTPRoute",
-        "metadata": {"name": route_name(model), "labels": {**MANAGED, LABEL_MODEL: model}},
-        "spec": {"parentRefs": [{"namespace": gateway[0], "name": gateway[1]}], "rules": rules},
-    }
-
-
-def matches(path: str) -> list[Object]:
-    """Match what is below a path of both protocols; a verb follows a colon, which no prefix takes for a separator."""
-    return [
-        {"path": {"type": "Exact", "value": f"/v1/{path}:predict"}},
-        prefix(f"/v1/{path}"),
-        prefix(f"/v2/{path}"),
-    ]
-
-
-def prefix(path: str) -> Object:
-    """Match a path and all below it."""
-    return {"path": {"type": "PathPrefix", "value": path}}
-
-
-def backend(model: str, version: int) -> Object:
-    """Refer to a version's Service."""
-    return {"name": version_name(model, version), "port": PORT}
-
-
-def routed(found: Object | None) -> dict[int, int]:
-    """Give the weights by version that a route has; 0 is a version that answers under its own path only."""
-    weights: dict[int, int] = {}
-    for rule in found["spec"].get("rules", []) if found else []:
-        for ref in rule.get("backendRefs", []):
-            number = ref["name"].rpartition("-")[2]
-            if number.isdecimal():
-                own = "/versions/" in rule["matches"][0]["path"]["value"]
-                weights[int(number)] = weights.get(int(number), 0) + (0 if own else ref.get("weight", 1))
-    return weights
 
 
 def again(found: Object) -> Object:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from colchis_steps._doctor_facts import ACCOUNTS, SECRETS, TEMPLATES, TOKEN, Facts
+from colchis_steps._doctor_facts import ACCOUNTS, BACKENDS, SECRETS, TEMPLATES, TOKEN, Facts
 
 State = Literal["fine", "wrong", "skipped", "away"]
 INSTALL = "kubectl apply --kustomize workflows/manifests/overlays/namespaced --namespace {namespace}"
@@ -38,6 +38,7 @@ def findings(facts: Facts, version: str) -> list[Finding]:
         _config(facts),
         *(_secret(facts, name) for name in SECRETS),
         _gateway(facts),
+        *_training(facts),
     ]
 
 
@@ -186,6 +187,17 @@ def _gateway_state(facts: Facts, gateway: dict[str, Any]) -> Finding:
         fix = "set allowedRoutes.namespaces.from of a listener to All, or to a Selector that this namespace meets"
         return Finding(name, "wrong", f"{facts.gateway} takes routes of its own namespace only", fix)
     return Finding(name, "fine", f"{facts.gateway} is Accepted and Programmed")
+
+
+def _training(facts: Facts) -> list[Finding]:
+    """Judge the back-end that was asked for; the rights for it are among the Roles."""
+    if not facts.backend:
+        return []
+    group, resource = BACKENDS[facts.backend]
+    if facts.trains:
+        return [Finding("training", "fine", f"the cluster has {resource} of {group}")]
+    fix = "install the Kubeflow training operator, or train with backend=indexed-job"
+    return [Finding("training", "wrong", f"the cluster has no {resource} of {group}", fix)]
 
 
 def _takes_routes(facts: Facts, gateway: dict[str, Any]) -> bool:

@@ -36,6 +36,7 @@ ACCOUNTS: dict[str, tuple[Right, ...]] = {
     "colchis-step": (("create", ARGO, "workflowtaskresults"), ("patch", ARGO, "workflowtaskresults")),
     "colchis-train": (),
     "colchis-build": (),
+    "colchis-register": tuple((verb, "colchis.dev", "modelversions") for verb in ("create", "get", "patch")),
     "colchis-rollout": (
         *((verb, "apps", "deployments") for verb in ("create", "delete", "get", "list", "patch")),
         *((verb, "", "services") for verb in ("create", "delete", "get", "list", "patch")),
@@ -43,6 +44,17 @@ ACCOUNTS: dict[str, tuple[Right, ...]] = {
         *((verb, ROUTES, "httproutes") for verb in ("create", "delete", "get", "patch")),
     ),
 }
+KUBEFLOW = "kubeflow.org"
+BACKENDS: dict[str, tuple[str, str]] = {  # API group and resource of a training's job
+    "indexed-job": ("batch", "jobs"),
+    "pytorchjob": (KUBEFLOW, "pytorchjobs"),
+    "tfjob": (KUBEFLOW, "tfjobs"),
+}
+FOLLOWER: tuple[Right, ...] = (
+    *((verb, "", "services") for verb in ("create", "get", "patch")),
+    *((verb, "", "pods") for verb in ("get", "list")),
+    ("get", "", "pods/log"),
+)
 CONTROLLERS = ("app=workflow-controller", "app.kubernetes.io/component=workflow-controller")
 TOKEN = "colchis-step.service-account-token"  # noqa: S105 - a name
 SECRETS = ("colchis-s3", "colchis-registry")
@@ -67,13 +79,15 @@ class Facts:
     configured: tuple[str, ...] | None = None  # keys of the ConfigMap; empty where there is none
     secrets: dict[str, bool | None] = field(default_factory=dict)
     cloud_role: bool = False  # the account stands for a role of a cloud
+    backend: str = ""  # what trains, where that was asked for
+    trains: bool = False  # the cluster knows its kind
     routes: bool = False  # the cluster knows HTTPRoutes
     gateway: str = ""  # namespace/name
     gateway_object: dict[str, Any] | None = None
 
 
-def gather(api: Api, gateway: str = "") -> Facts:
-    """Ask the cluster; ``gateway`` is namespace/name, or that of the ConfigMap.
+def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
+    """Ask the cluster; ``gateway`` is namespace/name, or that of the ConfigMap; ``backend`` is what trains.
 
     Raises:
         InputError, TransientError: as ``Api``.
@@ -92,6 +106,9 @@ def gather(api: Api, gateway: str = "") -> Facts:
                 labels = answer.body.get("metadata", {}).get("labels") or {}
                 facts.templates[name] = labels.get("app.kubernetes.io/version") if answer.found else None
     facts.submitter = {right: _may(api, right) for right in SUBMITTER}
+    if backend in BACKENDS:
+        group, resource = BACKENDS[backend]
+        facts.backend, facts.trains = backend, resource in _resources(api.get(f"/apis/{group}/v1"))
     _accounts(api, facts, core)
     facts.token = _there(api.get(f"{core}/secrets/{TOKEN}", NAMES_ONLY))
     facts.secrets = {name: _there(api.get(f"{core}/secrets/{name}", NAMES_ONLY)) for name in SECRETS}
@@ -162,7 +179,7 @@ def _image_volumes(api: Api, core: str) -> bool | None:
 
 
 def _may(api: Api, right: Right) -> bool:
-    attributes = dict(zip(("verb", "group", "resource"), right, strict=True)) | {"namespace": api.namespace}
+    attributes = _attributes(api, right)
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
     answer = api.post(
         "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {**review, "spec": {"resourceAttributes": attributes}}
@@ -170,17 +187,31 @@ def _may(api: Api, right: Right) -> bool:
     return bool(answer.body.get("status", {}).get("allowed"))
 
 
+def _attributes(api: Api, right: Right) -> dict[str, str]:
+    verb, group, resource = right
+    resource, _, subresource = resource.partition("/")
+    named = {"verb": verb, "group": group, "resource": resource, "namespace": api.namespace}
+    return named | ({"subresource": subresource} if subresource else {})
+
+
+def training_rights(backend: str) -> tuple[Right, ...]:
+    """Give what a training's job takes: to make, follow and remove it; none where workers are processes."""
+    if backend not in BACKENDS:
+        return ()
+    return (*((verb, *BACKENDS[backend]) for verb in ("create", "delete", "get", "patch")), *FOLLOWER)
+
+
 def _accounts(api: Api, facts: Facts, core: str) -> None:
     lacking: dict[str, list[Right]] = {}
     allowed = True
-    for account, rights in ACCOUNTS.items():
+    for account, rights in (ACCOUNTS | {"colchis-train": training_rights(facts.backend)}).items():
         answer = api.get(f"{core}/serviceaccounts/{account}")
         facts.accounts[account] = _there(answer)
         notes = answer.body.get("metadata", {}).get("annotations") or {}
         if account == "colchis-step":
             facts.cloud_role = any(note.startswith(("eks.amazonaws.com/", "iam.gke.io/")) for note in notes)
         for right in rights if allowed else ():
-            attributes = dict(zip(("verb", "group", "resource"), right, strict=True)) | {"namespace": api.namespace}
+            attributes = _attributes(api, right)
             spec = {"user": f"system:serviceaccount:{api.namespace}:{account}", "resourceAttributes": attributes}
             review = {
                 "apiVersion": "authorization.k8s.io/v1",

@@ -160,6 +160,15 @@ class Alias(Document, tag="colchis.dev/alias/v1"):
     run: str = ""
     image: str = ""
     endpoint: str = ""
+    weight: int | None = None  # of a canary: per cent of the traffic
+
+
+class Golden(Document, tag="colchis.dev/golden/v1"):
+    """Rows and what the model that a run made answered to them (``runs/<run>/golden.json``)."""
+
+    run: str
+    inputs: dict[str, list[Any]]  # by name, a value a row
+    outputs: dict[str, list[Any]]
 
 
 class Record(Document, tag="colchis.dev/record/v1"):
@@ -184,6 +193,44 @@ class Record(Document, tag="colchis.dev/record/v1"):
     workflow: str
     created_by: str
     created_at: str
+
+
+# ── rollouts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Finding(Part):
+    """A measure of a canary: so many events among so many trials, and what that shows."""
+
+    name: str
+    events: int
+    trials: int
+    told: str  # what an event is, and how much of it is tolerated
+    evidence: float  # natural logarithm; above the alarm's it speaks against the canary
+    state: str  # good, bad, open
+
+
+class JudgedStep(Part):
+    """A canary at one weight: per cent of the traffic, seconds that it was watched, and the verdict on it."""
+
+    weight: int
+    seconds: float
+    verdict: str  # pass, fail
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+class Rollout(Document, tag="colchis.dev/rollout/v1"):
+    """How a version was rolled out (``models/<model>/rollouts/<run>.json``); ``stable`` is what it was judged by."""
+
+    model: str
+    version: int
+    run: str
+    stable: int | None
+    started_at: str
+    verdict: str = ""  # pass, fail; "" while it is not known
+    reason: str = ""
+    steps: tuple[JudgedStep, ...] = ()
+    finished_at: str = ""
 
 
 # ── runs: ``runs/<run>/<step>.json`` ────────────────────────────────────────────────────────────────────────────────

@@ -3,29 +3,36 @@
 Equal files give equal bytes, so equal digests: no clock, user, model name or version goes in. Version and lineage are
 annotations of a small artifact beside the image (``lineage``), which names the image as its subject.
 
-Format: OCI image-spec 1.1. One index serves amd64 and arm64 from the same layers. A layer is an uncompressed tar
-archive (GNU headers: they hold names and sizes of any length) with one file below ``models/1``.
+Format: OCI image-spec 1.1. One index serves amd64 and arm64 from the same layers, and ModelPack's tools by a third
+manifest (https://github.com/modelpack/model-spec) of no platform, which container runtimes pass over. A layer is a tar
+archive (GNU headers: they hold names and sizes of any length) with one file below ``models/1``; of a base image, the
+layers come first.
 """
 
 import hashlib
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from colchis_steps._formats import File, tree_digest
+from colchis_steps._formats import File
 from colchis_steps._reports import Layer
 from colchis_steps._step import InputError
 
+Block = bytes | memoryview
 ROOT = "models/1"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 TAR = "application/vnd.oci.image.layer.v1.tar"
+ZSTD = f"{TAR}+zstd"
 EMPTY = "application/vnd.oci.empty.v1+json"
 LINEAGE = "application/vnd.colchis.lineage.v1+json"
+MODEL_PACK = "application/vnd.cncf.model.manifest.v1+json"
+MODEL_PACK_CONFIG = "application/vnd.cncf.model.config.v1+json"
+WEIGHT = {TAR: "application/vnd.cncf.model.weight.v1.tar", ZSTD: "application/vnd.cncf.model.weight.v1.tar+zstd"}
 ARCHITECTURES = ("amd64", "arm64")
 MOST_LAYERS = 64  # overlayfs takes about 128 layers; a base image and its own need room too
 
@@ -45,6 +52,18 @@ class Blob:
     def descriptor(self) -> dict[str, Any]:
         """The OCI descriptor of the blob."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": len(self.content)}
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an image for one platform stands on: a base image's config and layers, or nothing but the platform."""
+
+    platform: Mapping[str, str]
+    config: Mapping[str, Any]
+    layers: Sequence[Mapping[str, Any]] = ()
+
+
+SCRATCH = tuple(Base({"architecture": architecture, "os": "linux"}, {}) for architecture in ARCHITECTURES)
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,7 @@ def layer_size(files: Sequence[File]) -> int:
     return sum(map(len, layer_blocks(files, lambda _: iter(())))) + sum(file.size for file in files)
 
 
-def layer_blocks(files: Sequence[File], content: Callable[[File], Iterator[bytes]]) -> Iterator[bytes]:
+def layer_blocks(files: Sequence[File], content: Callable[[File], Iterator[Block]]) -> Iterator[Block]:
     """Give the layer's bytes: directories before the files in them, headers, contents, padding."""
     made: set[str] = set()
     for file in files:
@@ -110,58 +129,63 @@ def layer_name(files: Sequence[File]) -> str:
     return files[0].path if len(files) == 1 else f"{len(files)} small files"
 
 
-def image(files: Sequence[File], layers: Sequence[Layer]) -> Image:
-    """Make config and manifest for each architecture, and the index over them."""
-    configs = tuple(_config(architecture, layers) for architecture in ARCHITECTURES)
-    shared = [
-        {
-            "mediaType": layer.media_type,
-            "digest": layer.digest,
-            "size": layer.size,
-            "annotations": {"org.cncf.model.filepath": layer.path},
-        }
-        for layer in layers
+def image(layers: Sequence[Layer], bases: Sequence[Base] = SCRATCH) -> Image:
+    """Make config and manifest for each base, and the index over them; over nothing, ModelPack's manifest too."""
+    shared = [_descriptor(layer, layer.media_type) for layer in layers]
+    configs = [_config(base, layers) for base in bases]
+    manifests = [_manifest(config, [*base.layers, *shared]) for config, base in zip(configs, bases, strict=True)]
+    platforms = [dict(base.platform) for base in bases]
+    if bases == SCRATCH:
+        diffs = {"type": "layers", "diffIds": [layer.uncompressed for layer in layers]}
+        told = {"config": {"format": "tensorflow"}, "descriptor": {}, "modelfs": diffs}
+        configs.append(_json(MODEL_PACK_CONFIG, told))
+        weights = [_descriptor(layer, WEIGHT[layer.media_type]) for layer in layers]
+        manifests.append(_manifest(configs[-1], weights, artifactType=MODEL_PACK))
+        platforms.append({"architecture": "unknown", "os": "unknown"})
+    listed = [
+        {**manifest.descriptor(), "platform": platform} for manifest, platform in zip(manifests, platforms, strict=True)
     ]
-    manifests = tuple(
-        _json(MANIFEST, {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(), "layers": shared})
-        for config in configs
-    )
-    index = {
-        "schemaVersion": 2,
-        "mediaType": INDEX,
-        "manifests": [
-            {**manifest.descriptor(), "platform": {"architecture": architecture, "os": "linux"}}
-            for manifest, architecture in zip(manifests, ARCHITECTURES, strict=True)
-        ],
-        "annotations": {"dev.colchis.tree": tree_digest(files)},
-    }
-    return Image(configs, manifests, _json(INDEX, index))
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}
+    return Image(tuple(configs), tuple(manifests), _json(INDEX, index))
 
 
-def _config(architecture: str, layers: Sequence[Layer]) -> Blob:
+def _descriptor(layer: Layer, media_type: str) -> dict[str, Any]:
+    path = {"org.cncf.model.filepath": layer.path}
+    return {"mediaType": media_type, "digest": layer.digest, "size": layer.size, "annotations": path}
+
+
+def _manifest(config: Blob, layers: Iterable[Mapping[str, Any]], **more: str) -> Blob:
+    told = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(), "layers": list(layers), **more}
+    return _json(MANIFEST, told)
+
+
+def _config(base: Base, layers: Sequence[Layer]) -> Blob:
+    below = base.config.get("rootfs", {}).get("diff_ids", [])
     config = {
-        "architecture": architecture,
-        "os": "linux",
         "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
-        "history": [{"created_by": f"colchis: {layer.path}"} for layer in layers],
+        **base.config,
+        **base.platform,
+        "rootfs": {"type": "layers", "diff_ids": [*below, *(layer.uncompressed for layer in layers)]},
+        "history": [
+            *base.config.get("history", []),
+            *({"created_by": f"colchis: {layer.path}"} for layer in layers),
+        ],
     }
     return _json(CONFIG, config)
 
 
-def lineage(subject: Blob, annotations: Mapping[str, str]) -> tuple[Blob, Blob]:
-    """Make the artifact that tells an image's version and origin; first its one blob (the empty one), then it."""
-    empty = Blob(EMPTY, b"{}")
-    artifact = {
+def artifact(subject: Blob, kind: str, content: Blob, annotations: Mapping[str, str]) -> Blob:
+    """Make the manifest of an artifact that refers to the subject; its config is the empty blob."""
+    told = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "artifactType": LINEAGE,
-        "config": empty.descriptor(),
-        "layers": [empty.descriptor()],
+        "artifactType": kind,
+        "config": Blob(EMPTY, b"{}").descriptor(),
+        "layers": [content.descriptor()],
         "subject": subject.descriptor(),
         "annotations": dict(annotations),
     }
-    return empty, _json(MANIFEST, artifact)
+    return _json(MANIFEST, told)
 
 
 def _json(media_type: str, value: object) -> Blob:

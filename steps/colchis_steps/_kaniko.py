@@ -5,7 +5,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+from colchis_steps._code import unpack_code
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._image import ROOT, split
@@ -13,7 +15,7 @@ from colchis_steps._layout import explained
 from colchis_steps._oci import Repository, contents, image_layers, parse_reference
 from colchis_steps._reports import ImageReport
 from colchis_steps._step import InputError, write_atomically
-from colchis_steps._store import Store
+from colchis_steps._store import Store, check_key, readable
 
 
 def dockerfile(files: Sequence[File], labels: Mapping[str, str]) -> str:
@@ -34,26 +36,61 @@ def dockerfile(files: Sequence[File], labels: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_context(store: Store, files: Sequence[File], labels: Mapping[str, str], directory: Path) -> None:
+def write_context(
+    store: Store, files: Sequence[File], labels: Mapping[str, str], directory: Path, own: "Own | None" = None
+) -> None:
     """Write ``Dockerfile`` and ``context/`` with the verified files; modes and times are the same on every machine.
+
+    With a Dockerfile of the user's ``own`` the files lie in ``context/model/`` and the run's code in ``context/code/``.
 
     Raises:
         InputError: a blob is missing or altered, a path is not fit, or the directory cannot be written.
     """
     split(files)  # checks the paths
-    text, context = dockerfile(files, labels), directory / "context"
+    text, context = own.text if own else dockerfile(files, labels), directory / "context"
+    model = context / "model" if own else context
     with explained(directory):
-        context.mkdir(parents=True, exist_ok=True)
-        fetch_files(store, files, context)
-        wanted = {context / file.path for file in files}
+        model.mkdir(parents=True, exist_ok=True)
+        fetch_files(store, files, model)
+        if own and own.code:
+            unpack_code(own.code, context / "code")
+        wanted = {model / file.path for file in files}
         for path in sorted(context.rglob("*"), reverse=True):
-            if path.is_file() and path not in wanted:
+            if path.is_file() and path not in wanted and not path.is_relative_to(context / "code"):
                 path.unlink()  # left by an earlier build
                 continue
             path.chmod(0o755 if path.is_dir() else 0o644)
             os.utime(path, (0, 0))
         write_atomically(directory / "Dockerfile.dockerignore", "")  # so that no file of the model acts as one
         write_atomically(directory / "Dockerfile", text)
+
+
+class Own(NamedTuple):
+    """A Dockerfile of the user's, and the URI of the code that goes with it, or ""."""
+
+    text: str
+    code: str
+
+
+def read_own(store: Store, name: str, code: str) -> Own:
+    """Read the user's Dockerfile: a path that begins with ``/``, or a key of the store.
+
+    Raises:
+        InputError: it is not there, is no text, or never copies the model to where it is looked for.
+    """
+    if name.startswith("/"):
+        with readable(Path(name)):
+            content = Path(name).read_bytes()
+    else:
+        check_key(name)
+        content = store.read(name)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name} is no text; give a Dockerfile") from error
+    if f"/{ROOT}" not in text:
+        raise InputError(f"{name} never names /{ROOT}; let it say COPY model/ /{ROOT}/, where the model is looked for")
+    return Own(text, code)
 
 
 def read_digest(text: str) -> str:

@@ -24,6 +24,7 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "Deployment": ("apps/v1", "deployments"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "Job": ("batch/v1", "jobs"),
+    "ModelVersion": ("colchis.dev/v1", "modelversions"),
     "Pod": ("v1", "pods"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
@@ -132,6 +133,12 @@ class Cluster:
         with contextlib.suppress(NotFoundError), self._explained("delete", kind, name):
             policy = {"propagationPolicy": "Background"}
             self._resource(kind).delete(name=name, namespace=self.namespace, body=policy, _request_timeout=TIMEOUT)
+
+    def discard(self, kind: str, name: str, labels: Mapping[str, str]) -> None:
+        """Remove an object if it is ours, and of the model that ``labels`` name; another's stays."""
+        found = self.get(kind, name)
+        if found and is_ours(found, labels):
+            self.delete(kind, name)
 
     def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
         """Give a container's log, each line after its time: of the last seconds, or the last lines; "" without one."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from colchis_steps._image import Blob
+from colchis_steps._image import Blob, Block
 from colchis_steps._step import InputError, write_atomically
 
 TEMPORARY = ".incomplete-"
@@ -36,20 +36,23 @@ class Layout:
         path = self._blob(digest)
         return path.is_file() and path.stat().st_size == size
 
-    def put(self, blocks: Callable[[], Iterable[bytes]], size: int) -> str:
-        """Write a blob and give its digest; ``size`` is what the blocks come to."""
+    def put(self, blocks: Callable[[], Iterable[Block]], size: int | None, digest: str | None = None) -> str:
+        """Write a blob and give its digest; ``digest`` is what it should be."""
         with explained(self.directory):
             blobs = self._made()
             handle, name = tempfile.mkstemp(dir=blobs, prefix=TEMPORARY)
-            temporary, digest = Path(name), hashlib.sha256()
+            temporary, hashed = Path(name), hashlib.sha256()
             try:
                 with os.fdopen(handle, "wb") as file:
                     for block in blocks():
-                        digest.update(block)
+                        hashed.update(block)
                         file.write(block)
                     file.flush()
                     os.fsync(file.fileno())
-                found = f"sha256:{digest.hexdigest()}"
+                    size = file.tell()
+                found = f"sha256:{hashed.hexdigest()}"
+                if digest not in {None, found}:
+                    raise InputError(f"what was read for {digest} is {found}; it was altered, so build the image again")
                 if not self.has(found, size):
                     temporary.chmod(0o644)
                     temporary.replace(self._blob(found))
@@ -57,18 +60,23 @@ class Layout:
                 temporary.unlink(missing_ok=True)
             return found
 
-    def put_manifest(self, manifest: Blob, tag: str | None = None) -> None:
-        """Write a manifest or index; with a tag, make the tag name it."""
+    def mount(self, digest: str, size: int, name: str) -> bool:  # noqa: ARG002 - a registry can
+        """Say that a layout takes nothing from another one."""
+        return False
+
+    def put_manifest(self, manifest: Blob, tag: str | None = None) -> bool:
+        """Write a manifest or index; with a tag, make the tag name it. A layout lists nothing by itself: False."""
         if not self.has(manifest.digest, len(manifest.content)):
             self.put(lambda: [manifest.content], len(manifest.content))
         if tag is None:
-            return
+            return False
         with explained(self.directory), (self.directory / f"{TEMPORARY}lock").open("wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             kept = [entry for entry in self._index() if _tag(entry) != tag]
             entries = [*kept, {**manifest.descriptor(), "annotations": {REF_NAME: tag}}]
             index = {"schemaVersion": 2, "manifests": sorted(entries, key=_tag)}
             write_atomically(self.directory / "index.json", json.dumps(index, indent=1))
+        return False
 
     def tagged(self, tag: str) -> str | None:
         """Give the digest that the tag names, or None."""

@@ -5,6 +5,7 @@ A repository is a registry's (``host:port/path``) or an OCI layout (``oci:/absol
 """
 
 import contextlib
+import gzip
 import hashlib
 import io
 import json
@@ -15,10 +16,10 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from colchis_steps._formats import File
-from colchis_steps._image import ROOT, Blob
+from colchis_steps._image import ROOT, Blob, Block
 from colchis_steps._layout import Layout, explained
 from colchis_steps._reports import Layer
 from colchis_steps._step import InputError
@@ -40,11 +41,17 @@ class Repository(Protocol):
     def has(self, digest: str, size: int) -> bool:
         """Say whether the blob is there, with its size."""
 
-    def put(self, blocks: Callable[[], Iterable[bytes]], size: int) -> str:
-        """Write a blob and give its digest; ``blocks`` may be called again after a broken connection."""
+    def put(self, blocks: Callable[[], Iterable[Block]], size: int | None, digest: str | None = None) -> str:
+        """Write a blob and give its digest; ``blocks`` may be called again after a broken connection.
 
-    def put_manifest(self, manifest: Blob, tag: str | None = None) -> None:
-        """Write a manifest or index; with a tag, make the tag name it."""
+        ``size`` is what the blocks come to, where that is known; a ``digest`` that they do not have is an InputError.
+        """
+
+    def mount(self, digest: str, size: int, name: str) -> bool:
+        """Take the blob from the repository of this name, without its bytes; say whether it is here now."""
+
+    def put_manifest(self, manifest: Blob, tag: str | None = None) -> bool:
+        """Write a manifest or index; with a tag, make the tag name it. Say whether its subject lists it from now on."""
 
     def tagged(self, tag: str) -> str | None:
         """Give the digest that the tag names, or None."""
@@ -138,20 +145,22 @@ class _Nothing(io.RawIOBase):
 def _contents(
     reference: str, write: Callable[[str], contextlib.AbstractContextManager[Any]], *, insecure: bool
 ) -> list[File]:
+    from backports import zstd
+
     name, digest = parse_reference(reference)
     repository, files = open_repository(name, insecure=insecure), dict[str, File]()
     for layer in image_layers(repository, digest):
         source = _Source(repository.blob(layer.digest))
-        mode = {"tar": "r|", "gzip": "r|gz"}.get(re.split(r"[.+]", layer.media_type)[-1])
-        if mode is None:
-            raise InputError(f"{reference} has a layer of type {layer.media_type}; build it as tar or tar+gzip")
         try:
-            with tarfile.open(fileobj=source, mode=mode, bufsize=CHUNK) as archive:  # type: ignore[call-overload]
+            with (
+                _plain(source, layer, reference) as tar,
+                tarfile.open(fileobj=tar, mode="r|", bufsize=CHUNK) as archive,
+            ):
                 for member in archive:
                     if path := _path_in_model(member, reference):
                         files[path] = _copy(archive.extractfile(member), path, write)
             source.drain()
-        except (tarfile.TarError, EOFError, zlib.error) as error:
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
             raise InputError(f"layer {layer.digest} of {reference} is damaged; build the image again") from error
         if source.digest != layer.digest:
             raise InputError(f"layer {layer.digest} of {reference} is altered; build the image again")
@@ -211,6 +220,20 @@ def _copy(source: IO[bytes] | None, path: str, write: Callable[[str], contextlib
             size += len(block)
             out.write(block)
     return File(path=path, size=size, sha256=digest.hexdigest())
+
+
+def _plain(source: "_Source", layer: Layer, reference: str) -> contextlib.AbstractContextManager[Any]:
+    """Give the layer's tar, as it is or unpacked on the way."""
+    from backports import zstd
+
+    match re.split(r"[.+]", layer.media_type)[-1]:
+        case "tar":
+            return contextlib.nullcontext(source)
+        case "gzip":
+            return gzip.GzipFile(fileobj=cast(Any, source), mode="rb")
+        case "zstd":
+            return zstd.ZstdFile(cast(Any, source))
+    raise InputError(f"{reference} has a layer of type {layer.media_type}; build it as tar, tar+gzip or tar+zstd")
 
 
 class _Source:

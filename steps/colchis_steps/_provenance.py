@@ -6,7 +6,6 @@ Predicate: https://slsa.dev/spec/v1.0/provenance
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -34,15 +33,17 @@ def statement(
     each file; a node may name a running image by any of them. Hyper-parameters stand as they were given, with the
     digest of their canonical JSON.
     """
+    from importlib.metadata import version
+
     subjects = [
         {"name": record.image, "digest": _digest(record.digest)},
         {"name": f"models/{record.model}/{record.version}", "digest": _digest(record.tree)},
     ]
-    if layers and all(layer.media_type == TAR for layer in layers):
+    if layers and all(layer.media_type == TAR or layer.diff_id for layer in layers):
         repository = record.image.rpartition("@")[0]
         subjects[1:1] = [
             {"name": f"{repository}@{manifest.digest}", "digest": _digest(manifest.digest)}
-            for manifest in image(files, layers).manifests
+            for manifest in image(layers).manifests
         ]
     subjects += [{"name": file.path, "digest": {"sha256": file.sha256}} for file in files]
     dependencies: list[dict[str, Any]] = []

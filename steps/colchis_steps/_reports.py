@@ -1,6 +1,8 @@
 """What each step tells of its work: the ``details`` of its ``runs/<run>/<step>.json``, which the report draws."""
 
-from colchis_steps._formats import Part
+import msgspec
+
+from colchis_steps._formats import JudgedStep, Part
 
 
 class Check(Part):
@@ -118,6 +120,12 @@ class Layer(Part):
     digest: str
     size: int
     media_type: str
+    diff_id: str = ""  # of a compressed layer: the digest of its tar
+
+    @property
+    def uncompressed(self) -> str:
+        """The digest of the layer's tar."""
+        return self.diff_id or self.digest
 
 
 class ImageReport(Part):
@@ -137,6 +145,14 @@ class RolloutReport(Part):
     runtime: str
     endpoint: str
     previous: int | None
-    stable: int
+    stable: int | None
     seconds_to_ready: float
     seconds_to_move: float
+    namespace: str = ""
+    verdict: str = "pass"  # fail: the version does not serve
+    reason: str = ""
+    weights: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # per cent by version, where more than one has traffic
+    waiting: bool = False  # for an approval
+    steps: tuple[JudgedStep, ...] = ()

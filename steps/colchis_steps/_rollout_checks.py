@@ -52,6 +52,12 @@ def check(url: str, model: str, version: int) -> None:
         raise InputError(f"{model} {version} answers a row of its least values with NaN or infinity; train it again")
 
 
+def least_row(url: str, model: str, version: int) -> dict[str, Any]:
+    """Give a row of the least value that each input takes."""
+    described = call(f"{url}/v2/models/{model}/versions/{version}")[1]
+    return {tensor["name"]: _least({**tensor, "shape": tensor["shape"][1:]}) for tensor in described["inputs"]}
+
+
 def _least(tensor: dict[str, Any]) -> Any:
     value: Any = tensor.get("parameters", {}).get("minimum", 0)
     if tensor["datatype"] in {"BOOL", "BYTES"}:

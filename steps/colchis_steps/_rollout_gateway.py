@@ -1,20 +1,28 @@
-"""How requests reach a model's versions: the one HTTPRoute of the model on a Gateway, moved and then asked."""
+"""How requests reach a model's versions: the one HTTPRoute of the model on a Gateway, moved and then asked.
 
+Each version that the route names answers under its own path, and one that it no longer names does not: that is how
+it is known that the gateway itself, and not only its controller, has followed.
+"""
+
+import logging
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from colchis_steps._deployment import LABEL_MODEL, route, route_name
+from colchis_steps._deployment import LABEL_MODEL
 from colchis_steps._formats import Alias
 from colchis_steps._kube import Cluster, wait_until
 from colchis_steps._rollout_checks import check
+from colchis_steps._rollout_target import Target
+from colchis_steps._route import Traffic, route, route_name, routed
 from colchis_steps._serving_client import Away, call
 from colchis_steps._step import InputError, TransientError
 
 ACCEPTED = 30.0  # seconds for a gateway's controller to take a route
 MOVED = 60.0  # seconds for the gateway itself to follow
+LEFT = 15.0  # seconds for the gateway to follow when a version has failed
 IN_A_ROW = 3  # answers of the new version through the gateway, whose proxies may be several
+log = logging.getLogger("colchis")
 
 
 @dataclass(frozen=True)
@@ -50,14 +58,15 @@ class Way:
         return cls((parent.get("namespace", cluster.namespace), parent["name"]), url)
 
 
-def move(cluster: Cluster, model: str, weights: Mapping[int, int], way: Way) -> None:
-    """Give traffic by weight and wait until the gateway does so.
+def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Way) -> None:
+    """Share traffic out and wait until the gateway does so.
 
     Raises:
-        InputError: the gateway does not take the route.
+        InputError: the gateway does not take the route, or a version does not answer through it.
         TransientError: it does not follow in time.
     """
-    cluster.apply(route(model, weights, way.gateway))
+    gone = routed(cluster.get("HTTPRoute", route_name(model))).keys() - traffic.weights.keys()
+    cluster.apply(route(model, traffic, way.gateway, target.backend))
     where = "/".join(way.gateway)
     try:
         wait_until(ACCEPTED, lambda: _not_accepted(cluster, model, way), f"Gateway {where} does not take the route")
@@ -67,14 +76,33 @@ def move(cluster: Cluster, model: str, weights: Mapping[int, int], way: Way) -> 
 
     def missing() -> str:
         nonlocal seen
-        found = _answering(f"{way.url}/v1/models/{model}")
-        seen = seen + 1 if isinstance(found, int) and found in weights else 0
-        return "" if seen >= IN_A_ROW else str(found)
+        wrong = [told for version in traffic.weights if (told := _other_than(way, model, version))]
+        wrong += [f"version {version} still answers" for version in gone if not _other_than(way, model, version)]
+        seen = 0 if wrong else seen + 1
+        return "" if seen >= IN_A_ROW else "; ".join(wrong) or "it has only begun to"
 
-    what = f"the gateway at {way.url} does not answer with version {max(weights)} of {model}"
+    what = f"the gateway at {way.url} does not lead to versions {sorted(traffic.weights)} of {model}"
     wait_until(MOVED, missing, what, interval=0.1)
-    for version in weights:
+    for version in traffic.weights:
         check(way.url, model, version)
+
+
+def left(stable: Alias, version: int) -> None:
+    """Wait until the gateway leads nobody to a version any more: its pods are about to end."""
+    url = stable.endpoint.rpartition("/v1/models/")[0]
+    way, seen = Way(("", ""), url), 0
+    if not url:  # an alias of a time when aliases had no endpoint
+        return
+
+    def missing() -> str:
+        nonlocal seen
+        seen = seen + 1 if _other_than(way, stable.model, version) else 0
+        return "" if seen >= IN_A_ROW else "it still does"
+
+    try:
+        wait_until(LEFT, missing, f"the gateway at {url} leads to version {version} of {stable.model}", interval=0.1)
+    except TransientError as error:
+        log.warning("%s; its pods end all the same", error)
 
 
 def _not_accepted(cluster: Cluster, model: str, way: Way) -> str:
@@ -91,12 +119,13 @@ def _not_accepted(cluster: Cluster, model: str, way: Way) -> str:
     return "no controller has answered; is there such a Gateway, and does its controller run?"
 
 
-def _answering(url: str) -> int | str:
-    """Give the version that answers at the URL, or what comes in its place."""
+def _other_than(way: Way, model: str, version: int) -> str:
+    """Say what answers under a version's own path in its place; "" where it is the version."""
     try:
-        status, found = call(url, timeout=5)
-        return int(found["model_version_status"][0]["version"]) if status == 200 else f"it answers {status}"
+        status, found = call(f"{way.url}/v1/models/{model}/versions/{version}", timeout=5)
+        answered = found["model_version_status"][0]["version"] if status == 200 else f"status {status}"
     except Away as error:
         return str(error)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, IndexError):
         return "it answers something else than a model's status"
+    return "" if answered == str(version) else f"version {version} answers {answered}"

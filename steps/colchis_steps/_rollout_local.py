@@ -13,16 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Manifest, Record, now, tree_digest
+from colchis_steps._formats import Alias, Golden, Manifest, Record, now, tree_digest
+from colchis_steps._golden import golden_key, skew
 from colchis_steps._home import home
 from colchis_steps._oci import unpack
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_checks import check, wait
-from colchis_steps._rollout_store import check_image, described, move_stable, published, stable
-from colchis_steps._serving_config import Config, ServedModel, check_name, read_config, write_config
+from colchis_steps._rollout_store import begun, check_image, described, move_stable, published, stable, write
+from colchis_steps._serving_config import (
+    Config,
+    HeaderMatch,
+    Served,
+    ServedModel,
+    check_name,
+    read_config,
+    write_config,
+)
 from colchis_steps._serving_daemon import CONFIG, poll, port_for, running, start
 from colchis_steps._step import InputError, StepError, TransientError
-from colchis_steps._store import Store
+from colchis_steps._store import Store, find_document
 
 LOCK = "rollout.lock"
 WAITING = 600.0  # for another rollout
@@ -35,8 +44,12 @@ def serving() -> Path:
     return home() / "serving"
 
 
-def roll_out(store: Store, run: str, model: str, *, version: int, image: str, port: int | None) -> RolloutReport:
-    """Serve the version as the model's stable one.
+def roll_out(
+    store: Store, run: str, model: str, *, version: int, image: str, port: int | None, approval: bool = False
+) -> RolloutReport:
+    """Serve the version as the model's stable one, unless it answers otherwise than it was judged by.
+
+    With ``approval`` it is only tried: somebody has to say yes before it serves.
 
     Raises:
         InputError: it is not published, the image is another one, the model does not load, or the port is in use.
@@ -45,7 +58,7 @@ def roll_out(store: Store, run: str, model: str, *, version: int, image: str, po
     manifest, record = published(store, check_name(model), version)
     check_image(record, image)
     with _alone():
-        return _serve(store, run, (manifest, record), image, port=port)
+        return _serve(store, run, (manifest, record), image, port=port, approval=approval)
 
 
 def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
@@ -80,6 +93,33 @@ def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: 
         return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
 
 
+def share(store: Store, model: str, weights: dict[int, int], headers: tuple[HeaderMatch, ...]) -> str:
+    """Serve several versions of a model side by side: shares by version, and others by header; give the server's URL.
+
+    The alias stable stays, and so does the default that its version is; the next rollout ends the sharing.
+
+    Raises:
+        InputError: the model is not served here, or one of the versions is not published.
+        TransientError: another rollout is at work, or the server ends or is late.
+    """
+    with _alone():
+        top = serving()
+        config = _config(top)
+        served = config.models.get(check_name(model))
+        if served is None:
+            raise InputError(f"{model} is not served here, so there is nothing to share; serve it with: colchis run")
+        versions: dict[int, str | Served] = {}
+        for version in sorted({*weights, *(match.version for match in headers), served.answering()}):
+            manifest, record = published(store, model, version)
+            directory = _unpacked(top / model / str(version), record.image, manifest)
+            versions[version] = described(str(directory), manifest, record)
+        config.models[model] = ServedModel(versions, served.answering(), weights, headers)
+        digest = write_config(top / CONFIG, config)
+        server = start(top, _port(top, None))
+        wait(server, digest, model)
+        return server.url
+
+
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     serving().mkdir(parents=True, exist_ok=True)
@@ -107,6 +147,7 @@ def _serve(
     *,
     port: int | None = None,
     back: bool = False,
+    approval: bool = False,
 ) -> RolloutReport:
     manifest, record = documents
     top, model, version = serving(), manifest.model, manifest.version
@@ -124,16 +165,29 @@ def _serve(
         server = start(top, server_port)
         wait(server, digest, f"{model} {version}")
         check(server.url, model, version)
+        golden = None if back else find_document(store, golden_key(manifest.run), Golden)
+        why = skew(golden, server.url, model, version) if golden else ""
     except StepError:
         write_config(top / CONFIG, before)
         raise
     ready = time.monotonic()
+    alias = stable(store, model)
+    told = begun(store, model, version, run, alias.version if alias else None)
+    if why or approval:
+        write_config(top / CONFIG, before)
+        write(store, told, "fail" if why else "", why)
+        serves, there = (alias.version, alias.endpoint) if alias else (None, "")
+        report = RolloutReport("local", "embedded", there, None, serves, round(ready - began, 3), 0.0)
+        report.verdict, report.reason, report.waiting = "fail" if why else "pass", why, not why
+        return report
     endpoint = f"{server.url}/v1/models/{model}"
     previous = move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
     config.models[model] = ServedModel({version: mine}, version)
     wait(server, write_config(top / CONFIG, config), f"{model} {version}")
     moved = time.monotonic()
     _tidy(top / model, version, previous)
+    if not back:
+        write(store, told, "pass")
     return RolloutReport(
         "local", "embedded", endpoint, previous, version, round(ready - began, 3), round(moved - ready, 3)
     )

@@ -2,7 +2,7 @@
 
 import logging
 
-from colchis_steps._formats import Alias, Manifest, Record, decode, encode
+from colchis_steps._formats import Alias, Manifest, Record, Rollout, decode, encode, now
 from colchis_steps._serving_config import Range, Served
 from colchis_steps._step import InputError, StepError
 from colchis_steps._store import Conflict, NotFound, Store, find_document, read_document
@@ -15,9 +15,31 @@ def stable_key(model: str) -> str:
     return f"models/{model}/aliases/stable.json"
 
 
+def canary_key(model: str) -> str:
+    """Give the key of the alias ``canary``."""
+    return f"models/{model}/aliases/canary.json"
+
+
 def stable(store: Store, model: str) -> Alias | None:
     """Give the alias ``stable`` of the model, or None."""
     return find_document(store, stable_key(model), Alias)
+
+
+def rollout_key(model: str, run: str) -> str:
+    """Give the key of what is known of a rollout."""
+    return f"models/{model}/rollouts/{run}.json"
+
+
+def begun(store: Store, model: str, version: int, run: str, stable: int | None) -> Rollout:
+    """Give what an earlier start of this run wrote down of the version, or a new document."""
+    found = find_document(store, rollout_key(model, run), Rollout)
+    return found if found and found.version == version else Rollout(model, version, run, stable, now())
+
+
+def write(store: Store, told: Rollout, verdict: str = "", reason: str = "") -> None:
+    """Write a rollout down; with a verdict, it is over."""
+    told.verdict, told.reason, told.finished_at = verdict, reason, now() if verdict else ""
+    store.write(rollout_key(told.model, told.run), encode(told))
 
 
 def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
@@ -80,5 +102,5 @@ def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
                 store.replace(key, encode(wanted), taken)
             except Conflict:
                 continue
-        store.delete(f"models/{wanted.model}/aliases/canary.json")
+        store.delete(canary_key(wanted.model))
         return before

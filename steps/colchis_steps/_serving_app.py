@@ -1,45 +1,74 @@
 """The embedded server's routes: V1, V2, health, metrics and the pages, on Starlette.
 
-Whatever is wrong with a request is answered with ``{"error": "one sentence"}`` and a 4xx status. Reading JSON and
-calling the model happen in a few threads, so that health and small requests are answered while a big one is at work.
+Whatever is wrong with a request is answered with ``{"error": "one sentence", "code": "NOT_FOUND"}`` and a 4xx status.
+Calling the model and reading large JSON happen in threads, so that health and small requests are answered meanwhile.
 """
 
 import asyncio
 import contextlib
 import importlib.metadata
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from colchis_steps import _serving_pages, _serving_protocol
 from colchis_steps._serving_model import Refused, Tensor
-from colchis_steps._serving_protocol import Question
+from colchis_steps._serving_predictions import Predictions, Settings
 from colchis_steps._serving_registry import Registry, Version
 
+if TYPE_CHECKING:
+    from colchis_steps._serving_log import Sampler
+    from colchis_steps._serving_metrics import Metrics
+
 Watch = Callable[[], Awaitable[None]]
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CODES = {  # of errors, in the words of gRPC
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    413: "OUT_OF_RANGE",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
 
 
-def app(registry: Registry, watch: Watch, *, threads: int = 2, body_limit: int = 32 << 20) -> Starlette:
+@dataclass
+class Draining:
+    """Whether the server is about to end: it is not ready then, and asks clients to go elsewhere."""
+
+    now: bool = False
+
+
+def app(
+    registry: Registry,
+    watch: Watch,
+    settings: Settings | None = None,
+    *,
+    draining: Draining | None = None,
+    logging_to: "Callable[[Metrics], Sampler] | None" = None,
+) -> ASGIApp:
     """Build the application.
 
     Args:
         registry: the models.
         watch: keeps the registry as configured, until it is cancelled.
-        threads: how many requests are at work at once.
-        body_limit: bytes of the largest body; a larger one is answered with 413.
+        settings: how much is taken on at once; more is refused with 413 or 429.
+        draining: is set when the server is about to end.
+        logging_to: gives what keeps a sample of the requests.
     """
-    routes = _Routes(registry, ThreadPoolExecutor(threads, "predict"), body_limit)
+    draining = draining or Draining()
+    predictions = Predictions(registry, settings or Settings(), logging_to)
+    routes = _Routes(predictions, draining)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -50,32 +79,46 @@ def app(registry: Registry, watch: Watch, *, threads: int = 2, body_limit: int =
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+            await predictions.close()
 
     register_url_convertor("model", _NameConvertor())
     v1, v2 = "/v1/models/{model:model}", "/v2/models/{model:model}"
-    return Starlette(
+
+    def both(path: str) -> tuple[str, str]:
+        return path, f"{path}/versions/{{version}}"
+
+    application = Starlette(
         lifespan=lifespan,
         exception_handlers={Refused: _refused, HTTPException: _http_error, 500: _our_bug},
-        routes=[
+        routes=[  # they are tried in turn, so those that are called most come first
+            *[Route(f"{path}:predict", predictions.v1, methods=["POST"]) for path in both(v1)],
+            *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in both(v2)],
             Route("/", routes.overview),
             Route("/board", routes.board),
             Route("/board/{model}", routes.board),
             Route("/metrics", routes.metrics),
             Route("/v1/models", routes.models),
-            *[
-                Route(f"{path}:predict", routes.predict_v1, methods=["POST"])
-                for path in (v1, f"{v1}/versions/{{version}}")
-            ],
-            *[Route(f"{path}/metadata", routes.metadata_v1) for path in (v1, f"{v1}/versions/{{version}}")],
-            *[Route(path, routes.status_v1) for path in (v1, f"{v1}/versions/{{version}}")],
+            *[Route(f"{path}/metadata", routes.metadata_v1) for path in both(v1)],
+            *[Route(path, routes.status_v1) for path in both(v1)],
             Route("/v2", routes.server_v2),
             Route("/v2/health/live", routes.live),
             Route("/v2/health/ready", routes.ready),
-            *[Route(f"{path}/infer", routes.infer_v2, methods=["POST"]) for path in (v2, f"{v2}/versions/{{version}}")],
-            *[Route(f"{path}/ready", routes.model_ready) for path in (v2, f"{v2}/versions/{{version}}")],
-            *[Route(path, routes.metadata_v2) for path in (v2, f"{v2}/versions/{{version}}")],
+            *[Route(f"{path}/ready", routes.model_ready) for path in both(v2)],
+            *[Route(path, routes.metadata_v2) for path in both(v2)],
         ],
     )
+
+    async def parting(scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask for the connection's end with each answer while draining, so that no request comes on a closed one."""
+
+        async def told(message: Message) -> None:
+            if draining.now and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await application(scope, receive, told)
+
+    return parting
 
 
 class _NameConvertor(StringConvertor):
@@ -83,69 +126,13 @@ class _NameConvertor(StringConvertor):
 
 
 class _Routes:
-    """The routes' functions; what they share is the registry, the threads and the metrics."""
+    """The functions of the other routes."""
 
-    def __init__(self, registry: Registry, pool: ThreadPoolExecutor, body_limit: int) -> None:
-        self.registry, self.pool, self.body_limit = registry, pool, body_limit
-        self.collected = CollectorRegistry()
-        names = ("model", "version", "code")
-        self.requests = Counter("colchis_requests", "Predictions asked for.", names, registry=self.collected)
-        self.seconds = Histogram(
-            "colchis_request_seconds",
-            "Seconds from a request's head to its answer.",
-            names[:2],
-            buckets=BUCKETS,
-            registry=self.collected,
-        )
-
-    async def predict_v1(self, request: Request) -> Response:
-        return await self._answer(request, lambda body, version: _serving_protocol.read_v1(body, version.saved.inputs))
-
-    async def infer_v2(self, request: Request) -> Response:
-        def read(body: bytes, version: Version) -> Question:
-            question = _serving_protocol.read_v2(body, version.saved.inputs, version.saved.outputs)
-            head = {"model_name": version.model, "model_version": str(version.number)}
-            return Question(question.arrays, lambda outputs: head | question.write(outputs))
-
-        return await self._answer(request, read)
-
-    async def _answer(self, request: Request, read: Callable[[bytes, Version], Question]) -> Response:
-        started, code, labels = time.perf_counter(), 500, ("", "")  # a client's words never become labels
-        try:
-            version = self._find(request)
-            labels = (version.model, str(version.number))
-            body = await self._body(request)
-
-            def work() -> bytes:
-                question = read(body, version)
-                return msgspec.json.encode(question.write(version.saved.predict(question.arrays)))
-
-            content = await asyncio.get_running_loop().run_in_executor(self.pool, work)
-            code = 200
-            return Response(content, media_type="application/json")
-        except Refused as refused:
-            code = refused.status
-            raise
-        finally:
-            self.requests.labels(*labels, str(code)).inc()
-            self.seconds.labels(*labels).observe(time.perf_counter() - started)
+    def __init__(self, predictions: Predictions, draining: Draining) -> None:
+        self.registry, self.predictions, self.draining = predictions.registry, predictions, draining
 
     def _find(self, request: Request) -> Version:
         return self.registry.find(request.path_params["model"], request.path_params.get("version"))
-
-    async def _body(self, request: Request) -> bytes:
-        length, body = int(request.headers.get("content-length", "0")), bytearray()
-        async for part in request.stream():
-            length = max(length, len(body) + len(part))
-            if length <= self.body_limit:
-                body += part
-            elif (
-                length > self.body_limit * 8
-            ):  # up to here it is read and dropped: a client that sends can then hear us
-                break
-        if length <= self.body_limit:
-            return bytes(body)
-        raise Refused(413, f"the body is over {self.body_limit} bytes; send fewer rows at a time")
 
     async def status_v1(self, request: Request) -> Response:
         states = self.registry.states(request.path_params["model"], request.path_params.get("version"))
@@ -188,7 +175,8 @@ class _Routes:
         return _json({"live": True})
 
     async def ready(self, _: Request) -> Response:
-        return _json({"ready": self.registry.ready}, 200 if self.registry.ready else 503)
+        ready = self.registry.ready and not self.draining.now
+        return _json({"ready": ready}, 200 if ready else 503)
 
     async def model_ready(self, request: Request) -> Response:
         version = self._find(request)
@@ -221,7 +209,7 @@ class _Routes:
         return HTMLResponse(_serving_pages.board(self.registry, model), headers=_serving_pages.HEADERS)
 
     async def metrics(self, _: Request) -> Response:
-        return Response(generate_latest(self.collected), media_type=CONTENT_TYPE_LATEST)
+        return Response(self.predictions.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _tensor(tensor: Tensor, parameters: Any) -> dict[str, Any]:
@@ -234,17 +222,21 @@ def _json(value: Any, status: int = 200, headers: Any = None) -> Response:
     return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
+def _error(status: int, sentence: str, headers: Any = None) -> Response:
+    return _json({"error": sentence, "code": CODES.get(status, "INTERNAL")}, status, headers)
+
+
 def _refused(_: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, Refused) else 500
-    return _json({"error": str(error)}, status, {"Retry-After": "1"} if status == 503 else None)
+    return _error(status, str(error), {"Retry-After": "1"} if status in {408, 429, 503} else None)
 
 
 def _http_error(request: Request, error: Exception) -> Response:
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     path = request.url.path[:256]
     known = {404: f"there is nothing at {path}; see / for what is here", 405: f"{request.method} does not go at {path}"}
-    return _json({"error": known.get(status, str(error))}, status, headers)
+    return _error(status, known.get(status, str(error)), headers)
 
 
 def _our_bug(_: Request, __: Exception) -> Response:
-    return _json({"error": "the server failed on this request; its log says why"}, 500)
+    return _error(500, "the server failed on this request; its log says why")

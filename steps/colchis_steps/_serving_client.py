@@ -42,6 +42,21 @@ def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
         ) from error
 
 
+def text(url: str, timeout: float = 10.0) -> str:
+    """GET a text, such as metrics.
+
+    Raises:
+        Away: nothing answers, or something else than 200.
+    """
+    if urlsplit(url).scheme not in {"http", "https"}:
+        raise InputError(f"{url!r} is no address of a server; give one like http://127.0.0.1:8501")
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=timeout) as answer:
+            return str(answer.read().decode(errors="replace"))
+    except (OSError, http.client.HTTPException) as error:
+        raise Away(f"nothing answers at {url} ({error}); see that the server runs") from error
+
+
 def _json(content: bytes) -> Any:
     try:
         return json.loads(content)

@@ -34,11 +34,25 @@ class Served(Part):
     classes: tuple[str, ...] = ()
 
 
+class HeaderMatch(Part):
+    """Requests whose ``header`` has this value go to ``version``."""
+
+    header: str
+    value: str
+    version: int
+
+
 class ServedModel(Part):
-    """One model: ``default`` answers where a request names no version; without it that is the newest."""
+    """One model: ``default`` answers where a request names no version; without it that is the newest.
+
+    ``headers`` (the first that matches) and then ``weights`` (percent by version) send such predictions elsewhere, as a
+    gateway does in front of a server a version.
+    """
 
     versions: dict[int, str | Served]
     default: int | None = None
+    weights: dict[int, int] = msgspec.field(default_factory=dict)
+    headers: tuple[HeaderMatch, ...] = ()
 
     def entry(self, version: int) -> Served:
         """Give what is known of a version."""
@@ -83,6 +97,12 @@ def read_config(path: Path) -> tuple[Config, str]:
         if model.answering() not in model.versions:
             known = ", ".join(str(version) for version in sorted(model.versions))
             raise InputError(f"version {model.default}, the default of {name} in {path}, is not among {known}; add it")
+        if unknown := ({*model.weights, *(match.version for match in model.headers)} - model.versions.keys()):
+            raise InputError(
+                f"version {min(unknown)}, that weights or headers of {name} in {path} name, is absent; add it"
+            )
+        if model.weights and (min(model.weights.values()) < 0 or sum(model.weights.values()) != 100):
+            raise InputError(f"the weights of {name} in {path} are {model.weights}; give percents that add up to 100")
     return config, hashlib.sha256(content).hexdigest()
 
 

@@ -25,7 +25,7 @@ class Tensor:
 
 
 class Refused(Exception):  # noqa: N818 - an answer to a client, which never ends the server
-    """A request that gets a 4xx or 5xx status and one sentence."""
+    """A request that gets a 4xx or 5xx status and one sentence; 408, 429 and 503 also say when to ask again."""
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
@@ -33,7 +33,13 @@ class Refused(Exception):  # noqa: N818 - an answer to a client, which never end
 
 
 class SavedModel:
-    """A loaded SavedModel; it can be called from several threads."""
+    """A loaded SavedModel; it can be called from several threads.
+
+    ``rows_apart`` says whether rows of several requests may be computed together: the warm-up saw that a row has the
+    same answer alone and beside another.
+    """
+
+    rows_apart = False
 
     def __init__(self, path: Path) -> None:
         """Load the model's signature ``serving_default``.
@@ -86,17 +92,32 @@ class SavedModel:
             raise Refused(400, f"the model refuses these values: {_clip(error)}") from error
 
     def warm_up(self) -> None:
-        """Call the model once on zeros: the first call builds the graph's kernels, and no client should wait for it."""
+        """Call the model on zeros and ones: the first calls build its kernels, and no client should wait for them."""
+        answers: list[Arrays] = []
         try:
-            self.predict({name: zeros(tensor) for name, tensor in self.inputs.items()})
+            low, high = ({name: filled(tensor, value) for name, tensor in self.inputs.items()} for value in (0, 1))
+            answers.append(self.predict(low))
+            if all(tensor.shape[:1] == (None,) for tensor in (*self.inputs.values(), *self.outputs.values())):
+                answers.append(self.predict(high))
+                both = self.predict({name: np.concatenate([low[name], high[name]]) for name in low})
+                self.rows_apart = all(_alike(both[n], np.concatenate([a[n] for a in answers])) for n in both)
         except (Refused, self._errors.OpError) as error:
-            log.warning("the model does not answer a row of zeros, so it is not warm (%s)", _clip(error))
+            what = "not warm" if not answers else "not batched"
+            log.warning("the model does not answer rows of zeros and ones, so it is %s (%s)", what, _clip(error))
 
 
-def zeros(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """Give a tensor that fits: zeros or empty strings, and 1 for each length that is free."""
+def filled(tensor: Tensor, value: int) -> np.ndarray[Any, Any]:
+    """Give a tensor that fits, full of 0 or 1 (of empty strings, or of "1"); each length that is free is 1."""
     shape = tuple(1 if length is None else length for length in tensor.shape)
-    return np.full(shape, b"", dtype=object) if tensor.dtype == "string" else np.zeros(shape, tensor.dtype)
+    return (
+        np.full(shape, b"1" * value, dtype=object) if tensor.dtype == "string" else np.full(shape, value, tensor.dtype)
+    )
+
+
+def _alike(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
+    if one.dtype.kind == "f":
+        return one.shape == other.shape and np.allclose(one, other, rtol=1e-3, atol=1e-5, equal_nan=True)
+    return np.array_equal(one, other)
 
 
 def _tensor(name: str, spec: Any) -> Tensor:

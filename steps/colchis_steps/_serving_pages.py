@@ -1,13 +1,14 @@
-"""The pages of the embedded server for people: an overview without script, and the drawing board."""
+"""The pages of the embedded server for people: an overview without script, and what its models can be tried with."""
 
 import html
+import re
 from functools import cache
 from pathlib import Path
 
 from colchis_steps._serving_model import Refused, Tensor
 from colchis_steps._serving_registry import Held, Registry, Version
 
-BOARD = Path(__file__).with_name("board.html")
+COLOUR = re.compile(r"#[0-9a-f]{6}")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -59,8 +60,8 @@ def _row(held: Held, version: Version) -> str:
     path = html.escape(version.model)
     others = ", ".join(str(number) for number in sorted(held.versions) if number != held.default)
     links = [f'<a href="/v1/models/{path}">status</a>', f'<a href="/v1/models/{path}/metadata">signature</a>']
-    if drawable(version):
-        links.insert(0, f'<a href="/board/{path}">drawing board</a>')
+    if page := tried_with(version):
+        links.insert(0, f'<a href="/board/{path}">{page}</a>')
     cells = [
         f"<strong>{path}</strong><br><code>/v1/models/{path}:predict</code>",
         f"{held.default}" + (f" (also {others})" if others else ""),
@@ -86,21 +87,44 @@ def drawable(version: Version) -> bool:
     return square and image.shape[3:] in {(), (1,)} and image.dtype not in {"string", "bool"}
 
 
+def colouring(version: Version) -> bool:
+    """Say whether the model tells colours from what surrounds a pixel, as ``_colours`` makes it."""
+    image = next(iter(version.saved.inputs.values()))
+    square = len(image.shape) == 4 and image.shape[1] == image.shape[2] and image.shape[3] == 2
+    classes = version.served.classes
+    return square and image.dtype == "uint8" and bool(classes) and all(COLOUR.fullmatch(name) for name in classes)
+
+
+def tried_with(version: Version) -> str:
+    """Give the name of the page with which a person can try the model, or nothing."""
+    return "drawing board" if drawable(version) else "grey to colour" if colouring(version) else ""
+
+
 def board_of(registry: Registry) -> str:
-    """Give the name of the first model that one can draw for. Raises Refused (404) where there is none."""
-    for name, held in sorted(registry.held.items()):
-        if held.answering and drawable(held.answering):
+    """Give the name of the first model that has a page, one to draw for if there is one.
+
+    Raises:
+        Refused: 404 where there is none.
+    """
+    found = {name: tried_with(held.answering) for name, held in sorted(registry.held.items()) if held.answering}
+    for page in ("drawing board", "grey to colour"):
+        if name := next((name for name, its in found.items() if its == page), None):
             return name
     raise Refused(404, "no model here takes a square grey image, so there is nothing to draw; see / for what is here")
 
 
 def board(registry: Registry, model: str) -> str:
-    """Give the drawing board, which asks the server itself for the model's size, range and classes."""
-    if not drawable(registry.find(model)):
+    """Give the model's page, which asks the server itself for size, range and classes.
+
+    Raises:
+        Refused: 404 where it has none.
+    """
+    page = tried_with(registry.find(model))
+    if not page:
         raise Refused(404, f"model {model!r} does not take one square grey image, so there is nothing to draw")
-    return _board()
+    return _page("board.html" if page == "drawing board" else "colour.html")
 
 
 @cache
-def _board() -> str:
-    return BOARD.read_text(encoding="utf-8")
+def _page(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -6,15 +6,17 @@ by the new state at once, then what is no longer wanted is let go. A model that 
 
 import gc
 import logging
+import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from colchis_steps._serving_config import Config, Served, ServedModel
+from colchis_steps._serving_config import Config, HeaderMatch, Served, ServedModel
 from colchis_steps._serving_model import Refused, SavedModel
 from colchis_steps._step import InputError
 
+OVERRIDE = "colchis-version"  # the header by which a tester asks for a version, as at a gateway
 log = logging.getLogger("colchis")
 
 
@@ -34,11 +36,25 @@ class Held:
 
     default: int
     versions: Mapping[int, Version]
+    weights: Mapping[int, int] = field(default_factory=dict)
+    headers: Sequence[HeaderMatch] = ()
 
     @property
     def answering(self) -> Version | None:
         """The default version, or None where that one does not load."""
         return self.versions.get(self.default)
+
+    def chosen(self, headers: Mapping[str, str]) -> int:
+        """Give the version for a prediction that names none: the tester's choice, by header, by weight, the default."""
+        if (wish := headers.get(OVERRIDE, "")) in map(str, self.versions):
+            return int(wish)
+        for match in self.headers:
+            if match.version in self.versions and headers.get(match.header) == match.value:
+                return match.version
+        weights = {number: weight for number, weight in self.weights.items() if weight and number in self.versions}
+        if not weights:
+            return self.default
+        return random.choices([*weights], [*weights.values()])[0]  # noqa: S311 - a share of traffic, no secret
 
 
 @dataclass
@@ -66,8 +82,8 @@ class Registry:
         self.applied = digest
         gc.collect()  # a SavedModel's parts refer to each other
 
-    def find(self, model: str, version: str | None = None) -> Version:
-        """Give the version that a request means.
+    def find(self, model: str, version: str | None = None, headers: Mapping[str, str] | None = None) -> Version:
+        """Give the version that a request means; ``headers`` may choose where a prediction names none.
 
         Raises:
             Refused: 404 where there is none, 503 while it is loading or when it does not load.
@@ -78,7 +94,7 @@ class Registry:
         if held is None:
             known = ", ".join(sorted(self.held)) or "none"
             raise Refused(404, f"there is no model {model[:64]!r} here; the models are: {known}")
-        number = str(held.default) if version is None else version
+        number = version if version is not None else str(held.default if headers is None else held.chosen(headers))
         known = ", ".join(str(number) for number in sorted(held.versions)) or "none"
         if not (number.isascii() and number.isdecimal()) or len(number) > 18:
             raise Refused(404, f"{number[:64]!r} is no version; those of model {model!r} here are: {known}")
@@ -121,7 +137,7 @@ class Registry:
             log.info("%s version %s is let go", name, number)
         if default in versions and (now is None or now.default != default):
             log.info("%s: version %s answers", name, default)
-        return Held(default, versions)
+        return Held(default, versions, model.weights, model.headers)
 
     def _loaded(self, name: str, number: int, path: Path) -> SavedModel | None:
         self.loading, started = (name, number), time.monotonic()

@@ -138,9 +138,8 @@ def parse_failures(text: str) -> dict[str, str]:
         except (ValueError, RecursionError):
             break
     found: dict[str, str] = {}
-    for failure in value if isinstance(value, list) else []:
-        if not isinstance(failure, dict):
-            continue
+    failures = [failure for failure in value if isinstance(failure, dict)] if isinstance(value, list) else []
+    for failure in sorted(failures, key=lambda failure: not failure.get("message")):  # a DAG has its step's name, mute
         name = re.sub(r"\(\d+\)$", "", str(failure.get("displayName") or failure.get("templateName") or "a step"))
         message = str(failure.get("message") or failure.get("phase") or "")[:1024]
         if not message.startswith(PARENTS):
@@ -177,14 +176,11 @@ def headline(story: Story) -> str:
         told = reasons[0] if reasons else story.results["evaluate"].message or story.results["evaluate"].verdict
         return f"the gate said no: {told}; {stays}"
     if story.said_no == "rollout":
-        result = story.results["rollout"]
-        stable = f"version {story.rollout.stable} stays" if story.rollout else stays
-        return f"the canary said no: {result.message or result.verdict}; {stable}"
+        return _no_of_rollout(story, f"{model} version {version}", stays)
     if story.broken:
         return f"{story.broken[0]} failed: {story.broken[1]}"
-    if (rollout := story.results.get("rollout")) and rollout.status == "succeeded":
-        told = f": {metric}" if (metric := quality(story.evaluation)) else ""
-        return f"served {model} version {version or (story.rollout.stable if story.rollout else '?')}{told}"
+    if (result := story.results.get("rollout")) and result.status == "succeeded":
+        return _served(story, model, version)
     if story.status != "Succeeded":
         return f"the run ended as {story.status} and no step says why"
     done = [stage.title for stage in story.stages if stage.state == "done"]
@@ -196,6 +192,22 @@ def headline(story: Story) -> str:
     )
 
 
+def _served(story: Story, model: str, version: str) -> str:
+    told = f": {metric}" if (metric := quality(story.evaluation)) else ""
+    if story.rollout and story.rollout.waiting:
+        return f"{model} version {version} waits for an approval{told}"
+    return f"served {model} version {version or (story.rollout.stable if story.rollout else '?')}{told}"
+
+
+def _no_of_rollout(story: Story, version: str, stays: str) -> str:
+    result = story.results["rollout"]
+    if story.rollout:
+        stays = f"version {story.rollout.stable} stays" if story.rollout.stable is not None else "nothing is served"
+    if result.inputs.get("action") == "rollback":
+        return f"{version} was not approved, or taken back; {stays}"
+    return f"the canary said no: {result.message or result.verdict}; {stays}"
+
+
 def advice(story: Story) -> str:
     """Tell what to do next; a failed step's own sentence says what to mend."""
     if story.said_no == "evaluate":
@@ -204,7 +216,7 @@ def advice(story: Story) -> str:
             "or the data; lower a threshold only when the model is good enough for its use."
         )
     if story.said_no == "rollout":
-        return "The version before it keeps serving. Look at the rollout's message, mend the model, and run again."
+        return "What was served before keeps serving. Look at the rollout below, mend the model, and run again."
     if story.broken:
         result = story.results.get(story.broken[0])
         if result and result.status == "running":
@@ -223,4 +235,6 @@ def tone(story: Story) -> str:
     if story.broken or story.status not in {"Succeeded", ""}:
         return "failed"
     rollout = story.results.get("rollout")
+    if story.rollout and story.rollout.waiting:
+        return "done"
     return "served" if rollout and rollout.status == "succeeded" else "done"

@@ -15,6 +15,7 @@ from colchis_steps.context import Context, Training
 
 DEFAULTS = {"epochs": 10, "global_batch": 64, "seed": 0, "accumulate": 1, "checkpoint_seconds": 300}
 LOWEST = {"epochs": 1, "global_batch": 1, "seed": 0, "accumulate": 1, "checkpoint_seconds": 1}
+TRAINERS = frozenset({*DEFAULTS, "precision"})  # what the trainer itself reads
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 OURS = {  # callbacks that do what the trainer does
     "ModelCheckpoint": "checkpoints are written anyway, and EarlyStopping(restore_best_weights=True) keeps the best",

@@ -10,10 +10,22 @@ from colchis_steps._data import Batch, DataSet
 from colchis_steps._rendezvous import Place
 from colchis_steps._step import InputError
 from colchis_steps._training_entry import Settings, asked, asked_each
+from colchis_steps._training_steps import as_inputs
 from colchis_steps.context import Context, Training
 
 T = TypeVar("T")
 AHEAD = 2  # batches that wait for their step
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker's part of a global batch as tensors: what a step takes; ``rows`` counts those of the whole batch."""
+
+    inputs: Any
+    labels: Any
+    weights: Any
+    total: Any  # float32 scalar: the same as ``rows``
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,10 @@ class Source:
             return found
         return (self._transformed(batch, epoch, number) for number, batch in enumerate(found, skip))
 
+    def ready(self, split: str, epoch: int, skip: int = 0) -> Iterator[Ready]:
+        """Give the same as tensors; a thread makes them while the step before runs, the copy to the device too."""
+        return ahead(map(_ready, self.batches(split, epoch, skip)))
+
     def _transformed(self, batch: Batch, epoch: int, number: int) -> Batch:
         import numpy as np
 
@@ -63,6 +79,14 @@ class Source:
             if (actual := (str(found[name].dtype), found[name].shape) if name in found else None) != kind:
                 raise InputError(f"the entry's transform gives {name!r} as {actual} instead of {kind}; correct it")
         return replace(batch, features={name: found[name] for name in batch.features}, labels=found[label])
+
+
+def _ready(batch: Batch) -> Ready:
+    import tensorflow as tf
+
+    inputs = as_inputs({name: tf.constant(values) for name, values in batch.features.items()})
+    total = tf.constant(float(batch.total))
+    return Ready(inputs, tf.constant(batch.labels), tf.constant(batch.weights), total, batch.total)
 
 
 def blocks_of(data: DataSet, seed: int) -> Any:

@@ -17,10 +17,10 @@ from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._training_checkpoints import Checkpoint
 from colchis_steps._training_entry import asked
-from colchis_steps._training_input import Source, ahead
+from colchis_steps._training_input import Ready, Source
 from colchis_steps._training_measures import Clock, logs_of, rate, scalars
 from colchis_steps._training_signals import Stop
-from colchis_steps._training_steps import Steps, Workers, as_inputs, check_loss, first_step, reason
+from colchis_steps._training_steps import Steps, Workers, check_loss, first_step, reason
 
 log = logging.getLogger("colchis")
 Save = Callable[[Checkpoint, dict[str, Any]], None]
@@ -62,6 +62,7 @@ class Loop:
         self.at = Checkpoint(step=0, batches=0, rows=0, loss=0.0, fingerprint=fingerprint, history=())
         self._metrics: list[Any] = []  # sums over the workers of those at the end of the epoch's training
         self._due = time.monotonic() + self.settings.checkpoint_seconds
+        self._no_wishes = tf.constant([0.0, 0.0])
 
     def restore(self, at: Checkpoint, arrays: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: the callbacks see its history again, then variables become what they were.
@@ -138,7 +139,7 @@ class Loop:
         import tensorflow as tf
 
         self._begin_metrics()
-        batches = ahead(self.source.batches("train", epoch, self.at.batches))
+        batches = self.source.ready("train", epoch, self.at.batches)
         with contextlib.closing(batches):  # type: ignore[type-var]  # it is a generator
             asked_at = time.perf_counter()
             for number, batch in enumerate(batches):
@@ -150,11 +151,11 @@ class Loop:
                         f"loss is {loss} at step {at.step + 1} (epoch {epoch}); "
                         "lower the learning rate, or look for such values in the data"
                     )
-                rows, total = at.rows + batch.total, at.loss + loss * batch.total
+                rows, total = at.rows + batch.rows, at.loss + loss * batch.rows
                 self.at = replace(at, step=at.step + 1, batches=at.batches + 1, rows=rows, loss=total)
                 ended = time.perf_counter()
                 if number:
-                    self.clock.steps, self.clock.rows = self.clock.steps + 1, self.clock.rows + batch.total
+                    self.clock.steps, self.clock.rows = self.clock.steps + 1, self.clock.rows + batch.rows
                     self.clock.waited += begun - asked_at
                     self.clock.worked += ended - begun
                 if self.training.callbacks:
@@ -172,25 +173,24 @@ class Loop:
     def _evaluate(self, epoch: int) -> dict[str, float]:
         self.model.reset_metrics()
         rows, total = 0, 0.0
-        with contextlib.closing(ahead(self.source.batches("eval", epoch))) as batches:  # type: ignore[type-var]
+        with contextlib.closing(self.source.ready("eval", epoch)) as batches:  # type: ignore[type-var]
             for batch in batches:
                 loss, stop = self._step(self.steps.evaluate, batch)
-                rows, total = rows + batch.total, total + loss * batch.total
+                rows, total = rows + batch.rows, total + loss * batch.rows
                 self._heed(stop, metrics=self._metrics)
         if not rows:
             raise InputError("there are no rows to evaluate on; let the entry's dataset function give some")
         return {"loss": total / rows} | self._results(self._sum([v.value for v in self.model.metrics_variables]))
 
-    def _step(self, function: Callable[..., Any], batch: Any) -> tuple[float, tuple[bool, bool]]:
+    def _step(self, function: Callable[..., Any], batch: Ready) -> tuple[float, tuple[bool, bool]]:
         """Give the loss of the global batch, and whether to stop, and whether to save."""
         import tensorflow as tf
 
-        due = self.save is not None and time.monotonic() > self._due
-        wishes = tf.constant([float(self.stop.asked), float(due)])
-        tensors = {name: tf.constant(values) for name, values in batch.features.items()}
-        labels, weights = tf.constant(batch.labels), tf.constant(batch.weights)
-        total = tf.constant(float(batch.total))
-        loss, stop, save = self._told(function, as_inputs(tensors), labels, weights, total, wishes).numpy().tolist()
+        wishes = self._no_wishes
+        if self.stop.asked or (self.save is not None and time.monotonic() > self._due):
+            wishes = tf.constant([float(self.stop.asked), float(self.save is not None)])
+        told = self._told(function, batch.inputs, batch.labels, batch.weights, batch.total, wishes)
+        loss, stop, save = told.numpy().tolist()
         return loss, (stop > 0, save > 0)
 
     def _heed(self, wishes: tuple[bool, bool], metrics: Sequence[Any] | None = None) -> None:

@@ -1,7 +1,8 @@
 """Pack a model version as an OCI image: files at /models/1, one layer a file, equal files give an equal digest.
 
-Reads   models/<model>/<n>/manifest.json and its blobs
-Writes  builder direct: the image, to a registry or an OCI layout, and its digest and reference as outputs
+Reads   models/<model>/<n>/manifest.json and its blobs, or --from DIRECTORY
+Writes  builder direct: the image, to a registry or an OCI layout, and its digest and reference as outputs; with --base,
+        a second image that stands on another one
         builder kaniko: with --context DIR, Dockerfile and context/ for kaniko; without, after kaniko pushed, the same
         outputs, when the image holds the same files
 """
@@ -14,56 +15,21 @@ from pathlib import Path
 
 import msgspec
 
+from colchis_steps._base import parse_base, stand_on
 from colchis_steps._formats import Candidate, Manifest, Record, StepResult, tree_digest
-from colchis_steps._image import TAR, Blob
-from colchis_steps._kaniko import check, read_digest, write_context
+from colchis_steps._image import Blob
+from colchis_steps._kaniko import check, read_digest, read_own, write_context
+from colchis_steps._known import in_cache, in_store, remember
 from colchis_steps._oci import Repository, open_repository, parse_reference
-from colchis_steps._pack import pack
+from colchis_steps._pack import Known, pack
 from colchis_steps._progress import Progress
-from colchis_steps._reports import ImageReport, Layer
+from colchis_steps._reports import ImageReport
+from colchis_steps._sources import DirectorySource, StoreSource
 from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
 
 EMPTY = b"{}"
 log = logging.getLogger("colchis")
-
-
-def annotations(manifest: Manifest, candidate: Candidate | None) -> dict[str, str]:
-    """Say which version this is and where it came from; times are the version's own, so equal versions tell the same.
-
-    https://specs.opencontainers.org/image-spec/annotations/
-    """
-    told = {
-        "org.opencontainers.image.title": manifest.model,
-        "org.opencontainers.image.version": str(manifest.version),
-        "org.opencontainers.image.created": manifest.created_at,
-        "dev.colchis.model": manifest.model,
-        "dev.colchis.version": str(manifest.version),
-        "dev.colchis.run": manifest.run,
-        "dev.colchis.tree": manifest.tree,
-    }
-    if candidate:
-        told |= {
-            "org.opencontainers.image.revision": candidate.code.revision,
-            "dev.colchis.data": candidate.data_digest,
-            "dev.colchis.code": candidate.code.digest,
-            "dev.colchis.entry": candidate.code.entry,
-        }
-    return {name: value for name, value in told.items() if value}
-
-
-def known_layers(store: Store, model: str, version: int) -> dict[tuple[str, str], Layer]:
-    """Find the layers of this version's image and of the one before, by path and sha256 of their file."""
-    known: dict[tuple[str, str], Layer] = {}
-    for number in (version - 1, version):
-        manifest = find_document(store, f"models/{model}/{number}/manifest.json", Manifest)
-        result = manifest and find_document(store, f"runs/{manifest.run}/build_image.json", StepResult)
-        of_it = result and result.inputs.get("version") == str(number)  # a run may have made another version too
-        if manifest and result and of_it and result.status == "succeeded" and result.outputs.get("digest"):
-            report = msgspec.convert(result.details, ImageReport)
-            layers: Mapping[str, Layer] = {layer.path: layer for layer in report.layers if layer.media_type == TAR}
-            known |= {(f.path, f.sha256): layers[f.path] for f in manifest.files if f.path in layers}
-    return known
 
 
 def on_record(store: Store, manifest: Manifest, repository: Repository, builder: str) -> str | None:
@@ -97,6 +63,64 @@ def pushed(repository: Repository, version: int) -> str:
     return digest
 
 
+def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> None:
+    """Make sure that kaniko, which overwrites tags, finds none but of an image of these files.
+
+    Raises:
+        InputError: the tag is another image's: of another store's version of this model and number, for one.
+    """
+    if (there := repository.tagged(str(manifest.version))) is None:
+        return
+    try:
+        check(f"{repository.name}@{there}", repository, manifest.files, insecure=insecure)
+    except InputError as error:
+        raise InputError(
+            f"{repository.name} has the tag {manifest.version} for another image ({there}), which may be served; give "
+            "another repository, or delete that tag if nothing uses it"
+        ) from error
+
+
+def version_of(store: Store, model: str, version: int) -> Manifest:
+    """Read the version's manifest. Raises InputError where it is altered or of no SavedModel."""
+    manifest = read_document(store, f"models/{model}/{version}/manifest.json", Manifest)
+    if tree_digest(manifest.files) != manifest.tree:
+        raise InputError(f"the manifest of {model}/{version} in {store.url} is altered; upload anew")
+    _check_saved_model([file.path for file in manifest.files], f"{model}/{version} in {store.url}")
+    return manifest
+
+
+def _check_saved_model(paths: Sequence[str], source: str) -> None:
+    if "saved_model.pb" not in paths:
+        raise InputError(f"{source} has no saved_model.pb; give a SavedModel, as keras.Model.export writes it")
+
+
+def pack_version(
+    store: Store,
+    manifest: Manifest,
+    candidate: Candidate | None,
+    repository: Repository,
+    known: Mapping[tuple[str, str], Known],
+) -> ImageReport:
+    """Pack a version's blobs, and write beside the image where it came from."""
+    from colchis_steps._lineage import attach_lineage
+
+    source = StoreSource(store, manifest.files)
+    with Progress("build-image", sum(file.size for file in source.files)) as progress:
+        report = pack(source, repository, str(manifest.version), known=known, sent=progress.advance)
+    sent = attach_lineage(repository, store, manifest, candidate, report)
+    return msgspec.structs.replace(report, bytes_sent=report.bytes_sent + sent)
+
+
+def pack_directory(directory: Path, version: int, repository: Repository) -> ImageReport:
+    """Pack a directory as it stands."""
+    source = DirectorySource(directory)
+    _check_saved_model([file.path for file in source.files], str(directory))
+    with Progress("build-image", sum(file.size for file in source.files)) as progress:
+        report = pack(source, repository, str(version), known=in_cache(source), sent=progress.advance)
+    remember(source, report)
+    return report
+
+
 def given(text: str) -> Path | None:
     """Parse an optional path: empty text is none."""
     return Path(text) if text else None
@@ -114,9 +138,21 @@ def parser() -> argparse.ArgumentParser:
     run_flags(p)
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the image is REPOSITORY/NAME")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version to pack; also the tag")
+    p.add_argument(
+        "--from", type=given, metavar="DIRECTORY", help="direct: pack this SavedModel, not the store's version"
+    )
+    p.add_argument(
+        "--base", default="", metavar="IMAGE", help="direct: pack a second image on this one, tag N-<its name>"
+    )
     p.add_argument("--builder", choices=("direct", "kaniko"), default="direct", help="what packs (default: direct)")
     p.add_argument("--repository", required=True, metavar="REF", help="host:port/path, or oci:/absolute/directory")
     p.add_argument("--context", type=given, metavar="DIR", help="kaniko: write Dockerfile and context/ here, and end")
+    p.add_argument(
+        "--dockerfile",
+        default="",
+        metavar="FILE",
+        help="kaniko: your own, /a/path or a key of the store",
+    )
     p.add_argument(
         "--check", metavar="DIGEST", help="kaniko: sha256:… of what it pushed, or its digest file (default: the tag's)"
     )
@@ -129,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--digest-path", type=Path, metavar="PATH", help="write the image's digest here")
     p.add_argument("--image-path", type=Path, metavar="PATH", help="write the image's reference by digest here")
+    p.add_argument("--based-image-path", type=Path, metavar="PATH", help="write that of the image on --base here")
     return p
 
 
@@ -141,37 +178,47 @@ def main(argv: Sequence[str] | None = None) -> None:
         p.error("--context is for before kaniko builds and --check for after it pushed; give one of them")
     if args.builder == "direct" and (args.context or args.check):
         p.error("--context and --check are for --builder=kaniko; --builder=direct needs neither")
+    directory: Path | None = vars(args)["from"]
+    if args.builder == "kaniko" and (directory or args.base):
+        p.error("--from and --base are for --builder=direct; kaniko builds what is in the store, or your Dockerfile")
+    if args.builder == "direct" and args.dockerfile:
+        p.error("--dockerfile is for --builder=kaniko; --builder=direct runs nothing, but takes --base")
+    if args.base:
+        parse_base(args.base)
     store = open_store(args.store)
-    known = {} if args.builder == "kaniko" else known_layers(store, args.model, args.version)
+    packs = args.builder == "direct" and not directory
+    known = in_store(store, args.model, args.version) if packs else {}  # before this run's report is written over
     with recorded(store, args.run, "build_image", vars(args)) as recorder:
-        manifest = read_document(store, f"models/{args.model}/{args.version}/manifest.json", Manifest)
-        if tree_digest(manifest.files) != manifest.tree:
-            raise InputError(f"the manifest of {args.model}/{args.version} in {store.url} is altered; upload anew")
-        told = annotations(manifest, find_document(store, f"runs/{manifest.run}/model.json", Candidate))
         repository = open_repository(f"{args.repository.rstrip('/')}/{args.model}", insecure=args.insecure_registry)
-        if args.context:
-            repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
-            write_context(store, manifest.files, told, args.context)
-            recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"
-            log.info("%s", recorder.message)
-            return
-        held = on_record(store, manifest, repository, args.builder)
-        if held or args.builder == "kaniko":
-            digest = held or (read_digest(args.check) if args.check else pushed(repository, args.version))
-            report = check(f"{repository.name}@{digest}", repository, manifest.files, insecure=args.insecure_registry)
+        if directory:
+            report = pack_directory(directory, args.version, repository)
         else:
-            with Progress("build-image", sum(file.size for file in manifest.files)) as progress:
-                report = pack(
-                    store,
-                    manifest.files,
-                    repository,
-                    str(args.version),
-                    annotations=told,
-                    known=known,
-                    sent=progress.advance,
-                )
+            manifest = version_of(store, args.model, args.version)
+            candidate = find_document(store, f"runs/{manifest.run}/model.json", Candidate)
+            if args.context:
+                from colchis_steps._lineage import annotations
+
+                repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
+                hold_tag(repository, manifest, insecure=args.insecure_registry)
+                code = candidate.code.uri if candidate else ""
+                own = read_own(store, args.dockerfile, code) if args.dockerfile else None
+                write_context(store, manifest.files, annotations(manifest, candidate), args.context, own)
+                recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"
+                log.info("%s", recorder.message)
+                return
+            held = on_record(store, manifest, repository, args.builder)
+            if held or args.builder == "kaniko":
+                digest = held or (read_digest(args.check) if args.check else pushed(repository, args.version))
+                reference = f"{repository.name}@{digest}"
+                report = check(reference, repository, manifest.files, insecure=args.insecure_registry)
+            else:
+                report = pack_version(store, manifest, candidate, repository, known)
         recorder.details = report
         recorder.outputs = {"digest": report.digest, "image": report.image}
+        if args.base:
+            based = stand_on(args.base, report.layers, repository, str(args.version), insecure=args.insecure_registry)
+            recorder.outputs["based-image"] = based
+            write_output(args.based_image_path, based)
         write_output(args.digest_path, report.digest)
         write_output(args.image_path, report.image)
         log.info("%s/%d is %s, %d bytes sent", args.model, args.version, report.image, report.bytes_sent)

@@ -5,7 +5,7 @@ An entry is ``function(context)``. It gives a compiled ``keras.Model``, or a ``T
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from colchis_steps._formats import Column
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     Rows = dict[str, np.ndarray[Any, np.dtype[Any]]]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,27 @@ class Context:
     workers: int = 1
     blocks: "Callable[[str, int], Iterable[Rows]]" = field(default=lambda _split, _epoch: ())
     """``blocks(split, epoch)``: the stored rows, shuffled for the split train, some shards' at a time."""
+
+    def typed(self, kind: type[T]) -> T:
+        """Give the hyper-parameters as a dataclass of the user's, whose fields name them, with types and defaults.
+
+        Raises:
+            InputError: one is missing or of another type, or is neither a field of the class nor the trainer's.
+        """
+        import msgspec
+
+        from colchis_steps._step import InputError
+        from colchis_steps._training_entry import TRAINERS
+
+        fields = getattr(kind, "__dataclass_fields__", {})
+        if unknown := sorted(self.hyperparameters.keys() - fields.keys() - TRAINERS):
+            raise InputError(f"hyper-parameter {unknown[0]!r} is none of {', '.join(sorted({*fields, *TRAINERS}))}")
+        try:
+            return msgspec.convert(dict(self.hyperparameters), kind)
+        except msgspec.ValidationError as error:
+            raise InputError(
+                f"the hyper-parameters are not as {kind.__name__} wants them: {error}; correct them"
+            ) from error
 
 
 @dataclass(frozen=True)

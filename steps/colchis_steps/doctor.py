@@ -13,17 +13,17 @@ from collections.abc import Sequence
 
 from colchis_steps._doctor_api import Api
 from colchis_steps._doctor_checks import Finding, findings
-from colchis_steps._doctor_facts import gather
+from colchis_steps._doctor_facts import BACKENDS, gather
 from colchis_steps._doctor_places import try_registry, try_store
 from colchis_steps._step import InputError, TransientError, entrypoint
 
 SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
 
 
-def examine(namespace: str, gateway: str) -> list[Finding]:
+def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
     """Give the findings about the cluster; where it is away, that is the only one."""
     try:
-        facts = gather(Api(namespace), gateway)
+        facts = gather(Api(namespace), gateway, backend)
     except (InputError, TransientError) as error:
         what, _, fix = str(error).partition("; ")
         return [Finding("API server", "away" if isinstance(error, TransientError) else "wrong", what, fix)]
@@ -81,6 +81,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--repository", default="", metavar="REF", help="try to push there from here, with Docker's login")
     p.add_argument("--insecure-registry", action="store_true", help="the registry has no TLS")
     p.add_argument("--gateway", type=gateway_name, metavar="NS/NAME", help="default: the ConfigMap's")
+    p.add_argument(
+        "--backend", choices=("local", *BACKENDS), default="local", help="what will train (default: local, in one pod)"
+    )
     p.add_argument("--json", action="store_true", help="print a JSON list of findings")
     return p
 
@@ -90,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Check all, print all, then end as the worst finding says."""
     args = parser().parse_args(argv)
     found = [
-        *examine(args.namespace, args.gateway or ""),
+        *examine(args.namespace, args.gateway or "", args.backend),
         *try_store(args.store),
         try_registry(args.repository, insecure=args.insecure_registry),
     ]

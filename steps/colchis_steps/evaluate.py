@@ -2,6 +2,7 @@
 
 Reads   runs/<run>/model.json and its blobs, the version that the model's alias stable names, the data's test split
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
+        runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
 """
 
 import argparse
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data import DataSet, open_data
 from colchis_steps._fetch import fetch_files
-from colchis_steps._formats import Alias, Candidate, Column, File, Manifest
+from colchis_steps._formats import Alias, Candidate, Column, File, Golden, Manifest, encode
 from colchis_steps._gate import judge, rules, verdict
+from colchis_steps._golden import golden_key
 from colchis_steps._reports import Check, Evaluation, Sample
 from colchis_steps._scores import Scores
 from colchis_steps._step import InputError, Rejected, boolean, entrypoint, progress, run_flags, write_output
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 BATCH = 256
 SAMPLES = 24
+GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numbers in them
 log = logging.getLogger("colchis")
 
 
@@ -117,6 +120,18 @@ class Model:
                 seen(features, probabilities, labels)
         return scores
 
+    def golden(self, data: DataSet, run: str) -> Golden:
+        """Give the first rows of the test split, with all that the model answers to them."""
+        import tensorflow as tf
+
+        batch = next(iter(data.batches("test", BATCH)))
+        values = sum(math.prod(column.shape) for column in data.features.values())
+        rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
+        features = {name: found[:rows] for name, found in batch.features.items()}
+        answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
+        inputs = {name: found.tolist() for name, found in features.items()}
+        return Golden(run, inputs, {name: found.numpy().tolist() for name, found in answer.items()})
+
 
 def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Evaluation]:
     """Score candidate and baseline on the test split, and judge."""
@@ -131,6 +146,7 @@ def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Ev
         raise InputError(f"{found}; evaluate it on data like that of its training")
     samples = Samples(data)
     scores = model.score(data, "test", samples.add)
+    store.write(golden_key(args.run), encode(model.golden(data, args.run)))
     progress(1, 2)
     version, baseline, missing = _baseline(args, store, data, top)
     decided, checks = judge(given, scores.flat(), baseline.flat() if baseline else None, args.first_model, missing)

@@ -1,6 +1,7 @@
 """Bring a data set into the store: shards of train, eval and test, then the manifest that makes them visible.
 
-Reads   digits: scikit-learn's copy of the UCI handwritten digits; fashion-mnist: its four files, by network or --from
+Reads   digits: scikit-learn's copy of the UCI handwritten digits; fashion-mnist: its four files, by network or --from;
+        colours, colours-transfer: the photographs in scikit-learn, and with each other's colours
 Writes  <to>/data/<set>/<16 hex of the digest>/{train,eval,test}-00000.npz …, manifest.json last
 Prints  the data set's URI
 """
@@ -34,7 +35,7 @@ class DataSet:
 
     name: str
     source: str
-    images: "np.ndarray"  # uint8 (rows, height, width), 0 … maximum
+    images: "np.ndarray"  # uint8 (rows, height, width[, channels]), 0 … maximum
     labels: "np.ndarray"  # int64 (rows,)
     splits: dict[str, "np.ndarray"]  # row numbers, int64
     maximum: int
@@ -114,7 +115,32 @@ def fashion_mnist(directory: Path | None) -> DataSet:
     )
 
 
-LOADERS: dict[str, Callable[[Path | None], DataSet]] = {"digits": digits, "fashion-mnist": fashion_mnist}
+def colours(_: Path | None, style: str = "") -> DataSet:
+    """Load the grey surroundings and the colour class of each pixel of scikit-learn's photographs.
+
+    Blocks of pixels go to one split, mirror image and all, so that no row has its twin in another split.
+    """
+    from colchis_steps import _colours
+
+    features, labels, groups, classes = _colours.rows(style)
+    splits = divide(row_hashes({"group": groups}), labels * 0, SHARES)
+    return DataSet(
+        name=f"colours-{style}" if style else "colours",
+        source="china.jpg and flower.jpg (CC BY), from scikit-learn",
+        images=features,
+        labels=labels,
+        splits=splits,
+        maximum=255,
+        classes=classes,
+    )
+
+
+LOADERS: dict[str, Callable[[Path | None], DataSet]] = {
+    "colours": colours,
+    "colours-transfer": lambda _: colours(_, "transfer"),
+    "digits": digits,
+    "fashion-mnist": fashion_mnist,
+}
 
 
 def write(store: Store, data: DataSet, shard_rows: int) -> str:
@@ -169,8 +195,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, divide and write the data set."""
     p = parser()
     args = p.parse_args(argv)
-    if args.source and args.name == "digits":
-        p.error("--from goes with fashion-mnist; the digits come with scikit-learn")
+    if args.source and args.name != "fashion-mnist":
+        p.error(f"--from goes with fashion-mnist; {args.name} comes with scikit-learn")
     data = LOADERS[args.name](Path(args.source) if args.source else None)
     uri = write(open_store(args.to), data, args.shard_rows)
     sys.stdout.write(f"{uri}\n")

@@ -2,11 +2,13 @@
 
 Reads   models/<model>/…                      versions, records, aliases
 Writes  models/<model>/aliases/stable.json    with rollback
+        .colchis/serving/config.json          with share: what the local server serves
         stdout                                the table, the record, the endpoint
 """
 
 import argparse
 import logging
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_local
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import Alias, Manifest, Record, StepResult, encode
 from colchis_steps._home import default_store
@@ -23,8 +25,11 @@ from colchis_steps._kube import Cluster
 from colchis_steps._progress import Progress
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_local import serving
-from colchis_steps._rollout_store import stable, stable_key
+from colchis_steps._rollout_store import canary_key, stable, stable_key
+from colchis_steps._rollout_targets import TARGETS
+from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
+from colchis_steps._serving_config import HeaderMatch
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
 from colchis_steps._store import NotFound, Store, find_document, model_version, open_store, read_document, recorded
@@ -39,8 +44,10 @@ class Row:
     model: str
     latest: str
     stable: str
+    canary: str
     verdict: str
     image: str
+    where: str
     endpoint: str
     up: str
 
@@ -54,6 +61,7 @@ def row(store: Store, model: str) -> Row:
     """Say what a model's newest and stable versions are, and whether the stable one answers now."""
     latest = find_document(store, f"models/{model}/aliases/latest.json", Alias)
     stable = find_document(store, stable_key(model), Alias)
+    canary = find_document(store, canary_key(model), Alias)
     shown = stable or latest
     record = find_document(store, f"models/{model}/{shown.version}/record.json", Record) if shown else None
     endpoint = endpoint_now(serving(), stable.endpoint) if stable and stable.endpoint else ""
@@ -61,8 +69,10 @@ def row(store: Store, model: str) -> Row:
         model=model,
         latest=str(latest.version) if latest else "-",
         stable=str(stable.version) if stable else "-",
+        canary=f"{canary.version} ({canary.weight or 0} %)" if canary else "-",
         verdict=judged(record) if record else "-",
         image=record.digest.removeprefix("sha256:")[:12] if record else "-",
+        where=" ".join(place_of(store, stable)) if stable else "-",
         endpoint=endpoint or "-",
         up=("yes" if answers(endpoint, stable.version) else "no") if stable and endpoint else "-",
     )
@@ -136,6 +146,23 @@ def show(store: Store, model: str, version: int | None) -> None:
     print(msgspec.json.format(encode(record), indent=2).decode())
 
 
+def shares(text: str) -> dict[int, int]:
+    """Parse per cent by version, such as ``1=50,2=50``."""
+    pairs = [re.fullmatch(r"([1-9][0-9]{0,8})=([0-9]{1,3})", part, re.ASCII) for part in text.split(",")]
+    found = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+    if len(found) != len(pairs) or sum(found.values()) != 100:
+        raise argparse.ArgumentTypeError(f"{text!r} are not shares by version that add up to 100; write 1=50,2=50")
+    return found
+
+
+def by_header(text: str) -> HeaderMatch:
+    """Parse a version by header, such as ``style: transfer=2``."""
+    found = re.fullmatch(r"([A-Za-z0-9-]+):\s*([!-~]+)=([1-9][0-9]{0,8})", text, re.ASCII)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no version by header; write 'style: transfer=2'")
+    return HeaderMatch(found[1], found[2], int(found[3]))
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
@@ -160,9 +187,15 @@ def parser() -> argparse.ArgumentParser:
     undo.add_argument("model", metavar="MODEL")
     undo.add_argument("--to", type=positive, metavar="VERSION", help="go to this one instead")
     undo.add_argument(
-        "--target", choices=["local", "deployment"], help="where it is served (default: where it was rolled out last)"
+        "--target", choices=["local", *TARGETS], help="where it is served (default: where it was rolled out last)"
     )
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
+    shared = verbs.add_parser("share", parents=[where], help="serve versions side by side here, until the next rollout")
+    shared.add_argument("model", metavar="MODEL")
+    shared.add_argument("shares", type=shares, metavar="VERSION=PERCENT,…", help="such as 1=50,2=50")
+    shared.add_argument(
+        "--header", type=by_header, action="append", default=[], metavar="NAME:VALUE=VERSION", help="by header, first"
+    )
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
     started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
     verbs.add_parser("stop", help="stop the local server; aliases stay as they are")
@@ -179,48 +212,38 @@ def start_server(port: int | None) -> None:
     print((found or start(serving(), port_for(serving(), port))).url)
 
 
-def show_or_pull(store: Store, args: argparse.Namespace) -> None:
-    """Do what the verb says with one version."""
-    if args.verb == "show":
-        return show(store, args.model, args.version)
-    model, version = args.model
-    return pull(store, model, version, args.to)
-
-
-def target_of(store: Store, model: str) -> str:
-    """Say where the stable version is served, as the rollout that put it there recorded."""
-    alias = stable(store, model)
+def place_of(store: Store, alias: Alias | None) -> list[str]:
+    """Give the target and, on a cluster, the namespace of a version, as the rollout that put it there recorded."""
     result = find_document(store, f"runs/{alias.run}/rollout.json", StepResult) if alias and alias.run else None
-    return str(result.details.get("target", "local")) if result else "local"
+    details = result.details if result else {}
+    return [str(details.get("target", "local")), *([str(details["namespace"])] if details.get("namespace") else [])]
 
 
 def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
-    if (args.target or target_of(store, args.model)) == "local":
+    target, *namespace = [args.target] if args.target else place_of(store, stable(store, args.model))
+    if target == "local":
         return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
-    cluster = Cluster(args.namespace)
-    return _rollout_deployment.roll_back(cluster, store, run, args.model, withdrawn=None, to=args.to)
+    place = Place(Cluster(args.namespace or "".join(namespace)), TARGETS[target], store, args.model)
+    return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
-@entrypoint
-def main(argv: Sequence[str] | None = None) -> None:
-    """Do what the verb says."""
-    args = parser().parse_args(argv)
-    if args.verb == "start":
-        return start_server(args.port)
-    if args.verb == "stop":
-        stopped = stop(serving())
-        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
-    store = open_store(args.store or default_store())
-    if args.verb in {"show", "pull"}:
-        return show_or_pull(store, args)
+def of_store(store: Store, args: argparse.Namespace) -> None:
+    """Do what the verbs do that take a store."""
+    if args.verb == "share":
+        return print(_rollout_local.share(store, args.model, args.shares, tuple(args.header)))
+    if args.verb == "show":
+        return show(store, args.model, args.version)
+    if args.verb == "pull":
+        model, version = args.model
+        return pull(store, model, version, args.to)
     if args.verb == "rollback":
         run = f"rollback-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         with recorded(store, run, "rollout", vars(args)) as record:
             report = back(store, args, run)
             record.details, record.verdict, record.outputs = report, "pass", {"endpoint": report.endpoint}
         log.info(
-            "version %d of %s answers again after %.1f s (%.1f s to ready, %.1f s to move)",
+            "version %s of %s answers again after %.1f s (%.1f s to ready, %.1f s to move)",
             report.stable,
             args.model,
             report.seconds_to_ready + report.seconds_to_move,
@@ -231,6 +254,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (found := models(store)):
         return log.info("%s has no models yet; make one with: colchis run", store.url)
     return table([row(store, model) for model in found])
+
+
+@entrypoint
+def main(argv: Sequence[str] | None = None) -> None:
+    """Do what the verb says."""
+    args = parser().parse_args((sys.argv[1:] if argv is None else argv) or ["list"])
+    if args.verb == "start":
+        return start_server(args.port)
+    if args.verb == "stop":
+        stopped = stop(serving())
+        return log.info("stopped serving on %s", stopped.url) if stopped else log.info("no local server runs")
+    return of_store(open_store(args.store or default_store()), args)
 
 
 if __name__ == "__main__":

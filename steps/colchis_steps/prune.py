@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from colchis_steps._deployment import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, route_name, routed, version_name
+from colchis_steps._deployment import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, version_name
 from colchis_steps._formats import Alias
 from colchis_steps._kube import MANAGED, Cluster, Object
+from colchis_steps._route import route_name, routed
 from colchis_steps._step import InputError, boolean, entrypoint
 from colchis_steps._store import Store, find_document, open_store
 

@@ -5,6 +5,7 @@ Reads   models/<model>/<n>/manifest.json, runs/<run>/model.json
 Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
         models/<model>/aliases/latest.json  last, and never back to a lower version
+        in a pod, the record's mirror among the cluster's modelversions, where it knows them
 """
 
 import argparse
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 import msgspec
 
 from colchis_steps._formats import Alias, Candidate, Manifest, Record, StepResult, decode, encode, now
+from colchis_steps._model_version import mirror
 from colchis_steps._oci import parse_reference
 from colchis_steps._provenance import statement
 from colchis_steps._reports import ImageReport, Layer
@@ -202,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if "build_image" in results and results["build_image"].details:
                 layers = msgspec.convert(results["build_image"].details, ImageReport).layers
             store.create(f"{place}/statement.json", statement(record, manifest.files, layers, results, store.url))
+        mirror(record, f"{store.url}/{place}/record.json")
         move_latest(store, record)
         recorder.outputs = {"record": f"{place}/record.json"}
         log.info("%s/%d is registered as %s", record.model, record.version, record.digest)

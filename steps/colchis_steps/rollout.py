@@ -1,10 +1,12 @@
-"""Serve a version of a model and make it the stable one, or go back to the one before.
+"""Serve a version of a model beside the stable one, judge it, and make it the stable one, or go back.
 
 Reads   models/<model>/<n>/{manifest,record}.json  only a published version is served
         --image                                    by digest, the one of the record
-Writes  models/<model>/aliases/stable.json         after the version has answered; canary.json goes
+        runs/<run>/golden.json                     what the model answered when it was judged, asked again
+Writes  models/<model>/aliases/{canary,stable}.json  by steps; stable after the version has answered and is as good
+        models/<model>/rollouts/<run>.json         each step's figures and the verdict
         --target=deployment                        a Deployment and a Service a version, one HTTPRoute a model
-        --endpoint-path, --verdict-path            where it answers; "pass"
+        --endpoint-path, --verdict-path, --waiting-path  where it answers; pass or fail; whether it waits for approval
 """
 
 import argparse
@@ -13,23 +15,18 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps import _rollout_deployment, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_flags, _rollout_local
+from colchis_steps._judge import tolerances
 from colchis_steps._kube import Cluster
 from colchis_steps._reports import RolloutReport
-from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
+from colchis_steps._rollout_canary import Plan
+from colchis_steps._rollout_targets import TARGETS
+from colchis_steps._rollout_versions import Place
+from colchis_steps._step import InputError, Rejected, boolean, entrypoint, positive, run_flags, write_output
 from colchis_steps._store import Store, model_name, open_store, recorded
 
 BY_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 log = logging.getLogger("colchis")
-
-
-def weights(text: str) -> tuple[int, ...]:
-    """Parse the percentages of traffic that a canary gets one after the other, such as ``10,30,100``."""
-    parts = text.split(",")
-    found = tuple(int(part) for part in parts if part.isascii() and part.isdecimal())
-    if len(found) != len(parts) or list(found) != sorted(set(found)) or found[0] < 1 or found[-1] != 100:
-        raise argparse.ArgumentTypeError(f"{text!r} are not percentages that rise to 100, such as 10,30,100")
-    return found
 
 
 def by_digest(image: str) -> str:
@@ -57,8 +54,41 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", choices=["local", "deployment", "kserve", "seldon"], default="local")
     p.add_argument("--runtime", choices=["embedded", "tensorflow-serving"], default="embedded")
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
-    p.add_argument("--steps", type=weights, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100")
     p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
+    traffic = p.add_argument_group("--action=canary, on a cluster", "who gets which version, and what is tolerated")
+    traffic.add_argument(
+        "--steps", type=_rollout_flags.steps, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100"
+    )
+    traffic.add_argument(
+        "--split", type=_rollout_flags.split, metavar="N=PERCENT,…", help="fixed shares in the place of steps"
+    )
+    traffic.add_argument(
+        "--headers", type=_rollout_flags.headers, default=(), metavar="NAME: VALUE=N;…", help="routes by header"
+    )
+    traffic.add_argument(
+        "--sticky",
+        type=_rollout_flags.header,
+        default="",
+        metavar="HEADER",
+        help="share out by its last two hex digits, so that who has a version keeps it",
+    )
+    traffic.add_argument(
+        "--mirror", type=boolean, default=False, metavar="BOOL", help="true: the canary gets copies of all requests"
+    )
+    traffic.add_argument(
+        "--approval",
+        choices=["auto", "manual"],
+        default="auto",
+        help="manual: stop before 100 %% and wait for --action=promote or rollback",
+    )
+    traffic.add_argument(
+        "--tolerances", default="{}", metavar="JSON", help="errors, latency, disagreement, distribution"
+    )
+    traffic.add_argument("--step-seconds", type=positive, default=30, metavar="N", help="at least, a step (30)")
+    traffic.add_argument("--judge-seconds", type=positive, default=600, metavar="N", help="at most, a step (600)")
+    p.add_argument(
+        "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
+    )
     cluster = p.add_argument_group("--target=deployment", "the cluster is $KUBECONFIG's, or the pod's own")
     cluster.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
     cluster.add_argument("--serve-image", default="", metavar="REF", help="the model server's image")
@@ -82,29 +112,55 @@ def parser() -> argparse.ArgumentParser:
         "--ready-seconds", type=positive, default=600, metavar="N", help="for the pods to be ready (default: 600)"
     )
     p.add_argument("--endpoint-path", type=Path, metavar="FILE", help="gets the model's URL")
-    p.add_argument("--verdict-path", type=Path, metavar="FILE", help='gets "pass"')
+    p.add_argument("--verdict-path", type=Path, metavar="FILE", help="gets pass, or fail where it was refused")
+    p.add_argument("--waiting-path", type=Path, metavar="FILE", help="gets true where it waits for an approval")
     return p
+
+
+def plan_of(args: argparse.Namespace) -> Plan:
+    """Give how the version comes to its traffic."""
+    if args.action != "canary":
+        return Plan()
+    below = tuple(weight for weight in args.steps if weight < 100)
+    approval = args.approval == "manual"
+    return Plan(
+        steps=below or ((0,) if approval else ()),
+        split=args.split,
+        headers=args.headers,
+        sticky=args.sticky,
+        mirror=args.mirror,
+        approval=approval,
+        tolerances=tolerances(args.tolerances),
+        seconds=args.step_seconds,
+        deadline=args.judge_seconds,
+    )
 
 
 def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     """Roll out, or back, where ``--target`` says."""
     back = args.action == "rollback"
     image = "" if back else by_digest(args.image)
-    if args.action == "canary":
-        log.info("traffic is not split yet: version %d answers everything at once", args.version)
     if args.target == "local":
         if back:
             return _rollout_local.roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
-        port = args.port
-        return _rollout_local.roll_out(store, args.run, args.model, version=args.version, image=image, port=port)
+        return _rollout_local.roll_out(
+            store,
+            args.run,
+            args.model,
+            version=args.version,
+            image=image,
+            port=args.port,
+            approval=args.action == "canary" and args.approval == "manual",
+        )
     try:
         model = model_name(args.model)
     except argparse.ArgumentTypeError as error:
         raise InputError(str(error)) from error
-    cluster = Cluster(args.namespace)
+    plan = plan_of(args)
+    place = Place(Cluster(args.namespace), TARGETS[args.target], store, model)
     if back:
-        return _rollout_deployment.roll_back(cluster, store, args.run, model, withdrawn=args.version, to=None)
-    options = _rollout_deployment.Options(
+        return _rollout_cluster.roll_back(place, args.run, withdrawn=args.version, to=None)
+    options = _rollout_cluster.Options(
         serve_image=args.serve_image,
         volume=args.model_volume,
         replicas=args.replicas,
@@ -113,9 +169,21 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
         insecure=args.insecure_registry,
         deadline=args.ready_seconds,
     )
-    return _rollout_deployment.roll_out(
-        cluster, store, args.run, model, version=args.version, image=image, options=options
-    )
+    return _rollout_cluster.roll_out(place, args.run, version=args.version, image=image, options=options, plan=plan)
+
+
+def told(args: argparse.Namespace, report: RolloutReport) -> str:
+    """Say how it went in one sentence."""
+    ready, moved = report.seconds_to_ready, report.seconds_to_move
+    if report.verdict == "fail":
+        stays = f"version {report.stable} serves" if report.stable else "nothing is served"
+        return f"version {args.version} of {args.model} is refused: {report.reason}; {stays}"
+    if report.waiting:
+        return f"version {args.version} of {args.model} waits for --action=promote or rollback"
+    if report.weights:
+        shares = ", ".join(f"version {version} {weight} %" for version, weight in report.weights.items())
+        return f"{args.model} is shared out: {shares}"
+    return f"version {report.stable} of {args.model} answers: ready in {ready:.1f} s, moved in {moved:.1f} s"
 
 
 @entrypoint
@@ -123,20 +191,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Roll out, or back."""
     p = parser()
     args = p.parse_args(argv)
-    if args.target not in {"local", "deployment"}:
-        p.error(f"--target={args.target} is not there yet; there are local and deployment")
+    if args.target != "local" and args.target not in TARGETS:
+        p.error(f"--target={args.target} is not there yet; there are local, {', '.join(TARGETS)}")
     if args.runtime != "embedded":
         p.error(f"--runtime={args.runtime} is not there yet; there is embedded")
+    if args.split and args.version not in args.split:
+        p.error(f"--split gives version {args.version} no share; add {args.version}=0, or more")
     store = open_store(args.store)
     with recorded(store, args.run, "rollout", vars(args)) as record:
         report = change(store, args)
-        record.details, record.verdict = report, "pass"
-        record.outputs = {"endpoint": report.endpoint}
+        # a version that was asked to go is one that does not serve, as one that was refused
+        verdict = "fail" if args.action == "rollback" else report.verdict
+        record.details, record.verdict, record.message = report, verdict, report.reason
+        record.outputs = {"endpoint": report.endpoint, "waiting": str(report.waiting).lower()}
         write_output(args.endpoint_path, report.endpoint)
-        write_output(args.verdict_path, "pass")
-    ready, moved = report.seconds_to_ready, report.seconds_to_move
-    log.info("version %d of %s answers: ready in %.1f s, moved in %.1f s", report.stable, args.model, ready, moved)
+        write_output(args.verdict_path, verdict)
+        write_output(args.waiting_path, str(report.waiting).lower())
+    log.info("%s", told(args, report))
     print(report.endpoint)
+    if report.verdict == "fail" and args.fail_on_reject:
+        raise Rejected(f"{told(args, report)}; mend the model, and train it again")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import errno
+import functools
 import logging
 import os
 import signal
@@ -22,12 +23,17 @@ from colchis_steps._home import port
 from colchis_steps._serving_config import Config, config_of, read_config
 from colchis_steps._serving_daemon import Running, held
 from colchis_steps._step import InputError, entrypoint, positive
+from colchis_steps._store import open_store
 
 if TYPE_CHECKING:
+    import uvicorn
+
+    from colchis_steps._serving_app import Draining
     from colchis_steps._serving_registry import Registry
 
 POLL = 0.2  # seconds between looks at the configuration
-DRAIN = 25  # seconds that requests have to end after SIGTERM; Kubernetes waits 30
+LINGER = 1.0  # seconds after SIGTERM in which open connections are told to close, by the answers that go over them
+DRAIN = 20  # seconds that requests have to end then; with a preStop of 3 and 5 for the log it is under Kubernetes' 30
 log = logging.getLogger("colchis")
 
 
@@ -57,9 +63,12 @@ def listen(host: str, number: int) -> socket.socket:
 
 
 def watcher(
-    registry: "Registry", read: Callable[[], tuple[Config, str]], path: Path | None
+    registry: "Registry", read: Callable[[], tuple[Config, str]], path: Path | None, begin: Callable[[], None]
 ) -> Callable[[], Awaitable[None]]:
-    """Give what keeps the registry as configured: it applies the configuration, and again after each change of it."""
+    """Give what keeps the registry as configured: it applies the configuration, and again after each change of it.
+
+    ``begin`` is called first, in the event loop.
+    """
 
     def look() -> tuple[int, int, int] | None:
         with contextlib.suppress(OSError):
@@ -74,6 +83,7 @@ def watcher(
             log.error("%s; what is served stays as it is", error)  # noqa: TRY400 - the sentence says it
 
     async def watch() -> None:
+        begin()
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "load") as pool:
             seen = look()
@@ -85,6 +95,44 @@ def watcher(
                     await loop.run_in_executor(pool, apply)
 
     return watch
+
+
+def drain_on_signals(server: "uvicorn.Server", draining: "Draining") -> None:
+    """Take SIGTERM and SIGINT over: answers ask clients to close, then the server ends; twice is at once.
+
+    A server that closed its idle connections at once would lose a request that is on its way over one of them.
+    """
+
+    def end() -> None:
+        server.should_exit = True
+
+    def wait(over: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= over or not server.server_state.connections:
+            return end()
+        loop.call_later(0.02, wait, over)
+        return None
+
+    def asked() -> None:
+        if draining.now:
+            return end()
+        draining.now = True
+        log.info("asked to stop; answering what comes over open connections")
+        return wait(asyncio.get_running_loop().time() + LINGER)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, asked)
+
+
+def fraction(text: str) -> float:
+    """Parse a number from 0 to 1."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return found
 
 
 def parser() -> argparse.ArgumentParser:
@@ -102,8 +150,16 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     p.add_argument("--port", type=int, metavar="N", help="default: $COLCHIS_PORT or 8501; 0 is any free one")
-    p.add_argument("--threads", type=positive, default=2, metavar="N", help="requests at work at once (%(default)s)")
+    p.add_argument("--threads", type=positive, default=2, metavar="N", help="batches at work at once (%(default)s)")
+    p.add_argument("--max-batch", type=positive, default=32, metavar="ROWS", help="1: no batches (%(default)s)")
+    p.add_argument("--max-delay-ms", type=positive, default=3, metavar="N", help="wait for a batch (%(default)s)")
+    p.add_argument(
+        "--max-waiting", type=positive, default=256, metavar="N", help="requests; more get 429 (%(default)s)"
+    )
+    p.add_argument("--max-rows", type=positive, default=4096, metavar="N", help="of a request (%(default)s)")
     p.add_argument("--max-body-mib", type=positive, default=32, metavar="N", help="largest request (%(default)s)")
+    p.add_argument("--log-requests", type=fraction, default=0.0, metavar="FRACTION", help="kept in --log-to (none)")
+    p.add_argument("--log-to", metavar="URL", help="the store that takes logged requests")
     p.add_argument("--pid-path", type=Path, metavar="FILE", help="hold this file and write pid and address to it")
     return p
 
@@ -117,11 +173,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise InputError(f"{number} is no port; give --port a number from 0 to 65535")
     config: Path | None = args.config
     first = read_config(config) if config else (config_of(args.model), "")
+    if args.log_requests and not args.log_to:
+        raise InputError("--log-requests says no place; name the store that takes them with --log-to")
+    store = open_store(args.log_to) if args.log_requests else None
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import uvicorn
 
-        from colchis_steps._serving_app import app
+        from colchis_steps._serving_app import Draining, app
+        from colchis_steps._serving_batch import Limits
+        from colchis_steps._serving_log import Sampler
+        from colchis_steps._serving_predictions import Settings
         from colchis_steps._serving_registry import Registry
     except ImportError as error:
         raise InputError(f"{error.name} is not installed; install it with: pip install 'colchis[serve]'") from error
@@ -129,16 +191,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     number = opened.getsockname()[1]
     host = f"[{args.host}]" if ":" in args.host else args.host
     url = f"http://{host}:{number}"
-    registry = Registry()
-    application = app(
-        registry,
-        watcher(registry, lambda: read_config(config) if config else first, config),
-        threads=args.threads,
-        body_limit=args.max_body_mib << 20,
-    )
+    registry, draining = Registry(), Draining()
+    limits = Limits(args.max_batch, args.max_delay_ms / 1000, args.max_waiting)
+    settings = Settings(args.threads, args.max_body_mib << 20, args.max_rows, limits)
+
+    def read() -> tuple[Config, str]:
+        return read_config(config) if config else first
+
+    watch = watcher(registry, read, config, begin=lambda: drain_on_signals(server, draining))
+    logging_to = functools.partial(Sampler, store, args.log_requests) if store else None
+    application = app(registry, watch, settings, draining=draining, logging_to=logging_to)
     server = uvicorn.Server(
         uvicorn.Config(
-            application, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN
+            application,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN,
         )
     )
     for name in (signal.SIGTERM, signal.SIGINT):  # uvicorn drains, then sends the signal to who handled it before

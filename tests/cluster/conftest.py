@@ -6,9 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +20,25 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from tests.cluster.installed import GATEWAY, IMAGES, MANIFESTS, REPOSITORY, TAG, kubectl, until
+from tests.cluster.installed import (
+    GATEWAY,
+    IMAGES,
+    MANIFESTS,
+    REPOSITORY,
+    TAG,
+    Installation,
+    Run,
+    kubectl,
+    until,
+)
+from tests.cluster.overlay import installed
 
 from colchis_steps._blobs import scan, store_files
-from colchis_steps._formats import Alias, Code, Manifest, Record, encode, now, tree_digest
+from colchis_steps._formats import Alias, Code, Golden, Manifest, Record, Rollout, encode, now, tree_digest
 from colchis_steps._serving_client import call
-from colchis_steps._store import Store, find_document, open_store
+from colchis_steps._store import Store, find_document, open_store, read_document
 
+SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
@@ -32,6 +48,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Name the reason where there is no cluster; CI, which says that it has one, fails."""
     if item.get_closest_marker("cluster") and "KUBECONFIG" not in os.environ:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("KUBECONFIG names no cluster")
+
+
+@pytest.fixture(scope="session")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Colchis, installed once: each module has model names of its own, and puts back what it changes."""
+    with installed(tmp_path_factory.mktemp("overlay"), "suite") as installation:
+        yield installation
+
+
+@pytest.fixture(scope="session")
+def first_runs(here: Installation) -> dict[str, Run]:
+    """Two models that go all the way side by side, each by other means; give their runs by the model's name."""
+    ways = {
+        "alpha": {"builder": "kaniko"},
+        "beta": {"builder": "direct", "backend": "indexed-job", "model_volume": "copy", "job_options": SMALL_JOB},
+    }
+    names = {model: here.submit(model=model, **way) for model, way in ways.items()}
+    return {model: here.ended(name, 400) for model, name in names.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Iterator[str]:
+    """A namespace for small workflows, with the account ``tiny``, which may report results and nothing else."""
+    namespace = f"colchis-tiny-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", namespace)
+    try:
+        make = ["--namespace", namespace, "create"]
+        kubectl(*make, "serviceaccount", "tiny")
+        kubectl(*make, "role", "tiny", "--verb=create,patch", "--resource=workflowtaskresults.argoproj.io")
+        kubectl(*make, "rolebinding", "tiny", "--role=tiny", f"--serviceaccount={namespace}:tiny")
+        yield namespace
+    finally:
+        kubectl("delete", "namespace", namespace, "--wait=false")
 
 
 @dataclass
@@ -72,9 +121,9 @@ class Site:
         """Roll a version out; give what it said on stderr."""
         return self.step(*self.rollout(model, version, *flags), code=code, **environment).stderr
 
-    def begin(self, model: str, version: int) -> "subprocess.Popen[bytes]":
+    def begin(self, model: str, version: int, *flags: str) -> "subprocess.Popen[bytes]":
         """Begin to roll a version out."""
-        command = [sys.executable, "-m", *self.rollout(model, version)]
+        command = [sys.executable, "-m", *self.rollout(model, version, *flags)]
         return subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def record(self, model: str, version: int) -> Record:
@@ -86,6 +135,18 @@ class Site:
         found = find_document(self.store, f"models/{model}/aliases/stable.json", Alias)
         assert found
         return found.version, found.previous
+
+    def golden(self, model: str, version: int, answer: int) -> None:
+        """Say that a tiny model's version answered this class when it was judged."""
+        row = [0.01] * answer + [0.91] + [0.01] * (9 - answer)
+        run, rows = f"made-{model}-{version}", 4
+        outputs: dict[str, list[Any]] = {"class": [answer] * rows, "probability": [row] * rows}
+        inputs = {"image": [[[number] * 8] * 8 for number in range(rows)]}
+        self.store.write(f"runs/{run}/golden.json", encode(Golden(run, inputs, outputs)))
+
+    def told(self, model: str, run: str) -> Rollout:
+        """Give what a rollout wrote down."""
+        return read_document(self.store, f"models/{model}/rollouts/{run}.json", Rollout)
 
     def get(self, *words: str) -> Any:
         return json.loads(kubectl("--namespace", self.namespace, "get", *words, "--output=json"))
@@ -126,6 +187,33 @@ class Site:
         )  # fmt: skip
         self.store.write(f"{key}/record.json", encode(record))
         self.store.write(f"models/{model}/aliases/latest.json", encode(Alias(model, version, now())))
+
+
+@contextmanager
+def asking(site: Site, model: str) -> Iterator[list[int | str]]:
+    """Ask the model all the time; give what it answered, and what went wrong.
+
+    A small cluster that is out of breath has moments without a name service, and without a gateway that takes
+    connections; no route brings these about, so they are left out.
+    """
+    answers: list[int | str] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.wait(0.02):
+            try:
+                answers.append(site.ask(model))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+                if any(told in str(error) for told in ("Connection refused", "name resolution", "an address of")):
+                    continue
+                answers.append(f"{time.strftime('%H:%M:%S')} {error!r}")
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(ask)
+        try:
+            yield answers
+        finally:
+            stop.set()
 
 
 def resolved() -> bool:

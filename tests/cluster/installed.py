@@ -8,6 +8,7 @@ COLCHIS_TEST_REPOSITORY       where model images go, over plain HTTP
 COLCHIS_TEST_GATEWAY_NAME     the Gateway's namespace and name
 COLCHIS_TEST_GATEWAY          its address, where models answer
 COLCHIS_TEST_ARGO             Argo's server
+COLCHIS_TEST_PATIENCE         how many times longer than on two quiet cores to wait for anything
 """
 
 import json
@@ -16,25 +17,22 @@ import shutil
 import subprocess
 import time
 import urllib.request
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import yaml
 
 from colchis_steps._store import Store, open_store
-from colchis_workflows.overlays import set_parameter
 from colchis_workflows.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "workflows" / "manifests"
+PATIENCE = float(os.environ.get("COLCHIS_TEST_PATIENCE", "1"))
 NEEDS_CLUSTER = [
     pytest.mark.cluster,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(900 * PATIENCE),
     pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
 ]
@@ -73,7 +71,7 @@ def kubectl(*words: str, given: object = None) -> str:
 
 def until(seconds: float, what: str, found: Callable[[], T | None]) -> T:
     """Poll until ``found`` gives something; the deadline's sentence says what was waited for."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + (seconds := seconds * PATIENCE)
     while (value := found()) is None or value is False:
         assert time.monotonic() < end, f"{what} did not come about in {seconds:.0f} s"
         time.sleep(0.5)
@@ -173,6 +171,21 @@ class Installation:
     def run(self, name: str) -> Run:
         return Run(self.get("workflow", name))
 
+    def retry(self, name: str, by: str = "server") -> None:
+        """Retry a run that failed, as the UI does by the API of Argo's server, or by the command."""
+        if by == "command" and shutil.which("argo"):
+            command = ["argo", "--namespace", self.namespace, "retry", name]
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+            return
+        request = urllib.request.Request(
+            f"{ARGO}/api/v1/workflows/{self.namespace}/{name}/retry",
+            data=json.dumps({"namespace": self.namespace, "name": name}).encode(),
+            headers={"Content-Type": "application/json"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=30) as done:
+            assert done.status == 200
+
     def report(self, run: Run) -> str:
         """Read the run's report as the UI does, by the API of Argo's server; it must come as a page."""
         (node,) = [n for n in run.nodes if n["type"] == "Pod" and ".onExit" in n["name"]]
@@ -198,75 +211,18 @@ class Installation:
             raise AssertionError(f"{error}\n{self.run(name).told()}") from None
 
     def reached(self, name: str, task: str, seconds: float = 180) -> str:
-        """Wait until a task's pod runs; give the pod's name."""
+        """Wait until a pod of a task runs, named by its template or its component; give the pod's name."""
 
         def found() -> str | None:
             run = self.run(name)
             assert not run.workflow.get("status", {}).get("finishedAt"), run.told()
-            labels = f"workflows.argoproj.io/workflow={name},app.kubernetes.io/component={task}"
-            pods = self.get("pods", f"--selector={labels}")["items"]
-            running = [pod["metadata"]["name"] for pod in pods if pod["status"]["phase"] == "Running"]
-            return running[0] if running else None
+            for pod in self.get("pods", f"--selector=workflows.argoproj.io/workflow={name}")["items"]:
+                own, component = pod["metadata"]["name"], pod["metadata"]["labels"]["app.kubernetes.io/component"]
+                if pod["status"]["phase"] == "Running" and (component == task or own.startswith(f"{name}-{task}-")):
+                    return str(own)
+            return None
 
         return until(seconds, f"a running pod of {task} in {name}", found)
-
-
-def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> None:
-    """Write what a team adds to the namespaced overlay: its images' tag, endpoint, keys, registry, repository."""
-    base = (MANIFESTS / "overlays" / "namespaced").resolve()
-    templates = {path.stem: yaml.safe_load(path.read_text()) for path in (MANIFESTS / "base").glob("colchis-*.yaml")}
-    repository = {
-        "s3": {
-            "bucket": BUCKET,
-            "endpoint": settings["AWS_ENDPOINT_URL_S3"].partition("://")[2],
-            "insecure": settings["AWS_ENDPOINT_URL_S3"].startswith("http://"),
-            "accessKeySecret": {"name": "colchis-s3", "key": "AWS_ACCESS_KEY_ID"},
-            "secretKeySecret": {"name": "colchis-s3", "key": "AWS_SECRET_ACCESS_KEY"},
-        }
-    }
-    secrets = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-    documents: list[Object] = [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "colchis"},
-            "data": {key: value for key, value in settings.items() if key not in secrets},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "colchis-s3"},
-            "stringData": {key: settings[key] for key in secrets},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": "artifact-repositories",
-                "annotations": {"workflows.argoproj.io/default-artifact-repository": "colchis"},
-            },
-            "data": {"colchis": yaml.safe_dump(repository)},
-        },
-    ]
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": namespace,
-        "resources": [os.path.relpath(base, directory.resolve()), "settings.yaml"],
-        "configurations": ["image-fields.yaml"],
-        "images": [
-            {"name": SETTINGS.image(name).rpartition(":")[0], "newName": f"{IMAGES}/{name}", "newTag": TAG}
-            for name in ("steps", "train", "serve")
-        ],
-        "patches": [
-            set_parameter(templates["colchis-pipeline"], "repository", f"{REPOSITORY}/{namespace}"),
-            set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),
-            set_parameter(templates["colchis-rollout"], "insecure-registry", "true"),
-        ],
-    }
-    (directory / "settings.yaml").write_text(yaml.safe_dump_all(documents))
-    (directory / "image-fields.yaml").write_text((base / "image-fields.yaml").read_text())
-    (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
 
 
 def import_digits(url: str) -> str:
@@ -275,26 +231,3 @@ def import_digits(url: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
-
-
-@contextmanager
-def installed(directory: Path, name: str) -> Iterator[Installation]:
-    """Install in a new namespace with data in the bucket; afterwards nothing of it is left."""
-    import boto3
-
-    os.environ.update(AWS)
-    client = boto3.client("s3")
-    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket=BUCKET)
-    namespace = f"colchis-{name}-{uuid.uuid4().hex[:6]}"
-    here = Installation(namespace, f"s3://{BUCKET}/{namespace}", directory)
-    here.data = import_digits(here.url)
-    kubectl("create", "namespace", namespace)
-    try:
-        overlay(directory, namespace, AWS | ROUTES)
-        kubectl("apply", "--kustomize", str(directory))
-        yield here
-    finally:
-        kubectl("delete", "namespace", namespace, "--wait=false")
-        for key in list(here.store.keys("")):
-            here.store.delete(key)

@@ -3,12 +3,11 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, REPOSITORY, Installation, Run, installed, until
+from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, REPOSITORY, Installation, Run, until
 
 from colchis_steps._formats import Alias, Manifest, Record
 from colchis_steps._oci import contents
@@ -19,17 +18,10 @@ pytestmark = NEEDS_CLUSTER
 KANIKO, DIRECT = "alpha", "beta"  # one model a builder
 
 
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("overlay"), "chain") as installation:
-        yield installation
-
-
-def chain(here: Installation, capsys: pytest.CaptureFixture[str], **parameters: str) -> Run:
-    """Run the pipeline to its end and print how long each phase took."""
-    run = here.ended(here.submit(**parameters))
+def went_through(run: Run, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Print how long each phase of the run took; it must have succeeded."""
     with capsys.disabled():
-        print(f"\n{run.name}: {', '.join(f'{name}={value}' for name, value in parameters.items())}")
+        print(f"\n{run.name}:")
         for node in sorted((n for n in run.nodes if n["type"] == "Pod"), key=lambda node: node["startedAt"]):
             print(f"  {node['displayName']:28}{seconds(node['startedAt'], node['finishedAt']):6.0f} s")
         status = run.workflow["status"]
@@ -75,52 +67,65 @@ def agrees(here: Installation, run: Run, model: str, version: int) -> None:
     running = pods(here, model, version)
     assert running
     for pod in running:
-        (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "model"]
-        assert volume["image"]["reference"] == known.image
+        assert mounted(pod) == known.image
         assert pod["metadata"]["labels"]["colchis.dev/run"] == run.uid
     assert stable(here, model).image == known.image
 
 
-def test_kaniko_builds_what_is_then_served(here: Installation, capsys: pytest.CaptureFixture[str]) -> None:
-    run = chain(here, capsys, model=KANIKO, builder="kaniko")
+def mounted(pod: dict[str, Any]) -> str:
+    """Give the image whose files a pod serves: by an image volume, or as an init container copies them."""
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "model"]
+    if "image" in volume:
+        return str(volume["image"]["reference"])
+    (copier,) = pod["spec"]["initContainers"]
+    (reference,) = [arg.removeprefix("--image=") for arg in copier["args"] if arg.startswith("--image=")]
+    return str(reference)
+
+
+def test_kaniko_builds_what_is_then_served(
+    here: Installation, first_runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = went_through(first_runs[KANIKO], capsys)
     assert run.node("kaniko")["phase"] == "Succeeded"
     assert (run.outputs["verdict"], run.outputs["version"]) == ("pass", "1")
     assert run.outputs["endpoint"] == f"{GATEWAY}/v1/models/{KANIKO}"
     assert run.outputs["summary"].startswith(f"served {KANIKO} version 1: accuracy 0.")
     agrees(here, run, KANIKO, 1)
     assert answer(KANIKO) == "1"
-    shown(here, run)
-
-
-def shown(here: Installation, run: Run) -> None:
-    """Look at a run as the UI and ``argo logs`` do: labels, the report as a page, the log of the training."""
-    labels = run.workflow["metadata"]["labels"]
-    assert labels["colchis.dev/model"] == KANIKO
-    for pod in here.get("pods", f"--selector=workflows.argoproj.io/workflow={run.name}")["items"]:
-        assert pod["metadata"]["labels"]["colchis.dev/model"] == KANIKO
-        assert pod["metadata"]["labels"]["colchis.dev/run"] == run.uid
     assert run.outputs["digest"] in here.report(run)
+
+
+def test_the_direct_builder_a_job_and_a_copied_volume_give_another_model_beside_it(
+    here: Installation, first_runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = went_through(first_runs[DIRECT], capsys)
+    assert run.node("kaniko")["phase"] == "Skipped"
+    assert run.node("job")["phase"] == "Succeeded"
+    agrees(here, run, DIRECT, 1)
+    assert (answer(KANIKO), answer(DIRECT)) == ("1", "1")
+
+
+@pytest.mark.parametrize("model", [KANIKO, DIRECT])
+def test_the_run_and_its_pods_bear_the_models_name_and_argo_logs_has_the_training(
+    here: Installation, first_runs: dict[str, Run], model: str
+) -> None:
+    """The pods of a job go with it, so their log is what the step that followed them handed on."""
+    run = first_runs[model]
+    assert run.workflow["metadata"]["labels"]["colchis.dev/model"] == model
+    for pod in here.get("pods", f"--selector=workflows.argoproj.io/workflow={run.name}")["items"]:
+        assert pod["metadata"]["labels"]["colchis.dev/model"] == model
+        assert pod["metadata"]["labels"]["colchis.dev/run"] == run.uid
     selector = f"workflows.argoproj.io/workflow={run.name},app.kubernetes.io/component=train"
     assert re.search(r"epoch 3 of 3: loss", here.kubectl("logs", f"--selector={selector}", "--tail=-1"))
 
 
-def test_the_direct_builder_gives_another_model_beside_it(
-    here: Installation, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = pods(here, KANIKO, 1)
-    run = chain(here, capsys, model=DIRECT, builder="direct")
-    assert run.node("kaniko")["phase"] == "Skipped"
-    agrees(here, run, DIRECT, 1)
-    assert (answer(KANIKO), answer(DIRECT)) == ("1", "1")
-    assert [pod["metadata"]["uid"] for pod in pods(here, KANIKO, 1)] == [pod["metadata"]["uid"] for pod in before]
-
-
 def test_a_second_version_replaces_the_first_and_one_command_goes_back(
-    here: Installation, capsys: pytest.CaptureFixture[str]
+    here: Installation, first_runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert first_runs.keys() == {KANIKO, DIRECT}
     other = [pod["metadata"]["uid"] for pod in pods(here, DIRECT, 1)]
     hyperparameters = '{"epochs": 4, "global_batch": 64, "seed": 8, "learning_rate": 0.01}'
-    run = chain(here, capsys, model=KANIKO, builder="direct", hyperparameters=hyperparameters)
+    run = went_through(here.ended(here.submit(model=KANIKO, builder="direct", hyperparameters=hyperparameters)), capsys)
     assert run.outputs["version"] == "2"
     agrees(here, run, KANIKO, 2)
     assert answer(KANIKO) == "2"
@@ -142,6 +147,22 @@ def test_a_second_version_replaces_the_first_and_one_command_goes_back(
     assert answer(DIRECT) == "1"
 
 
+@pytest.mark.usefixtures("first_runs")
+def test_kubectl_lists_what_is_on_record_and_nobody_changes_it(here: Installation) -> None:
+    lines = here.kubectl("get", "modelversions", "--no-headers").splitlines()
+    listed = {tuple(line.split()[1:5]) for line in lines}
+    for model in (KANIKO, DIRECT):
+        known = record(here, model, 1)
+        assert (model, "1", "pass", known.digest) in listed
+        spec = here.get("modelversion", f"{model}-1")["spec"]
+        assert (spec["image"], spec["metrics"], spec["run"]) == (known.image, known.metrics, known.run)
+        assert spec["record"] == f"{here.url}/models/{model}/1/record.json"
+    change = ["patch", "modelversion", f"{DIRECT}-1", "--type=merge", "--patch", '{"spec": {"verdict": "fail"}}']
+    with pytest.raises(AssertionError, match="a model version never changes"):
+        here.kubectl(*change)
+
+
+@pytest.mark.usefixtures("first_runs")
 def test_a_version_is_explained_from_its_digest_alone(here: Installation) -> None:
     known = record(here, DIRECT, 1)
     command = ["colchis", "explain", known.digest, "--store", here.url]

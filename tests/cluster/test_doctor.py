@@ -93,6 +93,20 @@ def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespa
     assert "sesame" not in json.dumps(found)
 
 
+def test_the_back_end_of_the_training_is_looked_at_where_it_is_asked_for(namespace: str) -> None:
+    assert "training" not in doctor(namespace)[1]
+    there = kubectl("get", "crds", "--output=name").split()
+    for backend, crd in (("indexed-job", ""), ("tfjob", "tfjobs.kubeflow.org")):
+        _, found = doctor(namespace, "--backend", backend)
+        known = not crd or f"customresourcedefinition.apiextensions.k8s.io/{crd}" in there
+        assert found["training"]["state"] == ("fine" if known else "wrong"), found["training"]
+        assert found["Roles"]["state"] == "fine", found["Roles"]
+    kubectl("--namespace", namespace, "delete", "rolebinding", "colchis-train")
+    _, found = doctor(namespace, "--backend", "tfjob")
+    assert "colchis-train may not create tfjobs" in found["Roles"]["text"]
+    kubectl("apply", "--namespace", namespace, "--kustomize", str(OVERLAY))
+
+
 def test_a_user_with_few_rights_is_told_what_was_skipped_and_what_is_lacking(namespace: str, tmp_path: Path) -> None:
     kubectl("--namespace", namespace, "create", "serviceaccount", "nobody")
     token = kubectl("--namespace", namespace, "create", "token", "nobody").strip()

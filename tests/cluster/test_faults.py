@@ -1,17 +1,9 @@
 """What goes wrong on a cluster, and what is left of it: a sentence, and nothing half done."""
 
-import json
-from collections.abc import Iterator
+import dataclasses
 
 import pytest
-from tests.cluster.installed import (
-    NEEDS_CLUSTER,
-    REPOSITORY,
-    Installation,
-    installed,
-    kubectl,
-    until,
-)
+from tests.cluster.installed import NEEDS_CLUSTER, REPOSITORY, Installation, Run, kubectl
 
 pytestmark = NEEDS_CLUSTER
 BRIEF = {"workers": "1", "hyperparameters": '{"epochs": 1, "global_batch": 64, "learning_rate": 0.01}'}
@@ -19,10 +11,27 @@ LOW, HIGH = '{"accuracy": {"min": 0.1}}', '{"accuracy": {"min": 1.0}}'
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("overlay"), "faults") as installation:
-        installation.parameters = {**BRIEF, "thresholds": LOW, "builder": "direct"}
-        yield installation
+def here(here: Installation) -> Installation:
+    return dataclasses.replace(here, parameters={**BRIEF, "thresholds": LOW, "builder": "direct"})
+
+
+@pytest.fixture(scope="module")
+def runs(here: Installation) -> dict[str, Run]:
+    """Runs of which nothing is served, side by side."""
+    names = {answer: here.submit(model="no", thresholds=HIGH, fail_on_reject=answer) for answer in ("false", "true")}
+    names["bad"] = here.submit(model="bad", data=damaged(here))
+    return {which: here.ended(name) for which, name in names.items()}
+
+
+def damaged(here: Installation) -> str:
+    """Give the URI of the data with a file whose end is zeros."""
+    store, bad = here.store, "data/bad/0"
+    prefix = here.data.removeprefix(f"{here.url}/")
+    for key in list(store.keys(prefix)):
+        content = store.read(key)
+        altered = content[:-100] + bytes(100) if key.endswith("train-00000.npz") else content
+        store.write(f"{bad}/{key.rpartition('/')[2]}", altered)
+    return f"{here.url}/{bad}"
 
 
 def versions(here: Installation, model: str) -> list[int]:
@@ -36,14 +45,8 @@ def served(here: Installation, model: str) -> list[str]:
     return found.split()
 
 
-def test_bad_data_ends_with_65_and_is_not_tried_again(here: Installation) -> None:
-    store, bad = here.store, "data/bad/0"
-    prefix = here.data.removeprefix(f"{here.url}/")
-    for key in list(store.keys(prefix)):
-        content = store.read(key)
-        damaged = content[:-100] + bytes(100) if key.endswith("train-00000.npz") else content
-        store.write(f"{bad}/{key.rpartition('/')[2]}", damaged)
-    run = here.ended(here.submit(data=f"{here.url}/{bad}"))
+def test_bad_data_ends_with_65_and_is_not_tried_again(runs: dict[str, Run]) -> None:
+    run = runs["bad"]
     assert run.phase == "Failed"
     sentence = run.failed("validate-data", 65)
     assert sentence.startswith("train-00000.npz is corrupt: its sha256 is ")
@@ -52,9 +55,10 @@ def test_bad_data_ends_with_65_and_is_not_tried_again(here: Installation) -> Non
     assert run.node("train")["phase"] == "Omitted"
 
 
-def test_a_no_of_the_gate_succeeds_or_fails_as_asked_and_deploys_nothing(here: Installation) -> None:
-    names = [here.submit(model="no", thresholds=HIGH, fail_on_reject=answer) for answer in ("false", "true")]
-    kind, strict = (here.ended(name) for name in names)
+def test_a_no_of_the_gate_succeeds_or_fails_as_asked_and_deploys_nothing(
+    here: Installation, runs: dict[str, Run]
+) -> None:
+    kind, strict = runs["false"], runs["true"]
     assert kind.phase == "Succeeded", kind.told()
     assert kind.node("publish")["phase"] == "Skipped"
     strict.failed("evaluate", 3)
@@ -65,82 +69,6 @@ def test_a_no_of_the_gate_succeeds_or_fails_as_asked_and_deploys_nothing(here: I
         assert "version" not in run.outputs or not run.outputs["version"]
     assert versions(here, "no") == []
     assert served(here, "no") == []
-
-
-def stop(here: Installation, name: str, how: str) -> None:
-    """Do what ``argo stop`` and ``argo terminate`` do."""
-    patch = json.dumps({"spec": {"shutdown": how}})
-    here.kubectl("patch", "workflow", name, "--type=merge", "--patch", patch)
-
-
-@pytest.mark.parametrize(
-    ("how", "task", "report"),
-    [("Stop", "train", True), ("Terminate", "train", False), ("Stop", "rollout", True), ("Terminate", "upload", False)],
-)
-def test_a_run_that_is_stopped_leaves_nothing_behind(how: str, task: str, report: bool, here: Installation) -> None:
-    model = f"{how.lower()}-{task}"
-    name = here.submit(model=model)
-    here.reached(name, task)
-    stop(here, name, how)
-    run = here.ended(name, 120)
-    assert run.phase == "Failed", run.told()
-    assert bool(run.outputs.get("summary")) is report, run.told()
-    labels = f"workflows.argoproj.io/workflow={name}"
-
-    def ended() -> bool:
-        pods = here.get("pods", f"--selector={labels}")["items"]
-        return all(pod["status"]["phase"] in {"Succeeded", "Failed"} for pod in pods)
-
-    until(60, f"the end of the pods of {name}", ended)
-    assert here.kubectl("get", "jobs", "--output=name") == ""
-    registered = [key for key in here.store.keys(f"models/{model}/") if key.endswith("record.json")]
-    assert (task == "rollout") is bool(registered)
-    ready = here.get("deployments", f"--selector=colchis.dev/model={model}")["items"]
-    routes = here.get("httproutes", f"--selector=colchis.dev/model={model}")["items"]
-    stable = [key for key in here.store.keys(f"models/{model}/aliases/") if key.endswith("stable.json")]
-    assert bool(routes) is bool(stable), "traffic goes where the alias says"
-    assert bool(ready) is bool(stable), "pods that nothing routes to"
-
-
-@pytest.mark.long
-@pytest.mark.xfail(
-    raises=AssertionError,
-    reason="Argo 3.7.1 runs steps that succeeded before the failed one again, beside it, and never ends (argo #14796)",
-)
-def test_a_retry_of_a_run_that_failed_late_makes_no_second_version(here: Installation) -> None:
-    here.kubectl("delete", "rolebinding", "colchis-rollout")
-    try:
-        name = here.submit(model="again")
-        run = here.ended(name)
-    finally:
-        kubectl("apply", "--kustomize", str(here.directory))
-    assert run.phase == "Failed"
-    assert "may not" in run.failed("rollout", 65)
-    assert versions(here, "again") == [1]
-    retry(here, name)
-    until(60, "the retry", lambda: here.run(name).phase == "Running" or None)
-    again = here.ended(name, 120)
-    assert again.phase == "Succeeded", again.told()
-    assert again.uid == run.uid
-    assert versions(here, "again") == [1]
-    assert again.outputs["digest"] == run.outputs["digest"]
-    assert again.outputs["summary"].startswith("served again version 1")
-
-
-def retry(here: Installation, name: str) -> None:
-    """Do what ``argo retry`` does, by the API of Argo's server."""
-    import urllib.request
-
-    from tests.cluster.installed import ARGO
-
-    request = urllib.request.Request(
-        f"{ARGO}/api/v1/workflows/{here.namespace}/{name}/retry",
-        data=json.dumps({"namespace": here.namespace, "name": name}).encode(),
-        headers={"Content-Type": "application/json"},
-        method="PUT",
-    )
-    with urllib.request.urlopen(request, timeout=30) as done:
-        assert done.status == 200
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.beside import LOGIN, minio, registry
-from tests.cluster.installed import AWS, BUCKET, NEEDS_CLUSTER, Installation, Run, installed, until
+from tests.cluster.installed import AWS, BUCKET, NEEDS_CLUSTER, Installation, Run, until
 
 from colchis_steps._formats import Manifest
 from colchis_steps._store import find_document, open_store
@@ -19,35 +19,36 @@ AWS_OF_PODS = {"AWS_ENDPOINT_URL_S3": AWS["AWS_ENDPOINT_URL_S3"]}
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("overlay"), "away") as installation:
-        yield installation
+def made(first_runs: dict[str, Run]) -> Run:
+    """Give a run whose model is there: what later faults begin with."""
+    return first_runs["beta"]
 
 
-@pytest.fixture(scope="module")
-def made(here: Installation) -> Run:
-    """Give a run whose model is registered and not served: what later faults begin with."""
-    run = here.ended(here.submit(model="made", approval="manual", builder="direct", workers="1"))
-    assert run.phase == "Succeeded", run.told()
-    assert run.outputs["version"] == "1"
-    return run
-
-
-def test_wrong_credentials_for_the_registry_end_with_65(
+def test_wrong_credentials_for_the_registry_end_with_65_and_a_retry_with_right_ones_goes_on(
     here: Installation, made: Run, tmp_path: Path, login: Any
 ) -> None:
     server = registry(tmp_path / "registry").up()
     try:
         login(server.place, (LOGIN[0], "wrong"))
-        given = {"store": here.url, "run": made.uid, "model": "made", "version": "1"}
+        given = {"store": here.url, "run": made.uid, "model": "beta", "version": "1"}
         given |= {"repository": f"{server.place}/team"}
         names = {
             task: here.submit("colchis-build-image", builder=builder, **given)
             for builder, task in (("direct", "pack"), ("kaniko", "kaniko"))
         }
         direct, kaniko = here.ended(names["pack"]), here.ended(names["kaniko"])
+        login(server.place, LOGIN)
+        for by, run in (("server", direct), ("command", kaniko)):
+            here.retry(run.name, by)
+        until(
+            60,
+            "both retries",
+            lambda: all(not here.run(name).workflow["status"].get("finishedAt") for name in names.values()),
+        )
+        again = [here.ended(name) for name in names.values()]
     finally:
         server.down()
+    assert [run.phase for run in again] == ["Succeeded", "Succeeded"], again[0].told() + again[1].told()
     assert server.place in direct.failed("pack", 65)
     (tried,) = kaniko.attempts("kaniko")
     assert "exit code 65" in tried["message"]
@@ -58,7 +59,7 @@ def test_wrong_credentials_for_the_registry_end_with_65(
 def test_a_registry_that_is_down_is_tried_again(here: Installation, made: Run, tmp_path: Path, login: Any) -> None:
     server = registry(tmp_path / "registry")
     login(server.place, LOGIN)
-    given = {"store": here.url, "run": made.uid, "model": "made", "version": "1", "builder": "direct"}
+    given = {"store": here.url, "run": made.uid, "model": "beta", "version": "1", "builder": "direct"}
     name = here.submit("colchis-build-image", repository=f"{server.place}/team", **given)
     until(120, "a first attempt that failed", lambda: attempts_failed(here, name, "pack") >= 1)
     server.up()
@@ -116,7 +117,7 @@ def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for
             server.down()
             settings = {"AWS_ENDPOINT_URL_S3": f"http://{server.place}"}
             here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": settings}))
-            name = here.submit("colchis-upload", store=url, run=made.uid, model="made")
+            name = here.submit("colchis-upload", store=url, run=made.uid, model="beta")
             here.reached(name, "upload")
             began = time.monotonic()
             until(30, "20 s without a store", lambda: time.monotonic() - began > 20)
@@ -124,8 +125,8 @@ def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for
             server.up()
             run = here.ended(name)
             assert run.phase == "Succeeded", run.told()
-            assert find_document(open_store(url), "models/made/1/manifest.json", Manifest)
-            assert find_document(open_store(url), "models/made/2/manifest.json", Manifest) is None
+            assert find_document(open_store(url), "models/beta/1/manifest.json", Manifest)
+            assert find_document(open_store(url), "models/beta/2/manifest.json", Manifest) is None
     finally:
         server.down()
         here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": AWS_OF_PODS}))

@@ -1,13 +1,10 @@
 """Rollout on a cluster: two models side by side, a second version of one, the way back, and what rests in between."""
 
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from signal import Signals
 
 import pytest
-from tests.cluster.conftest import Site
+from tests.cluster.conftest import Site, asking
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, kubectl, until
 
 from colchis_steps._rollout_checks import check
@@ -25,27 +22,6 @@ def models(site: Site) -> tuple[str, str]:
     site.publish(other, 1, "tiny/3")
     site.publish(other, 2, "tiny/2")
     return first, other
-
-
-@contextmanager
-def asking(site: Site, model: str) -> Iterator[list[int | str]]:
-    """Ask the model all the time; give what it answered, and what went wrong."""
-    answers: list[int | str] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.wait(0.02):
-            try:
-                answers.append(site.ask(model))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
-                answers.append(repr(error))
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(ask)
-        try:
-            yield answers
-        finally:
-            stop.set()
 
 
 def pod_of(site: Site, model: str, version: int) -> dict[str, object]:

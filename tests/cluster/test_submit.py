@@ -1,20 +1,18 @@
 """``colchis submit`` on a cluster: exit codes, files for CI, time-outs, interrupts, and a connection that breaks.
 
-Makes a namespace of its own and removes it; all runs that need no order go side by side.
+All runs that need no order go side by side.
 """
 
 import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +21,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
+from tests.cluster import installed
 
-ACCOUNT = "colchis-submit"
 DEADLINE = 240.0  # seconds for one run, all of them at once
 CASES = {
     "served": ([], 0),
@@ -33,45 +31,17 @@ CASES = {
     "refused": (["--set", "verdict=fail", "--set", "code=3"], 3),
     "late": (["--set", "seconds=600", "--timeout", "20s", "--on-interrupt", "stop"], 75),
 }
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
-    pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
-]
+pytestmark = installed.NEEDS_CLUSTER
 
 
-def kubectl(*words: str, given: object = None) -> Any:
-    text = json.dumps(given) if given is not None else None
-    done = subprocess.run(
-        ["kubectl", *words, "--output=json"], input=text, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def kubectl(*words: str) -> Any:
+    return json.loads(installed.kubectl(*words, "--output=json"))
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[str]:
-    name = f"colchis-submit-{uuid.uuid4().hex[:6]}"
-    rules = [{"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}]
-    api = "rbac.authorization.k8s.io"
-    objects: list[dict[str, Any]] = [
-        {"apiVersion": "v1", "kind": "ServiceAccount"},
-        {"apiVersion": f"{api}/v1", "kind": "Role", "rules": rules},
-        {
-            "apiVersion": f"{api}/v1",
-            "kind": "RoleBinding",
-            "roleRef": {"apiGroup": api, "kind": "Role", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": name}],
-        },
-    ]
-    kubectl("create", "--filename=-", given={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    try:
-        for thing in objects:
-            kubectl("create", "--filename=-", given={**thing, "metadata": {"name": ACCOUNT, "namespace": name}})
-        kubectl("create", "--namespace", name, "--filename", str(Path(__file__).with_name("submit.yaml")))
-        yield name
-    finally:
-        subprocess.run(["kubectl", "delete", "namespace", name, "--wait=false"], check=True, timeout=60)
+def namespace(tiny: str) -> str:
+    installed.kubectl("--namespace", tiny, "create", "--filename", str(Path(__file__).with_name("submit.yaml")))
+    return tiny
 
 
 def submit(namespace: str, *words: str, config: Path | None = None) -> subprocess.Popen[str]:

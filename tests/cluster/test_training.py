@@ -7,10 +7,12 @@ import json
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, installed, until
+from tests.cluster.conftest import SMALL_JOB
+from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, until
 
 from colchis_steps._formats import Candidate
 from colchis_steps._store import find_document, read_document
@@ -18,14 +20,7 @@ from colchis_steps._training_files import History, training_key
 
 pytestmark = NEEDS_CLUSTER
 KINDS = {"indexed-job": "jobs", "pytorchjob": "pytorchjobs", "tfjob": "tfjobs"}
-SMALL = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 SHORT, LONG = 3, 5000  # epochs
-
-
-@pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("overlay"), "training") as installation:
-        yield installation
 
 
 def needs(backend: str) -> None:
@@ -39,7 +34,7 @@ def needs(backend: str) -> None:
 
 def submit(here: Installation, run: str, backend: str, epochs: int = SHORT, **more: str) -> str:
     hyperparameters = json.dumps({"epochs": epochs, "global_batch": 64, "seed": 7})
-    given = {"store": here.url, "data": here.data, "model": "digits", "workers": "2", "job_options": SMALL}
+    given = {"store": here.url, "data": here.data, "model": "digits", "workers": "2", "job_options": SMALL_JOB}
     given |= {"run": run, "backend": backend, "hyperparameters": hyperparameters}
     return here.submit("colchis-train", **(given | more))
 
@@ -90,13 +85,37 @@ def succeeded(here: Installation, name: str, run: str, seconds: float = 180) -> 
     return ended, candidate
 
 
-@pytest.mark.parametrize("backend", ["indexed-job", "tfjob", pytest.param("pytorchjob", marks=pytest.mark.long)])
-def test_two_worker_pods_train_and_leave_nothing_but_the_model_and_their_logs(here: Installation, backend: str) -> None:
+@pytest.fixture(scope="module")
+def side_by_side(here: Installation) -> Iterator[dict[str, Future[None]]]:
+    """Begin the trainings of the suite that need nothing of each other."""
+    with ThreadPoolExecutor(3) as pool:
+        trials = {backend: pool.submit(two_workers, here, backend) for backend in ("indexed-job", "tfjob")}
+        yield trials | {"bad": pool.submit(bad_input, here, "indexed-job")}
+
+
+@pytest.mark.parametrize("backend", ["indexed-job", "tfjob"])
+def test_two_worker_pods_train_and_leave_nothing_but_the_model_and_their_logs(
+    side_by_side: dict[str, Future[None]], backend: str
+) -> None:
+    side_by_side[backend].result()
+
+
+def test_bad_input_ends_the_run_at_once_with_the_workers_sentence(side_by_side: dict[str, Future[None]]) -> None:
+    side_by_side["bad"].result()
+
+
+@pytest.mark.long
+def test_the_other_kinds_of_job_do_the_same(here: Installation) -> None:
+    two_workers(here, "pytorchjob")
+    bad_input(here, "tfjob")
+
+
+def two_workers(here: Installation, backend: str) -> None:
     needs(backend)
     run = f"short-{backend}"
     name = submit(here, run, backend)
-    (job,) = until(60, "the job", lambda: jobs(here, backend, run) or None)
-    pods = until(60, "two worker pods", lambda: found if len(found := workers(here, name)) == 2 else None)
+    (job,) = until(90, "the job", lambda: jobs(here, backend, run) or None)
+    pods = until(90, "two worker pods", lambda: found if len(found := workers(here, name)) == 2 else None)
     owner = job["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"]) == ("Workflow", name)
     assert owner["uid"] == here.run(name).uid
@@ -164,8 +183,7 @@ def running(here: Installation, name: str) -> str | None:
     return str(alive[0]["metadata"]["name"]) if alive else None
 
 
-@pytest.mark.parametrize("backend", ["indexed-job", pytest.param("tfjob", marks=pytest.mark.long)])
-def test_bad_input_ends_the_run_at_once_with_the_workers_sentence(here: Installation, backend: str) -> None:
+def bad_input(here: Installation, backend: str) -> None:
     needs(backend)
     run = f"bad-{backend}"
     name = submit(here, run, backend, entry="colchis_steps.classifier:nothing")

@@ -1,7 +1,8 @@
-"""Write SavedModels for the tests: digits (trained for seconds), tiny/1 to tiny/3, two, nan and bare; argument: where.
+"""Write SavedModels for the tests: digits (trained for seconds), tiny/1 to tiny/3, two, nan, bare, paint/1 and paint/2.
 
 tiny/N answers class N to whatever image; two has two inputs, one of them text, and one output; nan answers NaN; bare
-has no signature.
+has no signature; paint/1 gives bright pixels class 0 and dark ones class 1, and paint/2 does the opposite.
+Argument: where.
 """
 
 import sys
@@ -45,6 +46,18 @@ def two(scale: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
     return {"length": scale * tf.cast(tf.strings.length(text), tf.float32)}
 
 
+def paint(directory: str, bright: float) -> None:
+    """Save a model that tells bright pixels from dark ones; ``bright`` (1 or 0) is class 0's share of the former."""
+
+    def call(image: tf.Tensor) -> dict[str, tf.Tensor]:
+        share = tf.where(image[:, 4, 4, 0] > 127, bright, 1 - bright)
+        return {"probability": tf.stack([share, 1 - share], axis=1)}
+
+    save(directory, call, tf.TensorSpec([None, 9, 9, 2], tf.uint8, name="image"))
+
+
+paint("paint/1", 1.0)
+paint("paint/2", 0.0)
 for number in (1, 2, 3):
     tiny(f"tiny/{number}", number)
 tiny("nan", -1)

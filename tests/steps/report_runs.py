@@ -30,6 +30,9 @@ EVALUATION = r.Evaluation(
 LAYER = r.Layer("models/1/saved_model.pb", "sha256:1a7e", 2048, "m")
 IMAGE_REPORT = r.ImageReport("direct", "r/digits@sha256:c0de", "sha256:c0de", (LAYER,), 2048)
 ROLLOUT = r.RolloutReport("local", "embedded", "http://127.0.0.1:8501/v1/models/digits", 2, 3, 3.7, 0.1)
+ERRORS = f.Finding("errors", 9, 31, "fail where stable answers; 1% is tolerated", 18.6, "bad")
+LATENCY = f.Finding("latency", 4, 22, "took more than 1.5 times stable's; half is tolerated", -10.9, "good")
+BAD_STEP = f.JudgedStep(10, 4.2, "fail", "errors: 9 of 31 <b>fail</b>", (ERRORS, LATENCY))
 DETAILS: dict[str, f.Part | None] = {
     "validate_data": DATA,
     "train": TRAINING,

@@ -17,7 +17,7 @@ from colchis_steps._kaniko import dockerfile
 from colchis_steps._layout import Layout
 from colchis_steps._oci import contents, unpack
 from colchis_steps._reports import ImageReport
-from colchis_steps._store import read_document
+from colchis_steps._store import open_store, read_document
 from colchis_steps.build_image import main
 
 
@@ -164,6 +164,23 @@ def test_kaniko_gets_a_context_and_a_copy_for_each_file(published: Any, tmp_path
     assert found == published.files
     assert {(p.stat().st_mode & 0o777, p.stat().st_mtime) for p in context.rglob("*") if p.is_file()} == {(0o644, 0.0)}
     assert result(published).outputs == {}
+
+
+def test_kaniko_does_not_overwrite_the_tag_of_another_store(
+    published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    repository, kaniko = f"oci:{tmp_path}/images", ["--builder=kaniko", f"--context={tmp_path}/c"]
+    assert build(published, repository) == 0
+    assert build(published, repository, *kaniko) == 0, "the same files, as after a push whose pod was lost"
+    (tmp_path / "other").mkdir()
+    other = type(published)(open_store(f"file://{tmp_path}/other/store"), tmp_path / "other", published.files)
+    other.publish({**published.files, "saved_model.pb": b"another model of this name"})
+    (tmp_path / "c/Dockerfile").unlink()
+    for flags in (kaniko, ["--builder=direct"]):
+        caplog.clear()
+        assert build(other, repository, *flags) == 65
+        assert "has the tag 1 for another image (sha256:" in caplog.text
+    assert not (tmp_path / "c/Dockerfile").exists(), "a context that kaniko would build"
 
 
 @pytest.mark.parametrize("path", ["a*", "a?b", "a[1]", "$HOME", "back\\slash", "new\nline"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from colchis_steps import _deployment
-from colchis_steps._deployment import Deployed, again, deployment, matches, route, routed, run_label, service
+from colchis_steps._deployment import Deployed, again, deployment, run_label, service
 
 IMAGE = f"registry.example/models/digits@sha256:{'a' * 64}"
 SERVED = Deployed("digits", 2, "run-1", IMAGE, "registry.example/serve:1", replicas=3)
@@ -81,28 +81,6 @@ def test_labels_name_model_version_and_run_and_the_service_finds_the_pods() -> N
 @pytest.mark.parametrize("run", ["", "-a", "a b", "x" * 64, "ä"])
 def test_a_run_whose_id_cannot_be_a_label_is_left_out(run: str) -> None:
     assert run_label(run) == {}
-
-
-def test_a_route_splits_traffic_by_weight_and_leads_each_version_to_itself() -> None:
-    made = route("digits", {2: 90, 3: 10}, ("traefik", "models"), kept=[1])
-    rules = made["spec"]["rules"]
-    assert made["spec"]["parentRefs"] == [{"namespace": "traefik", "name": "models"}]
-    assert [rule["backendRefs"][0]["name"] for rule in rules[:3]] == [f"colchis-digits-{n}" for n in (1, 2, 3)]
-    assert rules[1]["matches"] == matches("models/digits/versions/2")
-    assert [(ref["name"], ref["weight"]) for ref in rules[3]["backendRefs"]] == [
-        ("colchis-digits-2", 90),
-        ("colchis-digits-3", 10),
-    ]
-    paths = [match["path"]["value"] for match in rules[3]["matches"]]
-    assert paths == ["/v1/models/digits:predict", "/v1/models/digits", "/v2/models/digits", "/board/digits"]
-    assert routed(made) == {1: 0, 2: 90, 3: 10}
-    assert routed(None) == {}
-
-
-@pytest.mark.parametrize("weights", [{}, {1: 99}, {1: 60, 2: 60}])
-def test_weights_that_do_not_add_up_are_refused(weights: dict[int, int]) -> None:
-    with pytest.raises(ValueError, match="do not add up to 100"):
-        route("digits", weights, ("traefik", "models"))
 
 
 def test_an_object_as_read_becomes_the_manifest_that_makes_it_again() -> None:

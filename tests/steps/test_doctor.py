@@ -10,7 +10,7 @@ import yaml
 
 from colchis_steps import doctor
 from colchis_steps._doctor_checks import Finding, findings
-from colchis_steps._doctor_facts import ACCOUNTS, SUBMITTER, TEMPLATES, TOKEN, Facts
+from colchis_steps._doctor_facts import ACCOUNTS, BACKENDS, SUBMITTER, TEMPLATES, TOKEN, Facts, training_rights
 
 BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
 ALL = frozenset({"workflows", "workflowtemplates", "cronworkflows", "workflowtaskresults"})
@@ -76,6 +76,7 @@ def test_a_cluster_where_all_is_there_has_no_finding() -> None:
         ("executor's token", {"token": False}, f"{TOKEN} is absent: pods will not start", "kubectl apply"),
         ("ConfigMap colchis", {"configured": ()}, "absent or empty", "create configmap colchis"),
         ("Secret colchis-s3", {"secrets": {"colchis-s3": False}}, "absent", "create secret generic colchis-s3"),
+        ("training", {"backend": "tfjob"}, "no tfjobs of kubeflow.org", "backend=indexed-job"),
         ("gateway", {"routes": False}, "no HTTPRoutes", "install a Gateway API"),
         ("gateway", {"gateway": ""}, "none is named", "--gateway NAMESPACE/NAME"),
         ("gateway", {"gateway_object": {}}, "web/models is absent", "create it"),
@@ -127,6 +128,7 @@ def test_what_may_not_be_seen_is_skipped_with_the_reason(name: str, changed: dic
         ("image volumes", {"image_volumes": None, "version": (1, 35)}),
         ("image volumes", {"image_volumes": True, "version": (1, 33)}),
         ("Secret colchis-s3", {"secrets": {"colchis-s3": False}, "cloud_role": True}),
+        ("training", {"backend": "indexed-job", "trains": True}),
         ("gateway", {"gateway": "ml/own", "gateway_object": {"status": {"conditions": CONDITIONS}}}),
     ],
 )
@@ -154,7 +156,8 @@ def test_templates_and_accounts_are_those_of_the_manifests_and_rights_no_more_th
         for d in documents
         if d["kind"] == "Role"
     }
-    for account, rights in ACCOUNTS.items():
+    trains = [("colchis-train", training_rights(backend)) for backend in BACKENDS]
+    for account, rights in [*ACCOUNTS.items(), *trains]:
         assert set(rights) <= given.get(account, set()), account
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
 from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Candidate, Code, Column, Manifest, StepResult, decode, encode, now
+from colchis_steps._formats import Alias, Candidate, Code, Column, Golden, Manifest, StepResult, decode, encode, now
+from colchis_steps._golden import difference
 from colchis_steps._reports import Evaluation
 from colchis_steps._store import open_store
 
@@ -128,6 +129,10 @@ def test_a_good_model_passes(gate: Gate, tmp_path: Path) -> None:
     assert sum(map(sum, details.confusion)) == 300
     assert details.baseline_version is None
     assert len(details.samples) == 24
+    golden = decode(Golden, open_store(gate.store).read("runs/good/golden.json"), "golden.json")
+    assert {name: len(rows) for name, rows in golden.inputs.items()} == {"image": 32}
+    assert {name: len(rows) for name, rows in golden.outputs.items()} == {"class": 32, "probability": 32}
+    assert difference(golden.outputs, golden.outputs) == ""
 
 
 def test_a_bad_model_fails_without_an_error(gate: Gate, tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from colchis_steps._formats import Code, Record, encode
+from colchis_steps._formats import Code, Record, StepResult, encode
 from colchis_steps._image import image
 from colchis_steps._layout import Layout
 from colchis_steps._provenance import statement
-from colchis_steps._store import open_store
+from colchis_steps._reports import ImageReport
+from colchis_steps._store import open_store, read_document
 from colchis_steps.build_image import main as build_image
 from colchis_steps.explain import main
 
@@ -47,12 +49,12 @@ def registered(published: Any, tmp_path: Path) -> Record:
         created_at="2026-11-22T12:00:00Z",
     )
     published.store.write("models/digits/1/record.json", encode(record))
-    from colchis_steps._oci import image_layers
-
-    layers = image_layers(Layout(tmp_path / "images/digits"), digest)
+    layers = msgspec.convert(
+        read_document(published.store, "runs/run-1/build_image.json", StepResult).details, ImageReport
+    ).layers
     files = published.publish(published.files).files
     published.store.write("models/digits/1/statement.json", statement(record, files, layers, {}, published.store.url))
-    assert image(files, layers).index.digest == digest
+    assert image(layers).index.digest == digest
     alias = {"kind": "colchis.dev/alias/v1", "model": "digits", "version": 1, "updated_at": "2026-11-22T12:00:00Z"}
     published.store.write("models/digits/aliases/stable.json", json.dumps(alias).encode())
     return record

@@ -64,3 +64,21 @@ def test_a_broken_alias_is_named(served: Store, caplog: pytest.LogCaptureFixture
     served.write("models/digits/aliases/stable.json", json.dumps({"kind": "other/v1"}).encode())
     assert models.main(["list"]) == 65
     assert "models/digits/aliases/stable.json is not a colchis.dev/alias/v1 document" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["1=50,2=49"], "add up to 100"),
+        (["1=50,1=50"], "add up to 100"),
+        (["one=100"], "write 1=50,2=50"),
+        (["1=100", "--header=style transfer=2"], "write 'style: transfer=2'"),
+        (["1=100", "--header=style: transfer"], "is no version by header"),
+    ],
+)
+def test_shares_that_are_none_are_a_usage_error(
+    local: Store, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        models.main(["share", "digits", *words])
+    assert sentence in capsys.readouterr().err

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._deployment import HELD_SINCE, route
+from colchis_steps._deployment import HELD_SINCE
 from colchis_steps._formats import Alias, encode
 from colchis_steps._kube import Object
+from colchis_steps._rollout_deployment import backend
+from colchis_steps._route import Traffic, route
 from colchis_steps._step import InputError
 from colchis_steps._store import Store
 from colchis_steps.prune import duration, expired, parser, since
@@ -61,7 +63,7 @@ def test_what_rests_long_enough_goes_but_nothing_that_is_named_or_routed_to(stor
     found.append(thing("Deployment", "a", "5", "2026-01-09T00:00:00Z"))
     store.write("models/a/aliases/stable.json", encode(Alias("a", 1, "")))
     store.write("models/a/aliases/canary.json", encode(Alias("a", 2, "")))
-    routes = route("a", {1: 100}, ("g", "g"), kept=[3])
+    routes = route("a", Traffic({1: 100, 3: 0}), ("g", "g"), backend)
     assert gone(store, *found, routes, before=NOW - timedelta(days=2)) == [("a", 4)]
     assert gone(store, *found, routes, before=NOW) == [("a", 4), ("a", 5)]
 

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from colchis_steps._oci import Repository, contents, open_repository, unpack
-from colchis_steps._pack import pack
+from colchis_steps._pack import Known, pack
+from colchis_steps._sources import StoreSource
 from colchis_steps._step import InputError, TransientError
 
 # user "colchis", password "geheim"
@@ -29,7 +30,7 @@ Start = Callable[..., str]
 
 def push(published: Any, repository: Repository, version: int = 1) -> Any:
     manifest = published.publish(published.files, version=version)
-    return pack(published.store, manifest.files, repository, str(version), annotations={"v": "1"}, known={})
+    return pack(StoreSource(published.store, manifest.files), repository, str(version), known={})
 
 
 def login(monkeypatch: pytest.MonkeyPatch, directory: Path, host: str, entry: dict[str, str]) -> None:
@@ -73,9 +74,9 @@ def test_what_is_there_is_not_sent_again(published: Any, docker_registry: Start)
     repository = open_repository(f"{docker_registry()}/digits")
     first = push(published, repository)
     shas = {f.path: f.sha256 for f in published.publish(published.files).files}
-    known = {(layer.path, shas[layer.path]): layer for layer in first.layers}
+    known = {(layer.path, shas[layer.path]): Known(layer, repository.name) for layer in first.layers}
     manifest = published.publish(published.files, version=2)
-    again = pack(published.store, manifest.files, repository, "2", annotations={"v": "1"}, known=known)
+    again = pack(StoreSource(published.store, manifest.files), repository, "2", known=known)
     assert (again.digest, again.bytes_sent) == (first.digest, 0)
     assert repository.tagged("2") == repository.tagged("1") == first.digest
 
@@ -86,7 +87,7 @@ def test_an_altered_blob_is_named_and_no_image_is_pushed(published: Any, docker_
     content = published.files["variables/variables.data-00000-of-00001"]
     published.blob(content).write_bytes(content[:-1] + b"!")
     with pytest.raises(InputError, match=r"variables\.data-00000-of-00001 .*is altered; upload the model again"):
-        pack(published.store, manifest.files, repository, "1", annotations={}, known={})
+        pack(StoreSource(published.store, manifest.files), repository, "1", known={})
     assert repository.tagged("1") is None
 
 

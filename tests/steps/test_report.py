@@ -4,7 +4,9 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.steps.report_runs import (
+    BAD_STEP,
     EVALUATION,
+    LATENCY,
     ROLLOUT,
     TRAINING,
     drawn,
@@ -16,6 +18,7 @@ from tests.steps.report_runs import (
     text,
 )
 
+from colchis_steps import _formats as f
 from colchis_steps import _reports as r
 
 
@@ -92,6 +95,26 @@ def test_a_no_of_the_gate_is_told_with_its_reason(tmp_path: Path) -> None:
 def test_a_no_that_was_asked_to_be_a_failure_is_still_a_no(tmp_path: Path) -> None:
     record(tmp_path, "evaluate", verdict="fail", status="failed", message="the gate said no", details={})
     assert reported(tmp_path, "Failed")[1] == "the gate said no: the gate said no; nothing is served"
+
+
+def test_a_rollout_shows_each_step_with_its_figures(whole: Path) -> None:
+    assert "rollout" not in sections(parsed(reported(whole)[0])), "a rollout without steps has no section"
+    refused = r.RolloutReport("deployment", "embedded", "http://m", None, 2, 3.0, 2.0, verdict="fail")
+    refused.reason, refused.steps = "at 10 % of the traffic: errors: 9 of 31 <b>fail</b>", (BAD_STEP,)
+    record(whole, "rollout", verdict="fail", message=refused.reason, details=msgspec.to_builtins(refused))
+    page, summary = reported(whole)
+    told = text(parsed(page), "rollout")
+    assert summary == f"the canary said no: {refused.reason}; version 2 stays"
+    assert "✕ refused at 10 % of the traffic: errors: 9 of 31 <b>fail</b>" in told
+    assert "At 10 % of the traffic, for 4.2 s: refused" in told
+    assert "✕ bad errors fail where stable answers; 1% is tolerated 9 of 31" in told
+    assert "✓ good latency" in told
+    waiting = r.RolloutReport("deployment", "embedded", "http://m", None, 2, 3.0, 2.0, waiting=True)
+    waiting.weights, waiting.steps = {"2": 70, "3": 30}, (f.JudgedStep(30, 5.0, "pass", findings=(LATENCY,)),)
+    record(whole, "rollout", details=msgspec.to_builtins(waiting))
+    page, summary = reported(whole)
+    assert "digits version 3 waits for an approval" in summary
+    assert " waits for somebody to approve it, with 30 % of the traffic" in text(parsed(page), "rollout")
 
 
 def test_a_no_of_the_canary_names_the_version_that_stays(whole: Path) -> None:

@@ -113,6 +113,7 @@ def test_numbers_that_json_lacks_leave_gaps(tmp_path: Path) -> None:
         (json.dumps('[{"displayName": "train", "phase": "Error"}]'), {"train": "Error"}),
         (json.dumps(json.dumps([{"templateName": "train", "message": "m"}])), {"train": "m"}),
         ('[{"displayName": "run", "message": "child \'run-1\' failed"}, 7, {"message": null}]', {"a step": ""}),
+        ('[{"displayName": "train", "phase": "Failed"}, {"displayName": "train(0)", "message": "m"}]', {"train": "m"}),
         ("null", {}),
         ("", {}),
         ("{{workflow.failures}}", {}),

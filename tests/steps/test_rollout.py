@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.workflows.test_local_terminal import Terminal
 
 from colchis_steps import build_image
 from colchis_steps._blobs import scan, store_files
@@ -23,8 +24,10 @@ from colchis_steps._formats import (
     Code,
     Column,
     DataManifest,
+    Golden,
     Manifest,
     Record,
+    Rollout,
     Shard,
     data_digest,
     encode,
@@ -33,6 +36,7 @@ from colchis_steps._formats import (
 from colchis_steps._store import Store, open_store, read_document
 from colchis_steps.rollout import parser
 
+BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 THEN = "2026-01-01T00:00:00Z"
 
@@ -121,9 +125,9 @@ def roll(run: Run, store: Store, images: dict[int, str]) -> Run:
     return step
 
 
-def answer(port: int) -> int:
+def answer(port: int, **headers: str) -> int:
     body = json.dumps({"instances": [[[0] * 8] * 8]}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/models/tiny:predict", body, headers)
     with urllib.request.urlopen(request, timeout=10) as found:
         return int(json.load(found)["predictions"][0]["class"])
 
@@ -163,7 +167,7 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
         stop.set()
         asking.result()  # not one request failed while the version was replaced
     assert second.returncode == 0, second.stderr
-    assert "version 2 answers everything at once" in second.stderr
+    assert "version 2 of tiny answers: ready in" in second.stderr
     assert states == sorted(states)
     assert (answer(port), stable(store)) == (2, (2, 1))
     assert store.size("models/tiny/aliases/canary.json") is None
@@ -200,6 +204,19 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
     assert "nothing was served before version 1 of tiny" in again.stderr
     withdrawn = roll(2, "--action=rollback")
     assert (withdrawn.returncode, answer(port), stable(store)) == (0, 1, (1, None))
+
+
+@pytest.mark.tensorflow
+def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run: Run, store: Store, port: int) -> None:
+    assert [roll(1).returncode, roll(2).returncode] == [0, 0]
+    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
+    assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
+    assert [answer(port) for _ in range(5)] == [1] * 5
+    assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))
+    assert "version 9 of tiny is not published" in run("models", "share", "tiny", "9=100").stderr
+    assert "moon is not served here" in run("models", "share", "moon", "1=100").stderr
+    assert roll(2).returncode == 0
+    assert (answer(port), answer(port, style="transfer")) == (2, 2)
 
 
 @pytest.mark.tensorflow
@@ -244,6 +261,37 @@ def test_a_killed_server_and_removed_files_are_made_good(
     assert "no local server runs" in run("models", "stop").stderr
 
 
+def golden(store: Store, run: str, answer: int) -> None:
+    """Say that the model of a run answered this class when it was judged."""
+    row = [0.01] * answer + [0.91] + [0.01] * (9 - answer)
+    outputs: dict[str, list[Any]] = {"class": [answer] * 2, "probability": [row] * 2}
+    store.write(f"runs/{run}/golden.json", encode(Golden(run, {"image": [[[0] * 8] * 8] * 2}, outputs)))
+
+
+@pytest.mark.tensorflow
+def test_a_version_that_answers_otherwise_than_it_was_judged_by_is_refused(
+    roll: Run, store: Store, home: Path, port: int, tmp_path: Path
+) -> None:
+    golden(store, "r1", 1)
+    assert roll(1).returncode == 0
+    before = config(home), stable(store)
+    golden(store, "r2", 3)
+    refused = roll(2, "--run=skewed", f"--verdict-path={tmp_path}/verdict", f"--waiting-path={tmp_path}/waiting")
+    assert refused.returncode == 0, refused.stderr
+    assert "version 2 of tiny is refused: class of golden row 0 is 2, and was 3 when it was judged" in refused.stderr
+    assert [(tmp_path / name).read_text() for name in ("verdict", "waiting")] == ["fail", "false"]
+    assert (config(home), stable(store), answer(port)) == (*before, 1)
+    told = read_document(store, "models/tiny/rollouts/skewed.json", Rollout)
+    assert (told.verdict, told.version, told.stable) == ("fail", 2, 1)
+    assert json.loads(store.read("runs/skewed/rollout.json"))["verdict"] == "fail"
+    assert roll(2, "--run=skewed-2", "--fail-on-reject=true").returncode == 3
+    golden(store, "r2", 2)
+    assert roll(2, "--run=mended").returncode == 0
+    assert read_document(store, "models/tiny/rollouts/mended.json", Rollout).verdict == "pass"
+    store.delete("runs/r1/golden.json")
+    store.delete("runs/r2/golden.json")
+
+
 def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: Store, images: dict[int, str]) -> None:
     def sentence(version: int, image: str, code: int = 65) -> str:
         told = [f"--store={store.url}", "--run=run-2", "--model=tiny", f"--version={version}", f"--image={image}"]
@@ -259,7 +307,24 @@ def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: S
 
 @pytest.mark.parametrize(
     "flags",
-    [["--target=moon"], ["--runtime=tensorflow-serving"], ["--steps=30,10"], ["--version=0"]],
+    [
+        ["--target=moon"],
+        ["--runtime=tensorflow-serving"],
+        ["--steps=30,10"],
+        ["--steps=10,30"],
+        ["--version=0"],
+        ["--split=1=50,2=60"],
+        ["--split=1=50,1=50"],
+        ["--split=2=50,3=50"],
+        ["--split=half"],
+        ["--sticky=x user"],
+        ["--headers=style transfer=2"],
+        ["--headers=sty le: a=2"],
+        ["--headers=style: a=two"],
+        ["--headers=style: ü=2"],
+        ["--headers=style: a=1; Style: a=2"],
+        ["--approval=perhaps"],
+    ],
     ids=" ".join,
 )
 def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
@@ -271,3 +336,35 @@ def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
 def test_the_parser_takes_what_the_template_sends() -> None:
     sent = "--store=s --run=r --model=m --version=1 --image=i --target=local --runtime=embedded --action=promote"
     assert parser().parse_args([*sent.split(), "--steps=10,30,100"]).steps == (10, 30, 100)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("said", ["NO", "YES"])
+def test_a_canary_that_waits_is_promoted_by_a_yes_on_the_terminal_and_else_goes(
+    roll: Run, store: Store, home: Path, tmp_path: Path, said: str
+) -> None:
+    assert roll(1).returncode == 0
+    port = int(json.loads((home / "serving/server.json").read_text())["port"])
+    run = f"asked-{said.lower()}"
+    waits = roll(2, f"--run={run}", "--action=canary", "--approval=manual", f"--waiting-path={tmp_path}/waiting")
+    assert "version 2 of tiny waits for --action=promote or rollback" in waits.stderr
+    assert ((tmp_path / "waiting").read_text(), answer(port), stable(store)[0]) == ("true", 1, 1)
+    image = read_document(store, "models/tiny/2/record.json", Record).image
+    given = {"store": store.url, "run": run, "model": "tiny", "target": "local", "runtime": "embedded"}
+    given |= {"steps": "10,100", "serve-image": "", "model-volume": "image", "approval": "manual", "tolerances": "{}"}
+    given |= {"fail-on-reject": "false", "version": "2", "image": image}
+    arguments = {"parameters": [{"name": name, "value": value} for name, value in given.items()]}
+    task = {"name": "approval", "templateRef": {"name": "colchis-pipeline", "template": "approval"}}
+    spec = {"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": [task | {"arguments": arguments}]}}]}
+    workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "asks"}, "spec": spec}
+    (tmp_path / "asks.yaml").write_text(json.dumps(workflow))
+    words = ["-m", "colchis_workflows.local", "asks", "-f", str(tmp_path / "asks.yaml"), "-f", str(BASE), "--run", run]
+    terminal = Terminal([sys.executable, *words, "--home", str(home)], COLCHIS_HOME=str(home), COLCHIS_PORT=str(port))
+    terminal.until("approve: approve? NO/YES (NO)", 90)
+    page = Path(store.url.removeprefix("file://"), "runs", run, "report.html").read_text()
+    assert "waits for an approval" in page
+    terminal.answer(said)
+    code = terminal.ended(90)
+    verdict = json.loads(store.read(f"runs/{run}/rollout.json"))["verdict"]
+    served = answer(port), stable(store)[0]
+    assert (code, verdict, served) == ((0, "pass", (2, 2)) if said == "YES" else (3, "fail", (1, 1)))

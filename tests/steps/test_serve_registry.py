@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from colchis_steps._serving_config import Config, Served, ServedModel, config_of, read_config, write_config
+from colchis_steps._serving_config import Config, HeaderMatch, Served, ServedModel, config_of, read_config, write_config
 from colchis_steps._serving_model import Refused, SavedModel
 from colchis_steps._serving_registry import Registry
 from colchis_steps._step import InputError
@@ -69,6 +69,24 @@ def test_a_default_that_never_loaded_is_not_ready_and_others_answer() -> None:
     assert found.find("n").number == 1
 
 
+def test_a_prediction_that_names_no_version_goes_by_wish_header_and_weight() -> None:
+    found = registry()
+    paths: dict[int, str | Served] = {1: "a", 2: "b", 3: "c"}
+    match = HeaderMatch("style", "transfer", 2)
+    found.apply(Config({"m": ServedModel(paths, 1, {1: 0, 3: 100}, (match,))}), "x")
+    assert found.find("m").number == 1  # what is no prediction asks the default
+    assert {found.find("m", None, {}).number for _ in range(20)} == {3}
+    assert found.find("m", None, {"style": "transfer"}).number == 2
+    assert found.find("m", None, {"style": "other"}).number == 3
+    assert found.find("m", None, {"style": "transfer", "colchis-version": "1"}).number == 1
+    assert found.find("m", None, {"colchis-version": "9"}).number == 3
+    assert found.find("m", "1", {"style": "transfer"}).number == 1
+    found.apply(Config({"m": ServedModel(paths, 1, {1: 30, 2: 70})}), "y")
+    assert {found.find("m", None, {}).number for _ in range(200)} == {1, 2}
+    found.apply(Config({"m": ServedModel({1: "a", 2: "broken"}, 1, {2: 100})}), "z")
+    assert found.find("m", None, {}).number == 1  # a version that does not load gets nothing
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -76,6 +94,12 @@ def test_a_default_that_never_loaded_is_not_ready_and_others_answer() -> None:
         ('{"modells": {}}', "unknown field"),
         ('{"models": {"m": {"versions": {}}}}', "gives no versions of m"),
         ('{"models": {"m": {"versions": {"1": "/a"}, "default": 2}}}', "version 2, the default of m"),
+        ('{"models": {"m": {"versions": {"1": "/a"}, "weights": {"1": 50, "2": 50}}}}', "version 2, that weights or"),
+        ('{"models": {"m": {"versions": {"1": "/a"}, "weights": {"1": 99}}}}', "give percents that add up to 100"),
+        (
+            '{"models": {"m": {"versions": {"1": "/a"}, "headers": [{"header": "a", "value": "b", "version": 7}]}}}',
+            "version 7, that weights or headers of m",
+        ),
         ('{"models": {"../m": {"versions": {"1": "/a"}}}}', "cannot be a model's name"),
         ('{"models": {"m": {"versions": {"one": "/a"}}}}', "is wrong"),
     ],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.steps.training_data import Trainer, write_data
 
@@ -41,13 +42,18 @@ def alone(trainer: Trainer) -> str:
 
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.long)])
-def test_workers_give_the_loss_and_metrics_of_one(trainer: Trainer, workers: int) -> None:
+def test_workers_give_the_loss_metrics_and_weights_of_one(trainer: Trainer, workers: int) -> None:
     run = f"run-{workers}"
     done = trainer.train(run, f"--workers={workers}", *FLAGS, f"--tree-path={trainer.root / 'tree'}", code=CODE)
     assert done.returncode == 0, done.stderr
     assert trainer.result(run).details["workers"] == workers
     for mine, wanted in zip(trainer.history(run), trainer.history("one"), strict=True):
         assert mine == pytest.approx(wanted, rel=1e-6, abs=1e-6)
+    state, wanted_state = trainer.state(run), trainer.state("one")
+    assert state.keys() == wanted_state.keys()
+    assert {"model/0000", "model/0003", "optimizer/0002"} <= state.keys()  # kernels, biases, Adam's moments
+    for name, array in state.items():
+        np.testing.assert_allclose(array, wanted_state[name], rtol=1e-6, atol=1e-6, err_msg=name)
     assert (trainer.root / "tree").read_text() == trainer.candidate(run).tree
 
 

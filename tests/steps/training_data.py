@@ -94,6 +94,11 @@ class Trainer:
         found = self.root.glob(f"store/runs/{run}/training/checkpoints/*/checkpoint.json")
         return sorted(path.parent for path in found)
 
+    def state(self, run: str) -> dict[str, np.ndarray]:
+        """Give the newest checkpoint's arrays by name: variables of the model, of the optimizer."""
+        with np.load(self.checkpoints(run)[-1] / "state.npz") as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
     def history(self, run: str) -> list[tuple[float, ...]]:
         """Each epoch's metrics, without the time."""
         epochs = self.result(run).details["history"]

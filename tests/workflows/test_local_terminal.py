@@ -50,9 +50,9 @@ class Terminal:
         os.close(slave)
         self.seen = ""
 
-    def until(self, wanted: str) -> None:
+    def until(self, wanted: str, seconds: float = 20) -> None:
         """Read until the text has been shown."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + seconds
         while wanted not in self.seen:
             assert time.monotonic() < end, self.seen
             self._read()
@@ -67,8 +67,8 @@ class Terminal:
     def answer(self, text: str) -> None:
         os.write(self.master, f"{text}\n".encode())
 
-    def ended(self) -> int:
-        end = time.monotonic() + 20
+    def ended(self, seconds: float = 20) -> int:
+        end = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < end, self.seen
             self._read()

@@ -41,8 +41,9 @@ def test_a_pod_is_locked_down(name: str) -> None:
 
 
 @every_pod
-def test_only_what_serves_models_and_follows_jobs_has_a_token(name: str) -> None:
-    template, allowed = PODS[name], {"colchis-rollout/rollout", "colchis-prune/prune", "colchis-train/job"}
+def test_only_what_speaks_to_the_cluster_has_a_token(name: str) -> None:
+    template, allowed = PODS[name], {"colchis-rollout/rollout-pod", "colchis-prune/prune", "colchis-train/job"}
+    allowed |= {"colchis-register/register-pod"}
     assert template["automountServiceAccountToken"] is (name in allowed)
     assert template["executor"] == {"serviceAccountName": "colchis-step"}
 
@@ -62,7 +63,7 @@ def test_kaniko_gets_no_credentials_of_the_store() -> None:
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
     accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
-    assert accounts == {"colchis-step", "colchis-train", "colchis-build", "colchis-rollout"}
+    assert accounts == {"colchis-step", "colchis-train", "colchis-build", "colchis-register", "colchis-rollout"}
     assert accounts == {template["serviceAccountName"] for template in PODS.values()}
 
 

@@ -49,7 +49,7 @@ def test_a_document_is_valid_by_argos_schema(document: Object, definitions: Obje
 
 def test_the_schema_refuses_a_field_that_argo_does_not_know(definitions: Object) -> None:
     document = render.objects(Settings())[0]
-    document["spec"]["templates"][0]["container"]["imagePullPolice"] = "Always"
+    document["spec"]["templates"][-1]["container"]["imagePullPolice"] = "Always"
     with pytest.raises(jsonschema.ValidationError, match="imagePullPolice"):
         _validate(document, definitions)
 

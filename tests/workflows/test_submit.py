@@ -40,6 +40,36 @@ def test_a_failed_task_says_the_sentence_of_its_step_and_its_pod() -> None:
     assert run.tasks["publish"].message == "depends condition not met"
 
 
+@pytest.mark.parametrize(
+    ("outputs", "told"),
+    [
+        ([], "it waits; to go on: argo resume r --namespace ml"),
+        (
+            [{"name": "approve", "valueFrom": {"supplied": {}}}],
+            (
+                "it waits for approve=YES or NO, after reading s3://b/report.html: argo node set r --namespace ml "
+                "--output-parameter approve=YES --node-field-selector displayName=approve; then argo resume r "
+                "--namespace ml"
+            ),
+        ),
+    ],
+    ids=["no question", "a question"],
+)
+def test_a_task_that_waits_says_what_for_and_how_it_goes_on(outputs: list[dict[str, Any]], told: str) -> None:
+    inputs = [{"name": "report", "value": "s3://b/report.html"}]
+    node: dict[str, Any] = {
+        "id": "r-1",
+        "name": "r.approve",
+        "displayName": "approve",
+        "type": "Suspend",
+        "phase": "Running",
+    }
+    node |= {"inputs": {"parameters": inputs}, "outputs": {"parameters": outputs}, "templateName": "approve"}
+    whole = {"id": "r", "name": "r", "displayName": "r", "type": "DAG", "phase": "Running", "templateName": "main"}
+    workflow = {"metadata": {"name": "r", "namespace": "ml"}, "status": {"nodes": {"r": whole, "r-1": node}}}
+    assert read(workflow).tasks["approve"].message == told
+
+
 def test_a_starting_pod_is_pending_without_a_message() -> None:
     task = read(recorded("running")).tasks["judge"]
     assert (task.phase, task.message, task.progress) == ("Pending", "", "")
@@ -49,7 +79,7 @@ def test_a_starting_pod_is_pending_without_a_message() -> None:
     ("name", "code", "sentence"),
     [
         ("served", 0, "the run succeeded"),
-        ("rejected", 3, "the gate said no: nothing was published"),
+        ("rejected", 3, "gate or canary said no"),
         ("refused", 3, f"judge: {SENTENCE}"),
         ("bad-data", 65, f"judge: {SENTENCE}"),
         ("away", 75, f"judge: {SENTENCE}"),

@@ -6,7 +6,7 @@ Every template carries its own account, security settings and volumes, because a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hera.workflows import DAG, Artifact, Container, Parameter, Task, WorkflowTemplate, models
+from hera.workflows import DAG, Artifact, Container, Parameter, Suspend, Task, WorkflowTemplate, models
 
 from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
@@ -17,7 +17,7 @@ USER = 65532  # numeric, so that the kubelet can tell that it is not root
 REGISTRY_LOGIN = "/var/run/colchis/registry"
 TRANSIENT = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '64', '75', '143']"
 
-Template = Container | DAG
+Template = Container | DAG | Suspend
 
 RETRY = models.RetryStrategy(
     limit=models.IntOrString(root="3"),
@@ -166,6 +166,33 @@ def task(
     if template is None or document:
         where = {"template_ref": models.TemplateRef(name=document or f"colchis-{name}", template=template or name)}
     return Task(name=name, arguments=[Parameter(name=k, value=v) for k, v in given.items()], **where, **more)
+
+
+def alone(container: Container) -> list[Template]:
+    """Give a step's container inside a DAG of its own, which has the step's name, inputs and outputs.
+
+    `argo retry` of Argo 3.7 walks from a failed pod up to the first DAG. Without one it comes through the steps before,
+    takes those with a retry strategy for unfinished, runs them again, and never ends (argo-workflows #14796).
+    """
+    name, inputs, outputs = str(container.name), _parameters(container.inputs), _parameters(container.outputs)
+    container.name, container.inputs = f"{name}-pod", [Parameter(name=found.name) for found in inputs]
+    only = task(name, inputs_of([str(found.name) for found in inputs]), template=container.name)
+    given = [output_of(name, str(found.name), _default(found)) for found in outputs]
+    return [DAG(name=name, inputs=inputs or None, outputs=given or None, tasks=[only]), container]
+
+
+def output_of(task_name: str, name: str, default: str = "") -> Parameter:
+    """Give a DAG's output, which is that of one of its tasks."""
+    source = models.ValueFrom(parameter=f"{{{{tasks.{task_name}.outputs.parameters.{name}}}}}", default=default)
+    return Parameter(name=name, value_from=source)
+
+
+def _parameters(found: Any) -> list[Parameter]:
+    return [one for one in found or [] if isinstance(one, Parameter)]
+
+
+def _default(found: Parameter) -> str:
+    return str(found.value_from.default) if found.value_from and found.value_from.default is not None else ""
 
 
 def inputs_of(names: Sequence[str]) -> dict[str, str]:

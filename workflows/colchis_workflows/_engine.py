@@ -16,7 +16,16 @@ from colchis_workflows._display import Display
 from colchis_workflows._documents import Object
 from colchis_workflows._errors import InputError
 from colchis_workflows._expressions import BadExpressionError
-from colchis_workflows._meaning import Scope, arguments_of, dag_phase, failure, global_scope, outputs_of_dag, seconds
+from colchis_workflows._meaning import (
+    Scope,
+    arguments_of,
+    dag_phase,
+    failure,
+    global_scope,
+    only_task,
+    outputs_of_dag,
+    seconds,
+)
 from colchis_workflows._record import BAD, Node, Record
 from colchis_workflows._subset import exit_hooks
 from colchis_workflows._tags import fill, replace
@@ -81,13 +90,15 @@ class Engine:
         assert found is not None, "the walk before the run found every template"  # noqa: S101
         template = found.template
         kind = next(kind for kind in ("dag", "container", "suspend") if kind in template)
-        node = self.record.nodes.get(path) or Node(path, str(template["name"]), "")
+        node = self.record.nodes.setdefault(path, Node(path, str(template["name"]), ""))
         node.kind = {"dag": "DAG", "container": "Pod", "suspend": "Suspend"}[kind]
         with self.lock:
             scope = dict(self.scope)
         for parameter in template.part("inputs").parts("parameters"):
             name, default = str(parameter["name"]), str(parameter.get("value", parameter.get("default")))
             scope[f"inputs.parameters.{name}"] = given[name] if name in given else replace(default, scope)
+        if only := only_task(template):
+            return self.use(found.document, path, only, arguments_of(only, scope))
         with self.turn(node, template, scope):
             if self.stop.is_set():
                 return self.ended(node, "Failed", "the run was stopped")

@@ -32,8 +32,8 @@ PARAMETERS = {
         "rollback",
     ),
     "approval": choice(
-        "**auto** rolls out what passed the gate. **manual** stops when the version is registered; submit "
-        "`colchis-rollout` to serve it.",
+        "**auto** promotes a canary that is as good as the stable version. **manual** asks somebody before: the run "
+        "waits with the canary at its last share of traffic, for a day; no answer is a no.",
         "auto",
         "manual",
     ),
@@ -57,10 +57,16 @@ PARAMETERS = {
         "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
+    "base": Text("direct: an image to stand on, `host/path:tag`; a second image, tag `N-path`, has both.", ""),
+    "dockerfile": Text(
+        "kaniko: the key in the store of a Dockerfile of your own; its context has `model/` and `code/`.", ""
+    ),
     "dry-run": choice("Whether to say only what would go, and remove nothing.", "false", "true"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
-        "Whether the gate's no fails the run. **false**: the run succeeds, and `verdict` says fail.", "false", "true"
+        "Whether a no of the gate or the canary fails the run. **false**: the run succeeds, and `verdict` says fail.",
+        "false",
+        "true",
     ),
     "failures": Text("The failed nodes as JSON, as Argo gives them to an exit handler.", "[]"),
     "first-model": choice(
@@ -68,6 +74,7 @@ PARAMETERS = {
         "accept",
         "reject",
     ),
+    "headers": Text("Routes by header, `style: transfer=2; style: plain=1`: A/B by who asks.", ""),
     "hold": Text("How long a version that was replaced is kept for a rollback: `30m`, `24h`, `7d`.", "24h"),
     "hyperparameters": Text(
         'JSON, e.g. `{"epochs": 12, "global_batch": 64, "seed": 7, "learning_rate": 0.003}`; the entry gets what the '
@@ -82,6 +89,15 @@ PARAMETERS = {
         "{}",
     ),
     "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
+    "kaniko-option": Text(
+        "One more flag of kaniko's executor, `--registry-mirror=host`; `--image-format=oci` is of the live fork alone.",
+        "--single-snapshot=false",
+    ),
+    "mirror": choice(
+        "**true**: the canary also gets a copy of each request, and nobody sees its answer; not every gateway can.",
+        "false",
+        "true",
+    ),
     "model-volume": choice(
         "How pods get the model. **image**: its image is mounted (Kubernetes 1.35). **copy**: an init container copies "
         "it out (any version).",
@@ -103,9 +119,15 @@ PARAMETERS = {
         "tensorflow-serving",
     ),
     "serve-image": Text("The model server's image."),
+    "split": Text("Fixed shares in the place of steps, `1=30,2=50,3=20`: per cent by version.", ""),
     "status": choice("How the run ended.", "Succeeded", "Failed", "Error"),
-    "steps": Text("Per cent of the traffic that the new version gets, step by step.", "10,30,100"),
+    "step-seconds": Text("How long a canary has a share of the traffic, at least, before it gets more.", "30"),
+    "steps": Text(
+        "Per cent of the traffic that the new version gets, step by step; a first 0 asks it and lets nobody reach it.",
+        "10,30,100",
+    ),
     "steps-image": Text("The image of the light steps, for the version's record."),
+    "sticky": Text("The header, a hash or UUID, by which who has a version keeps it: `x-user-id`.", ""),
     "store": Text("`s3://bucket/prefix`.", STORE),
     "target": choice(
         "Where the model is served. **deployment**: a Deployment and a Service a version. **kserve**: an "
@@ -119,6 +141,11 @@ PARAMETERS = {
         'JSON, e.g. `{"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.8}}`: `min` and `max` '
         "bound the value, `min_change` and `max_change` the change against the served version.",
         '{"accuracy": {"min": 0.9, "min_change": -0.01}}',
+    ),
+    "tolerances": Text(
+        'How much worse a canary may be, as JSON: `{"errors": 0.01, "latency": 1.5, "disagreement": 0.1, '
+        '"distribution": 0.1}`; docs/steps/rollout.md says what they are.',
+        "{}",
     ),
     "train-image": Text("The image that trains and evaluates: TensorFlow and, if you like, your code."),
     "version": Text("The model's version, a whole number."),

@@ -1,6 +1,7 @@
 """A Workflow object as the API server gives it, read as a run: its tasks, how it ended, what a caller makes of it."""
 
 import base64
+import dataclasses
 import gzip
 import json
 import re
@@ -79,10 +80,35 @@ def read(workflow: Json) -> Run:
         tries = sorted(attempts.get(name, []), key=lambda attempt: str(attempt.get("startedAt")))
         run.tasks[path] = _task(path, node, tries)
         if run.tasks[path].kind == "Suspend" and run.tasks[path].phase == "Running":
-            run.tasks[path].message = f"it waits; to go on: argo resume {run.name} --namespace {run.namespace}"
+            run.tasks[path].message = _question(node, run)
         if (pod := tries[-1] if tries else node)["type"] == "Pod":
             run.pods[path] = _pod(run.name, pod)
+    return _without_wrappers(run)
+
+
+def _without_wrappers(run: Run) -> Run:
+    """Let a task stand for the DAG that holds it alone and has its name, as each step's does."""
+    for path, task in list(run.tasks.items()):
+        name = path.rpartition(".")[2]
+        inner = f"{path}.{name}"
+        if task.kind == "DAG" and [found for found in run.tasks if found.startswith(f"{path}.")] == [inner]:
+            run.tasks[path] = dataclasses.replace(run.tasks.pop(inner), path=path)
+            if inner in run.pods:
+                run.pods[path] = run.pods.pop(inner)
     return run
+
+
+def _question(node: Json, run: Run) -> str:
+    """Say how a task that waits goes on: with an answer, where it asks for one."""
+    where = f"{run.name} --namespace {run.namespace}"
+    asked = [p["name"] for p in (node.get("outputs") or {}).get("parameters") or [] if "supplied" in p["valueFrom"]]
+    given = {p["name"]: p.get("value", "") for p in (node.get("inputs") or {}).get("parameters") or []}
+    if not asked:
+        return f"it waits; to go on: argo resume {where}"
+    read = f", after reading {given['report']}" if given.get("report") else ""
+    field = f"--node-field-selector displayName={node['displayName']}"
+    answer = f"argo node set {where} --output-parameter {asked[0]}=YES {field}"
+    return f"it waits for {asked[0]}=YES or NO{read}: {answer}; then argo resume {where}"
 
 
 def _nodes(status: Json) -> dict[str, Json]:
@@ -164,7 +190,7 @@ def _seconds(time: str | None) -> float | None:
 
 
 def exit_code(run: Run) -> int:
-    """Give the command's exit code: 0 served, 3 the gate said no, 75 stopped, late or Error, else the step's."""
+    """Give the command's exit code: 0 served, 3 gate or canary said no, 75 stopped, late or Error, else the step's."""
     if run.phase == "Succeeded":
         return REJECTED if run.outputs.get("verdict") == "fail" else 0
     if run.phase != "Failed" or run.shutdown:
@@ -177,7 +203,7 @@ def exit_code(run: Run) -> int:
 def conclusion(run: Run) -> str:
     """Say in one sentence how the run ended."""
     if run.phase == "Succeeded":
-        no = "the gate said no: nothing was published; the report says why, and `stable` serves on"
+        no = "gate or canary said no: the report says why, and `stable` serves on"
         return no if run.outputs.get("verdict") == "fail" else "the run succeeded"
     if run.shutdown:
         return f"the run was stopped by somebody ({run.shutdown})"

@@ -3,6 +3,7 @@
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
 ``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
+``colchis-register`` registers: a token for the cluster's optional list of model versions.
 ``colchis-rollout``  serves models: rollout and prune have a token.
 """
 
@@ -27,6 +28,9 @@ RULES: dict[str, list[Object]] = {
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ],
     "colchis-build": [],
+    "colchis-register": [
+        {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},
+    ],
     "colchis-rollout": [
         {
             "apiGroups": ["apps"],
@@ -57,7 +61,7 @@ def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": metadata,
-            "automountServiceAccountToken": name in {"colchis-rollout", "colchis-train"},
+            "automountServiceAccountToken": name in {"colchis-register", "colchis-rollout", "colchis-train"},
         }
     ]
     if rules:

@@ -6,7 +6,7 @@ builder ``direct`` the last task packs. So both ways end in one task, whose outp
 
 from typing import Any
 
-from hera.workflows import DAG, Container, Parameter, UserContainer, WorkflowTemplate, models
+from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, models
 
 from colchis_workflows._common import (
     CREDENTIALS,
@@ -18,10 +18,12 @@ from colchis_workflows._common import (
     SCRATCH,
     TMP,
     TRANSIENT,
+    alone,
     environment,
     flags,
     inputs_of,
     output,
+    output_of,
     pod_labels,
     resources,
     step,
@@ -32,7 +34,9 @@ from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]
-INPUTS = [*FLAGS, "kaniko-image"]
+PACK = [*FLAGS, "base"]
+BUILD = [*FLAGS, "dockerfile", "kaniko-image", "kaniko-option"]
+INPUTS = [*dict.fromkeys([*PACK, *BUILD])]
 CONTEXT = "/context"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
 
@@ -45,8 +49,8 @@ def template(settings: Settings) -> WorkflowTemplate:
     pack = step(
         settings,
         "build_image",
-        FLAGS,
-        [output("digest", global_name="digest"), output("image")],
+        PACK,
+        [output("digest", global_name="digest"), output("image"), output("based-image")],
         account="colchis-build",
         env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
         volume=LOGIN,
@@ -54,13 +58,13 @@ def template(settings: Settings) -> WorkflowTemplate:
     )
     pack.name = "pack"
     tasks: list[Any] = [
-        task("kaniko", inputs_of(INPUTS), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
-        task("pack", inputs_of(FLAGS), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
+        task("kaniko", inputs_of(BUILD), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
+        task("pack", inputs_of(PACK), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
     ]
     build = DAG(
         name="build-image",
         inputs=[parameter(settings, name) for name in INPUTS],
-        outputs=[_of_pack("digest"), _of_pack("image")],
+        outputs=[output_of("pack", name) for name in ("digest", "image", "based-image")],
         tasks=tasks,
     )
     return workflow_template(
@@ -68,13 +72,8 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: build image",
         "Packs a version's files as an OCI image, one layer a file, and pushes it.",
         INPUTS,
-        [build, _kaniko(settings), pack],
+        [build, _kaniko(settings), *alone(pack)],
     )
-
-
-def _of_pack(name: str) -> Parameter:
-    source = models.ValueFrom(parameter=f"{{{{tasks.pack.outputs.parameters.{name}}}}}", default="")
-    return Parameter(name=name, value_from=source)
 
 
 def _kaniko(settings: Settings) -> Container:
@@ -85,7 +84,7 @@ def _kaniko(settings: Settings) -> Container:
         name="context",
         image=settings.image("steps"),
         command=["python", "-m", "colchis_steps.build_image"],
-        args=[*flags(FLAGS), f"--context={CONTEXT}"],
+        args=[*flags([*FLAGS, "dockerfile"]), f"--context={CONTEXT}"],
         env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
         env_from=CREDENTIALS,
         security_context=LOCKED,
@@ -108,8 +107,11 @@ def _kaniko(settings: Settings) -> Container:
             "--push-retry=3",
             "--cache=false",
             "--compressed-caching=false",
+            "--digest-file=/dev/termination-log",
+            "{{inputs.parameters.kaniko-option}}",
         ],
-        inputs=[parameter(settings, name) for name in INPUTS],
+        termination_message_policy="FallbackToLogsOnError",  # so that the node says what kaniko said last
+        inputs=[parameter(settings, name) for name in BUILD],
         init_containers=[writer],
         active_deadline_seconds="3600",
         retry_strategy=RETRY.model_copy(update={"expression": f"({TRANSIENT}) && !({HOPELESS})"}),

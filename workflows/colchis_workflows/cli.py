@@ -19,9 +19,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "submit": "run a pipeline's template on the cluster",
         "doctor": "check a cluster, a bucket and a registry before the first run",
         "predict": "ask a served model",
-        "models": "list and show models; roll one back",
         "verify": "read stored models once more; say what is missing or altered",
         "gc": "free what no version and no young run names",
+        "models": "list and show models, and what is served where",
+        "rollback": "serve the version before the stable one again, or end a canary",
         "explain": "say where a model comes from, from its digest alone",
     },
     "Data and code": {
@@ -76,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f"did you mean {close[0]!r}?" if close else "`colchis --help` lists them"
         print(f"colchis: there is no verb {verb!r}; {hint}", file=sys.stderr)
         return 2
+    if verb == "rollback":
+        verb, rest = "models", ["rollback", *rest]
     module = MODULES.get(verb, verb.replace("-", "_"))
     if verb in HERE:
         return int(importlib.import_module(f"colchis_workflows.{module}").main(rest) or 0)

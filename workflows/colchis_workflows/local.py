@@ -150,7 +150,7 @@ def conclude(engine: Engine, display: Display, phase: str, code: int) -> None:
         if data.startswith("file://") and not Path(data.removeprefix("file://")).exists():
             display.say(f"data:   colchis data {Path(data).parent.name} --to {engine.arguments.get('store', 'STORE')}")
     elif code == REJECTED:
-        display.say("The gate said no: nothing was published. The report says why; `stable` serves on.")
+        display.say("Gate or canary said no. The report says why; `stable` serves on.")
     elif code == 0 and "endpoint" in record.outputs:
         model = engine.arguments.get("model", "MODEL")
         display.say(f"next:   colchis predict {model} --row 0", f"        colchis models show {model}")

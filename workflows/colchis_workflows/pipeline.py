@@ -1,6 +1,6 @@
 """``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends."""
 
-from hera.workflows import DAG, Parameter, WorkflowTemplate, models
+from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
 
 from colchis_workflows import evaluate, rollout, train
 from colchis_workflows._common import inputs_of, task, workflow_template
@@ -27,6 +27,7 @@ ARGUMENTS = [
     "serve-image",
     "model-volume",
     "approval",
+    "tolerances",
     "fail-on-reject",
     "train-image",
 ]
@@ -42,8 +43,11 @@ PUBLISH = [
     "serve-image",
     "model-volume",
     "approval",
+    "tolerances",
+    "fail-on-reject",
     "train-image",
 ]
+SERVED = [name for name in rollout.INPUTS if name in PUBLISH]  # the rest of a rollout's inputs has its defaults
 LIFE = {
     "workflow": "{{workflow.namespace}}/{{workflow.name}}",
     "created-by": "{{workflow.labels.json}}",  # Argo 3.7 gives a label found by an expression to the first tasks only
@@ -60,7 +64,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
         "rolls it out. `report` shows what happened, whatever happened.",
         ARGUMENTS,
-        [_pipeline(), _publish()],
+        [_pipeline(), _publish(), _approval(), _approve()],
         hooks={"exit": _report()},
         workflow_metadata=models.WorkflowMetadata(
             labels_from={
@@ -112,31 +116,13 @@ def _publish() -> DAG:
     version = {"version": "{{tasks.upload.outputs.parameters.version}}"}
     build = inputs_of(["store", "run", "model", "builder", "repository"]) | version
     image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
-    served = inputs_of(
-        [name for name in rollout.INPUTS if name not in {"version", "image", "action", "insecure-registry"}]
-    )
     return DAG(
         name="publish",
         inputs=[Parameter(name=name) for name in PUBLISH],
         synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
         tasks=[
             task("upload", inputs_of(["store", "run", "model"])),
-            # not build-image's own DAG: `argo retry` sets a DAG that precedes what failed to Running, for ever
-            task(
-                "kaniko",
-                build,
-                template="kaniko",
-                document="colchis-build-image",
-                depends="upload",
-                when="{{inputs.parameters.builder}} == kaniko",
-            ),
-            task(
-                "build-image",
-                build,
-                template="pack",
-                document="colchis-build-image",
-                depends="kaniko.Succeeded || kaniko.Skipped",
-            ),
+            task("build-image", build, depends="upload"),
             task(
                 "register",
                 inputs_of(["store", "run", "model", "train-image"]) | version | image | LIFE,
@@ -144,10 +130,66 @@ def _publish() -> DAG:
             ),
             task(
                 "rollout",
-                served | version | image | {"action": "canary"},
+                inputs_of(SERVED) | version | image | {"action": "canary"},
                 depends="register",
-                when="{{inputs.parameters.approval}} == auto",
             ),
+            task(
+                "approval",
+                inputs_of(SERVED) | version | image,
+                template="approval",
+                depends="rollout",
+                when="{{tasks.rollout.outputs.parameters.waiting}} == true",
+            ),
+        ],
+    )
+
+
+def _approval() -> DAG:
+    """Give what happens to a canary that waits: its report so far, a question, and the way on or back."""
+    names = [*SERVED, "version", "image"]
+    told = {"report": "{{inputs.parameters.store}}/runs/{{inputs.parameters.run}}/report.html"}
+    answer = "{{tasks.approve.outputs.parameters.approve}}"
+    served = inputs_of(names)
+    return DAG(
+        name="approval",
+        inputs=[Parameter(name=name) for name in names],
+        tasks=[
+            task("report", inputs_of(["store", "run"]) | {"status": "Succeeded", "failures": "[]"}),
+            task("approve", inputs_of(["model", "version"]) | told, template="approve", depends="report"),
+            task(
+                "promote",
+                served | {"action": "promote"},
+                template="rollout",
+                document="colchis-rollout",
+                depends="approve",
+                when=f"{answer} == YES",
+            ),
+            task(
+                "withdraw",
+                served | {"action": "rollback"},
+                template="rollout",
+                document="colchis-rollout",
+                depends="approve",
+                when=f"{answer} != YES",
+            ),
+        ],
+    )
+
+
+def _approve() -> Suspend:
+    """Give the question: the UI shows a form with the report's place; who does not answer within a day says no."""
+    told = {"approve": "Whether the canary is promoted to stable.", "report": "What is known so far: open it first."}
+    return Suspend(
+        name="approve",
+        duration="24h",
+        inputs=[
+            Parameter(name="approve", default="NO", enum=["NO", "YES"], description=told["approve"]),
+            Parameter(name="model"),
+            Parameter(name="version"),
+            Parameter(name="report", description=told["report"]),
+        ],
+        outputs=[
+            Parameter(name="approve", value_from=models.ValueFrom(supplied=models.SuppliedValueFrom(), default="NO"))
         ],
     )
 

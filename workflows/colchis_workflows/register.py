@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import flags, step, workflow_template
+from colchis_workflows._common import alone, flags, step, workflow_template
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "image", "workflow", "created-by"]
@@ -11,11 +11,20 @@ STEP_IMAGES = '--step-images={"steps":"{{inputs.parameters.steps-image}}","train
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: the version and its ``image`` by digest. Out: nothing but the record."""
+    """Build the template. In: the version and its ``image`` by digest. Out: nothing but the record and its mirror."""
     return workflow_template(
         settings,
         "Colchis: register",
         "Writes the version's record and its in-toto statement with SLSA provenance.",
         INPUTS,
-        [step(settings, "register", INPUTS, args=[*flags(FLAGS), STEP_IMAGES])],
+        alone(
+            step(
+                settings,
+                "register",
+                INPUTS,
+                args=[*flags(FLAGS), STEP_IMAGES],
+                account="colchis-register",
+                token=True,
+            )
+        ),
     )

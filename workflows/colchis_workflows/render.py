@@ -115,9 +115,9 @@ def _yaml(documents: Sequence[dict[str, Any]]) -> str:
 
 
 def differences(tree: Path, files: dict[str, str]) -> list[str]:
-    """Say which files of the tree are missing, stale or no longer rendered; its samples are written by hand."""
+    """Say which files of the tree are missing, stale or no longer rendered; samples and the CRD are written by hand."""
     found = (path.relative_to(tree).as_posix() for path in tree.rglob("*.yaml"))
-    there = {path for path in found if not path.startswith("samples/")}
+    there = {path for path in found if not path.startswith(("crd/", "samples/"))}
     stale = [path for path in sorted(there & files.keys()) if (tree / path).read_text() != files[path]]
     missing, extra = sorted(files.keys() - there), sorted(there - files.keys())
     return [

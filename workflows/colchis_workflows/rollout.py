@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import flags, output, step, workflow_template
+from colchis_workflows._common import alone, flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = [
@@ -15,6 +15,14 @@ INPUTS = [
     "runtime",
     "action",
     "steps",
+    "split",
+    "headers",
+    "sticky",
+    "mirror",
+    "approval",
+    "tolerances",
+    "step-seconds",
+    "fail-on-reject",
     "serve-image",
     "model-volume",
     "insecure-registry",
@@ -22,23 +30,31 @@ INPUTS = [
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: the version and its ``image`` by digest. Out: ``endpoint`` and ``verdict``."""
-    outputs = [output("endpoint", global_name="endpoint"), output("verdict", "fail")]
+    """Build the template.
+
+    In: the version and its ``image`` by digest. Out: ``endpoint``, ``verdict`` (pass or fail), and ``waiting``: true
+    where a canary serves its share until somebody promotes it or goes back.
+    """
+    outputs = [
+        output("endpoint", global_name="endpoint"),
+        output("verdict", "fail", global_name="verdict"),
+        output("waiting", "false"),
+    ]
     return workflow_template(
         settings,
         "Colchis: roll out",
-        "Serves a version beside the stable one, shifts traffic to it by steps, and goes back by itself.",
+        "Serves a version beside the stable one, shifts traffic to it by steps, judges it, and goes back by itself.",
         INPUTS,
-        [
+        alone(
             step(
                 settings,
                 "rollout",
                 INPUTS,
                 outputs,
-                args=flags(INPUTS, ["endpoint", "verdict"]),
+                args=flags(INPUTS, ["endpoint", "verdict", "waiting"]),
                 account="colchis-rollout",
                 token=True,
                 hours=6,
             )
-        ],
+        ),
     )

@@ -6,9 +6,19 @@ user's. The last task trains where that is still to do, in its own pod and witho
 
 from typing import Any
 
-from hera.workflows import DAG, Container, Parameter, WorkflowTemplate, models
+from hera.workflows import DAG, Container, WorkflowTemplate, models
 
-from colchis_workflows._common import flags, inputs_of, output, resources, step, task, workflow_template
+from colchis_workflows._common import (
+    alone,
+    flags,
+    inputs_of,
+    output,
+    output_of,
+    resources,
+    step,
+    task,
+    workflow_template,
+)
 from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
@@ -34,11 +44,10 @@ def template(settings: Settings) -> WorkflowTemplate:
         task("job", inputs_of(INPUTS), template="job", when="'{{inputs.parameters.backend}}' != 'local'"),
         task("workers", inputs_of(INPUTS), template="workers", depends="job.Succeeded || job.Skipped"),
     ]
-    source = models.ValueFrom(parameter="{{tasks.workers.outputs.parameters.tree}}", default="")
     train = DAG(
         name="train",
         inputs=[parameter(settings, name) for name in INPUTS],
-        outputs=[Parameter(name="tree", value_from=source)],
+        outputs=[output_of("workers", "tree")],
         tasks=tasks,
     )
     return workflow_template(
@@ -46,7 +55,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: train",
         "Trains on a data set with several workers; the chief stores its export as the run's candidate.",
         INPUTS,
-        [train, job, here],
+        [train, job, *alone(here)],
     )
 
 

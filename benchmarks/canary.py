@@ -1,0 +1,134 @@
+"""Race `canary`: how many bad answers users get before a bad canary is taken back, and how many good ones are refused.
+
+Cases `simulated-*` judge simulated traffic, thousands of times; cases `real-*` judge a real embedded server behind a
+gateway that spoils its answers, with users who ask all the while. The rival `no-analysis` moves traffic by the clock
+alone, and somebody notices after ten minutes.
+
+Reads   --case, --trials, --runs
+Writes  benchmarks/results/canary.json     medians, and the table on stdout
+
+Fields: bad (answers that users got, median), bad_p95, wall_s (seconds until nobody gets one any more, median), refused
+(share of the canaries).
+"""
+
+import argparse
+import random
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks._canary_real import real
+from benchmarks._table import Row, row, table, write
+
+from colchis_steps._judge import Answer, Judge, Tolerances, verdict
+
+STEPS = (10, 30)  # per cent, below 100
+USERS = 50.0  # requests a second
+MOVE = 3.0  # seconds for a gateway to follow
+NOTICED = 600.0  # seconds until somebody sees what no analysis sees
+CLASSES = 10
+SLOW = 0.01  # seconds of an answer
+
+
+@dataclass(frozen=True)
+class Canary:
+    """How a canary behaves: shares of requests, and a factor on the latency."""
+
+    errors: float = 0.0
+    slower: float = 1.0
+    drift: float = 0.0  # answers class 8 instead
+    other: float = 0.02  # answers another class, as another training does
+
+    @property
+    def bad(self) -> float:
+        """Give the share of its answers that a user would call bad."""
+        return 1.0 if self.slower >= 2 else max(self.errors, self.drift)
+
+
+CANARIES = {
+    "errors": Canary(errors=0.2),
+    "latency": Canary(slower=2.0),
+    "drift": Canary(drift=0.3),
+    "good": Canary(errors=0.002),
+    "tolerated": Canary(errors=0.01, slower=1.5, other=0.1),  # just so: where a test errs most
+}
+
+
+def answered(chance: random.Random, canary: Canary) -> tuple[Answer, Answer]:
+    """Give a pair of answers; latencies have a long tail."""
+    label = chance.randrange(CLASSES)
+    stable = Answer(ok=True, seconds=SLOW * chance.lognormvariate(0, 0.3), label=label)
+    if chance.random() < canary.errors:
+        return Answer(ok=False, told="status 500"), stable
+    if chance.random() < canary.drift:
+        label = 8
+    elif chance.random() < canary.other:
+        label = (label + 1 + chance.randrange(CLASSES - 1)) % CLASSES
+    return Answer(ok=True, seconds=SLOW * canary.slower * chance.lognormvariate(0, 0.3), label=label), stable
+
+
+def simulated(chance: random.Random, canary: Canary, seconds: float) -> tuple[bool, float, float]:
+    """Roll a canary out; say whether it is refused, the bad answers that users got, and how long they did."""
+    bad = time = 0.0
+    for weight in STEPS:
+        judge, said, began = Judge(Tolerances(), len(STEPS), range(CLASSES)), "", time
+        while not said or (said == "pass" and time - began < seconds):
+            one, other = answered(chance, canary)
+            judge.pair(one, other)
+            took = one.seconds + other.seconds + 0.02
+            bad += USERS * took * weight / 100 * canary.bad
+            time += took
+            if (said := verdict(judge.findings())) == "fail":
+                return True, bad + USERS * MOVE * weight / 100 * canary.bad, time + MOVE
+    return False, bad + USERS * (NOTICED - time) * canary.bad, NOTICED
+
+
+def by_the_clock(canary: Canary, seconds: float) -> tuple[bool, float, float]:
+    """Give what a rollout without analysis comes to until somebody notices."""
+    first = sum(USERS * seconds * weight / 100 for weight in STEPS)
+    return False, (first + USERS * (NOTICED - seconds * len(STEPS))) * canary.bad, NOTICED
+
+
+def told(case: str, contender: str, found: Sequence[tuple[bool, float, float]]) -> Row:
+    """Give the row of a case."""
+    bad = sorted(one[1] for one in found)
+    made = row(case, contender, [{"wall_s": took, "bad": answers} for _, answers, took in found])
+    refused = statistics.mean(one[0] for one in found)
+    return made | {"bad_p95": round(bad[int(0.95 * (len(bad) - 1))], 1), "refused": round(refused, 4)}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    p = argparse.ArgumentParser(prog="benchmarks.canary", description=(__doc__ or "").partition("\n")[0])
+    names = [f"simulated-{name}" for name in CANARIES] + [f"real-{name}" for name in ("errors", "latency", "drift")]
+    names += ["real-crash", "real-good"]
+    p.add_argument("--case", action="append", choices=names, help="default: all")
+    p.add_argument("--trials", type=int, default=3000, metavar="N", help="simulated canaries of a case (3000)")
+    p.add_argument("--runs", type=int, default=5, metavar="N", help="real canaries of a case (5)")
+    p.add_argument("--seconds", type=float, default=3.0, metavar="S", help="of a step, at least (3)")
+    p.add_argument("--seed", type=int, default=7, metavar="N", help="of the simulation (7)")
+    p.set_defaults(names=names)
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the cases."""
+    args = parser().parse_args(argv)
+    rows: list[Row] = []
+    for case in args.case or args.names:
+        kind, _, name = case.partition("-")
+        print(case, file=sys.stderr, flush=True)
+        if kind == "real":
+            rows += [told(case, who, real(name, args.runs, args.seconds, who)) for who in ("colchis", "no-analysis")]
+            continue
+        chance, canary = random.Random(args.seed), CANARIES[name]  # noqa: S311 - no secret
+        rows.append(told(case, "colchis", [simulated(chance, canary, args.seconds) for _ in range(args.trials)]))
+        rows.append(told(case, "no-analysis", [by_the_clock(canary, args.seconds)]))
+    write("canary", rows)
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,82 @@
+"""Model images on the cluster's own container runtime: mounted as a volume, and run where they stand on a base."""
+
+import hashlib
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cluster.installed import NEEDS_CLUSTER, REPOSITORY, kubectl, until
+
+from colchis_steps.build_image import main as build_image
+
+pytestmark = NEEDS_CLUSTER
+PYTHON = "docker.io/library/python:3.13-slim"
+BASE = f"{REPOSITORY.partition('/')[0]}/library/python:3.13-slim"
+FILES = {
+    "saved_model.pb": b"node" * 50_000,  # becomes a layer of zstd
+    "variables/variables.data-00000-of-00001": random.Random(1).randbytes(300_000),
+    "assets/a name, ünïcode": b"",
+    "assets/" + "n" * 255: b"long",
+}
+TELL = """
+import hashlib, json, os, sys
+top = sys.argv[1]
+found = {}
+for at, _, names in os.walk(top):
+    for name in names:
+        path = os.path.join(at, name)
+        found[os.path.relpath(path, top)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    name = f"image-{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def pod(name: str, image: str, volume: str = "") -> dict[str, Any]:
+    """Give a pod that prints the sha256 of each file of the model; it runs as no root, as ours do."""
+    mounts = [{"name": "model", "mountPath": "/models/1", "subPath": "models/1"}] if volume else []
+    volumes = [{"name": "model", "image": {"reference": volume, "pullPolicy": "IfNotPresent"}}] if volume else []
+    container = {"name": "main", "image": image, "command": ["python", "-c", TELL, "/models/1"], "volumeMounts": mounts}
+    spec = {
+        "containers": [container],
+        "volumes": volumes,
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsUser": 1000, "runAsNonRoot": True},
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_one_push_is_mounted_as_a_volume_and_runs_on_a_base(namespace: str, tmp_path: Path) -> None:
+    for path, content in FILES.items():
+        (tmp_path / "model" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "model" / path).write_bytes(content)
+    flags = [f"--store=file://{tmp_path}/store", "--run=r", f"--from={tmp_path}/model", "--insecure-registry=true"]
+    place = [f"--repository={REPOSITORY}", f"--model={namespace}", "--version=1", f"--base={BASE}"]
+    paths = [f"--image-path={tmp_path}/image", f"--based-image-path={tmp_path}/based"]
+    assert build_image([*flags, *place, *paths]) == 0
+    plain, based = ((tmp_path / name).read_text() for name in ("image", "based"))
+    pods = [pod("volume", PYTHON, plain), pod("based", based)]
+    kubectl(
+        "--namespace", namespace, "apply", "--filename=-", given={"apiVersion": "v1", "kind": "List", "items": pods}
+    )
+    wanted = {path: hashlib.sha256(content).hexdigest() for path, content in FILES.items()}
+    for name in ("volume", "based"):
+        until(120, f"pod {name}", lambda name=name: ended(namespace, name))  # type: ignore[misc]
+        assert json.loads(kubectl("--namespace", namespace, "logs", name)) == wanted
+
+
+def ended(namespace: str, name: str) -> bool:
+    found = json.loads(kubectl("--namespace", namespace, "get", "pod", name, "--output=json"))
+    assert found["status"]["phase"] != "Failed", found["status"]
+    return bool(found["status"]["phase"] == "Succeeded")

@@ -1,0 +1,144 @@
+"""A real kaniko builds what build_image prepared: the same tree as the direct builder's, or a Dockerfile of the user's.
+
+Reads   $KANIKO   the executor; it runs as root in a mount namespace and a root directory of its own
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colchis_steps._formats import StepResult
+from colchis_steps._image import TAR
+from colchis_steps._oci import contents
+from colchis_steps._store import read_document
+from colchis_steps.build_image import main
+from colchis_workflows.build_image import CONTEXT, template
+from colchis_workflows.settings import Settings
+
+OWN = "FROM scratch\nCOPY code/ /app/\nCOPY model/ /models/1/\nLABEL team=colchis\n"
+
+
+@pytest.fixture(autouse=True)
+def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-login"))
+
+
+@pytest.fixture
+def kaniko(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Give what runs the template's kaniko with these parameters, on the context in ``tmp_path/context``."""
+    executor = os.environ.get("KANIKO", "")
+    if not os.access(executor, os.X_OK):
+        pytest.skip("KANIKO names no executor of kaniko")
+    if os.geteuid() != 0:
+        pytest.skip("kaniko takes root, for a mount namespace and a root directory of its own")
+    (container,) = [made for made in template(Settings()).templates or [] if made.name == "kaniko"]
+
+    def run(**parameters: str) -> "subprocess.CompletedProcess[str]":
+        root = tmp_path / "root"
+        for name in ("kaniko", "proc", "tmp", "etc", "dev", CONTEXT.strip("/")):
+            (root / name).mkdir(parents=True)
+        shutil.copy2(executor, root / "kaniko/executor")
+        words = [
+            re.sub(r"{{inputs.parameters.([\w-]+)}}", lambda found: parameters[found[1]], word)
+            for word in container.args  # type: ignore[union-attr]
+        ]
+        mounts = f'mount --bind "$1" "$0{CONTEXT}" && mount -t proc proc "$0/proc" && '
+        script = mounts + 'root=$0 && shift && cd / && exec chroot "$root" /kaniko/executor --force "$@"'
+        command: list[str | Path] = ["unshare", "--mount", "sh", "-c", script, root, tmp_path / "context", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+
+    return run
+
+
+def build(published: Any, repository: str, *more: str) -> StepResult:
+    place = [f"--store={published.store.url}", "--run=run-1", f"--repository={repository}"]
+    assert main([*place, "--model=digits", "--version=1", "--builder=kaniko", *more]) == 0
+    return read_document(published.store, "runs/run-1/build_image.json", StepResult)
+
+
+def parameters(repository: str, option: str = "--single-snapshot=false") -> dict[str, str]:
+    told = {"repository": repository, "model": "digits", "version": "1", "insecure-registry": "true"}
+    return told | {"kaniko-option": option}
+
+
+def test_kaniko_and_the_direct_builder_give_the_same_tree(
+    published: Any, docker_registry: Callable[..., str], kaniko: Any, tmp_path: Path
+) -> None:
+    repository = f"{docker_registry()}/team"
+    build(published, repository, f"--context={tmp_path}/context")
+    done = kaniko(**parameters(repository))
+    assert done.returncode == 0, done.stderr
+    digest = (tmp_path / "root/dev/termination-log").read_text()
+    told = build(published, repository)
+    assert told.outputs["digest"] == digest
+    assert len(told.details["layers"]) == len(published.files)
+    place = [f"--store={published.store.url}", "--run=run-2", f"--repository=oci:{tmp_path}/images"]
+    assert main([*place, "--model=digits", "--version=1"]) == 0
+    other = read_document(published.store, "runs/run-2/build_image.json", StepResult).outputs["image"]
+    assert contents(told.outputs["image"]) == contents(other)
+
+
+@pytest.mark.parametrize("option", ["--single-snapshot=false", "--single-snapshot"])
+def test_a_users_dockerfile_holds_the_model_and_code(
+    published: Any, docker_registry: Callable[..., str], kaniko: Any, tmp_path: Path, option: str
+) -> None:
+    repository = f"{docker_registry()}/team"
+    published.store.write("dockerfiles/serve", OWN.encode())
+    published.code({"app.py": b"print('served')\n"})
+    build(published, repository, f"--context={tmp_path}/context", "--dockerfile=dockerfiles/serve")
+    done = kaniko(**parameters(repository, option))
+    assert done.returncode == 0, done.stderr
+    told = build(published, repository)
+    assert [file.path for file in contents(told.outputs["image"])] == sorted(published.files)
+    kinds = [layer["media_type"] for layer in told.details["layers"]]
+    assert len(kinds) == (1 if option == "--single-snapshot" else 2)
+    assert TAR not in kinds
+
+
+def test_a_push_that_fails_ends_in_kanikos_sentence(
+    published: Any, docker_registry: Callable[..., str], kaniko: Any, tmp_path: Path
+) -> None:
+    build(published, f"oci:{tmp_path}/images", f"--context={tmp_path}/context")
+    done = kaniko(**parameters("127.0.0.1:1/team"))
+    assert done.returncode != 0
+    assert "127.0.0.1:1" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe", "is no text"),
+        (b"FROM scratch\nCOPY model/ /other/", "never names /models/1"),
+        (None, "dockerfiles/serve"),
+    ],
+)
+def test_a_dockerfile_that_will_not_do_is_refused(
+    published: Any, tmp_path: Path, content: bytes | None, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    if content is not None:
+        published.store.write("dockerfiles/serve", content)
+    place = [f"--store={published.store.url}", "--run=run-1", f"--repository=oci:{tmp_path}/images"]
+    flags = ["--builder=kaniko", f"--context={tmp_path}/context", "--dockerfile=dockerfiles/serve"]
+    assert main([*place, "--model=digits", "--version=1", *flags]) == 65
+    assert said in caplog.text
+
+
+def test_a_dockerfile_from_a_volume_is_read(published: Any, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(OWN)
+    published.code({"app.py": b"1\n"})
+    build(published, f"oci:{tmp_path}/images", f"--context={tmp_path}/c", f"--dockerfile={tmp_path}/Dockerfile")
+    assert (tmp_path / "c/Dockerfile").read_text() == OWN
+    assert (tmp_path / "c/context/code/app.py").read_bytes() == b"1\n"
+    assert (tmp_path / "c/context/model/saved_model.pb").read_bytes() == published.files["saved_model.pb"]
+
+
+def test_the_direct_builder_takes_no_dockerfile(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--store=file:///s", "--run=r", "--model=m", "--version=1", "--repository=oci:/i", "--dockerfile=x"])
+    assert "--dockerfile is for --builder=kaniko" in capsys.readouterr().err
