@@ -8,6 +8,7 @@ import signal
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
@@ -52,28 +53,28 @@ def counted(model: str, requests: int, header: str = "") -> Counter[tuple[int, i
 
     def some(number: int) -> Counter[tuple[int, int]]:
         found: Counter[tuple[int, int]] = Counter()
-        connection = http.client.HTTPConnection(host.hostname or "", host.port or 80, timeout=20)
-        for _ in range(number):
-            value = str(uuid.uuid4())
-            headers = {"Content-Type": "application/json"} | ({header: value} if header else {})
-            connection.request("POST", f"/v1/models/{model}:predict", body, headers)
-            answer = connection.getresponse()
-            content = answer.read()
-            assert answer.status == 200, content
-            found[bucket(value) or 0, int(json.loads(content)["predictions"][0]["class"])] += 1
-        connection.close()
+        with closing(http.client.HTTPConnection(host.hostname or "", host.port or 80, timeout=20)) as connection:
+            for _ in range(number):
+                value = str(uuid.uuid4())
+                headers = {"Content-Type": "application/json"} | ({header: value} if header else {})
+                connection.request("POST", f"/v1/models/{model}:predict", body, headers)
+                answer = connection.getresponse()
+                content = answer.read()
+                assert answer.status == 200, content
+                found[bucket(value) or 0, int(json.loads(content)["predictions"][0]["class"])] += 1
         return found
 
     with ThreadPoolExecutor(4) as pool:
         return sum(pool.map(some, [requests // 4] * 4), Counter())
 
 
-def ask_with(site: Site, model: str, **headers: str) -> int:
+def ask_with(model: str, **headers: str) -> int:
+    """Give the class that is answered to a request with these headers."""
     host = urlsplit(GATEWAY)
-    connection = http.client.HTTPConnection(host.hostname or "", host.port or 80, timeout=20)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request("POST", f"/v1/models/{model}:predict", json.dumps({"instances": [[[0] * 8] * 8]}), named)
-    return int(json.loads(connection.getresponse().read())["predictions"][0]["class"])
+    with closing(http.client.HTTPConnection(host.hostname or "", host.port or 80, timeout=20)) as connection:
+        connection.request("POST", f"/v1/models/{model}:predict", json.dumps({"instances": [[[0] * 8] * 8]}), named)
+        return int(json.loads(connection.getresponse().read())["predictions"][0]["class"])
 
 
 def within(count: int, requests: int, percent: int) -> bool:
@@ -124,8 +125,8 @@ def test_traffic_is_shared_out_as_asked_by_weight_header_and_hash(site: Site, mi
     assert all(within(found[version], requests, percent) for version, percent in weights.items()), found
     for number, answered in counted(mixed, 200, "x-user"):
         assert number in shares(weights)[answered]
-    assert (ask_with(site, mixed, style="transfer"), ask_with(site, mixed, style="plain")) == (3, 1)
-    assert [ask_with(site, mixed, colchis_version=str(version), style="plain") for version in (1, 2, 3)] == [1, 2, 3]
+    assert (ask_with(mixed, style="transfer"), ask_with(mixed, style="plain")) == (3, 1)
+    assert [ask_with(mixed, colchis_version=str(version), style="plain") for version in (1, 2, 3)] == [1, 2, 3]
 
     listed = site.step("colchis_steps.models", "list", f"--store={site.store.url}").stdout
     assert "3 (20 %)" in next(line for line in listed.splitlines() if line.startswith(mixed))
