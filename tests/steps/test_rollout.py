@@ -184,10 +184,12 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
         "tiny",
         "4",
         "2",
+        "-",
         "pass,",
         "accuracy",
         "0.971",
-        *listed[1].split()[6:7],
+        *listed[1].split()[7:8],
+        "local",
         endpoint,
         "yes",
     ]
