@@ -59,7 +59,7 @@ def run(home: Path, port: int) -> Iterator[Run]:
 
     def step(name: str, *flags: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", f"colchis_steps.{name}", *flags]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
     yield step
     step("models", "stop")
