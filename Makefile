@@ -46,7 +46,7 @@ render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGES ?= steps train serve
+IMAGES ?= steps train serve storage
 
 images:  ## build the images with docker, podman or buildah (PUSH=registry/prefix pushes; ENGINE, BUILD_OPTIONS, PUSH_OPTIONS)
 	@engine=$(ENGINE); for e in docker podman buildah; do [ -n "$$engine" ] || ! $$e info >/dev/null 2>&1 || engine=$$e; done; \
@@ -76,7 +76,7 @@ TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 lock: $(VENV)/bin/uv  ## resolve the requirements anew, those of the images to the same versions
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
-	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)"; do \
+	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
 	  set -- $$image; name=$$1; shift; \
 	  $(LOCK) --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \
 	done

@@ -116,14 +116,20 @@ class Counter:
             while True:
                 near, _ = self._door.accept()
                 far = socket.create_connection(("127.0.0.1", self._to))
-                for pair in ((near, far, True), (far, near, False)):
-                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+                threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket, counted: bool) -> None:
+    def _carry(self, near: socket.socket, far: socket.socket) -> None:
+        with near, far:
+            back = threading.Thread(target=self._pump, args=(far, near, 0))
+            back.start()
+            self._pump(near, far, 1)
+            back.join()
+
+    def _pump(self, source: socket.socket, target: socket.socket, weight: int) -> None:
         with suppress(OSError):
             while block := source.recv(1 << 18):
+                self.sent += weight * len(block)
                 target.sendall(block)
-                self.sent += len(block) if counted else 0
         for end in (source, target):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

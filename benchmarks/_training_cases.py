@@ -1,7 +1,6 @@
 """The cases of `training` beside the plain one: reading alone, a peer that is lost, the start, checkpoints."""
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -97,12 +96,11 @@ def saving(place: Place, _runs: int) -> list[Row]:
         command = place.train(1, {"width": width, "checkpoint_seconds": seconds})
         contenders[name] = Contender(command, place.variables())
     for name, more in {
-        LEGACY: [f"--backup={place.home / 'backup'}", f"--backup-steps={every}"],
-        LEGACY + NONE: [f"--told={place.home / 'none.json'}"],
+        LEGACY: [f"--backup-steps={every}"],
+        LEGACY + NONE: ["--backup=", f"--told={place.home / 'none.json'}"],
     }.items():
         contenders[name] = Contender(place.fit(LEGACY, 1, f"--width={width}", *more), place.variables())
     found = take_turns(contenders, place.epochs - 1, place.home)
-    shutil.rmtree(place.home / "backup", ignore_errors=True)
     made = {name: row("checkpoint", name, turns) for name, turns in found.items()}
     for name in (OURS, LEGACY):
         for figure in ("wall", "cpu"):

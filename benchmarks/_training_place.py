@@ -106,6 +106,7 @@ class Place:
             "workers": workers,
             "epochs": self.epochs,
             "batch": self.batch,
+            "backup": self.home / f"backup-{uuid.uuid4().hex[:8]}",
         }
         named = (f"--{name}={value}" for name, value in flags.items())
         return [str(python), "-m", "benchmarks._training_rivals", contender, *named, *more]

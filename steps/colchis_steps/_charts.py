@@ -54,7 +54,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
 
 
-def curves(name: str, series: Mapping[str, Sequence[Point]]) -> str:
+def curves(name: str, series: Mapping[str, Sequence[Point]], *, from_zero: bool = False) -> str:
     """Draw a metric over epochs, one line a series (the first solid, the second dashed), named at its end.
 
     Values that are NaN or beyond HUGE leave a gap: a line is drawn between neighbours only.
@@ -64,7 +64,7 @@ def curves(name: str, series: Mapping[str, Sequence[Point]]) -> str:
     if not points:
         return ""
     lows, epochs = [y for _, y in points], sorted({x for x, _ in points})
-    y_ticks, x_ticks = ticks(min(lows), max(lows)), whole_ticks(epochs)
+    y_ticks, x_ticks = ticks(min([*lows, 0.0] if from_zero else lows), max(lows)), whole_ticks(epochs)
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     span = max(1e-12, epochs[-1] - epochs[0])
 

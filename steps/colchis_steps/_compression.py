@@ -1,7 +1,7 @@
 """Compress a layer where that pays: trained weights hardly shrink, graphs and sparse tables do.
 
-zstd and never gzip: it packs a gigabyte in seconds and unpacks as fast as a disk writes. The first MiB of a file
-decides for all of it, wherever the file lies, so that equal files are packed alike.
+zstd and never gzip: it packs a gigabyte in seconds and unpacks as fast as a disk writes. The same pieces of a file
+decide wherever the file lies, so that equal files are packed alike.
 """
 
 import hashlib
@@ -9,22 +9,26 @@ from collections.abc import Callable, Iterable, Iterator
 
 from colchis_steps._image import Block
 
-SAMPLE = 1 << 20  # bytes
+PIECE, PIECES = 256 << 10, 4  # bytes of a sample's piece, and how many there are of a large file
 LEAST = 64 << 10  # bytes; below, a layer's tar is mostly its headers
 WORTH = 0.75  # of its size is what a sample may keep
 LEVEL = 3  # zstd's default
 
 
-def pays(blocks: Iterator[Block]) -> bool:
-    """Say whether compressing these bytes pays; no more is taken than it needs."""
+def sampled(size: int) -> list[tuple[int, int]]:
+    """Say from where to where a file of the size is sampled, in bytes: all of a small one, else even pieces of it."""
+    if size <= PIECE * PIECES:
+        return [(0, size)]
+    return [(start, start + PIECE) for start in (number * (size - PIECE) // (PIECES - 1) for number in range(PIECES))]
+
+
+def pays(pieces: Iterable[Block]) -> bool:
+    """Say whether compressing what these pieces are a sample of pays."""
     from backports import zstd
 
     made, read, kept = zstd.ZstdCompressor(level=LEVEL), 0, 0
-    for block in blocks:
-        head = block[: SAMPLE - read]
-        read, kept = read + len(head), kept + len(made.compress(head))
-        if read == SAMPLE:
-            break
+    for piece in pieces:
+        read, kept = read + len(piece), kept + len(made.compress(piece))
     kept += len(made.flush())
     return read >= LEAST and kept <= WORTH * read
 

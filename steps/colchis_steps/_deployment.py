@@ -6,12 +6,15 @@ is an annotation of the pod, which the kubelet hands to it as a file: there is n
 """
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
 from colchis_steps._kube import MANAGED, Object
+from colchis_steps._serving_options import ServeOptions
 
 MODELS = "/models"
+DOWNLOADED = "/mnt/models"  # where KServe's storage container leaves a model
 SCRATCH = "/tmp"  # noqa: S108 - an emptyDir of the pod's own
 CONFIG = "/etc/colchis"
 LOGIN = "/var/run/colchis/registry"
@@ -28,16 +31,16 @@ LOCKED_POD: Object = {  # what every pod that the steps make has: no token, and 
         "seccompProfile": {"type": "RuntimeDefault"},
     },
 }
-PORT = 8501
+PORT, GRPC_PORT = 8501, 8500
 LABEL_MODEL, LABEL_VERSION, LABEL_RUN = "colchis.dev/model", "colchis.dev/version", "colchis.dev/run"
 HELD_SINCE, REPLICAS = "colchis.dev/held-since", "colchis.dev/replicas"
+KEPT = ("colchis.dev/", "serving.kserve.io/")  # annotations that are our wish, not the cluster's notes
 IMAGE, SERVING = "colchis.dev/image", "colchis.dev/serving"
 READ_ONLY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
     "readOnlyRootFilesystem": True,
 }
-RESOURCES = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
 
 
 class Deployed(msgspec.Struct, frozen=True):
@@ -49,8 +52,11 @@ class Deployed(msgspec.Struct, frozen=True):
     image: str  # by digest
     serve_image: str
     replicas: int = 1
-    volume: str = "image"  # or copy
+    volume: str = "image"  # or copy, or storage: KServe's own container fetches it
     insecure: bool = False  # copy over plain HTTP
+    runtime: str = "embedded"  # or tensorflow-serving
+    store: str = ""  # its URL, from which ``storage`` fetches
+    options: ServeOptions = ServeOptions()
 
     @property
     def name(self) -> str:
@@ -60,7 +66,7 @@ class Deployed(msgspec.Struct, frozen=True):
     @property
     def path(self) -> str:
         """Give the directory of its files in the pod."""
-        return f"{MODELS}/{self.model}/{self.version}"
+        return f"{DOWNLOADED if self.volume == 'storage' else f'{MODELS}/{self.model}'}/{self.version}"
 
     @property
     def selector(self) -> dict[str, str]:
@@ -74,31 +80,27 @@ def version_name(model: str, version: int) -> str:
 
 
 def deployment(deployed: Deployed, serving_config: str) -> Object:
-    """Describe the pods of a version; ``serving_config`` is the server's configuration document."""
+    """Describe the pods of a version; ``serving_config`` is the embedded server's configuration document."""
+    return described(deployed, {"config.json": serving_config}, server(deployed))
+
+
+def described(deployed: Deployed, files: Mapping[str, str], container: Object) -> Object:
+    """Describe the pods of a version with this container, which finds the files in ``CONFIG`` and the model mounted."""
     labels = {**MANAGED, **deployed.selector, **run_label(deployed.run), "app.kubernetes.io/name": "colchis-model"}
-    image = {"name": "model", "image": {"reference": deployed.image, "pullPolicy": "IfNotPresent"}}
-    mount: Object = {"name": "model", "mountPath": deployed.path, "subPath": "models/1", "readOnly": True}
-    login = {
-        "secretName": PULL_SECRET,
-        "optional": True,
-        "items": [{"key": ".dockerconfigjson", "path": "config.json"}],
-    }
-    volumes: list[Object] = [
-        image,
-        {"name": "tmp", "emptyDir": {}},
-        {"name": "config", "downwardAPI": {"items": [annotation(SERVING, "config.json")]}},
-    ]
-    if deployed.volume == "copy":
-        mount = {"name": "model", "mountPath": f"{MODELS}/{deployed.model}", "readOnly": True}
-        volumes[0] = {"name": "model", "emptyDir": {}}
-        volumes.append({"name": "registry", "secret": login})
+    names = {name: SERVING if name == "config.json" else f"colchis.dev/{name}" for name in files}
+    mounts = [{"name": "config", "mountPath": CONFIG, "readOnly": True}, {"name": "tmp", "mountPath": SCRATCH}]
+    volumes, mount = model_volumes(deployed)
     pod: Object = {
         **LOCKED_POD,
-        "volumes": volumes,
+        "volumes": [
+            *volumes,
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "config", "downwardAPI": {"items": [annotation(names[name], name) for name in files]}},
+        ],
         "initContainers": [copier(deployed)] if deployed.volume == "copy" else [],
-        "containers": [server(deployed, mount)],
+        "containers": [{**container, "volumeMounts": [*mount, *mounts]}],
     }
-    about = {IMAGE: deployed.image, SERVING: serving_config}
+    about = {IMAGE: deployed.image, **{names[name]: text for name, text in files.items()}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -112,8 +114,22 @@ def deployment(deployed: Deployed, serving_config: str) -> Object:
     }
 
 
-def server(deployed: Deployed, mount: Object) -> Object:
+def model_volumes(deployed: Deployed) -> tuple[list[Object], list[Object]]:
+    """Give the pod's volumes that hold the model, and how the server mounts it; KServe adds its own."""
+    if deployed.volume == "storage":
+        return [], []
+    if deployed.volume == "copy":
+        items = [{"key": ".dockerconfigjson", "path": "config.json"}]
+        login = {"secretName": PULL_SECRET, "optional": True, "items": items}
+        mount: Object = {"name": "model", "mountPath": f"{MODELS}/{deployed.model}", "readOnly": True}
+        return [{"name": "model", "emptyDir": {}}, {"name": "registry", "secret": login}], [mount]
+    mount = {"name": "model", "mountPath": deployed.path, "subPath": "models/1", "readOnly": True}
+    return [{"name": "model", "image": {"reference": deployed.image, "pullPolicy": "IfNotPresent"}}], [mount]
+
+
+def server(deployed: Deployed) -> Object:
     """Describe the container that serves; before it ends it goes on for as long as gateways may still send to it."""
+    options = deployed.options
     return {
         "name": "serve",
         "image": deployed.serve_image,
@@ -121,17 +137,12 @@ def server(deployed: Deployed, mount: Object) -> Object:
         "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", f"--port={PORT}"],
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
         "ports": [{"name": "http", "containerPort": PORT}],
-        "startupProbe": probe("/v2/health/ready", period=1, failures=180),
-        "readinessProbe": probe("/v2/health/ready", period=2, failures=3),
+        "startupProbe": probe("/v2/health/ready", period=1, failures=options.startup_seconds),
+        "readinessProbe": probe("/v2/health/ready", period=options.ready_seconds, failures=3),
         "livenessProbe": probe("/v2/health/live", period=10, failures=6),
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", "3"]}}},
-        "resources": RESOURCES,
+        "resources": resources(options),
         "securityContext": READ_ONLY,
-        "volumeMounts": [
-            mount,
-            {"name": "config", "mountPath": CONFIG, "readOnly": True},
-            {"name": "tmp", "mountPath": SCRATCH},
-        ],
     }
 
 
@@ -147,7 +158,7 @@ def copier(deployed: Deployed) -> Object:
             f"--insecure-registry={str(deployed.insecure).lower()}",
         ],
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "DOCKER_CONFIG", "value": LOGIN}],
-        "resources": RESOURCES,
+        "resources": resources(deployed.options),
         "securityContext": READ_ONLY,
         "volumeMounts": [
             {"name": "model", "mountPath": f"{MODELS}/{deployed.model}"},
@@ -155,6 +166,11 @@ def copier(deployed: Deployed) -> Object:
             {"name": "tmp", "mountPath": SCRATCH},
         ],
     }
+
+
+def resources(options: ServeOptions) -> Object:
+    """Describe what a container asks for, and the memory that it may not exceed."""
+    return {"requests": {"cpu": options.cpu, "memory": options.memory}, "limits": {"memory": options.memory_limit}}
 
 
 def annotation(name: str, path: str) -> Object:
@@ -179,11 +195,14 @@ def probe(path: str, period: int, failures: int) -> Object:
 
 def service(deployed: Deployed) -> Object:
     """Describe the address of a version's pods."""
+    ports: list[Object] = [{"name": "http", "port": PORT, "targetPort": "http"}]
+    if deployed.runtime == "tensorflow-serving":
+        ports.append({"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc"})
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": deployed.name, "labels": {**MANAGED, **deployed.selector}},
-        "spec": {"selector": deployed.selector, "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]},
+        "spec": {"selector": deployed.selector, "ports": ports},
     }
 
 
@@ -191,5 +210,5 @@ def again(found: Object) -> Object:
     """Give the manifest that makes an object what it was when it was read."""
     metadata = {key: found["metadata"][key] for key in ("name", "labels")}
     about = found["metadata"].get("annotations") or {}
-    metadata["annotations"] = {name: value for name, value in about.items() if name.startswith("colchis.dev/")}
+    metadata["annotations"] = {name: value for name, value in about.items() if name.startswith(KEPT)}
     return {"apiVersion": found["apiVersion"], "kind": found["kind"], "metadata": metadata, "spec": found["spec"]}

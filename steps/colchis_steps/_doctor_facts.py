@@ -23,6 +23,7 @@ STEPS = (
 TEMPLATES = ("colchis-pipeline", *(f"colchis-{step}" for step in STEPS))
 ARGO = "argoproj.io"
 ROUTES = "gateway.networking.k8s.io"
+KSERVE = "serving.kserve.io"
 Right = tuple[str, str, str]  # verb, API group, resource
 SUBMITTER: tuple[Right, ...] = (
     ("create", ARGO, "workflows"),
@@ -38,10 +39,23 @@ ACCOUNTS: dict[str, tuple[Right, ...]] = {
     "colchis-build": (),
     "colchis-register": tuple((verb, "colchis.dev", "modelversions") for verb in ("create", "get", "patch")),
     "colchis-rollout": (
-        *((verb, "apps", "deployments") for verb in ("create", "delete", "get", "list", "patch")),
-        *((verb, "", "services") for verb in ("create", "delete", "get", "list", "patch")),
+        *(
+            (verb, group, resource)
+            for group, resource in (("apps", "deployments"), ("", "services"), (KSERVE, "inferenceservices"))
+            for verb in ("create", "delete", "get", "list", "patch")
+        ),
         ("list", "", "pods"),
-        *((verb, ROUTES, "httproutes") for verb in ("create", "delete", "get", "patch")),
+        *(
+            (verb, group, resource)
+            for group, resource in (
+                (ROUTES, "httproutes"),
+                ("policy", "poddisruptionbudgets"),
+                ("autoscaling", "horizontalpodautoscalers"),
+                ("apps", "daemonsets"),
+                ("apps.kruise.io", "imagepulljobs"),
+            )
+            for verb in ("create", "delete", "get", "patch")
+        ),
     ),
 }
 KUBEFLOW = "kubeflow.org"

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from awscrt.checksums import crc64nvme
-
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import CHUNK, TEMPORARY, Conflict, Entry, NotFound, check_key, readable
 from colchis_steps._sums import Sums, changed, read_sums
@@ -116,6 +114,8 @@ class FileStore:
         self, key: str, path: Path, sent: Callable[[int], object] | None = None, sums: Sums | None = None
     ) -> bool:
         """Copy a file in unless the key is taken."""
+        from awscrt.checksums import crc64nvme
+
         if self.size(key) is not None:
             return False
         known = sums or read_sums(path, sha256=False)

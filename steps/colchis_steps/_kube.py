@@ -21,18 +21,31 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = (10, 30)  # seconds to connect and to answer
 KINDS = {  # kind: its group and version, and how it stands in a path
     "ConfigMap": ("v1", "configmaps"),
+    "DaemonSet": ("apps/v1", "daemonsets"),
     "Deployment": ("apps/v1", "deployments"),
+    "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
+    "ImagePullJob": ("apps.kruise.io/v1alpha1", "imagepulljobs"),
+    "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
     "Job": ("batch/v1", "jobs"),
     "ModelVersion": ("colchis.dev/v1", "modelversions"),
     "Pod": ("v1", "pods"),
+    "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
     "Service": ("v1", "services"),
     "TFJob": ("kubeflow.org/v1", "tfjobs"),
 }
+INSTALL = {  # how a kind comes to a cluster
+    "HTTPRoute": "install a Gateway API implementation: https://gateway-api.sigs.k8s.io/implementations/",
+    "InferenceService": "install KServe (https://kserve.github.io/website), or choose --target=deployment",
+}
 Object = dict[str, Any]
 log = logging.getLogger("colchis")
+
+
+class UnknownKind(InputError):  # noqa: N818 - it names what is wrong
+    """The cluster has no such kind: its CRD is not installed."""
 
 
 class Cluster:
@@ -113,6 +126,14 @@ class Cluster:
                 namespace=self.namespace, label_selector=selector, _request_timeout=TIMEOUT
             )
             return sorted(plain(found).get("items") or [], key=lambda item: str(item["metadata"]["name"]))
+
+    def knows(self, kind: str) -> bool:
+        """Say whether the cluster has such a kind at all."""
+        try:
+            self.get(kind, "colchis")
+        except UnknownKind:
+            return False
+        return True
 
     def patch(self, kind: str, name: str, change: Object) -> None:
         """Change some fields of an object; None removes one (a JSON merge patch)."""
@@ -205,8 +226,9 @@ class Cluster:
                 ) from error
             if missing is None:
                 group = KINDS[kind][0]
-                sentence = f"the cluster has no {kind} of {group}; install its CRDs, then run this again"
-                raise InputError(sentence) from error
+                fix = INSTALL.get(kind, "install its CRDs, then run this again")
+                sentence = f"the cluster has no {kind} of {group}; {fix}"
+                raise UnknownKind(sentence) from error
             raise
         except (DynamicApiError, ApiException) as error:
             told = reason(error)

@@ -27,7 +27,8 @@ T = TypeVar("T")
 CHUNK = 1 << 20
 WAITS = (0.5, 1.0, 2.0)  # seconds before each further attempt
 LONGEST_WAIT = 60  # seconds; a registry that asks for more is left to a later run
-ACCEPTED = f"{INDEX}, {MANIFEST}, application/vnd.docker.distribution.manifest.v2+json"
+DOCKER = "application/vnd.docker.distribution.manifest"
+ACCEPTED = f"{INDEX}, {MANIFEST}, {DOCKER}.v2+json, {DOCKER}.list.v2+json"
 MANIFEST_LIMIT = 4 << 20  # bytes; what registries take
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
 

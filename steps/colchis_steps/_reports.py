@@ -138,6 +138,15 @@ class ImageReport(Part):
     bytes_sent: int
 
 
+class Preheating(Part):
+    """How many of the nodes had the model's image before traffic moved; ``by`` is the kind that pulled it."""
+
+    by: str
+    nodes: int
+    ready: int
+    seconds: float
+
+
 class RolloutReport(Part):
     """Details of ``rollout``: versions before and after; seconds from ready to traffic moved."""
 
@@ -156,3 +165,4 @@ class RolloutReport(Part):
     )  # per cent by version, where more than one has traffic
     waiting: bool = False  # for an approval
     steps: tuple[JudgedStep, ...] = ()
+    preheating: Preheating | None = None

@@ -10,6 +10,13 @@ from colchis_steps._serving_daemon import LOG, Running, last_line, poll, running
 from colchis_steps._step import InputError, TransientError
 
 LOADING = 180.0  # seconds until the server has loaded a version
+DATATYPES = {  # of V2, by TensorFlow's name
+    "DT_BOOL": "BOOL",
+    "DT_DOUBLE": "FP64",
+    "DT_FLOAT": "FP32",
+    "DT_HALF": "FP16",
+    "DT_STRING": "BYTES",
+}
 
 
 def wait(server: Running, digest: str, what: str) -> None:
@@ -38,13 +45,13 @@ def check(url: str, model: str, version: int) -> None:
     Raises:
         InputError: the server could not load it, or it answers with an error, NaN or infinity.
     """
-    v1, v2 = (f"{url}/{protocol}/models/{model}/versions/{version}" for protocol in ("v1", "v2"))
+    v1 = f"{url}/v1/models/{model}/versions/{version}"
     status, found = call(v1)
     if status != 200:
         raise InputError(f"version {version} of {model} is not served: {found}")
     if (state := found["model_version_status"][0])["state"] != "AVAILABLE":
         raise InputError(f"version {version} of {model} is not served: {state['status']['error_message']}")
-    inputs = {tensor["name"]: _least(tensor) for tensor in call(v2)[1]["inputs"]}
+    inputs = {tensor["name"]: _least(tensor) for tensor in inputs_of(url, model, version)}
     status, found = call(f"{v1}:predict", {"inputs": inputs})
     if status != 200:
         raise InputError(f"{model} {version} does not answer a row of its least values ({found}); train it again")
@@ -54,8 +61,29 @@ def check(url: str, model: str, version: int) -> None:
 
 def least_row(url: str, model: str, version: int) -> dict[str, Any]:
     """Give a row of the least value that each input takes."""
-    described = call(f"{url}/v2/models/{model}/versions/{version}")[1]
-    return {tensor["name"]: _least({**tensor, "shape": tensor["shape"][1:]}) for tensor in described["inputs"]}
+    tensors = inputs_of(url, model, version)
+    return {tensor["name"]: _least({**tensor, "shape": tensor["shape"][1:]}) for tensor in tensors}
+
+
+def inputs_of(url: str, model: str, version: int) -> list[dict[str, Any]]:
+    """Describe a version's inputs as protocol V2 does; TensorFlow Serving, which has V1 alone, knows no ranges."""
+    status, found = call(f"{url}/v2/models/{model}/versions/{version}")
+    if status == 200:
+        return list(found["inputs"])
+    return inputs_of_v1(call(f"{url}/v1/models/{model}/versions/{version}/metadata")[1])
+
+
+def inputs_of_v1(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give the inputs of ``serving_default`` from the metadata of protocol V1; whole numbers are all INT64 here."""
+    signature = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    return [
+        {
+            "name": name,
+            "datatype": DATATYPES.get(tensor["dtype"], "INT64"),
+            "shape": [int(length["size"]) for length in tensor["tensor_shape"].get("dim", [])],
+        }
+        for name, tensor in sorted(signature["inputs"].items())
+    ]
 
 
 def _least(tensor: dict[str, Any]) -> Any:
@@ -72,4 +100,5 @@ def _least(tensor: dict[str, Any]) -> Any:
 def _finite(value: Any) -> bool:
     if isinstance(value, dict | list):
         return all(_finite(item) for item in (value.values() if isinstance(value, dict) else value))
-    return value is not None  # JSON has no NaN: the server writes null
+    # JSON has no NaN: our server writes null, TensorFlow Serving NaN all the same
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))

@@ -8,7 +8,7 @@ Colchis's labels and this model's name are written or removed. How pods are desc
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -16,6 +16,7 @@ from colchis_steps._deployment import Deployed
 from colchis_steps._formats import Alias, Golden, Rollout, now
 from colchis_steps._golden import golden_key, skew
 from colchis_steps._kube import wait_until
+from colchis_steps._preheat import preheat
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_canary import Plan, shift
 from colchis_steps._rollout_checks import check
@@ -34,8 +35,10 @@ from colchis_steps._rollout_versions import Before, Place, held_replicas, restor
 from colchis_steps._route import Traffic, routed
 from colchis_steps._serving_client import Away
 from colchis_steps._serving_config import Config, ServedModel
+from colchis_steps._serving_options import ServeOptions, check_replicas
 from colchis_steps._step import InputError
 from colchis_steps._store import find_document
+from colchis_steps._tensorflow_serving import check_release
 
 LISTENING = 15.0  # seconds until a Service that is new leads to its pods
 READY = 600.0  # seconds for the pods to be ready
@@ -52,6 +55,9 @@ class Options:
     gateway: str = ""  # namespace/name
     gateway_url: str = ""
     insecure: bool = False
+    runtime: str = "embedded"
+    preheat: bool = False
+    pods: ServeOptions = field(default_factory=ServeOptions)
     deadline: float = READY
 
 
@@ -71,6 +77,8 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
     check_image(record, image)
     if not options.serve_image:
         raise InputError("no image of the model server is named; give --serve-image=REGISTRY/serve:TAG")
+    if options.runtime == "tensorflow-serving":
+        check_release(record, options.serve_image)
     way = Way.of(options.gateway, options.gateway_url)
     before = Before.of(place, version)
     other = before.stable if before.stable and before.stable.version != version else None
@@ -78,7 +86,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
     if astray := {header.version for header in plan.headers} - shared:
         raise InputError(f"a header leads to version {min(astray)}, which gets no traffic; give it a share in --split")
     told = begun(store, model, version, run, other.version if other else None)
-    report = RolloutReport(place.target.NAME, "embedded", "", None, None, 0.0, 0.0, place.cluster.namespace)
+    report = RolloutReport(place.target.NAME, options.runtime, "", None, None, 0.0, 0.0, place.cluster.namespace)
     if told.verdict == "pass" and other:  # it was promoted, and taken back since
         told = Rollout(model, version, run, other.version, now())
     if told.verdict == "fail":  # and it was killed while it went back
@@ -92,11 +100,16 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
         replicas=options.replicas or place.replicas(),
         volume=options.volume,
         insecure=options.insecure,
+        runtime=options.runtime,
+        store=store.url,
+        options=options.pods,
     )
+    check_replicas(options.pods, deployed.replicas)
     served = ServedModel({version: described(deployed.path, manifest, record)}, version)
     golden = find_document(store, golden_key(manifest.run), Golden)
     alias = Alias(model, version, now(), None, run, image, f"{way.url}/v1/models/{model}")
     with restored(place, before):
+        report.preheating = preheat(place.cluster, deployed) if options.preheat else None
         began = time.monotonic()
         place.target.apply(place.cluster, deployed, msgspec.json.encode(Config({model: served})).decode())
         place.wake(version)

@@ -7,12 +7,13 @@ from colchis_steps._deployment import (
     LABEL_VERSION,
     PORT,
     Deployed,
-    deployment,
     service,
     version_name,
 )
 from colchis_steps._kube import Cluster, Object
 from colchis_steps._pod_trouble import is_ready, trouble
+from colchis_steps._runtime import pods
+from colchis_steps._scaling import AUTOSCALER, BUDGET, accompany, autoscaler, budget
 from colchis_steps._serving_client import Away, call
 from colchis_steps._step import InputError, TransientError
 
@@ -26,9 +27,11 @@ def backend(model: str, version: int) -> tuple[str, int]:
 
 
 def apply(cluster: Cluster, deployed: Deployed, config: str) -> None:
-    """Apply Service and Deployment."""
+    """Apply Service and Deployment, and what keeps enough pods at work."""
     cluster.apply(service(deployed))
-    cluster.apply(deployment(deployed, config))
+    owner = cluster.apply(pods(deployed, config))
+    accompany(cluster, BUDGET, deployed.name, deployed.selector, budget(deployed, owner))
+    accompany(cluster, AUTOSCALER, deployed.name, deployed.selector, autoscaler(deployed, owner))
 
 
 def missing(cluster: Cluster, model: str, version: int) -> str:
@@ -54,13 +57,13 @@ def replicas(found: Object) -> int:
     return int(found["spec"]["replicas"])
 
 
-def scaled(replicas: int) -> Object:
+def scaled(replicas: int, about: Object) -> Object:
     """Give a Deployment's replicas."""
-    return {"replicas": replicas}
+    return {"metadata": {"annotations": about}, "spec": {"replicas": replicas}}
 
 
 def remove(cluster: Cluster, model: str, version: int) -> None:
-    """Remove Deployment and Service."""
+    """Remove Deployment and Service; what belongs to the Deployment goes with it."""
     for kind in (KIND, "Service"):
         cluster.discard(kind, version_name(model, version), {LABEL_MODEL: model})
 

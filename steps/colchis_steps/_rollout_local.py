@@ -20,6 +20,7 @@ from colchis_steps._oci import unpack
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_checks import check, wait
 from colchis_steps._rollout_store import begun, check_image, described, move_stable, published, stable, write
+from colchis_steps._route import HeaderRoute
 from colchis_steps._serving_config import (
     Config,
     HeaderMatch,
@@ -93,7 +94,7 @@ def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: 
         return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
 
 
-def share(store: Store, model: str, weights: dict[int, int], headers: tuple[HeaderMatch, ...]) -> str:
+def share(store: Store, model: str, weights: dict[int, int], headers: tuple[HeaderRoute, ...]) -> str:
     """Serve several versions of a model side by side: shares by version, and others by header; give the server's URL.
 
     The alias stable stays, and so does the default that its version is; the next rollout ends the sharing.
@@ -109,11 +110,16 @@ def share(store: Store, model: str, weights: dict[int, int], headers: tuple[Head
         if served is None:
             raise InputError(f"{model} is not served here, so there is nothing to share; serve it with: colchis run")
         versions: dict[int, str | Served] = {}
-        for version in sorted({*weights, *(match.version for match in headers), served.answering()}):
+        for version in sorted({*weights, *(route.version for route in headers), served.answering()}):
             manifest, record = published(store, model, version)
             directory = _unpacked(top / model / str(version), record.image, manifest)
             versions[version] = described(str(directory), manifest, record)
-        config.models[model] = ServedModel(versions, served.answering(), weights, headers)
+        config.models[model] = ServedModel(
+            versions,
+            served.answering(),
+            weights,
+            tuple(HeaderMatch(route.name, route.value, route.version) for route in headers),
+        )
         digest = write_config(top / CONFIG, config)
         server = start(top, _port(top, None))
         wait(server, digest, model)

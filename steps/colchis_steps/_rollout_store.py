@@ -79,7 +79,7 @@ def told_by_data(record: Record) -> tuple[dict[str, Range], tuple[str, ...]]:
 
 def described(path: str, manifest: Manifest, record: Record) -> Served:
     """Give what the server's configuration says of a version whose files lie at ``path``."""
-    return Served(path, manifest.tree, *told_by_data(record))
+    return Served(path, manifest.tree, *told_by_data(record), record.frameworks.get("tensorflow", ""))
 
 
 def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:

@@ -33,8 +33,8 @@ class Target(Protocol):
     def replicas(self, found: Object) -> int:
         """Give how many pods the main object asks for; 0 is at rest."""
 
-    def scaled(self, replicas: int) -> Object:
-        """Give the change of the main object's ``spec`` that asks for so many pods; 0 puts the version to rest."""
+    def scaled(self, replicas: int, about: Object) -> Object:
+        """Give the change of the main object that asks for so many pods and annotates it; 0 puts it to rest."""
 
     def addresses(self, cluster: Cluster, model: str, version: int) -> list[str]:
         """Give ``host:port`` of each pod that runs, where its metrics are."""

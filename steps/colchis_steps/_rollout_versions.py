@@ -39,7 +39,8 @@ class Place:
         """Give the main objects of the model's versions that are there."""
         found = self.cluster.list(self.target.KIND, {**MANAGED, LABEL_MODEL: self.model})
         numbers = [(one["metadata"]["labels"].get(LABEL_VERSION, ""), one) for one in found]
-        return {int(number): one for number, one in numbers if number.isdecimal()}
+        numbered = {int(number): one for number, one in numbers if number.isdecimal()}
+        return {n: one for n, one in numbered.items() if one["metadata"]["name"] == version_name(self.model, n)}
 
     def replicas(self) -> int:
         """Give how many pods serve the model now; traffic must not fall on fewer."""
@@ -49,10 +50,9 @@ class Place:
 
     def wake(self, version: int, replicas: int | None = None) -> None:
         """Say that a version is wanted from now on, so that pruning leaves it alone until traffic has moved to it."""
-        change: Object = {"metadata": {"annotations": {HELD_SINCE: now(), REPLICAS: None}}}
-        if replicas is not None:
-            change["spec"] = self.target.scaled(replicas)
-        self._patch(version, change)
+        about = {HELD_SINCE: now(), REPLICAS: None}
+        plain = {"metadata": {"annotations": about}}
+        self._patch(version, plain if replicas is None else self.target.scaled(replicas, about))
 
     def awake(self, version: int) -> None:
         """Say that a version is served."""
@@ -68,7 +68,7 @@ class Place:
                 self.target.remove(self.cluster, self.model, number)
             elif self.target.replicas(found):
                 about = {HELD_SINCE: now(), REPLICAS: str(self.target.replicas(found))}
-                self._patch(number, {"metadata": {"annotations": about}, "spec": self.target.scaled(0)})
+                self._patch(number, self.target.scaled(0, about))
 
     def _patch(self, version: int, change: Object) -> None:
         self.cluster.patch(self.target.KIND, version_name(self.model, version), change)

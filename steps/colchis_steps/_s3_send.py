@@ -14,6 +14,7 @@ import queue
 import random
 import ssl
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +74,7 @@ class Sender:
         self._credentials = client._request_signer._credentials
         self._idle = queue.LifoQueue[http.client.HTTPConnection]()
         self._connect = _connector(url.scheme, url.netloc, verify)
+        weakref.finalize(self, _close, self._idle)
 
     def send(self, request: Request, sent: Callable[[int], object] | None = None) -> Mapping[str, str]:
         """Send it, again after a passing fault; give the answer's headers, names in lower case.
@@ -150,6 +152,12 @@ class Sender:
             connection.close()
             raise
         self._idle.put(connection)
+
+
+def _close(idle: queue.LifoQueue[http.client.HTTPConnection]) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            idle.get_nowait().close()
 
 
 def _connector(scheme: str, netloc: str, verify: str | None) -> Callable[[], http.client.HTTPConnection]:

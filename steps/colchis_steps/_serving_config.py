@@ -32,6 +32,7 @@ class Served(Part):
     tree: str = ""
     inputs: dict[str, Range] = msgspec.field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    tensorflow: str = ""  # the version that exported it
 
 
 class HeaderMatch(Part):

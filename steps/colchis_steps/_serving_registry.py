@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from colchis_steps._framework_versions import installed, judge_versions
 from colchis_steps._serving_config import Config, HeaderMatch, Served, ServedModel
 from colchis_steps._serving_model import Refused, SavedModel
 from colchis_steps._step import InputError
@@ -128,7 +129,7 @@ class Registry:
             entry, old = model.entry(number), now.versions.get(number) if now else None
             if old is not None and (old.served.path, old.served.tree) == (entry.path, entry.tree):
                 versions[number] = Version(name, number, entry, old.saved)
-            elif saved := self._loaded(name, number, Path(entry.path)):
+            elif saved := self._loaded(name, number, entry):
                 versions[number] = Version(name, number, entry, saved)
         default = model.answering()
         if default not in versions and now and now.answering:
@@ -139,10 +140,12 @@ class Registry:
             log.info("%s: version %s answers", name, default)
         return Held(default, versions, model.weights, model.headers)
 
-    def _loaded(self, name: str, number: int, path: Path) -> SavedModel | None:
+    def _loaded(self, name: str, number: int, entry: Served) -> SavedModel | None:
         self.loading, started = (name, number), time.monotonic()
         try:
-            saved = self.load(path)
+            if warning := entry.tensorflow and judge_versions(entry.tensorflow, installed()):
+                log.warning("%s", warning)
+            saved = self.load(Path(entry.path))
             saved.warm_up()
         except InputError as error:
             log.error("%s version %s is not served: %s", name, number, error)  # noqa: TRY400 - the sentence says it

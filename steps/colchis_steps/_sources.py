@@ -4,6 +4,7 @@ Either gives a file's bytes in blocks, each good until the next one: nothing is 
 """
 
 import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,9 @@ class Source(Protocol):
         Raises:
             InputError: they are missing, altered or change meanwhile; the file is named.
         """
+
+    def piece(self, file: File, start: int, end: int) -> bytes:
+        """Give the file's bytes from ``start`` to before ``end``, unverified."""
 
     def settle(self) -> None:
         """Say that all has been read. Raises InputError where a file has changed since."""
@@ -64,6 +68,10 @@ class StoreSource:
                 f"blob {file.sha256} of {file.path} in {self.store.url} is altered; upload the model again"
             )
 
+    def piece(self, file: File, start: int, end: int) -> bytes:
+        """Give some of the blob's bytes."""
+        return b"".join(self.store.stream(blob_key(file.sha256), BLOCK, start, end))
+
     def settle(self) -> None:
         """Blobs have been verified."""
 
@@ -82,20 +90,32 @@ class DirectorySource:
 
     def blocks(self, file: File) -> Iterator[Block]:
         """Give the file's bytes."""
-        path, buffer = self.directory / file.path, bytearray(BLOCK)
-        view, size = memoryview(buffer), 0
-        with readable(path):
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        with open(handle, "rb", buffering=0) as opened:  # noqa: PTH123 - a handle, not a path
-            self._hold(file, os.fstat(handle))
+        view, size = memoryview(bytearray(BLOCK)), 0
+        with self._opened(file) as opened:
             while size < file.size:
-                with readable(path):
+                with readable(self.directory / file.path):
                     read = opened.readinto(view[: file.size - size])
                 if not read:
                     break
                 size += read
                 yield view[:read]
+            self._hold(file, os.fstat(opened.fileno()))
+
+    def piece(self, file: File, start: int, end: int) -> bytes:
+        """Give some of the file's bytes."""
+        with self._opened(file) as opened, readable(self.directory / file.path):
+            return os.pread(opened.fileno(), end - start, start)
+
+    def _opened(self, file: File) -> io.FileIO:
+        with readable(self.directory / file.path):
+            handle = os.open(self.directory / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        opened = io.FileIO(handle)
+        try:
             self._hold(file, os.fstat(handle))
+        except InputError:
+            opened.close()
+            raise
+        return opened
 
     def settle(self) -> None:
         """Hold each file against what it was in the beginning."""

@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from awscrt.checksums import combine_crc64nvme, crc64nvme
-
 from colchis_steps._step import InputError
 from colchis_steps._store import CHUNK, readable
 
-PART = 16 << 20  # bytes of a part, and of the largest file that goes in one request
+PART = 8 << 20  # bytes of a part, and of the largest file that goes in one request
 MAX_PARTS = 10_000  # S3's limit
 
 
@@ -26,6 +24,8 @@ class Sums(NamedTuple):
     @property
     def crc64nvme(self) -> int:
         """Give the checksum of the whole file."""
+        from awscrt.checksums import combine_crc64nvme
+
         length, whole = part_length(self.size), self.parts[0]
         for number, part in enumerate(self.parts[1:], 1):
             whole = combine_crc64nvme(whole, part, min(length, self.size - number * length))
@@ -43,6 +43,8 @@ def read_sums(path: Path, *, sha256: bool = True) -> Sums:
     Raises:
         InputError: it cannot be read, or is written to meanwhile.
     """
+    from awscrt.checksums import crc64nvme
+
     digest, parts, buffer = hashlib.sha256(), list[int](), memoryview(bytearray(CHUNK))
     with readable(path), path.open("rb", buffering=0) as file:
         size, stamp = os.fstat(file.fileno()).st_size, _stamp(os.fstat(file.fileno()))

@@ -14,6 +14,7 @@ from typing import Any
 from colchis_steps._formats import Column
 from colchis_steps._step import StepError
 from colchis_steps._training_steps import as_inputs
+from colchis_steps._warmup import write_warmup
 
 
 def export(model: Any, columns: Mapping[str, Column], directory: Path) -> None:
@@ -32,6 +33,7 @@ def export(model: Any, columns: Mapping[str, Column], directory: Path) -> None:
     archive.track(model)
     archive.add_endpoint("serving_default", serve, input_signature=[spec])
     archive.write_out(str(directory), verbose=False)
+    write_warmup(directory, spec)
 
 
 def signature(directory: Path) -> dict[str, dict[str, dict[str, Any]]]:

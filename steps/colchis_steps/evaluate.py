@@ -86,6 +86,7 @@ class Model:
         try:
             self.loaded = tf.saved_model.load(str(directory))
             self.function = self.loaded.signatures["serving_default"]
+            self.judged = dict(self.loaded.signatures).get("probability", self.function)  # if it serves classes alone
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
                 f"{name} is no SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
@@ -97,7 +98,7 @@ class Model:
         wanted = {c.name: (c.dtype, [None, *c.shape]) for c in data.features.values()}
         if inputs != wanted:
             return f"{self.name} takes {_kinds(inputs)}, and the data has {_kinds(wanted)}"
-        output = self.function.structured_outputs.get("probability")
+        output = self.judged.structured_outputs.get("probability")
         if output is None or output.shape.as_list() != [None, len(data.classes)]:
             found = f"{output.shape.as_list()}" if output is not None else "none"
             return f"{self.name} has the output probability {found}, and the data has {len(data.classes)} classes"
@@ -113,7 +114,7 @@ class Model:
         for batch in data.batches(split, BATCH):
             features = {name: values[: batch.total] for name, values in batch.features.items()}
             labels = batch.labels[: batch.total]
-            answer = self.function(**{name: tf.constant(values) for name, values in features.items()})
+            answer = self.judged(**{name: tf.constant(values) for name, values in features.items()})
             probabilities = answer["probability"].numpy()
             scores.add(probabilities, labels)
             if seen:

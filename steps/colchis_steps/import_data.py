@@ -1,6 +1,6 @@
 """Bring a data set into the store: shards of train, eval and test, then the manifest that makes them visible.
 
-Reads   digits: scikit-learn's copy of the UCI handwritten digits; fashion-mnist: its four files, by network or --from;
+Reads   digits, iris: scikit-learn's copies of two UCI data sets; fashion-mnist: its four files, by network or --from;
         colours, colours-transfer: the photographs in scikit-learn, and with each other's colours
 Writes  <to>/data/<set>/<16 hex of the digest>/{train,eval,test}-00000.npz …, manifest.json last
 Prints  the data set's URI
@@ -31,30 +31,31 @@ log = logging.getLogger("colchis")
 
 @dataclass(frozen=True)
 class DataSet:
-    """Pictures and labels in memory, and which rows each split has."""
+    """One feature and the labels in memory, and which rows each split has."""
 
     name: str
     source: str
-    images: "np.ndarray"  # uint8 (rows, height, width[, channels]), 0 … maximum
+    values: "np.ndarray"  # (rows, …), 0 … maximum
     labels: "np.ndarray"  # int64 (rows,)
     splits: dict[str, "np.ndarray"]  # row numbers, int64
-    maximum: int
+    maximum: float
     classes: tuple[str, ...]
+    feature: str = "image"  # its column
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The schema of every shard."""
-        shape = tuple(self.images.shape[1:])
-        image = Column(name="image", dtype="uint8", shape=shape, minimum=0.0, maximum=float(self.maximum))
+        shape, dtype = tuple(self.values.shape[1:]), self.values.dtype.name
+        feature = Column(name=self.feature, dtype=dtype, shape=shape, minimum=0.0, maximum=float(self.maximum))
         last = float(len(self.classes) - 1)
         label = Column(name=LABEL, dtype="int64", minimum=0.0, maximum=last, classes=self.classes)
-        return (image, label)
+        return (feature, label)
 
     def shards(self, size: int) -> Iterator[tuple[str, Shard, bytes]]:
         """Give split, description and content of each shard of at most ``size`` rows."""
         for split, rows in self.splits.items():
             for i, part in enumerate(shards_of(rows, size)):
-                content = shard_bytes({"image": self.images[part], LABEL: self.labels[part]})
+                content = shard_bytes({self.feature: self.values[part], LABEL: self.labels[part]})
                 sha256 = hashlib.sha256(content).hexdigest()
                 yield split, Shard(f"{split}-{i:05}.npz", len(part), len(content), sha256), content
 
@@ -74,11 +75,35 @@ def digits(_: Path | None) -> DataSet:
     return DataSet(
         name="digits",
         source="UCI Optical Recognition of Handwritten Digits, doi:10.24432/C50P49, from scikit-learn",
-        images=images,
+        values=images,
         labels=labels,
         splits=divide(row_hashes({"image": images}), labels, SHARES),
         maximum=16,
         classes=tuple(str(digit) for digit in range(10)),
+    )
+
+
+def iris(_: Path | None) -> DataSet:
+    """Load the iris flowers: 150 rows of four lengths in centimetres, of three species.
+
+    Source: Fisher, The use of multiple measurements in taxonomic problems, 1936, as scikit-learn ships it.
+    """
+    try:
+        from sklearn.datasets import load_iris
+    except ModuleNotFoundError as error:
+        raise InputError("iris is inside scikit-learn, which is absent; pip install 'colchis[data]'") from error
+
+    bunch = load_iris()
+    lengths, labels = bunch.data.astype("float32"), bunch.target.astype("int64")
+    return DataSet(
+        name="iris",
+        source="UCI Iris, doi:10.24432/C56C76, from scikit-learn",
+        values=lengths,
+        labels=labels,
+        splits=divide(row_hashes({"lengths": lengths}), labels, SHARES),
+        maximum=10.0,
+        classes=tuple(str(name) for name in bunch.target_names),
+        feature="lengths",
     )
 
 
@@ -107,7 +132,7 @@ def fashion_mnist(directory: Path | None) -> DataSet:
     return DataSet(
         name="fashion-mnist",
         source="Fashion-MNIST, arXiv:1708.07747",
-        images=images,
+        values=images,
         labels=labels,
         splits={name: kept[rows] for name, rows in splits.items()} | {"test": np.arange(count, len(labels))},
         maximum=255,
@@ -127,7 +152,7 @@ def colours(_: Path | None, style: str = "") -> DataSet:
     return DataSet(
         name=f"colours-{style}" if style else "colours",
         source="china.jpg and flower.jpg (CC BY), from scikit-learn",
-        images=features,
+        values=features,
         labels=labels,
         splits=splits,
         maximum=255,
@@ -140,6 +165,7 @@ LOADERS: dict[str, Callable[[Path | None], DataSet]] = {
     "colours-transfer": lambda _: colours(_, "transfer"),
     "digits": digits,
     "fashion-mnist": fashion_mnist,
+    "iris": iris,
 }
 
 

@@ -8,7 +8,6 @@ Writes  models/<model>/aliases/stable.json    with rollback
 
 import argparse
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps import _rollout_cluster, _rollout_local
+from colchis_steps import _rollout_cluster, _rollout_flags, _rollout_local
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import Alias, Manifest, Record, StepResult, encode
 from colchis_steps._home import default_store
@@ -29,7 +28,6 @@ from colchis_steps._rollout_store import canary_key, stable, stable_key
 from colchis_steps._rollout_targets import TARGETS
 from colchis_steps._rollout_versions import Place
 from colchis_steps._serving_client import Away, call
-from colchis_steps._serving_config import HeaderMatch
 from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step import InputError, entrypoint, positive
 from colchis_steps._store import NotFound, Store, find_document, model_version, open_store, read_document, recorded
@@ -146,23 +144,6 @@ def show(store: Store, model: str, version: int | None) -> None:
     print(msgspec.json.format(encode(record), indent=2).decode())
 
 
-def shares(text: str) -> dict[int, int]:
-    """Parse per cent by version, such as ``1=50,2=50``."""
-    pairs = [re.fullmatch(r"([1-9][0-9]{0,8})=([0-9]{1,3})", part, re.ASCII) for part in text.split(",")]
-    found = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
-    if len(found) != len(pairs) or sum(found.values()) != 100:
-        raise argparse.ArgumentTypeError(f"{text!r} are not shares by version that add up to 100; write 1=50,2=50")
-    return found
-
-
-def by_header(text: str) -> HeaderMatch:
-    """Parse a version by header, such as ``style: transfer=2``."""
-    found = re.fullmatch(r"([A-Za-z0-9-]+):\s*([!-~]+)=([1-9][0-9]{0,8})", text, re.ASCII)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no version by header; write 'style: transfer=2'")
-    return HeaderMatch(found[1], found[2], int(found[3]))
-
-
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
@@ -192,9 +173,9 @@ def parser() -> argparse.ArgumentParser:
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
     shared = verbs.add_parser("share", parents=[where], help="serve versions side by side here, until the next rollout")
     shared.add_argument("model", metavar="MODEL")
-    shared.add_argument("shares", type=shares, metavar="VERSION=PERCENT,…", help="such as 1=50,2=50")
+    shared.add_argument("split", type=_rollout_flags.split, metavar="N=PERCENT,…", help="such as 1=50,2=50")
     shared.add_argument(
-        "--header", type=by_header, action="append", default=[], metavar="NAME:VALUE=VERSION", help="by header, first"
+        "--headers", type=_rollout_flags.headers, default=(), metavar="NAME: VALUE=N;…", help="by header, first"
     )
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
     started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
@@ -231,7 +212,7 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
 def of_store(store: Store, args: argparse.Namespace) -> None:
     """Do what the verbs do that take a store."""
     if args.verb == "share":
-        return print(_rollout_local.share(store, args.model, args.shares, tuple(args.header)))
+        return print(_rollout_local.share(store, args.model, args.split or {}, args.headers))
     if args.verb == "show":
         return show(store, args.model, args.version)
     if args.verb == "pull":

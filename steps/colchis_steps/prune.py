@@ -1,7 +1,7 @@
-"""Remove versions that were held for a rollback long enough: their Deployments and Services on a cluster.
+"""Remove versions that were held for a rollback long enough: what serves them on a cluster.
 
 Reads   models/<model>/aliases/*.json   what is stable or canary stays, and what a route leads to
-Writes  --namespace                     Deployments and Services go; those of others are not looked at
+Writes  --namespace                     Deployments, Services, InferenceServices go; those of others are not looked at
         stdout                          one line for each version that went, or would with --dry-run
 """
 
@@ -19,7 +19,7 @@ from colchis_steps._step import InputError, boolean, entrypoint
 from colchis_steps._store import Store, find_document, open_store
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-KINDS = ("Deployment", "Service")
+KINDS = ("Deployment", "Service", "InferenceService")
 log = logging.getLogger("colchis")
 
 
@@ -54,7 +54,7 @@ def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
 def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[str, int, datetime]]:
     """Give model, version and time of what rests since before that time; a rollout that died leaves such, too."""
     at_rest: dict[tuple[str, int], datetime] = {}
-    for kind in KINDS:
+    for kind in filter(cluster.knows, KINDS):
         for found in cluster.list(kind, MANAGED):
             labels = found["metadata"]["labels"]
             model, number = labels.get(LABEL_MODEL, ""), labels.get(LABEL_VERSION, "")
@@ -97,8 +97,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     count = 0
     for model, version, when in expired(cluster, store, datetime.now(UTC) - args.hold):
         if not args.dry_run:
-            for kind in KINDS:
-                cluster.delete(kind, version_name(model, version))
+            for kind in filter(cluster.knows, KINDS):
+                cluster.discard(kind, version_name(model, version), {LABEL_MODEL: model})
         count += 1
         print(f"{model} {version} {'would go' if args.dry_run else 'removed'}, at rest since {when:%Y-%m-%dT%H:%M:%SZ}")
     log.info("%d versions %s in namespace %s", count, "would go" if args.dry_run else "removed", cluster.namespace)

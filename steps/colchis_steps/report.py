@@ -65,6 +65,9 @@ def curves(training: TrainingReport) -> "Iterator[tuple[str, Markup]]":
         }
         if drawn := _charts.curves(name, series):
             yield name, Markup(drawn)  # noqa: S704 - serialised from a tree, which escapes
+    rates = [(float(epoch.epoch), epoch.examples_per_second) for epoch in training.history if epoch.examples_per_second]
+    if drawn := _charts.curves("rows a second", {"train": rates}, from_zero=True):
+        yield "rows a second", Markup(drawn)  # noqa: S704 - as above
 
 
 def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
@@ -82,6 +85,12 @@ def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
         told += " The sum over the workers is what takes long: raise global_batch, or use fewer workers."
     elif training.workers > 1:
         told += " More workers would pay, as long as each has enough rows of a batch."
+    if training.workers > 1:
+        share = speed.compute / speed.step
+        told += (
+            f" Scaling efficiency {100 * share:.0f} %: {training.workers} workers with cores of their own are "
+            f"{training.workers * share:.1f} times as fast as one."
+        )
     return Markup(_charts.shares("What a step's time goes to", parts)), told  # noqa: S704 - serialised from a tree
 
 

@@ -20,8 +20,10 @@ from colchis_steps._judge import tolerances
 from colchis_steps._kube import Cluster
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_canary import Plan
+from colchis_steps._rollout_rendered import RENDERED, rendered
 from colchis_steps._rollout_targets import TARGETS
 from colchis_steps._rollout_versions import Place
+from colchis_steps._serving_options import serve_options
 from colchis_steps._step import InputError, Rejected, boolean, entrypoint, positive, run_flags, write_output
 from colchis_steps._store import Store, model_name, open_store, recorded
 
@@ -51,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, metavar="NAME")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="what to serve, or to go back from")
     p.add_argument("--image", default="", metavar="REF", help="the model's image by digest")
-    p.add_argument("--target", choices=["local", "deployment", "kserve", "seldon"], default="local")
+    p.add_argument("--target", choices=["local", *TARGETS, *RENDERED], default="local")
     p.add_argument("--runtime", choices=["embedded", "tensorflow-serving"], default="embedded")
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
     p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
@@ -89,14 +91,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
     )
-    cluster = p.add_argument_group("--target=deployment", "the cluster is $KUBECONFIG's, or the pod's own")
+    cluster = p.add_argument_group("--target=deployment or kserve", "the cluster is $KUBECONFIG's, or the pod's own")
     cluster.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
     cluster.add_argument("--serve-image", default="", metavar="REF", help="the model server's image")
     cluster.add_argument(
         "--model-volume",
-        choices=["image", "copy"],
+        choices=["image", "copy", "storage"],
         default="image",
-        help="mount the model's image (Kubernetes 1.35, the default), or copy the model out of it (any)",
+        help="mount the model's image (Kubernetes 1.35, the default), copy the model out of it (any), or let KServe's "
+        "storage container fetch it from the store",
     )
     cluster.add_argument(
         "--insecure-registry",
@@ -104,6 +107,16 @@ def parser() -> argparse.ArgumentParser:
         default=False,
         metavar="BOOL",
         help="true: copy over plain HTTP (default: false)",
+    )
+    cluster.add_argument(
+        "--serve-options", default="{}", metavar="JSON", help="what a pod asks for, and how many stay or may be added"
+    )
+    cluster.add_argument(
+        "--preheat",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="true: bring the model's image to all nodes first (default: false)",
     )
     cluster.add_argument("--replicas", type=positive, metavar="N", help="pods (default: as many as serve it now, or 1)")
     cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
@@ -157,9 +170,6 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     except argparse.ArgumentTypeError as error:
         raise InputError(str(error)) from error
     plan = plan_of(args)
-    place = Place(Cluster(args.namespace), TARGETS[args.target], store, model)
-    if back:
-        return _rollout_cluster.roll_back(place, args.run, withdrawn=args.version, to=None)
     options = _rollout_cluster.Options(
         serve_image=args.serve_image,
         volume=args.model_volume,
@@ -167,14 +177,24 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
         gateway=args.gateway,
         gateway_url=args.gateway_url,
         insecure=args.insecure_registry,
+        runtime=args.runtime,
+        preheat=args.preheat,
+        pods=serve_options(args.serve_options),
         deadline=args.ready_seconds,
     )
+    if args.target in RENDERED:
+        return rendered(store, args.run, model, args.version, image, form=args.target, options=options, plan=plan)
+    place = Place(Cluster(args.namespace), TARGETS[args.target], store, model)
+    if back:
+        return _rollout_cluster.roll_back(place, args.run, withdrawn=args.version, to=None)
     return _rollout_cluster.roll_out(place, args.run, version=args.version, image=image, options=options, plan=plan)
 
 
 def told(args: argparse.Namespace, report: RolloutReport) -> str:
     """Say how it went in one sentence."""
     ready, moved = report.seconds_to_ready, report.seconds_to_move
+    if args.target in RENDERED:
+        return f"nothing is applied: the YAML of {args.model} {args.version} is above, and in runs/{args.run}/"
     if report.verdict == "fail":
         stays = f"version {report.stable} serves" if report.stable else "nothing is served"
         return f"version {args.version} of {args.model} is refused: {report.reason}; {stays}"
@@ -191,10 +211,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Roll out, or back."""
     p = parser()
     args = p.parse_args(argv)
-    if args.target != "local" and args.target not in TARGETS:
-        p.error(f"--target={args.target} is not there yet; there are local, {', '.join(TARGETS)}")
-    if args.runtime != "embedded":
-        p.error(f"--runtime={args.runtime} is not there yet; there is embedded")
+    if args.runtime != "embedded" and args.target == "local":
+        p.error(f"--runtime={args.runtime} needs a cluster; on this machine there is embedded")
+    if args.model_volume == "storage" and args.target not in {"kserve", "knative"}:
+        p.error("--model-volume=storage goes with --target=kserve, whose controller adds the storage container")
+    if args.action == "rollback" and args.target in RENDERED:
+        p.error(f"--target={args.target} only writes YAML, so it cannot go back; apply the YAML of the version before")
     if args.split and args.version not in args.split:
         p.error(f"--split gives version {args.version} no share; add {args.version}=0, or more")
     store = open_store(args.store)
@@ -208,7 +230,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_output(args.verdict_path, verdict)
         write_output(args.waiting_path, str(report.waiting).lower())
     log.info("%s", told(args, report))
-    print(report.endpoint)
+    if args.target not in RENDERED:
+        print(report.endpoint)
     if report.verdict == "fail" and args.fail_on_reject:
         raise Rejected(f"{told(args, report)}; mend the model, and train it again")
 

@@ -8,6 +8,7 @@ COLCHIS_TEST_REPOSITORY       where model images go, over plain HTTP
 COLCHIS_TEST_GATEWAY_NAME     the Gateway's namespace and name
 COLCHIS_TEST_GATEWAY          its address, where models answer
 COLCHIS_TEST_ARGO             Argo's server
+COLCHIS_TEST_PATIENCE         how many times longer than on two quiet cores to wait for anything
 """
 
 import json
@@ -28,9 +29,10 @@ from colchis_workflows.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "workflows" / "manifests"
+PATIENCE = float(os.environ.get("COLCHIS_TEST_PATIENCE", "1"))
 NEEDS_CLUSTER = [
     pytest.mark.cluster,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(900 * PATIENCE),
     pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
 ]
@@ -69,7 +71,7 @@ def kubectl(*words: str, given: object = None) -> str:
 
 def until(seconds: float, what: str, found: Callable[[], T | None]) -> T:
     """Poll until ``found`` gives something; the deadline's sentence says what was waited for."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + (seconds := seconds * PATIENCE)
     while (value := found()) is None or value is False:
         assert time.monotonic() < end, f"{what} did not come about in {seconds:.0f} s"
         time.sleep(0.5)

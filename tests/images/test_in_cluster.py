@@ -103,7 +103,7 @@ def run(namespace: str, image: str, *command: str) -> str:
     return kubectl("-n", namespace, "logs", name).splitlines()[-1]
 
 
-@pytest.mark.parametrize("image", ["steps", "train", "serve"])
+@pytest.mark.parametrize("image", ["steps", "train", "serve", "storage"])
 def test_every_step_starts_as_nobody_on_a_read_only_root(namespace: str, image: str) -> None:
     said = json.loads(run(namespace, image, "python", "-c", ASK_ALL, *STEPS))
     assert said["failed"] == {}, "a step that is missing: the images are older than this tree"

@@ -1,6 +1,7 @@
 """What tests of steps share: an S3 server on loopback, a store of each kind, a published model, a real registry."""
 
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
@@ -125,6 +127,44 @@ def auth(moto_url: str) -> Iterator[None]:
     after("0")
     yield
     after("inf")
+
+
+@pytest.fixture(scope="session")
+def minio() -> Iterator[Callable[[Path], str]]:
+    """Give a function that starts a MinIO on loopback over a directory."""
+    program, servers = shutil.which("minio"), list[subprocess.Popen[bytes]]()
+    if program is None:
+        pytest.skip("no program named minio on PATH")
+
+    def start(data: Path) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        environment = os.environ | {"MINIO_ROOT_USER": "test-key", "MINIO_ROOT_PASSWORD": "test-secret"}
+        command = [program, "server", "--quiet", "--address", address, str(data)]
+        servers.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with urlopen(f"http://{address}/minio/health/ready") as answer:
+                    answer.read()
+            except (URLError, OSError):
+                assert time.monotonic() < deadline
+                assert servers[-1].poll() is None
+                time.sleep(0.05)
+            else:
+                return f"http://{address}"
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture(scope="session")
+def minio_url(minio: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A MinIO for the whole session."""
+    return minio(tmp_path_factory.mktemp("minio"))
 
 
 @pytest.fixture(params=["file", "s3"])

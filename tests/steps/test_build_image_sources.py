@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from colchis_steps import _known
-from colchis_steps._compression import Compressed, pays
+from colchis_steps._compression import PIECE, PIECES, Compressed, pays, sampled
 from colchis_steps._formats import StepResult
 from colchis_steps._image import TAR, ZSTD
 from colchis_steps._layout import Layout
@@ -103,7 +103,14 @@ def test_a_file_that_shrinks_is_packed_with_zstd_and_weights_are_not(model: Path
     ids=["empty", "small", "same", "noise", "two fifths zero"],
 )
 def test_compression_is_for_what_loses_a_quarter(content: bytes, expected: bool) -> None:
-    assert pays(iter([content[at : at + 1000] for at in range(0, len(content), 1000)])) is expected
+    assert pays(content[start:end] for start, end in sampled(len(content))) is expected
+
+
+def test_a_large_file_is_sampled_from_end_to_end() -> None:
+    assert sampled(PIECE * PIECES) == [(0, PIECE * PIECES)]
+    pieces = sampled(1 << 30)
+    assert (pieces[0], pieces[-1]) == ((0, PIECE), ((1 << 30) - PIECE, 1 << 30))
+    assert all(end - start == PIECE for start, end in pieces)
 
 
 def test_what_is_compressed_twice_is_equal() -> None:

@@ -59,9 +59,9 @@ def test_classes_are_named_by_their_colour() -> None:
 
 
 def test_rows_of_one_block_are_in_one_split(data: DataSet) -> None:
-    assert sum(len(rows) for rows in data.splits.values()) == len(data.images) == len(data.labels)
-    assert data.images.shape[1:] == (9, 9, 2)
-    assert data.images.dtype == np.uint8
+    assert sum(len(rows) for rows in data.splits.values()) == len(data.values) == len(data.labels)
+    assert data.values.shape[1:] == (9, 9, 2)
+    assert data.values.dtype == np.uint8
     assert set(data.labels) == set(range(len(data.classes)))
     assert len(set(data.classes)) == len(data.classes)
     groups = _colours.rows("")[2]

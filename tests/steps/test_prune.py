@@ -46,6 +46,9 @@ class Listed:
     def __init__(self, *found: Object) -> None:
         self.found = found
 
+    def knows(self, kind: str) -> bool:
+        return kind != "InferenceService"
+
     def list(self, kind: str, labels: Any) -> list[Object]:
         return [one for one in self.found if one["kind"] == kind]
 

@@ -66,9 +66,19 @@ def test_the_time_of_a_training_step_is_split_and_the_largest_part_has_a_remedy(
     assert text(drawn(root, "shares")[0]).startswith("What a step's time goes to compute 61 %, all-reduce 36 %, input")
     told = "6.9 ms a step, 61 % of it computing. The sum over the workers is what takes long: raise global_batch"
     assert told in text(root, "training")
+    told = "Scaling efficiency 61 %: 2 workers with cores of their own are 1.2 times as fast as one."
+    assert told in text(root, "training")
     slow = msgspec.structs.replace(TRAINING, speed=r.Speed(10.0, 0.01, 0.009, 0.001, 0.0), workers=1)
     record(whole, "train", details=slow)
     assert "Reading rows is what takes long" in text(parsed(reported(whole)[0]), "training")
+
+
+def test_the_pace_of_each_epoch_is_a_curve(whole: Path) -> None:
+    history = tuple(msgspec.structs.replace(e, examples_per_second=900.0 + e.epoch) for e in TRAINING.history)
+    record(whole, "train", details=msgspec.structs.replace(TRAINING, history=history, workers=1))
+    root = parsed(reported(whole)[0])
+    assert text(drawn(root, "chart")[-1]).startswith("rows a second by epoch train ends at 903")
+    assert "Scaling efficiency" not in text(root, "training")
 
 
 def test_mistakes_come_first_and_are_marked_by_more_than_colour(whole: Path) -> None:

@@ -211,7 +211,7 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
 @pytest.mark.tensorflow
 def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run: Run, store: Store, port: int) -> None:
     assert [roll(1).returncode, roll(2).returncode] == [0, 0]
-    shared = run("models", "share", "tiny", "1=100,2=0", "--header=style: transfer=2")
+    shared = run("models", "share", "tiny", "1=100,2=0", "--headers=style: transfer=2")
     assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
     assert [answer(port) for _ in range(5)] == [1] * 5
     assert (answer(port, style="transfer"), answer(port, style="plain"), stable(store)) == (2, 1, (2, 1))

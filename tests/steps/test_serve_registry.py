@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 
+from colchis_steps._framework_versions import installed
 from colchis_steps._serving_config import Config, HeaderMatch, Served, ServedModel, config_of, read_config, write_config
 from colchis_steps._serving_model import Refused, SavedModel
 from colchis_steps._serving_registry import Registry
@@ -56,6 +57,15 @@ def test_a_version_that_does_not_load_leaves_the_one_that_answers() -> None:
     assert found.states("m") == [(2, "END", "broken is broken"), (1, "AVAILABLE", "")]
     found.apply(config(3, v3="c"), "z")
     assert (path(found), found.failures) == ("c", {})
+
+
+def test_a_model_that_a_much_newer_tensorflow_exported_is_not_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    major, minor = map(int, installed().split(".")[:2])
+    found = registry()
+    found.apply(Config({"m": ServedModel({1: Served("a", tensorflow=f"{major}.{minor + 2}.0")})}), "x")
+    assert "that is too far apart" in found.states("m")[0][2]
+    found.apply(Config({"m": ServedModel({2: Served("b", tensorflow=f"{major}.{minor + 1}.0")})}), "y")
+    assert (path(found), "one minor older" in caplog.text) == ("b", True)
 
 
 def test_a_default_that_never_loaded_is_not_ready_and_others_answer() -> None:

@@ -1,66 +1,25 @@
 """The promises against a real server: what moto does not hold (races, disk full) or merely imitates."""
 
 import os
-import shutil
-import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 from uuid import uuid4
 
 import boto3
 import pytest
 
-from colchis_steps._step import InputError
+from colchis_steps._blobs import files_of, store_files, survey
+from colchis_steps._step import InputError, StepError
 from colchis_steps._store import Conflict, open_store
-from colchis_steps._sums import PART
-
-MINIO = shutil.which("minio")
-pytestmark = pytest.mark.skipif(MINIO is None, reason="no program named minio on PATH")
-
-
-@pytest.fixture(scope="module")
-def minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], str]]:
-    servers: list[subprocess.Popen[bytes]] = []
-
-    def start(data: Path) -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{free.getsockname()[1]}"
-        environment = os.environ | {"MINIO_ROOT_USER": "test-key", "MINIO_ROOT_PASSWORD": "test-secret"}
-        command = [str(MINIO), "server", "--quiet", "--address", address, str(data)]
-        servers.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with urlopen(f"http://{address}/minio/health/ready") as answer:
-                    answer.read()
-            except (URLError, OSError):
-                assert time.monotonic() < deadline
-                assert servers[-1].poll() is None
-                time.sleep(0.05)
-            else:
-                return f"http://{address}"
-
-    yield start
-    for server in servers:
-        server.kill()
-        server.wait()
-
-
-@pytest.fixture(scope="module")
-def url(minio: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    return minio(tmp_path_factory.mktemp("minio"))
+from colchis_steps._sums import PART, encoded, read_sums
 
 
 @pytest.fixture
-def real(url: str, aws: pytest.MonkeyPatch) -> str:
-    aws.setenv("AWS_ENDPOINT_URL", url)
+def real(minio_url: str, aws: pytest.MonkeyPatch) -> str:
+    aws.setenv("AWS_ENDPOINT_URL", minio_url)
     name = f"bucket-{uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=name)
     return f"s3://{name}/some/prefix"
@@ -154,3 +113,36 @@ def test_a_full_disk_has_its_sentence_and_keeps_nothing(
         assert unfinished(store.url, "k") == []
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_file_that_changes_between_its_two_reads_is_refused_by_the_server(real: str, tmp_path: Path) -> None:
+    """Its size and its time say nothing here: the server holds the bytes against the checksum of the first read."""
+    for size in (100, 3 * PART):
+        directory = tmp_path / str(size)
+        directory.mkdir()
+        (path := directory / "weights").write_bytes(os.urandom(size))
+        found, times = survey(directory), path.stat()
+        with path.open("r+b") as file:
+            file.seek(size // 2)
+            file.write(b"other bytes")
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        store = open_store(real)
+        with pytest.raises(StepError):
+            store_files(store, directory, files_of(found), None, found)
+        assert list(store.keys("")) == []
+
+
+def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path: Path) -> None:
+    store = open_store(real)
+    for key, size in (("small", 100), ("big", 2 * PART + 5)):
+        (path := tmp_path / key).write_bytes(content := os.urandom(size))
+        sums = read_sums(path)
+        assert store.upload(key, path, None, sums)
+        store.copy(key, f"copy/{key}")
+        for found in (store.find(key), store.find(f"copy/{key}")):
+            assert found
+            assert (found.size, found.crc64nvme) == (size, encoded(sums.crc64nvme))
+        assert b"".join(store.stream(f"copy/{key}", start=7, end=99)) == content[7:99]
+    assert store.atomic is None  # nothing was asked yet
+    assert store.create("k", b"")
+    assert store.atomic is True

@@ -1,5 +1,6 @@
 """An upload past what a bucket's server or the way to it does wrong: whole in the end, or refused with its reason."""
 
+import contextlib
 import io
 import logging
 import os
@@ -33,6 +34,12 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@pytest.fixture
+def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_s3_client, "ATTEMPTS", 2)
+    monkeypatch.setattr("colchis_steps._s3_upload.ATTEMPTS", 2)
+
+
 def send(url: str, model: Path) -> None:
     """Store the model and hold what is in the bucket against it."""
     found, store = survey(model), open_store(url)
@@ -52,17 +59,20 @@ def cut(moto_url: str, bucket: str, aws: pytest.MonkeyPatch) -> Iterator[list[in
     door = socket.create_server(("127.0.0.1", 0))
 
     def pump(source: socket.socket, target: socket.socket, budget: float) -> None:
-        try:
+        with contextlib.suppress(OSError):
             while budget > 0 and (block := source.recv(1 << 16)):
                 target.sendall(block)
                 budget -= len(block)
-        except OSError:
-            pass
         for end in (source, target):
-            try:
+            with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+
+    def carry(near: socket.socket, far: socket.socket, budget: float) -> None:
+        with near, far:
+            back = threading.Thread(target=pump, args=(far, near, float("inf")))
+            back.start()
+            pump(near, far, budget)
+            back.join()
 
     def accept() -> None:
         while True:
@@ -72,8 +82,7 @@ def cut(moto_url: str, bucket: str, aws: pytest.MonkeyPatch) -> Iterator[list[in
                 return
             far = socket.create_connection(("127.0.0.1", port))
             budget = budgets.pop(0) if budgets else float("inf")
-            for pair in ((near, far, budget), (far, near, float("inf"))):
-                threading.Thread(target=pump, args=pair, daemon=True).start()
+            threading.Thread(target=carry, args=(near, far, budget), daemon=True).start()
 
     thread = threading.Thread(target=accept)
     thread.start()
@@ -108,6 +117,7 @@ REFUSALS: list[tuple[int, str, type[StepError], str]] = [
 ]
 
 
+@pytest.mark.usefixtures("few_attempts")
 @pytest.mark.parametrize("answer", REFUSALS, ids=[answer[1] for answer in REFUSALS])
 @pytest.mark.parametrize("of", ["parts", "small files"])
 def test_a_lasting_fault_has_its_sentence(
@@ -116,9 +126,7 @@ def test_a_lasting_fault_has_its_sentence(
     model: Path,
     answer: tuple[int, str, type[StepError], str],
     of: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_s3_client, "ATTEMPTS", 2)
     status, code, kind, words = answer
     puts = "partNumber" if of == "parts" else ""
     front(lambda e: (status, code) if e["REQUEST_METHOD"] == "PUT" and puts in e["QUERY_STRING"] else None)

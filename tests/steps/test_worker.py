@@ -41,7 +41,9 @@ def workers(trainer: Trainer, ranks: list[int], *flags: str) -> Iterator[list[su
     finally:
         for process in started:
             process.kill()
-            process.communicate()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
 
 
 def test_a_worker_whose_peer_never_comes_names_it_and_ends_with_its_back_ends_code(trainer: Trainer) -> None:
@@ -53,11 +55,28 @@ def test_a_worker_whose_peer_never_comes_names_it_and_ends_with_its_back_ends_co
     assert "not reachable after 1 s; look whether it was started" in log.splitlines()[-1]
 
 
+def test_a_command_that_is_asked_to_stop_ends_its_worker_with_its_back_ends_code(trainer: Trainer) -> None:
+    program = trainer.root / "program.sh"
+    program.write_text("touch $COLCHIS_CHECKPOINTS/begun; exec sleep 600\n")
+    flags = [f"--entry=command:sh {program}", f"--retry-exit-code={TFJOBS}"]
+    with workers(trainer, [0, 1], *flags) as (_, other):
+        deadline = time.monotonic() + 60
+        while not list((trainer.root / "1").rglob("begun")):
+            assert other.poll() is None, other.communicate()
+            assert time.monotonic() < deadline, "too slow"
+            time.sleep(0.02)
+        other.send_signal(signal.SIGTERM)
+        _, log = other.communicate(timeout=60)
+    assert other.returncode == TFJOBS, log
+    assert "SIGTERM" in log.splitlines()[-1]
+
+
+@pytest.mark.long
 @pytest.mark.tensorflow
 def test_sigterm_to_one_saves_all_and_each_ends_with_its_back_ends_code(trainer: Trainer) -> None:
     flags = ["--entry=colchis_steps.classifier:build", f"--hyperparameters={ENDLESS}", f"--retry-exit-code={TFJOBS}"]
     with workers(trainer, [0, 1], *flags) as (chief, other):
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 250
         while not trainer.checkpoints("r"):
             assert chief.poll() is None, chief.communicate()
             assert time.monotonic() < deadline, "too slow"

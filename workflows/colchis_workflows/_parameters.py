@@ -57,6 +57,7 @@ PARAMETERS = {
         "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
+    "base": Text("direct: an image to stand on, `host/path:tag`; a second image, tag `N-path`, has both.", ""),
     "dockerfile": Text(
         "kaniko: the key in the store of a Dockerfile of your own; its context has `model/` and `code/`.", ""
     ),
@@ -99,9 +100,10 @@ PARAMETERS = {
     ),
     "model-volume": choice(
         "How pods get the model. **image**: its image is mounted (Kubernetes 1.35). **copy**: an init container copies "
-        "it out (any version).",
+        "it out (any version). **storage**: KServe fetches it from the store.",
         "image",
         "copy",
+        "storage",
     ),
     "model": Text("The model's name: lower-case letters, digits and dashes; it labels the run.", "digits"),
     "only-new-data": choice(
@@ -109,6 +111,12 @@ PARAMETERS = {
         "false",
         "true",
     ),
+    "plain-prefix": choice(
+        "Whether the store also has the version's files under their own names, as `model-volume=storage` needs them.",
+        "false",
+        "true",
+    ),
+    "preheat": choice("Whether all nodes get the model's image before traffic moves to it.", "false", "true"),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
     "run": Text("The run's id, by which its steps know each other's results."),
@@ -117,7 +125,12 @@ PARAMETERS = {
         "embedded",
         "tensorflow-serving",
     ),
-    "serve-image": Text("The model server's image."),
+    "serve-image": Text("The model server's image; of TensorFlow Serving by release and digest."),
+    "serve-options": Text(
+        'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", '
+        '"min_available": 1, "max_replicas": 4}`; docs/targets.md lists them.',
+        "{}",
+    ),
     "split": Text("Fixed shares in the place of steps, `1=30,2=50,3=20`: per cent by version.", ""),
     "status": choice("How the run ended.", "Succeeded", "Failed", "Error"),
     "step-seconds": Text("How long a canary has a share of the traffic, at least, before it gets more.", "30"),
@@ -130,9 +143,11 @@ PARAMETERS = {
     "store": Text("`s3://bucket/prefix`.", STORE),
     "target": choice(
         "Where the model is served. **deployment**: a Deployment and a Service a version. **kserve**: an "
-        "InferenceService a version. **seldon**: YAML only. **local**: a process on this machine (`colchis run`).",
+        "InferenceService a version. **knative**, **seldon**: YAML only. **local**: a process on this machine "
+        "(`colchis run`).",
         "deployment",
         "kserve",
+        "knative",
         "seldon",
         "local",
     ),

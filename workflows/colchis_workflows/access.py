@@ -32,18 +32,25 @@ RULES: dict[str, list[Object]] = {
         {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},
     ],
     "colchis-rollout": [
-        {
-            "apiGroups": ["apps"],
-            "resources": ["deployments"],
-            "verbs": ["create", "delete", "get", "list", "patch"],
-        },
-        {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "delete", "get", "list", "patch"]},
+        *(
+            {"apiGroups": [group], "resources": [resource], "verbs": ["create", "delete", "get", "list", "patch"]}
+            for group, resource in (
+                ("apps", "deployments"),
+                ("", "services"),
+                ("serving.kserve.io", "inferenceservices"),
+            )
+        ),
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
-        {
-            "apiGroups": ["gateway.networking.k8s.io"],
-            "resources": ["httproutes"],
-            "verbs": ["create", "delete", "get", "patch"],
-        },
+        *(
+            {"apiGroups": [group], "resources": [resource], "verbs": ["create", "delete", "get", "patch"]}
+            for group, resource in (
+                ("gateway.networking.k8s.io", "httproutes"),
+                ("policy", "poddisruptionbudgets"),
+                ("autoscaling", "horizontalpodautoscalers"),
+                ("apps", "daemonsets"),  # these two pull an image to the nodes before traffic comes
+                ("apps.kruise.io", "imagepulljobs"),
+            )
+        ),
     ],
 }
 

@@ -34,7 +34,9 @@ from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]
-INPUTS = [*FLAGS, "dockerfile", "kaniko-image", "kaniko-option"]
+PACK = [*FLAGS, "base"]
+BUILD = [*FLAGS, "dockerfile", "kaniko-image", "kaniko-option"]
+INPUTS = [*dict.fromkeys([*PACK, *BUILD])]
 CONTEXT = "/context"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
 
@@ -47,8 +49,8 @@ def template(settings: Settings) -> WorkflowTemplate:
     pack = step(
         settings,
         "build_image",
-        FLAGS,
-        [output("digest", global_name="digest"), output("image")],
+        PACK,
+        [output("digest", global_name="digest"), output("image"), output("based-image")],
         account="colchis-build",
         env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
         volume=LOGIN,
@@ -56,13 +58,13 @@ def template(settings: Settings) -> WorkflowTemplate:
     )
     pack.name = "pack"
     tasks: list[Any] = [
-        task("kaniko", inputs_of(INPUTS), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
-        task("pack", inputs_of(FLAGS), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
+        task("kaniko", inputs_of(BUILD), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
+        task("pack", inputs_of(PACK), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
     ]
     build = DAG(
         name="build-image",
         inputs=[parameter(settings, name) for name in INPUTS],
-        outputs=[output_of("pack", name) for name in ("digest", "image")],
+        outputs=[output_of("pack", name) for name in ("digest", "image", "based-image")],
         tasks=tasks,
     )
     return workflow_template(
@@ -109,7 +111,7 @@ def _kaniko(settings: Settings) -> Container:
             "{{inputs.parameters.kaniko-option}}",
         ],
         termination_message_policy="FallbackToLogsOnError",  # so that the node says what kaniko said last
-        inputs=[parameter(settings, name) for name in INPUTS],
+        inputs=[parameter(settings, name) for name in BUILD],
         init_containers=[writer],
         active_deadline_seconds="3600",
         retry_strategy=RETRY.model_copy(update={"expression": f"({TRANSIENT}) && !({HOPELESS})"}),

@@ -24,7 +24,9 @@ INPUTS = [
     "step-seconds",
     "fail-on-reject",
     "serve-image",
+    "serve-options",
     "model-volume",
+    "preheat",
     "insecure-registry",
 ]
 

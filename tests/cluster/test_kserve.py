@@ -1,0 +1,139 @@
+"""Rollout through KServe in mode Standard: an InferenceService a version, the same route, the same way back."""
+
+import json
+import os
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.cluster.conftest import Site
+from tests.cluster.installed import AWS, GATEWAY, IMAGES, MANIFESTS, NEEDS_CLUSTER, TAG, kubectl, until
+from tests.examples.iris import ROWS, export_iris
+
+from colchis_steps import _kube
+from colchis_steps._formats import Manifest
+from colchis_steps._kube import Cluster
+from colchis_steps._plain import publish
+from colchis_steps._serving_client import call
+from colchis_steps._step import InputError
+from colchis_steps._store import open_store, read_document
+
+ABSENT = "KUBECONFIG" in os.environ and "inferenceservices.serving.kserve.io" not in kubectl("get", "crds", "-o=name")
+pytestmark = [*NEEDS_CLUSTER, pytest.mark.skipif(ABSENT, reason="the cluster has no KServe")]
+
+
+@pytest.fixture(scope="module")
+def model(site: Site) -> str:
+    """A model of two versions."""
+    name = f"kserve-{site.namespace.rpartition('-')[2]}"
+    for version in (1, 2):
+        site.publish(name, version, f"tiny/{version}")
+    return name
+
+
+def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
+    said = site.roll(model, 1, "--target=kserve", "--preheat=true")
+    assert "1 of 1 nodes have the image of version 1" in said
+    assert site.names("daemonsets") == []
+    assert site.ask(model) == 1
+    site.roll(model, 2, "--target=kserve")
+    assert (site.ask(model), site.stable(model)) == (2, (2, 1))
+    until(30, "one Deployment", lambda: site.names("deployments") == [f"colchis-{model}-2-predictor"])
+    assert site.names("inferenceservices") == [f"colchis-{model}-1", f"colchis-{model}-2"]
+    assert site.get("httproutes")["items"][0]["metadata"]["name"] == f"colchis-{model}", "KServe made one of its own"
+    back = site.step("colchis_steps.models", "rollback", model, f"--store={site.store.url}")
+    assert f"version 1 of {model} answers again after" in back.stderr
+    assert (site.ask(model), site.stable(model)) == (1, (1, None))
+    assert f"{model} 2 removed" in site.step("colchis_steps.prune", f"--store={site.store.url}", "--hold=0s").stdout
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
+def test_iris_comes_from_the_bucket_and_answers_over_v1(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    bucket, model = f"colchis-{uuid.uuid4().hex[:6]}", f"iris-{site.namespace.rpartition('-')[2]}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    export_iris(tmp_path)
+    there = replace(
+        site, store=open_store(f"s3://{bucket}/team"), directory=tmp_path, environment=site.environment | AWS
+    )
+    there.publish(model, 1, "export")
+    manifest = read_document(there.store, f"models/{model}/1/manifest.json", Manifest)
+    publish(there.store, manifest)
+    sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
+    kubectl("apply", "--filename=-", given=sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}"))
+    literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]
+    kubectl("--namespace", site.namespace, "create", "secret", "generic", "colchis-s3", *literals)
+    there.roll(model, 1, "--target=kserve", "--model-volume=storage")
+    status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": ROWS}, timeout=10)
+    assert (status, found) == (200, {"predictions": [1, 1]})
+    (pod,) = there.get("pods", f"--selector=colchis.dev/model={model}")["items"]
+    assert [one["name"] for one in pod["spec"]["initContainers"]] == ["storage-initializer"]
+    assert not [volume for volume in pod["spec"]["volumes"] if "image" in volume]
+
+
+def test_what_is_not_ours_is_never_touched(site: Site, model: str) -> None:
+    container = {"name": "kserve-container", "image": "scratch.invalid/mine:1"}
+    foreign = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": f"colchis-{model}-2", "annotations": {"serving.kserve.io/stop": "true"}},
+        "spec": {"predictor": {"containers": [container]}},
+    }
+    kubectl("--namespace", site.namespace, "create", "--filename=-", given=foreign)
+    said = site.roll(model, 2, "--target=kserve", code=65)
+    assert f"InferenceService colchis-{model}-2 in namespace {site.namespace} was not made by colchis" in said
+    assert site.get("inferenceservice", f"colchis-{model}-2")["spec"]["predictor"]["containers"][0]["image"]
+    kubectl("--namespace", site.namespace, "delete", "inferenceservice", f"colchis-{model}-2")
+    ports = {"spec": {"ports": [{"port": 80}]}}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": f"colchis-{model}-2-predictor"}}
+    kubectl("--namespace", site.namespace, "create", "--filename=-", given=service | ports)
+    said = site.roll(model, 2, "--target=kserve", code=65)
+    assert f"Service colchis-{model}-2-predictor in namespace {site.namespace} was not made by colchis" in said
+    kubectl("--namespace", site.namespace, "delete", "service", f"colchis-{model}-2-predictor")
+    assert site.ask(model) == 1
+
+
+def test_a_budget_and_an_autoscaler_come_and_go_with_the_version(site: Site) -> None:
+    model = f"scaled-{site.namespace.rpartition('-')[2]}"
+    site.publish(model, 1, "tiny/1")
+    options = {"cpu": "50m", "min_available": 1, "max_replicas": 3}
+    said = site.roll(model, 1, f"--serve-options={json.dumps(options)}", code=65)
+    assert "min_available 1 of 1 pods lets no node be drained" in said
+    site.roll(model, 1, "--replicas=2", f"--serve-options={json.dumps(options)}")
+    names = [f"colchis-{model}-1"]
+    assert (site.names("pdb"), site.names("hpa")) == (names, names)
+    spec = site.get("hpa", names[0])["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (2, 3, names[0])
+    assert site.get("pdb", names[0])["metadata"]["ownerReferences"][0]["name"] == names[0]
+    site.roll(model, 1, "--replicas=1")
+    assert (site.names("pdb"), site.names("hpa")) == ([], [])
+
+
+def test_the_yaml_for_knative_is_one_that_kserve_takes(site: Site, model: str) -> None:
+    words = [*site.rollout(model, 2), "--target=knative", "--action=canary", "--steps=20,100"]
+    done = site.step(*words)
+    taken = json.loads(
+        kubectl(
+            *("--namespace", site.namespace, "create", "--dry-run=server", "--validate=strict", "--output=json"),
+            "--filename=-",
+            given=done.stdout,
+        )
+    )
+    assert (taken["spec"]["predictor"]["canaryTrafficPercent"], taken["spec"]["predictor"]["minReplicas"]) == (20, 0)
+    assert "nothing is applied" in done.stderr
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # of a test cluster's kubeconfig
+def test_a_cluster_without_kserve_is_told_how_to_get_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_kube.KINDS, "InferenceService", ("serving.nowhere.example/v1", "inferenceservices"))
+    with pytest.raises(InputError, match=r"no InferenceService of serving\.nowhere\.example/v1; install KServe"):
+        Cluster(site.namespace).get("InferenceService", "a")
+    assert not Cluster(site.namespace).knows("InferenceService")
+    assert Cluster(site.namespace).knows("Deployment")
+    assert not Cluster(site.namespace).knows("ImagePullJob")

@@ -1,0 +1,53 @@
+"""What the storage container for KServe checks; tests/cluster/test_kserve.py runs it with KServe's own library."""
+
+from pathlib import Path
+
+import pytest
+
+from colchis_steps._blobs import scan
+from colchis_steps._formats import Manifest, now, tree_digest
+from colchis_steps._step import InputError
+from colchis_steps.storage import complete, main, parsed
+
+
+def test_a_uri_names_store_model_and_version() -> None:
+    assert parsed("colchis+s3://bucket/models/digits/2") == ("s3://bucket", "digits", 2)
+    assert parsed("colchis+s3://bucket/team/models/models/7/") == ("s3://bucket/team", "models", 7)
+
+
+@pytest.mark.parametrize(
+    "uri", ["s3://b/models/m/1", "colchis+s3://b/models/m", "colchis+s3://models/m/1", "colchis+s3://b/models/m/x"]
+)
+def test_another_uri_is_refused(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main([uri, str(tmp_path)]) == 65
+    assert "is no URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N" in caplog.text
+
+
+@pytest.fixture
+def downloaded(tmp_path: Path) -> tuple[Path, Manifest]:
+    """A directory, and the manifest that it fits; a file of no bytes is among its files."""
+    directory = tmp_path / "model"
+    (directory / "assets").mkdir(parents=True)
+    (directory / "saved_model.pb").write_bytes(b"graph")
+    (directory / "assets" / "empty").touch()
+    files = tuple(scan(directory))
+    return directory, Manifest("digits", 2, "r", files, tree_digest(files), now())
+
+
+def test_a_file_of_no_bytes_which_kserve_leaves_out_is_made(downloaded: tuple[Path, Manifest]) -> None:
+    directory, manifest = downloaded
+    (directory / "assets" / "empty").unlink()
+    (directory / "assets").rmdir()
+    complete(directory, manifest)
+    assert scan(directory) == list(manifest.files)
+
+
+@pytest.mark.parametrize("damage", ["missing", "altered", "too much"])
+def test_what_is_not_the_manifests_is_named(downloaded: tuple[Path, Manifest], damage: str) -> None:
+    directory, manifest = downloaded
+    name = "more" if damage == "too much" else "saved_model.pb"
+    (directory / name).write_bytes(b"other")
+    if damage == "missing":
+        (directory / name).unlink()
+    with pytest.raises(InputError, match=f"1 files of digits 2 are missing, altered or too much, as {name}; publish"):
+        complete(directory, manifest)
