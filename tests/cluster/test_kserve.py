@@ -49,6 +49,25 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert site.names("inferenceservices") == [f"colchis-{model}-1"]
 
 
+def test_a_version_that_does_not_load_leaves_what_was_served(site: Site, model: str) -> None:
+    (site.directory / "no-graph").mkdir(exist_ok=True)
+    (site.directory / "no-graph/saved_model.pb").write_bytes(b"no graph")
+    site.publish(model, 3, "no-graph")
+    assert f"version 3 of {model} does not load: " in site.roll(model, 3, "--target=kserve", code=65)
+    assert (site.ask(model), site.stable(model)) == (1, (1, None))
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
+@pytest.mark.long  # a node takes its time to say that a registry has no such image
+def test_an_image_that_is_in_no_registry_is_told(site: Site, model: str) -> None:
+    repository = site.record(model, 1).image.partition("@")[0]
+    site.publish(model, 4, "tiny/3", image=f"{repository}@sha256:{'0' * 64}")
+    said = site.roll(model, 4, "--target=kserve", code=65)
+    assert "container kserve-container waits, " in said
+    assert "not found" in said
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
 def test_iris_comes_from_the_bucket_and_answers_over_v1(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
