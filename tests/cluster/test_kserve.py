@@ -37,6 +37,8 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert "1 of 1 nodes have the image of version 1" in said
     assert site.names("daemonsets") == []
     assert site.ask(model) == 1
+    sets = [name.rpartition("-")[0] for name in site.names("replicasets")]
+    assert sets == [f"colchis-{model}-1-predictor"], "its pods were started twice"
     site.roll(model, 2, "--target=kserve")
     assert (site.ask(model), site.stable(model)) == (2, (2, 1))
     until(30, "one Deployment", lambda: site.names("deployments") == [f"colchis-{model}-2-predictor"])
