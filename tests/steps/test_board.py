@@ -200,6 +200,10 @@ def test_the_server_that_ends_is_told(browser: Browser, board: str) -> None:
     page.route("**/*:predict", lambda route: route.abort())
     draw(page, DIGITS["1"])
     expect(page.locator("#trouble")).to_contain_text("colchis models start")
+    page.unroute("**/*:predict")
+    page.route("**/*:predict", lambda route: route.fulfill(status=503, body="no available server"))
+    draw(page, DIGITS["1"])
+    expect(page.locator("#trouble")).to_contain_text("try again in a moment")
     page.close()
 
 
