@@ -72,7 +72,7 @@ def trial(here: Installation, how: str, task: str, *, retried: bool) -> None:
 
 
 def versions(here: Installation, model: str) -> list[int]:
-    keys = here.store.keys(f"models/{model}/")
+    keys = here.keys(f"models/{model}/")
     return sorted(int(key.split("/")[2]) for key in keys if key.endswith("/manifest.json"))
 
 
@@ -88,7 +88,7 @@ def holds(here: Installation, run: Run, model: str) -> None:
     for version in versions(here, model):
         manifest = read_document(here.store, f"models/{model}/{version}/manifest.json", Manifest)
         assert all(here.store.size(f"blobs/sha256/{file.sha256}") == file.size for file in manifest.files)
-    found = {key.rpartition("/")[2] for key in here.store.keys(f"models/{model}/")}
+    found = {key.rpartition("/")[2] for key in here.keys(f"models/{model}/")}
     assert "manifest.json" in found or not found, found
     ready = here.get("deployments", f"--selector=colchis.dev/model={model}")["items"]
     routes = here.get("httproutes", f"--selector=colchis.dev/model={model}")["items"]
