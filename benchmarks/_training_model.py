@@ -61,7 +61,8 @@ class Turns:
         """Tell what the turn took, wall and CPU seconds of this process; wait for the next."""
         wall, cpu = time.time() - self.begun[0], time.process_time() - self.begun[1]
         self.race.sendall(f"{wall} {cpu}\n".encode())
-        self.race.recv(1)
+        if not self.race.recv(1):
+            raise SystemExit("the race has ended before this contender")
         self.begun = time.time(), time.process_time()
 
 

@@ -116,12 +116,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the cases."""
     args = parser().parse_args(argv)
     rows: list[Row] = []
-    for case in args.case or args.names:
-        kind, _, name = case.partition("-")
+    chosen = [case.partition("-") for case in args.case or args.names]
+    if faults := [name for kind, _, name in chosen if kind == "real"]:
+        found = real(faults, ("colchis", "no-analysis"), args.runs, args.seconds)
+        rows += [told(f"real-{fault}", who, runs) for (fault, who), runs in found.items()]
+    for name in [name for kind, _, name in chosen if kind == "simulated"]:
+        case = f"simulated-{name}"
         print(case, file=sys.stderr, flush=True)
-        if kind == "real":
-            rows += [told(case, who, real(name, args.runs, args.seconds, who)) for who in ("colchis", "no-analysis")]
-            continue
         chance, canary = random.Random(args.seed), CANARIES[name]  # noqa: S311 - no secret
         rows.append(told(case, "colchis", [simulated(chance, canary, args.seconds) for _ in range(args.trials)]))
         rows.append(told(case, "no-analysis", [by_the_clock(canary, args.seconds)]))

@@ -6,6 +6,7 @@ Writes  benchmarks/results/training.json  medians, and the table on stdout
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     devices = 0 if args.device == "cpu" else int(subprocess.check_output([sys.executable, "-c", DEVICES], text=True))
     if args.device == "gpu" and not devices:
         raise SystemExit("TensorFlow sees no GPU; install tensorflow[and-cuda] here and in .rivals/tf-keras")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that contenders and files go however the race ends
     with tempfile.TemporaryDirectory(prefix="colchis-race-") as directory:
         home, rows, epochs = Path(directory), args.steps * args.batch, args.runs + 2
         data = write_data(home / "data", shards=10, rows=rows // 10, eval_rows=args.batch)

@@ -22,6 +22,7 @@ ACCEPTED = 30.0  # seconds for a gateway's controller to take a route
 MOVED = 60.0  # seconds for the gateway itself to follow
 LEFT = 15.0  # seconds for the gateway to follow when a version has failed
 IN_A_ROW = 3  # answers of the new version through the gateway, whose proxies may be several
+NOTHING = "nothing"  # answers
 log = logging.getLogger("colchis")
 
 
@@ -77,7 +78,9 @@ def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Wa
     def missing() -> str:
         nonlocal seen
         wrong = [told for version in traffic.weights if (told := _other_than(way, model, version))]
-        wrong += [f"version {version} still answers" for version in gone if not _other_than(way, model, version)]
+        wrong += [f"version {version} still answers" for version in gone if not _has_left(way, model, version)]
+        served = [version for version, weight in traffic.weights.items() if weight]
+        wrong += [] if _answering(way, model) in map(str, served) else ["nobody answers who has a share"]
         seen = 0 if wrong else seen + 1
         return "" if seen >= IN_A_ROW else "; ".join(wrong) or "it has only begun to"
 
@@ -96,7 +99,7 @@ def left(stable: Alias, version: int) -> None:
 
     def missing() -> str:
         nonlocal seen
-        seen = seen + 1 if _other_than(way, stable.model, version) else 0
+        seen = seen + 1 if _has_left(way, stable.model, version) else 0
         return "" if seen >= IN_A_ROW else "it still does"
 
     try:
@@ -121,11 +124,22 @@ def _not_accepted(cluster: Cluster, model: str, way: Way) -> str:
 
 def _other_than(way: Way, model: str, version: int) -> str:
     """Say what answers under a version's own path in its place; "" where it is the version."""
-    try:
-        status, found = call(f"{way.url}/v1/models/{model}/versions/{version}", timeout=5)
-        answered = found["model_version_status"][0]["version"] if status == 200 else f"status {status}"
-    except Away as error:
-        return str(error)
-    except (KeyError, TypeError, IndexError):
-        return "it answers something else than a model's status"
+    answered = _answering(way, f"{model}/versions/{version}")
     return "" if answered == str(version) else f"version {version} answers {answered}"
+
+
+def _has_left(way: Way, model: str, version: int) -> bool:
+    """Say whether something else answers under a version's own path; where nothing does, that is not known."""
+    answered = _answering(way, f"{model}/versions/{version}")
+    return answered not in {str(version), NOTHING}
+
+
+def _answering(way: Way, path: str) -> str:
+    """Give the version that answers, or what comes in its place."""
+    try:
+        status, found = call(f"{way.url}/v1/models/{path}", timeout=5)
+        return str(found["model_version_status"][0]["version"]) if status == 200 else f"status {status}"
+    except Away:
+        return NOTHING
+    except (KeyError, TypeError, IndexError):
+        return "something else than a model's status"

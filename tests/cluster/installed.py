@@ -64,7 +64,9 @@ T = TypeVar("T")
 
 def kubectl(*words: str, given: object = None) -> str:
     text = None if given is None else given if isinstance(given, str) else json.dumps(given)
-    done = subprocess.run(["kubectl", *words], input=text, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["kubectl", *words], input=text, capture_output=True, text=True, timeout=120 * PATIENCE, check=False
+    )
     assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
     return done.stdout
 
@@ -228,6 +230,6 @@ class Installation:
 def import_digits(url: str) -> str:
     """Import the digits as a user does; give the data URI."""
     command = ["colchis", "data", "digits", "--to", url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

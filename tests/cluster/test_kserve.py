@@ -14,6 +14,7 @@ from tests.examples.iris import ROWS, export_iris
 from colchis_steps import _kube
 from colchis_steps._formats import Manifest
 from colchis_steps._kube import Cluster
+from colchis_steps._plain import publish
 from colchis_steps._serving_client import call
 from colchis_steps._step import InputError
 from colchis_steps._store import open_store, read_document
@@ -36,6 +37,8 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert "1 of 1 nodes have the image of version 1" in said
     assert site.names("daemonsets") == []
     assert site.ask(model) == 1
+    sets = [name.rpartition("-")[0] for name in site.names("replicasets")]
+    assert sets == [f"colchis-{model}-1-predictor"], "its pods were started twice"
     site.roll(model, 2, "--target=kserve")
     assert (site.ask(model), site.stable(model)) == (2, (2, 1))
     until(30, "one Deployment", lambda: site.names("deployments") == [f"colchis-{model}-2-predictor"])
@@ -48,6 +51,25 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert site.names("inferenceservices") == [f"colchis-{model}-1"]
 
 
+def test_a_version_that_does_not_load_leaves_what_was_served(site: Site, model: str) -> None:
+    (site.directory / "no-graph").mkdir(exist_ok=True)
+    (site.directory / "no-graph/saved_model.pb").write_bytes(b"no graph")
+    site.publish(model, 3, "no-graph")
+    assert f"version 3 of {model} does not load: " in site.roll(model, 3, "--target=kserve", code=65)
+    assert (site.ask(model), site.stable(model)) == (1, (1, None))
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
+@pytest.mark.long  # a node takes its time to say that a registry has no such image
+def test_an_image_that_is_in_no_registry_is_told(site: Site, model: str) -> None:
+    repository = site.record(model, 1).image.partition("@")[0]
+    site.publish(model, 4, "tiny/3", image=f"{repository}@sha256:{'0' * 64}")
+    said = site.roll(model, 4, "--target=kserve", code=65)
+    assert "container kserve-container waits, " in said
+    assert "not found" in said
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
 def test_iris_comes_from_the_bucket_and_answers_over_v1(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -57,14 +79,13 @@ def test_iris_comes_from_the_bucket_and_answers_over_v1(
 
     bucket, model = f"colchis-{uuid.uuid4().hex[:6]}", f"iris-{site.namespace.rpartition('-')[2]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
-    export = export_iris(tmp_path)
+    export_iris(tmp_path)
     there = replace(
         site, store=open_store(f"s3://{bucket}/team"), directory=tmp_path, environment=site.environment | AWS
     )
     there.publish(model, 1, "export")
     manifest = read_document(there.store, f"models/{model}/1/manifest.json", Manifest)
-    for file in manifest.files:
-        there.store.write(f"models/{model}/1/files/{file.path}", (export / file.path).read_bytes())
+    publish(there.store, manifest)
     sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
     kubectl("apply", "--filename=-", given=sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}"))
     literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]

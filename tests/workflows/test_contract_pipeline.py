@@ -34,6 +34,7 @@ ARGUMENTS = [
         "first-model",
     ),
     *(
+        "plain-prefix",
         "builder",
         "repository",
         "target",

@@ -111,6 +111,11 @@ PARAMETERS = {
         "false",
         "true",
     ),
+    "plain-prefix": choice(
+        "Whether the store also has the version's files under their own names, as `model-volume=storage` needs them.",
+        "false",
+        "true",
+    ),
     "preheat": choice("Whether all nodes get the model's image before traffic moves to it.", "false", "true"),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
@@ -122,8 +127,8 @@ PARAMETERS = {
     ),
     "serve-image": Text("The model server's image; of TensorFlow Serving by release and digest."),
     "serve-options": Text(
-        'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", "min_available": 1, '
-        '"max_replicas": 4}`; docs/targets.md lists them.',
+        'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", '
+        '"min_available": 1, "max_replicas": 4}`; docs/targets.md lists them.',
         "{}",
     ),
     "split": Text("Fixed shares in the place of steps, `1=30,2=50,3=20`: per cent by version.", ""),

@@ -19,6 +19,7 @@ ARGUMENTS = [
     "job-options",
     "thresholds",
     "first-model",
+    "plain-prefix",
     "builder",
     "repository",
     "target",
@@ -37,6 +38,7 @@ PUBLISH = [
     "store",
     "run",
     "model",
+    "plain-prefix",
     "builder",
     "repository",
     "target",
@@ -125,7 +127,7 @@ def _publish() -> DAG:
         inputs=[Parameter(name=name) for name in PUBLISH],
         synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
         tasks=[
-            task("upload", inputs_of(["store", "run", "model"])),
+            task("upload", inputs_of(["store", "run", "model", "plain-prefix"])),
             task("build-image", build, depends="upload"),
             task(
                 "register",
