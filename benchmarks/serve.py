@@ -33,7 +33,7 @@ from benchmarks._table import Row, table, with_ratio, write
 OURS, FLOOR = "colchis", "in-process"
 RIVALS = ("kserve", "mlserver", "bentoml", "litserve")
 CASES = {"lone": 1, "batch": 32}  # connections, each with one request under way
-STARTING = 240.0  # seconds for a server to answer
+STARTING = 400.0  # seconds for a server to answer
 TICK, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE") / 2**20  # a tick of CPU time; MiB
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "BENTOML_DO_NOT_TRACK": "true"}
 REPORT = """

@@ -15,6 +15,7 @@ from colchis_steps._formats import Column, DataManifest, data_digest, encode, no
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]
 SHARED = ["--action=canary", "--split=1=50,2=50", "--headers=style: transfer=2", "--step-seconds=1"]
 SECONDS = 60_000
+TROUBLED = "!document.querySelector('#trouble').hidden"
 
 
 def described(site: Site, model: str, version: int, image: Column, classes: tuple[str, ...]) -> None:
@@ -58,6 +59,8 @@ def test_the_demos_work_at_the_gateway(site: Site, models: tuple[str, str], tmp_
         draw(page, DIGITS["0"])
         expect(page.locator("#first .who")).to_contain_text("answered by version", timeout=SECONDS)
         page.check("#both")
+        page.wait_for_function(f"document.querySelector('#second .class').textContent !== '\N{EN DASH}' || {TROUBLED}")
+        expect(page.locator("#trouble")).to_have_text("")
         expect(page.locator("#first .class")).to_have_text("0", timeout=SECONDS)
         expect(page.locator("#second .class")).to_have_text("2", timeout=SECONDS)
 
