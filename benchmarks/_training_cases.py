@@ -1,5 +1,6 @@
 """The cases of `training` beside the plain one: reading alone, a peer that is lost, the start, checkpoints."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -81,6 +82,7 @@ def losing(place: Place, runs: int) -> list[Row]:
                     one.turn.sendall(b"g" * 1000)
                     workers = _children(one) if name == OURS else [int(pid) for pid in pids.read_text().split()]
                     found.append({"wall_s": _noticed(workers, sent)})
+                print(f"{case} {name}: {found[-1]['wall_s']}", file=sys.stderr)
         rows += [row(case, name, found) for name, found in samples.items()]
     return rows
 
@@ -124,11 +126,15 @@ def _noticed(workers: Sequence[int], sent: signal.Signals) -> float | None:
     chief, other = workers
     begin = time.monotonic()
     os.kill(other, sent)
-    while time.monotonic() - begin < LIMIT:
-        if not _alive(chief):
-            return time.monotonic() - begin
-        time.sleep(0.01)
-    return None
+    try:
+        while time.monotonic() - begin < LIMIT:
+            if not _alive(chief):
+                return time.monotonic() - begin
+            time.sleep(0.01)
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(other, signal.SIGKILL)  # a frozen one does not end by itself
 
 
 def _alive(pid: int) -> bool:

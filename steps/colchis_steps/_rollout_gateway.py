@@ -4,6 +4,7 @@ Each version that the route names answers under its own path, and one that it no
 it is known that the gateway itself, and not only its controller, has followed.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -14,12 +15,13 @@ from colchis_steps._formats import Alias
 from colchis_steps._kube import Cluster, wait_until
 from colchis_steps._rollout_checks import check
 from colchis_steps._rollout_target import Target
-from colchis_steps._route import Traffic, route, route_name, routed
+from colchis_steps._route import Traffic, mirror_path, mirror_probe, route, route_name, routed
 from colchis_steps._serving_client import Away, call
 from colchis_steps._step import InputError, TransientError
 
 ACCEPTED = 30.0  # seconds for a gateway's controller to take a route
 MOVED = 60.0  # seconds for the gateway itself to follow
+MIRRORED = 15.0  # seconds for the gateway to take a route that mirrors
 LEFT = 15.0  # seconds for the gateway to follow when a version has failed
 IN_A_ROW = 3  # answers of the new version through the gateway, whose proxies may be several
 NOTHING = "nothing"  # answers
@@ -88,6 +90,30 @@ def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Wa
     wait_until(MOVED, missing, what, interval=0.1)
     for version in traffic.weights:
         check(way.url, model, version)
+
+
+def check_mirror(cluster: Cluster, target: Target, model: str, version: int, way: Way) -> None:
+    """Try on a route apart whether the gateway mirrors: one that cannot may drop a route that asks for it.
+
+    Raises:
+        InputError: nothing of ours answers behind such a route.
+    """
+    probe = mirror_probe(model, version, way.gateway, target.backend)
+    cluster.apply(probe)
+
+    def missing() -> str:
+        with contextlib.suppress(Away):  # our server says in JSON that there is nothing; a gateway does not
+            return (
+                "" if isinstance(call(f"{way.url}{mirror_path(model)}", timeout=5)[1], dict) else "it drops the route"
+            )
+        return NOTHING
+
+    try:
+        wait_until(MIRRORED, missing, f"the gateway at {way.url} does not mirror requests")
+    except TransientError as error:
+        raise InputError(f"{error}; leave --mirror out, or take one that has HTTPRouteRequestMirror") from error
+    finally:
+        cluster.delete("HTTPRoute", probe["metadata"]["name"])
 
 
 def left(stable: Alias, version: int) -> None:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from colchis_steps._step import TransientError
 from colchis_steps._store import Store, open_store
 from colchis_workflows.settings import Settings
 
@@ -146,6 +147,17 @@ class Installation:
     @property
     def store(self) -> Store:
         return open_store(self.url)
+
+    def keys(self, prefix: str) -> list[str]:
+        """List the store's keys; the name service of a small cluster can be out of breath for moments."""
+
+        def found() -> list[str] | None:
+            try:
+                return list(self.store.keys(prefix))
+            except TransientError:
+                return None
+
+        return until(30, f"a list of {self.url}/{prefix}", found)
 
     def kubectl(self, *words: str, given: object = None) -> str:
         return kubectl("--namespace", self.namespace, *words, given=given)

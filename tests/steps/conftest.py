@@ -179,7 +179,14 @@ def versitygw_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         place = free.getsockname()
     address = f"127.0.0.1:{place[1]}"
     keys = {"ROOT_ACCESS_KEY": "test-key", "ROOT_SECRET_KEY": "test-secret", "VGW_KEEP_ALIVE": "true"}
-    command = [go_program(*VERSITYGW), "--port", address, "--quiet", "posix", tmp_path_factory.mktemp("versitygw")]
+    command: list[str | Path] = [
+        go_program(*VERSITYGW),
+        "--port",
+        address,
+        "--quiet",
+        "posix",
+        tmp_path_factory.mktemp("versitygw"),
+    ]
     with subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL) as server:
         deadline = time.monotonic() + 30
         while server.poll() is None and time.monotonic() < deadline:
