@@ -137,7 +137,7 @@ def test_a_budget_and_an_autoscaler_come_and_go_with_the_version(site: Site) -> 
 
 
 def test_the_yaml_for_knative_is_one_that_kserve_takes(site: Site, model: str) -> None:
-    words = [*site.rollout(model, 2), "--target=knative", "--action=canary", "--steps=20,100"]
+    words = [*site.rollout(model, 2), "--target=knative", "--action=canary", "--split=1=80,2=20"]
     done = site.step(*words)
     taken = json.loads(
         kubectl(
