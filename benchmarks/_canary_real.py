@@ -34,7 +34,7 @@ EXPORT = Path(__file__).parents[1] / "tests" / "steps" / "exported_models.py"
 MODEL, STABLE, CANARY = "digits", 1, 2
 STEPS = (10, 30)
 USERS, INTERVAL = 4, 0.08  # users, and seconds between two requests of one: 50 requests a second
-HORIZON = 20.0  # seconds that a rollout without analysis is looked at, after its steps
+HORIZON = 10.0  # seconds that a rollout without analysis is looked at, after its steps
 
 
 @dataclass
@@ -125,7 +125,7 @@ def served(model: Path, directory: Path) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 @contextmanager
@@ -153,16 +153,26 @@ def users(port: int, rows: Sequence[Any]) -> Iterator[None]:
             thread.join(30)
 
 
-def real(fault: str, runs: int, seconds: float, contender: str) -> list[tuple[bool, float, float]]:
-    """Roll a spoilt canary out so often; say each time whether it is refused, the bad answers, and the seconds."""
+def real(
+    faults: Sequence[str], contenders: Sequence[str], runs: int, seconds: float
+) -> dict[tuple[str, str], list[tuple[bool, float, float]]]:
+    """Roll canaries out, each fault by each contender so often, in turn.
+
+    Gives by fault and contender, for each run, whether it was refused, the bad answers, and the seconds.
+    """
     from sklearn.datasets import load_digits
 
     images = load_digits().images.astype("uint8").tolist()
+    found: dict[tuple[str, str], list[tuple[bool, float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         subprocess.run([sys.executable, str(EXPORT), str(top)], check=True, capture_output=True)
         with served(top / "digits", top) as port:
-            return [_once(top, port, images, fault=fault, seconds=seconds, contender=contender) for _ in range(runs)]
+            for _, fault, who in itertools.product(range(runs), faults, contenders):
+                one = _once(top, port, images, fault=fault, seconds=seconds, contender=who)
+                found.setdefault((fault, who), []).append(one)
+                print(f"real-{fault} {who}: {one}", file=sys.stderr, flush=True)
+    return found
 
 
 def _once(

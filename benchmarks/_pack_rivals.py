@@ -72,7 +72,8 @@ def buildah(push: Push) -> Command:
     storage = f"--root={push.scratch}/root --runroot={push.scratch}/run"
     build = f'buildah {storage} build --quiet --file {push.scratch}/Dockerfile --tag made "$0"'
     send = f"buildah {storage} push --quiet --disable-compression --tls-verify=false made docker://{push.reference}"
-    return ["sh", "-ec", f"{build}\n{send}", push.model]
+    alone = ["unshare", "--mount"] if os.geteuid() == 0 else []  # its mounts go with it
+    return [*alone, "sh", "-ec", f"{build}\n{send}", push.model]
 
 
 def crane(push: Push) -> Command:

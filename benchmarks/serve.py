@@ -33,8 +33,8 @@ from benchmarks._table import Row, table, with_ratio, write
 OURS, FLOOR = "colchis", "in-process"
 RIVALS = ("kserve", "mlserver", "bentoml", "litserve")
 CASES = {"lone": 1, "batch": 32}  # connections, each with one request under way
-STARTING = 240.0  # seconds for a server to answer
-TICK = os.sysconf("SC_CLK_TCK")
+STARTING = 400.0  # seconds for a server to answer
+TICK, PAGE = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE") / 2**20  # a tick of CPU time; MiB
 QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "BENTOML_DO_NOT_TRACK": "true"}
 REPORT = """
 done = function(summary, latency, requests)
@@ -165,16 +165,21 @@ def check(name: str, server: Server, rows: Any, wanted: Any) -> None:
         raise SystemExit(f"{name} answers other than the model does")
 
 
-def used(group: int) -> tuple[float, float]:
-    """Give CPU seconds and resident MiB of a process group."""
-    cpu, memory = 0.0, 0.0
+def used(process: int) -> tuple[float, float]:
+    """Give CPU seconds and resident MiB of a process and all below it."""
+    parents, figures = dict[int, int](), dict[int, tuple[float, float]]()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[2]) == group or int(fields[3]) == group:
-                cpu += (int(fields[11]) + int(fields[12])) / TICK
-                memory += int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return cpu, memory
+            number = int(path.parent.name)
+            parents[number] = int(fields[1])
+            cpu, memory = (int(fields[11]) + int(fields[12])) / TICK, int(fields[21]) * PAGE
+            figures[number] = (cpu, memory)
+    found = {process}
+    while more := {number for number, parent in parents.items() if parent in found} - found:
+        found |= more
+    known = [figures[number] for number in found if number in figures]
+    return sum(cpu for cpu, _ in known), sum(memory for _, memory in known)
 
 
 def loaded(server: Server, connections: int, seconds: int, row: Any, top: Path) -> dict[str, float]:

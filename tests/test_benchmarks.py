@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from benchmarks import _engine_manifests as manifests
-from benchmarks import canary, engine
+from benchmarks import canary, engine, upload
+from benchmarks._bucket import Counter
 from benchmarks._rivals import in_turn, measured
 from benchmarks._table import Row, Sample, row, table, with_ratio, write
 
@@ -176,7 +178,8 @@ def test_make_names_the_races_where_none_is_named(name: str) -> None:
     command = ["make", "--silent", "--assume-old=.venv/ready", "bench", f"RACE={name}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "name a race with RACE=: engine" in done.stderr
+    assert "name a race with RACE=:" in done.stderr
+    assert " engine " in done.stderr
 
 
 def test_a_contender_is_measured_with_its_children() -> None:
@@ -218,3 +221,35 @@ def test_a_simulated_canary_is_refused_where_it_is_bad(case: str, refused: int) 
     bad, unwatched = made["bad"], canary.by_the_clock(canary.CANARIES[case], 1.0)[1]
     assert isinstance(bad, float)
     assert bad < 200 < unwatched or not refused
+
+
+def test_our_row_tells_its_time_over_the_fastest_rivals() -> None:
+    rows = [row("big", who, [{"wall_s": wall}]) for who, wall in [("colchis", 3.0), ("boto3", 6.0), ("s5cmd", 2.0)]]
+    assert [made.get("best") for made in upload.with_best(rows)] == [1.5, None, None]
+    assert upload.with_best(rows[1:]) == rows[1:]
+
+
+def test_what_an_upload_stored_is_held_against_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload.write_files(tmp_path / "model", "small", 1)
+    wanted = upload.digests(tmp_path / "model")
+    assert len(wanted) == 11
+    stored = dict.fromkeys(wanted.values(), 1)
+    monkeypatch.setattr(upload, "stored", lambda prefix: stored)
+    upload.check("x", wanted)
+    stored.pop(wanted["00003"])
+    with pytest.raises(SystemExit, match="x lacks 1 of 11 files"):
+        upload.check("x", wanted)
+
+
+def test_the_counter_counts_what_clients_send() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        through = Counter(server.getsockname()[1])
+        with socket.create_connection(("127.0.0.1", int(through.url.rpartition(":")[2]))) as client:
+            client.sendall(b"hello")
+            far, _ = server.accept()
+            with far:
+                assert far.recv(5, socket.MSG_WAITALL) == b"hello"
+                far.sendall(b"world!")
+                assert client.recv(6, socket.MSG_WAITALL) == b"world!"
+        assert through.sent == 5
+        through.close()

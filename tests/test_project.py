@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 STEMS = ["validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"]
 SOURCES = sorted([*ROOT.glob("steps/colchis_steps/*.py"), *ROOT.glob("workflows/colchis_workflows/*.py")])
-HEAVY = {"awscrt", "boto3", "jinja2", "keras", "kubernetes", "sklearn", "starlette", "tensorflow", "uvicorn"}
+HEAVY = {"awscrt", "botocore", "jinja2", "keras", "kubernetes", "sklearn", "starlette", "tensorflow", "uvicorn"}
 
 
 @pytest.mark.parametrize("stem", STEMS)

@@ -55,12 +55,14 @@ def _beside(path: Path, file: File) -> Path:
 
 def _complete(store: Store, threads: ThreadPoolExecutor, file: File, temporary: Path, tell: Moved) -> None:
     """Fetch what the temporary file lacks; where the whole is not the file, its beginning is of no use: once more."""
-    for mode in ("a+b", "w+b"):
-        with temporary.open(mode) as out:
+    for anew in (False, True):
+        with temporary.open("a+b") as out:
             try:
                 fcntl.flock(out, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise TransientError(f"another process fetches {file.path} to the same place; wait for it") from error
+            if anew:
+                out.truncate(0)
             out.seek(0)
             digest, kept = hashlib.sha256(), 0
             while block := out.read(CHUNK):

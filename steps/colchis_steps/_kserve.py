@@ -6,7 +6,7 @@ Pure: values in, manifests out. Mode Standard (RawDeployment until 0.15) makes a
 that no other container answers for them. The label of visibility keeps KServe from making routes of its own.
 """
 
-from colchis_steps._deployment import PORT, Deployed
+from colchis_steps._deployment import HELD_SINCE, PORT, REPLICAS, Deployed
 from colchis_steps._kube import Object
 from colchis_steps._runtime import pods
 from colchis_steps._step import InputError
@@ -33,8 +33,10 @@ def inference_service(deployed: Deployed, config: str) -> Object:
         server["env"].append({"name": "STORAGE_URI", "value": storage_uri(deployed)})
     autoscaler = {"autoscalerClass": "hpa" if deployed.options.max_replicas else "none"}
     about = {"deploymentMode": "Standard", **autoscaler, "stop": "false"}
+    # KServe hands the object's annotations on to the pods, which would start anew with each note; these hide the notes
+    hidden = {HELD_SINCE: "", REPLICAS: ""}
     predictor: Object = {
-        "annotations": spec["template"]["metadata"]["annotations"],
+        "annotations": {**spec["template"]["metadata"]["annotations"], **hidden},
         "labels": spec["template"]["metadata"]["labels"],
         "minReplicas": deployed.replicas,
         "deploymentStrategy": {"type": "RollingUpdate", **spec["strategy"]},

@@ -4,31 +4,37 @@ import bisect
 import random
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import msgspec
 
 from colchis_steps._formats import Golden
 from colchis_steps._judge import Answer
 from colchis_steps._rollout_checks import least_row
 from colchis_steps._serving_client import Away, call
+from colchis_steps._store import Store
 
 PATIENCE = 10.0  # seconds until an answer counts as none
+OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
 BINS = 4  # of equal golden rows, for answers without a class
 
 
 class Prober:
-    """Asks versions of a model golden rows at random; without golden ones, the row of least values.
+    """Asks versions of a model golden and sampled rows at random; without any, the row of least values.
 
     Args:
         url: the gateway's, where each version has a path of its own.
         model: the model's name.
         golden: rows to ask, with what the canary answered to them before.
         version: who says what the least values are.
+        sampled: rows that users asked, see ``sampled_rows``.
     """
 
-    def __init__(self, url: str, model: str, golden: Golden | None, version: int) -> None:
+    def __init__(self, url: str, model: str, golden: Golden | None, version: int, sampled: Sequence[Any] = ()) -> None:
         self.base, self.random = f"{url}/v1/models/{model}/versions", random.Random()  # noqa: S311 - no secret
-        self.rows = list(rows_of(golden.inputs)) if golden else [least_row(url, model, version)]
+        self.rows = [*(rows_of(golden.inputs) if golden else ()), *sampled] or [least_row(url, model, version)]
         answers = list(rows_of(golden.outputs)) if golden else []
         numbers = sorted(float(found) for answer in answers if isinstance(found := first_number(answer), int | float))
         self.edges = [numbers[len(numbers) * i // BINS] for i in range(1, BINS)] if numbers else []
@@ -67,6 +73,25 @@ class Prober:
         if classes or not isinstance(number := first_number(answer), int | float):
             return classes
         return bisect.bisect_right(self.edges, number)
+
+
+class Asked(msgspec.Struct):
+    """A request that a server has kept."""
+
+    inputs: dict[str, list[Any]]
+
+
+class RequestLog(msgspec.Struct, tag_field="kind", tag="colchis.dev/request-log/v1"):
+    """Requests that a server has kept, as far as they are asked again."""
+
+    requests: tuple[Asked, ...]
+
+
+def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
+    """Give the newest rows that users asked a version and that its server kept a sample of, at most ROWS."""
+    newest = deque(store.keys(f"requests/{model}/{version}/"), maxlen=OBJECTS)
+    logs = [msgspec.json.decode(store.read(key), type=RequestLog) for key in newest]
+    return [row for log in logs for asked in log.requests for row in rows_of(asked.inputs)][-ROWS:]
 
 
 def rows_of(columns: dict[str, list[Any]]) -> Iterator[Any]:

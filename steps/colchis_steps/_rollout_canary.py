@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from colchis_steps import _judge
 from colchis_steps._formats import Alias, Golden, JudgedStep, Rollout, encode
 from colchis_steps._judge import Judge, Tolerances
-from colchis_steps._probes import Prober, served, since
+from colchis_steps._probes import Prober, sampled_rows, served, since
 from colchis_steps._rollout_gateway import Way, move
 from colchis_steps._rollout_store import canary_key, write
 from colchis_steps._rollout_versions import Place
@@ -65,7 +65,7 @@ def shift(place: Place, plan: Plan, told: Rollout, canary: Alias, *, way: Way, g
         weights = {stable: 100 - weight, version: weight}
         move(place.cluster, place.target, place.model, Traffic(weights, plan.headers, plan.sticky, mirror), way)
         log.info("version %d of %s has %d %% of the traffic, beside version %d", version, place.model, weight, stable)
-        prober = prober or Prober(way.url, place.model, golden, version)
+        prober = prober or Prober(way.url, place.model, golden, version, sampled_rows(place.store, place.model, stable))
         step = judged(place, plan, told, weight, prober)
         told.steps = (*told.steps, step)
         write(place.store, told)

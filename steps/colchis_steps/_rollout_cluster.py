@@ -20,7 +20,7 @@ from colchis_steps._preheat import preheat
 from colchis_steps._reports import RolloutReport
 from colchis_steps._rollout_canary import Plan, shift
 from colchis_steps._rollout_checks import check
-from colchis_steps._rollout_gateway import Way, move
+from colchis_steps._rollout_gateway import Way, check_mirror, move
 from colchis_steps._rollout_store import (
     begun,
     canary_key,
@@ -116,6 +116,8 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
         _ready(place, version, options.deadline)
         report.seconds_to_ready = round(time.monotonic() - began, 3)
         url = _ask(place, version)
+        if plan.mirror:
+            check_mirror(place.cluster, place.target, model, version, way)
         if not url and other and version not in routed(before.route):  # from outside the cluster
             move(place.cluster, place.target, model, Traffic({other.version: 100, version: 0}), way)
         if golden and (url or other) and (why := skew(golden, url or way.url, model, version)):

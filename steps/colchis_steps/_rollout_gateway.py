@@ -4,6 +4,7 @@ Each version that the route names answers under its own path, and one that it no
 it is known that the gateway itself, and not only its controller, has followed.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -14,14 +15,16 @@ from colchis_steps._formats import Alias
 from colchis_steps._kube import Cluster, wait_until
 from colchis_steps._rollout_checks import check
 from colchis_steps._rollout_target import Target
-from colchis_steps._route import Traffic, route, route_name, routed
+from colchis_steps._route import Traffic, mirror_path, mirror_probe, route, route_name, routed
 from colchis_steps._serving_client import Away, call
 from colchis_steps._step import InputError, TransientError
 
 ACCEPTED = 30.0  # seconds for a gateway's controller to take a route
 MOVED = 60.0  # seconds for the gateway itself to follow
+MIRRORED = 15.0  # seconds for the gateway to take a route that mirrors
 LEFT = 15.0  # seconds for the gateway to follow when a version has failed
 IN_A_ROW = 3  # answers of the new version through the gateway, whose proxies may be several
+NOTHING = "nothing"  # answers
 log = logging.getLogger("colchis")
 
 
@@ -77,7 +80,9 @@ def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Wa
     def missing() -> str:
         nonlocal seen
         wrong = [told for version in traffic.weights if (told := _other_than(way, model, version))]
-        wrong += [f"version {version} still answers" for version in gone if not _other_than(way, model, version)]
+        wrong += [f"version {version} still answers" for version in gone if not _has_left(way, model, version)]
+        served = [version for version, weight in traffic.weights.items() if weight]
+        wrong += [] if _answering(way, model) in map(str, served) else ["nobody answers who has a share"]
         seen = 0 if wrong else seen + 1
         return "" if seen >= IN_A_ROW else "; ".join(wrong) or "it has only begun to"
 
@@ -85,6 +90,30 @@ def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Wa
     wait_until(MOVED, missing, what, interval=0.1)
     for version in traffic.weights:
         check(way.url, model, version)
+
+
+def check_mirror(cluster: Cluster, target: Target, model: str, version: int, way: Way) -> None:
+    """Try on a route apart whether the gateway mirrors: one that cannot may drop a route that asks for it.
+
+    Raises:
+        InputError: nothing of ours answers behind such a route.
+    """
+    probe = mirror_probe(model, version, way.gateway, target.backend)
+    cluster.apply(probe)
+
+    def missing() -> str:
+        with contextlib.suppress(Away):  # our server says in JSON that there is nothing; a gateway does not
+            return (
+                "" if isinstance(call(f"{way.url}{mirror_path(model)}", timeout=5)[1], dict) else "it drops the route"
+            )
+        return NOTHING
+
+    try:
+        wait_until(MIRRORED, missing, f"the gateway at {way.url} does not mirror requests")
+    except TransientError as error:
+        raise InputError(f"{error}; leave --mirror out, or take one that has HTTPRouteRequestMirror") from error
+    finally:
+        cluster.delete("HTTPRoute", probe["metadata"]["name"])
 
 
 def left(stable: Alias, version: int) -> None:
@@ -96,7 +125,7 @@ def left(stable: Alias, version: int) -> None:
 
     def missing() -> str:
         nonlocal seen
-        seen = seen + 1 if _other_than(way, stable.model, version) else 0
+        seen = seen + 1 if _has_left(way, stable.model, version) else 0
         return "" if seen >= IN_A_ROW else "it still does"
 
     try:
@@ -121,11 +150,22 @@ def _not_accepted(cluster: Cluster, model: str, way: Way) -> str:
 
 def _other_than(way: Way, model: str, version: int) -> str:
     """Say what answers under a version's own path in its place; "" where it is the version."""
-    try:
-        status, found = call(f"{way.url}/v1/models/{model}/versions/{version}", timeout=5)
-        answered = found["model_version_status"][0]["version"] if status == 200 else f"status {status}"
-    except Away as error:
-        return str(error)
-    except (KeyError, TypeError, IndexError):
-        return "it answers something else than a model's status"
+    answered = _answering(way, f"{model}/versions/{version}")
     return "" if answered == str(version) else f"version {version} answers {answered}"
+
+
+def _has_left(way: Way, model: str, version: int) -> bool:
+    """Say whether something else answers under a version's own path; where nothing does, that is not known."""
+    answered = _answering(way, f"{model}/versions/{version}")
+    return answered not in {str(version), NOTHING}
+
+
+def _answering(way: Way, path: str) -> str:
+    """Give the version that answers, or what comes in its place."""
+    try:
+        status, found = call(f"{way.url}/v1/models/{path}", timeout=5)
+        return str(found["model_version_status"][0]["version"]) if status == 200 else f"status {status}"
+    except Away:
+        return NOTHING
+    except (KeyError, TypeError, IndexError):
+        return "something else than a model's status"

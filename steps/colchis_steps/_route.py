@@ -72,12 +72,35 @@ def route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: Backe
         rules.append({"matches": matched, "backendRefs": [to(version)]})
     others: Object = {"matches": shared, "backendRefs": [{**to(v), "weight": w} for v, w in sorted(weights.items())]}
     if traffic.mirror:
-        others["filters"] = [{"type": "RequestMirror", "requestMirror": {"backendRef": to(traffic.mirror)}}]
+        others["filters"] = [mirror(to(traffic.mirror))]
+    return described(route_name(model), model, gateway, [*rules, others])
+
+
+def mirror_probe(model: str, version: int, gateway: tuple[str, str], backend: Backend) -> Object:
+    """Describe a route apart, below a path that nobody uses, by which is seen whether the gateway can mirror."""
+    name, port = backend(model, version)
+    to = {"name": name, "port": port}
+    rule = {"matches": [prefix(mirror_path(model))], "filters": [mirror(to)], "backendRefs": [to]}
+    return described(f"{route_name(model)}-mirror", model, gateway, [rule])
+
+
+def mirror_path(model: str) -> str:
+    """Give the path of ``mirror_probe``."""
+    return f"/colchis/mirror/{model}"
+
+
+def mirror(to: Object) -> Object:
+    """Describe the filter that sends a copy of each request to a Service, too."""
+    return {"type": "RequestMirror", "requestMirror": {"backendRef": to}}
+
+
+def described(name: str, model: str, gateway: tuple[str, str], rules: list[Object]) -> Object:
+    """Describe an HTTPRoute of the model."""
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": {"name": route_name(model), "labels": {**MANAGED, LABEL_MODEL: model}},
-        "spec": {"parentRefs": [{"namespace": gateway[0], "name": gateway[1]}], "rules": [*rules, others]},
+        "metadata": {"name": name, "labels": {**MANAGED, LABEL_MODEL: model}},
+        "spec": {"parentRefs": [{"namespace": gateway[0], "name": gateway[1]}], "rules": rules},
     }
 
 

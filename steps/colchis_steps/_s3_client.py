@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import botocore.loaders
 import botocore.session
 from awscrt.checksums import crc64nvme
@@ -64,10 +63,9 @@ def connect(url: str, *, checksums: bool = True) -> tuple[Any, str | None]:
     try:
         core = botocore.session.Session()
         core.register_component("data_loader", _descriptions())
-        session = boto3.Session(botocore_session=core)
-        client = session.client("s3", config=Config(**given, s3={"addressing_style": "path"}))
+        client = core.create_client("s3", config=Config(**given, s3={"addressing_style": "path"}))
         if (urlsplit(client.meta.endpoint_url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            client = session.client("s3", config=Config(**given))
+            client = core.create_client("s3", config=Config(**given))
         return client, core.get_config_variable("ca_bundle")
     except (sdk.BotoCoreError, ValueError) as error:
         raise InputError(f"no client for {url} ({error}); correct the AWS_ settings or ~/.aws/config") from error

@@ -121,6 +121,16 @@ def pack_directory(directory: Path, version: int, repository: Repository) -> Ima
     return report
 
 
+def pack_over(base: str, report: ImageReport, repository: Repository, version: int, *, insecure: bool) -> str:
+    """Pack the image's layers once more, on the base; give the reference. Raises as ``stand_on``."""
+    if report.builder != "direct":
+        raise InputError(
+            f"{report.image} was built by kaniko and stands; put it on {base} by a Dockerfile of your own, or give the "
+            "direct builder another repository"
+        )
+    return stand_on(base, report.layers, repository, str(version), insecure=insecure)
+
+
 def given(text: str) -> Path | None:
     """Parse an optional path: empty text is none."""
     return Path(text) if text else None
@@ -216,7 +226,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         recorder.details = report
         recorder.outputs = {"digest": report.digest, "image": report.image}
         if args.base:
-            based = stand_on(args.base, report.layers, repository, str(args.version), insecure=args.insecure_registry)
+            based = pack_over(args.base, report, repository, args.version, insecure=args.insecure_registry)
             recorder.outputs["based-image"] = based
             write_output(args.based_image_path, based)
         write_output(args.digest_path, report.digest)

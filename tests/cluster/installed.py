@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from colchis_steps._step import TransientError
 from colchis_steps._store import Store, open_store
 from colchis_workflows.settings import Settings
 
@@ -64,7 +65,9 @@ T = TypeVar("T")
 
 def kubectl(*words: str, given: object = None) -> str:
     text = None if given is None else given if isinstance(given, str) else json.dumps(given)
-    done = subprocess.run(["kubectl", *words], input=text, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["kubectl", *words], input=text, capture_output=True, text=True, timeout=120 * PATIENCE, check=False
+    )
     assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr}"
     return done.stdout
 
@@ -144,6 +147,17 @@ class Installation:
     @property
     def store(self) -> Store:
         return open_store(self.url)
+
+    def keys(self, prefix: str) -> list[str]:
+        """List the store's keys; the name service of a small cluster can be out of breath for moments."""
+
+        def found() -> list[str] | None:
+            try:
+                return list(self.store.keys(prefix))
+            except TransientError:
+                return None
+
+        return until(30, f"a list of {self.url}/{prefix}", found)
 
     def kubectl(self, *words: str, given: object = None) -> str:
         return kubectl("--namespace", self.namespace, *words, given=given)
@@ -228,6 +242,6 @@ class Installation:
 def import_digits(url: str) -> str:
     """Import the digits as a user does; give the data URI."""
     command = ["colchis", "data", "digits", "--to", url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

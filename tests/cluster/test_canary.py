@@ -146,6 +146,9 @@ def test_what_does_not_go_together_is_told_and_changes_nothing(site: Site, mixed
     assert f"version 7 of {mixed} is not kept" in said
     said = site.roll(mixed, 3, *QUICK, "--headers=style: transfer=9", code=65)
     assert "a header leads to version 9, which gets no traffic" in said
+    said = site.roll(mixed, 3, *QUICK, "--mirror=true", code=65)
+    assert "does not mirror requests after 15 s: it drops the route; leave --mirror out" in said
+    assert not [name for name in site.names("httproute") if name.endswith("-mirror")]
     said = site.roll(mixed, 3, *QUICK, "--tolerances={", code=65)
     assert "the tolerances '{' are wrong" in said
     assert (site.ask(mixed), site.stable(mixed)) == (2, (2, 1))

@@ -6,7 +6,6 @@ Makes a namespace of its own and removes it. Where bucket and registry are is in
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import uuid
@@ -16,29 +15,19 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.cluster.installed import AWS, REPOSITORY
+from tests.cluster.installed import AWS, NEEDS_CLUSTER, PATIENCE, REPOSITORY, kubectl
 
 OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
 INSTALLED = ("templates", "service accounts", "Roles", "executor's token")
 OURS = ("ConfigMap colchis", "Secret colchis-s3")
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG names no cluster"),
-    pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
-]
-
-
-def kubectl(*words: str) -> str:
-    done = subprocess.run(["kubectl", *words], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+pytestmark = NEEDS_CLUSTER
 
 
 def doctor(namespace: str, *words: str, config: Path | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
     """Run it; give its exit code and its findings by name."""
     command = [sys.executable, "-m", "colchis_steps.doctor", "--namespace", namespace, "--json", *words]
     environment = os.environ | ({"KUBECONFIG": str(config)} if config else {})
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, check=False, env=environment)
     assert done.stdout, done.stderr
     return done.returncode, {finding["name"]: finding for finding in json.loads(done.stdout)}
 

@@ -35,7 +35,7 @@ def damaged(here: Installation) -> str:
 
 
 def versions(here: Installation, model: str) -> list[int]:
-    keys = here.store.keys(f"models/{model}/")
+    keys = here.keys(f"models/{model}/")
     return sorted(int(key.split("/")[2]) for key in keys if key.endswith("/manifest.json"))
 
 

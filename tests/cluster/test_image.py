@@ -3,15 +3,20 @@
 import hashlib
 import json
 import random
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.installed import NEEDS_CLUSTER, REPOSITORY, kubectl, until
+import yaml
+from tests.cluster.installed import MANIFESTS, NEEDS_CLUSTER, REPOSITORY, kubectl, until
 
+from colchis_steps._oci import open_repository
 from colchis_steps.build_image import main as build_image
+from colchis_workflows._parameters import KANIKO
+from colchis_workflows.build_image import CONTEXT
 
 pytestmark = NEEDS_CLUSTER
 PYTHON = "docker.io/library/python:3.13-slim"
@@ -80,3 +85,54 @@ def ended(namespace: str, name: str) -> bool:
     found = json.loads(kubectl("--namespace", namespace, "get", "pod", name, "--output=json"))
     assert found["status"]["phase"] != "Failed", found["status"]
     return bool(found["status"]["phase"] == "Succeeded")
+
+
+def kaniko_pod(name: str, namespace: str, repository: str) -> dict[str, Any]:
+    """Give a pod whose kaniko is the template's, on a context of one file."""
+    rendered = yaml.safe_load((MANIFESTS / "base/colchis-build-image.yaml").read_text())["spec"]["templates"]
+    (container,) = [made["container"] for made in rendered if made["name"] == "kaniko"]
+    told = {"repository": repository, "model": namespace, "version": "1", "insecure-registry": "true"}
+    told |= {"kaniko-option": "--single-snapshot=false", "kaniko-image": KANIKO}
+
+    def filled(word: str) -> str:
+        return re.sub(r"{{inputs.parameters.([\w-]+)}}", lambda found: told[found[1]], word)
+
+    write = f"mkdir {CONTEXT}/context && echo graph > {CONTEXT}/context/saved_model.pb && "
+    write += f"printf 'FROM scratch\\nCOPY saved_model.pb /models/1/saved_model.pb\\n' > {CONTEXT}/Dockerfile"
+    mounts = [{"name": "context", "mountPath": CONTEXT}]
+    main = {
+        "name": "main",
+        "image": filled(container["image"]),
+        "args": [filled(word) for word in container["args"]],
+        "volumeMounts": mounts,
+        **{key: container[key] for key in ("command", "terminationMessagePolicy", "securityContext")},
+    }
+    context = {"name": "context", "image": PYTHON, "command": ["sh", "-c", write], "volumeMounts": mounts}
+    spec = {
+        "initContainers": [context],
+        "containers": [main],
+        "volumes": [{"name": "context", "emptyDir": {}}],
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
+def test_kanikos_last_words_are_the_digest_or_why_there_is_none(namespace: str) -> None:
+    away = f"{REPOSITORY.partition(':')[0]}:1/models"
+    pods = [kaniko_pod("pushes", namespace, REPOSITORY), kaniko_pod("fails", namespace, away)]
+    listed = {"apiVersion": "v1", "kind": "List", "items": pods}
+    kubectl("--namespace", namespace, "apply", "--filename=-", given=listed)
+    words = {}
+    for name in ("pushes", "fails"):
+        words[name] = until(120, f"pod {name}", lambda name=name: last_words(namespace, name))  # type: ignore[misc]
+    assert words["pushes"] == open_repository(f"{REPOSITORY}/{namespace}", insecure=True).tagged("1")
+    assert away in words["fails"].splitlines()[-1]
+
+
+def last_words(namespace: str, name: str) -> str | None:
+    """Give the message of the pod's container once it has ended."""
+    found = json.loads(kubectl("--namespace", namespace, "get", "pod", name, "--output=json"))
+    (status,) = found["status"].get("containerStatuses", [{}])
+    ended = status.get("state", {}).get("terminated")
+    return str(ended.get("message", "")) if ended else None

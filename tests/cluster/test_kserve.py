@@ -37,6 +37,8 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert "1 of 1 nodes have the image of version 1" in said
     assert site.names("daemonsets") == []
     assert site.ask(model) == 1
+    sets = [name.rpartition("-")[0] for name in site.names("replicasets")]
+    assert sets == [f"colchis-{model}-1-predictor"], "its pods were started twice"
     site.roll(model, 2, "--target=kserve")
     assert (site.ask(model), site.stable(model)) == (2, (2, 1))
     until(30, "one Deployment", lambda: site.names("deployments") == [f"colchis-{model}-2-predictor"])
@@ -46,6 +48,25 @@ def test_versions_come_go_and_come_back(site: Site, model: str) -> None:
     assert f"version 1 of {model} answers again after" in back.stderr
     assert (site.ask(model), site.stable(model)) == (1, (1, None))
     assert f"{model} 2 removed" in site.step("colchis_steps.prune", f"--store={site.store.url}", "--hold=0s").stdout
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
+def test_a_version_that_does_not_load_leaves_what_was_served(site: Site, model: str) -> None:
+    (site.directory / "no-graph").mkdir(exist_ok=True)
+    (site.directory / "no-graph/saved_model.pb").write_bytes(b"no graph")
+    site.publish(model, 3, "no-graph")
+    assert f"version 3 of {model} does not load: " in site.roll(model, 3, "--target=kserve", code=65)
+    assert (site.ask(model), site.stable(model)) == (1, (1, None))
+    assert site.names("inferenceservices") == [f"colchis-{model}-1"]
+
+
+@pytest.mark.long  # a node takes its time to say that a registry has no such image
+def test_an_image_that_is_in_no_registry_is_told(site: Site, model: str) -> None:
+    repository = site.record(model, 1).image.partition("@")[0]
+    site.publish(model, 4, "tiny/3", image=f"{repository}@sha256:{'0' * 64}")
+    said = site.roll(model, 4, "--target=kserve", code=65)
+    assert "container kserve-container waits, " in said
+    assert "not found" in said
     assert site.names("inferenceservices") == [f"colchis-{model}-1"]
 
 
@@ -116,7 +137,7 @@ def test_a_budget_and_an_autoscaler_come_and_go_with_the_version(site: Site) -> 
 
 
 def test_the_yaml_for_knative_is_one_that_kserve_takes(site: Site, model: str) -> None:
-    words = [*site.rollout(model, 2), "--target=knative", "--action=canary", "--steps=20,100"]
+    words = [*site.rollout(model, 2), "--target=knative", "--action=canary", "--split=1=80,2=20"]
     done = site.step(*words)
     taken = json.loads(
         kubectl(

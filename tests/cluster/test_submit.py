@@ -23,7 +23,7 @@ import pytest
 import yaml
 from tests.cluster import installed
 
-DEADLINE = 240.0  # seconds for one run, all of them at once
+DEADLINE = 240.0 * installed.PATIENCE  # seconds for one run, all of them at once
 CASES = {
     "served": ([], 0),
     "bad-data": (["--set", "code=65"], 65),

@@ -28,7 +28,7 @@ def wanted(extra: str | None) -> set[str]:
         if nested := re.match(r"colchis\[([\w,]+)\]", requirement):
             names |= {name for inner in nested[1].split(",") for name in wanted(inner)}
         elif name := re.match(r"[\w.-]+", requirement):
-            names.add(name[0].lower())
+            names.add(re.sub(r"[-_.]+", "-", name[0]).lower())  # as uv writes it
     return names
 
 

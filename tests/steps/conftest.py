@@ -19,6 +19,8 @@ from uuid import uuid4
 import boto3
 import msgspec
 import pytest
+from benchmarks._bucket import VERSITYGW
+from benchmarks._rivals import go_program
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -165,6 +167,39 @@ def minio() -> Iterator[Callable[[Path], str]]:
 def minio_url(minio: Callable[[Path], str], tmp_path_factory: pytest.TempPathFactory) -> str:
     """A MinIO for the whole session."""
     return minio(tmp_path_factory.mktemp("minio"))
+
+
+@pytest.fixture(scope="session")
+def versitygw_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A versitygw for the whole session, built from its Go module."""
+    if shutil.which("go") is None:
+        pytest.skip("versitygw is built from its Go module, and there is no go on PATH")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = free.getsockname()
+    address = f"127.0.0.1:{place[1]}"
+    keys = {"ROOT_ACCESS_KEY": "test-key", "ROOT_SECRET_KEY": "test-secret", "VGW_KEEP_ALIVE": "true"}
+    command: list[str | Path] = [
+        go_program(*VERSITYGW),
+        "--port",
+        address,
+        "--quiet",
+        "posix",
+        tmp_path_factory.mktemp("versitygw"),
+    ]
+    with subprocess.Popen(command, env=os.environ | keys, stdout=subprocess.DEVNULL) as server:
+        deadline = time.monotonic() + 30
+        while server.poll() is None and time.monotonic() < deadline:
+            try:
+                socket.create_connection(place, timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                yield f"http://{address}"
+                break
+        else:
+            pytest.fail("versitygw does not start")
+        server.terminate()
 
 
 @pytest.fixture(params=["file", "s3"])

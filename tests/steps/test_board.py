@@ -1,11 +1,9 @@
 """The pages in headless Chromium: what a hand draws is what the served model says, and grey pictures get colours."""
 
 import json
-import math
 import os
 import re
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -15,37 +13,16 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
+from tests.browser import DIGITS, draw, launched
 
 pytestmark = [pytest.mark.browser, pytest.mark.tensorflow]
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-Stroke = list[tuple[float, float]]
-
-RING: list[Stroke] = [
-    [(0.5 + 0.22 * math.sin(math.tau * step / 24), 0.5 - 0.34 * math.cos(math.tau * step / 24)) for step in range(25)]
-]
-DIGITS: dict[str, list[Stroke]] = {
-    "0": RING,
-    "1": [[(0.38, 0.28), (0.52, 0.12), (0.52, 0.88)]],
-    "2": [[(0.3, 0.3), (0.35, 0.18), (0.5, 0.13), (0.65, 0.2), (0.68, 0.35), (0.55, 0.55), (0.3, 0.85), (0.72, 0.85)]],
-    "4": [[(0.55, 0.12), (0.3, 0.6), (0.75, 0.6)], [(0.6, 0.4), (0.58, 0.9)]],
-    "7": [[(0.28, 0.15), (0.72, 0.15), (0.45, 0.88)]],
-}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
-        reason = "chromium is not installed; install it with: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -103,21 +80,6 @@ def page(opened: Callable[[str], Page]) -> Page:
     page = opened("/board")
     expect(page.locator("#bars li")).to_have_count(10)
     return page
-
-
-def draw(page: Page, strokes: list[Stroke], *, size: float = 1.0, left: float = 0.0, top: float = 0.0) -> None:
-    box = page.locator("#pad").bounding_box()
-    assert box
-    for stroke in strokes:
-        at = [
-            (box["x"] + box["width"] * (left + size * x), box["y"] + box["height"] * (top + size * y))
-            for x, y in stroke
-        ]
-        page.mouse.move(*at[0])
-        page.mouse.down()
-        for point in at[1:]:
-            page.mouse.move(*point, steps=3)
-        page.mouse.up()
 
 
 @pytest.mark.parametrize("digit", DIGITS)
@@ -238,6 +200,10 @@ def test_the_server_that_ends_is_told(browser: Browser, board: str) -> None:
     page.route("**/*:predict", lambda route: route.abort())
     draw(page, DIGITS["1"])
     expect(page.locator("#trouble")).to_contain_text("colchis models start")
+    page.unroute("**/*:predict")
+    page.route("**/*:predict", lambda route: route.fulfill(status=503, body="no available server"))
+    draw(page, DIGITS["1"])
+    expect(page.locator("#trouble")).to_contain_text("try again in a moment")
     page.close()
 
 

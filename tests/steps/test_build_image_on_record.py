@@ -73,3 +73,14 @@ def test_a_registry_that_is_away_is_found_before_kaniko_builds(
     assert main([*flags, "--repository=127.0.0.1:1/team", f"--context={tmp_path}/context"]) == 75
     assert "registry 127.0.0.1:1 is away" in caplog.text
     assert not (tmp_path / "context").exists()
+
+
+def test_an_image_that_kaniko_made_is_not_put_on_a_base(
+    published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = build(published, tmp_path / "images", "direct", "run-0")
+    assert build(published, tmp_path / "images", "kaniko", "run-1") == digest
+    register(published, tmp_path / "images", digest)
+    flags = [f"--store={published.store.url}", "--run=run-2", "--model=digits", "--version=1"]
+    assert main([*flags, f"--repository=oci:{tmp_path}/images", f"--base=oci:{tmp_path}/base:1"]) == 65
+    assert "was built by kaniko and stands; put it on oci:" in caplog.text

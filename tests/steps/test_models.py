@@ -30,8 +30,8 @@ def served(local: Store) -> Store:
 def test_a_model_that_does_not_answer_is_listed_as_such(served: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert models.main(["list"]) == 0
     head, row = capsys.readouterr().out.splitlines()
-    assert head.split() == ["MODEL", "LATEST", "STABLE", "VERDICT", "IMAGE", "ENDPOINT", "UP"]
-    assert row.split() == ["digits", "-", "2", "-", "-", "http://127.0.0.1:9/v1/models/digits", "no"]
+    assert head.split() == ["MODEL", "LATEST", "STABLE", "CANARY", "VERDICT", "IMAGE", "WHERE", "ENDPOINT", "UP"]
+    assert row.split() == ["digits", "-", "2", "-", "-", "-", "local", "http://127.0.0.1:9/v1/models/digits", "no"]
 
 
 def test_an_empty_store_lists_nothing(

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colchis_steps._formats import Golden
-from colchis_steps._probes import Prober, served, since
+from colchis_steps._probes import Prober, sampled_rows, served, since
+from colchis_steps._store import Store
 
 METRICS = """\
 # TYPE colchis_requests_total counter
@@ -73,6 +74,24 @@ def test_answers_without_a_class_fall_into_bins_of_equal_golden_rows(url: str) -
     assert [prober.label({"price": float(n)}) for n in range(8)] == [0, 0, 1, 1, 2, 2, 3, 3]
     assert prober.ask(5, {"x": 0}).label == 3
     assert prober.classes == {0, 1, 2, 3}
+
+
+def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Store) -> None:
+    assert sampled_rows(store, "m", 1) == []
+    for number in range(12):
+        requests = [{"at": "", "inputs": {"x": [[number], [-number]]}, "outputs": {}}]
+        document = {
+            "kind": "colchis.dev/request-log/v1",
+            "model": "m",
+            "version": 1,
+            "fraction": 1,
+            "requests": requests,
+        }
+        store.create(f"requests/m/1/2026-01-01/{number:02}.json", msgspec.json.encode(document))
+    rows = sampled_rows(store, "m", 1)
+    assert rows == [{"x": [sign * number]} for number in range(4, 12) for sign in (1, -1)]  # of the newest objects
+    assert Prober(url, "m", None, 1, rows).rows == rows
+    assert Prober(url, "m", CLASSES, 1, rows).rows == [{"x": [0]}, {"x": [1]}, *rows]
 
 
 def test_the_server_s_metrics_tell_requests_and_failures_of_a_version() -> None:

@@ -59,7 +59,7 @@ def run(home: Path, port: int) -> Iterator[Run]:
 
     def step(name: str, *flags: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", f"colchis_steps.{name}", *flags]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
     yield step
     step("models", "stop")
@@ -184,10 +184,12 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
         "tiny",
         "4",
         "2",
+        "-",
         "pass,",
         "accuracy",
         "0.971",
-        *listed[1].split()[6:7],
+        *listed[1].split()[7:8],
+        "local",
         endpoint,
         "yes",
     ]

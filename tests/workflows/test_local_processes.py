@@ -1,6 +1,7 @@
 """``colchis run`` and its tasks as processes: deadlines, progress, signals, kill -9, turns."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def test_progress_is_noted_and_shown(write: Write, tmp_path: Path, capsys: pytes
     path = write(dag("name: a, template: a", "name: b, template: b") + python("a", program) + python("b", steps))
     assert run(path, tmp_path) == 0
     assert node(tmp_path, "a")["progress"] == "4/12"
-    assert "b  Running 2/12" in capsys.readouterr().err
+    assert re.search(r"b  Running [1-3]/12", capsys.readouterr().err)  # which of them depends on the machine
 
 
 def start(path: Path, home: Path, run_id: str = "r") -> "subprocess.Popen[str]":
