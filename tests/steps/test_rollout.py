@@ -354,7 +354,7 @@ def test_a_canary_that_waits_is_promoted_by_a_yes_on_the_terminal_and_else_goes(
     image = read_document(store, "models/tiny/2/record.json", Record).image
     given = {"store": store.url, "run": run, "model": "tiny", "target": "local", "runtime": "embedded"}
     given |= {"steps": "10,100", "serve-image": "", "model-volume": "image", "approval": "manual", "tolerances": "{}"}
-    given |= {"fail-on-reject": "false", "version": "2", "image": image}
+    given |= {"fail-on-reject": "false", "version": "2", "image": image, "serve-options": "{}", "preheat": "false"}
     arguments = {"parameters": [{"name": name, "value": value} for name, value in given.items()]}
     task = {"name": "approval", "templateRef": {"name": "colchis-pipeline", "template": "approval"}}
     spec = {"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": [task | {"arguments": arguments}]}}]}
