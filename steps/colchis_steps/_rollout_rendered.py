@@ -3,7 +3,6 @@
 The YAML goes to stdout and to ``runs/<run>/<target>.yaml``; nothing is applied and no alias moves.
 """
 
-import json
 import sys
 
 import msgspec
@@ -63,9 +62,25 @@ def rendered(
     return report
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes parts that are equal out, as an alias would hide what a pod gets; other imports may change SafeDumper."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002
+        """Never use an alias."""
+        return True
+
+    def text(self, data: str) -> yaml.Node:
+        """Write lines as lines."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_Dumper.add_representer(str, _Dumper.text)
+
+
 def as_yaml(documents: list[Object]) -> str:
-    """Write documents in full: a copy of each part, as an alias in the YAML would hide what a pod gets."""
-    return yaml.safe_dump_all(json.loads(json.dumps(documents)), sort_keys=False, width=120)
+    """Write documents in full."""
+    text: str = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, width=120)
+    return text
 
 
 def _deployed(store: Store, record: Record, options: Options) -> tuple[Deployed, str]:
