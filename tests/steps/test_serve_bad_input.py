@@ -37,11 +37,13 @@ class Summing:
     def __init__(self, _: Path) -> None:
         self.gate = threading.Event()
         self.gate.set()
+        self.computes = threading.Event()
 
     def warm_up(self) -> None:
         """Nothing is to be made warm."""
 
     def predict(self, arrays: Arrays) -> Arrays:
+        self.computes.set()
         assert self.gate.wait(30)
         return {"y": arrays["x"].sum(axis=(1, 2), dtype=np.int64)}
 
@@ -120,12 +122,15 @@ def test_what_is_too_much_is_told(client: httpx.Client) -> None:
 def test_who_finds_the_queue_full_is_told_when_to_come_back(served: tuple[str, Summing], client: httpx.Client) -> None:
     url, model = served
     model.gate.clear()
+    model.computes.clear()
     body = json.dumps({"instances": [ROW]})
 
     async def story() -> list[httpx.Response]:
         async with httpx.AsyncClient(base_url=url, timeout=60) as many:
-            asked = [asyncio.ensure_future(many.post("/v1/models/m:predict", content=body)) for _ in range(8)]
-            told, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            asked = [asyncio.ensure_future(many.post("/v1/models/m:predict", content=body))]
+            assert await asyncio.to_thread(model.computes.wait, 30)
+            asked += [asyncio.ensure_future(many.post("/v1/models/m:predict", content=body)) for _ in range(7)]
+            told: set[asyncio.Future[httpx.Response]] = set()
             async with asyncio.timeout(30):
                 while len(told) < 5:  # one is computed, two wait
                     told, _ = await asyncio.wait(asked, timeout=0.05)
