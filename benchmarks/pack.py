@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -19,6 +20,8 @@ from benchmarks._pack_rivals import CONTENDERS, Push, missing
 from benchmarks._registry import Running, check, digest, registry
 from benchmarks._rivals import in_turn, measured
 from benchmarks._table import Row, table, with_ratio, write
+
+from colchis_steps._known import SETTLED
 
 CASES = ("full", "one-shard", "unchanged", "4x")
 OURS = "colchis"
@@ -109,6 +112,9 @@ def race(case: str, names: Sequence[str], mib: int, scratch: Path, *, runs: int)
         if case in {"full", "4x"}:
             return in_turn(case, {name: fresh(name, model, scratch) for name in names}, runs=runs)
         change = case == "one-shard"
+        time.sleep(
+            SETTLED + 0.1
+        )  # a file that was just written may change unseen, so the packer does not know it again
         with registry(scratch / "registry") as at:
             followed = {name: following(name, model, scratch, at, change=change) for name in names}
             return in_turn(case, followed, runs=runs)
