@@ -50,6 +50,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("KUBECONFIG names no cluster")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the suite between two processes (--numprocesses=2 --dist=loadgroup): most of its time is waiting."""
+    for item in items:
+        if item.get_closest_marker("cluster"):
+            group = "runs" if "here" in getattr(item, "fixturenames", ()) else "the others"
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how long each phase of a run took."""
+    for report in terminalreporter.getreports("passed"):
+        for name, told in report.user_properties:
+            if name == "phases":
+                terminalreporter.write_line(told)
+
+
 @pytest.fixture(scope="session")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Colchis, installed once: each module has model names of its own, and puts back what it changes."""

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -18,14 +19,13 @@ pytestmark = NEEDS_CLUSTER
 KANIKO, DIRECT = "alpha", "beta"  # one model a builder
 
 
-def went_through(run: Run, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Print how long each phase of the run took; it must have succeeded."""
-    with capsys.disabled():
-        print(f"\n{run.name}:")
-        for node in sorted((n for n in run.nodes if n["type"] == "Pod"), key=lambda node: node["startedAt"]):
-            print(f"  {node['displayName']:28}{seconds(node['startedAt'], node['finishedAt']):6.0f} s")
-        status = run.workflow["status"]
-        print(f"  {'all, with what is between':28}{seconds(status['startedAt'], status['finishedAt']):6.0f} s")
+def went_through(run: Run, record_property: Callable[[str, object], None]) -> Run:
+    """Record how long each phase of the run took; it must have succeeded."""
+    spans = [(n["displayName"], n["startedAt"], n["finishedAt"]) for n in run.nodes if n["type"] == "Pod"]
+    spans.sort(key=lambda span: span[1])
+    spans.append(("all, with what is between", *(run.workflow["status"][end] for end in ("startedAt", "finishedAt"))))
+    lines = [f"  {name:28}{seconds(start, end):6.0f} s" for name, start, end in spans]
+    record_property("phases", "\n".join([f"{run.name}:", *lines]))
     assert run.phase == "Succeeded", run.told()
     return run
 
@@ -83,9 +83,9 @@ def mounted(pod: dict[str, Any]) -> str:
 
 
 def test_kaniko_builds_what_is_then_served(
-    here: Installation, first_runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+    here: Installation, first_runs: dict[str, Run], record_property: Callable[[str, object], None]
 ) -> None:
-    run = went_through(first_runs[KANIKO], capsys)
+    run = went_through(first_runs[KANIKO], record_property)
     assert run.node("kaniko")["phase"] == "Succeeded"
     assert (run.outputs["verdict"], run.outputs["version"]) == ("pass", "1")
     assert run.outputs["endpoint"] == f"{GATEWAY}/v1/models/{KANIKO}"
@@ -96,9 +96,9 @@ def test_kaniko_builds_what_is_then_served(
 
 
 def test_the_direct_builder_a_job_and_a_copied_volume_give_another_model_beside_it(
-    here: Installation, first_runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+    here: Installation, first_runs: dict[str, Run], record_property: Callable[[str, object], None]
 ) -> None:
-    run = went_through(first_runs[DIRECT], capsys)
+    run = went_through(first_runs[DIRECT], record_property)
     assert run.node("kaniko")["phase"] == "Skipped"
     assert run.node("job")["phase"] == "Succeeded"
     agrees(here, run, DIRECT, 1)
@@ -120,12 +120,14 @@ def test_the_run_and_its_pods_bear_the_models_name_and_argo_logs_has_the_trainin
 
 
 def test_a_second_version_replaces_the_first_and_one_command_goes_back(
-    here: Installation, first_runs: dict[str, Run], capsys: pytest.CaptureFixture[str]
+    here: Installation, first_runs: dict[str, Run], record_property: Callable[[str, object], None]
 ) -> None:
     assert first_runs.keys() == {KANIKO, DIRECT}
     other = [pod["metadata"]["uid"] for pod in pods(here, DIRECT, 1)]
     hyperparameters = '{"epochs": 4, "global_batch": 64, "seed": 8, "learning_rate": 0.01}'
-    run = went_through(here.ended(here.submit(model=KANIKO, builder="direct", hyperparameters=hyperparameters)), capsys)
+    run = went_through(
+        here.ended(here.submit(model=KANIKO, builder="direct", hyperparameters=hyperparameters)), record_property
+    )
     assert run.outputs["version"] == "2"
     agrees(here, run, KANIKO, 2)
     assert answer(KANIKO) == "2"
