@@ -83,7 +83,8 @@ class Story:
 
 def read_story(store: Store, run: str, status: str, failures: str) -> Story:
     """Read what there is; what cannot be read becomes a note, never an error."""
-    story = Story(run, status, failures=parse_failures(failures))
+    told = {} if status == "Succeeded" else parse_failures(failures)  # Argo lists attempts that were tried again too
+    story = Story(run, status, failures=told)
     for step in CHAIN:
         try:
             story.results[step] = read_document(store, f"runs/{run}/{step}.json", StepResult)

@@ -50,6 +50,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("KUBECONFIG names no cluster")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Share the suite between two processes (--numprocesses=2 --dist=loadgroup): most of its time is waiting."""
     for item in items:

@@ -148,6 +148,13 @@ def test_a_failed_step_gives_its_sentence_and_what_to_do(tmp_path: Path) -> None
     assert "validate-data failed, train did not run" in text(drawn(root, "chain")[0])
 
 
+def test_an_attempt_that_was_tried_again_is_no_failure_of_a_run_that_succeeded(whole: Path) -> None:
+    failures = '[{"displayName": "workers(0)", "message": "main: Error (exit code 75): no answer", "phase": "Failed"}]'
+    page, summary = reported(whole, "Succeeded", failures)
+    assert summary.startswith("served ")
+    assert "no answer" not in page
+
+
 def test_a_killed_step_is_told_from_one_that_failed(tmp_path: Path) -> None:
     record(tmp_path, "validate_data")
     record(tmp_path, "train", status="running", seconds=0.0, details={})
