@@ -1,13 +1,14 @@
 """``argo stop`` and ``argo terminate`` in each phase leave nothing behind; ``argo retry`` goes on from there.
 
-The runs go side by side. The suite has one of each kind of thing that could be left: a training's Job, a half version,
-kaniko's push, a half rollout; the others are long.
+The runs go side by side. The suite has one of each kind of thing that could be left: a half version, kaniko's push,
+a half rollout (test_training.py stops a training's Job); the others are long.
 """
 
 import dataclasses
 import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import cast
 
 import pytest
 from tests.cluster.conftest import SMALL_JOB
@@ -30,8 +31,9 @@ BAD = {"Failed", "Error"}
 Case = tuple[str, str]  # how it is stopped, and in which task
 CASES: list[Case] = [(how, task) for how in ("Stop", "Terminate") for task in TASKS]
 CASES.remove(("Stop", "report"))  # `argo stop` lets the exit handler run, which is this
-QUICK: list[Case] = [("Stop", "job"), ("Terminate", "upload"), ("Terminate", "kaniko"), ("Stop", "rollout")]
+QUICK: list[Case] = [("Terminate", "upload"), ("Terminate", "kaniko"), ("Stop", "rollout")]
 SLOW = [case for case in CASES if case not in QUICK]
+RETRIED = [("Stop", "rollout"), *SLOW]
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +42,12 @@ def here(here: Installation) -> Installation:
 
 
 @pytest.fixture(scope="module")
-def quick(here: Installation) -> Iterator[dict[Case, Future[None]]]:
+def trials(request: pytest.FixtureRequest, here: Installation) -> Iterator[dict[Case, Future[None]]]:
+    """Begin the cases that are asked for; the short suite has one that is retried."""
+    tests = (item for item in request.session.items if isinstance(item, pytest.Function))
+    asked = [cast(Case, test.callspec.params["case"]) for test in tests if "trials" in test.fixturenames]
     with ThreadPoolExecutor(4) as pool:
-        yield {case: pool.submit(trial, here, *case, retried=case == ("Stop", "rollout")) for case in QUICK}
-
-
-@pytest.fixture(scope="module")
-def slow(here: Installation) -> Iterator[dict[Case, Future[None]]]:
-    with ThreadPoolExecutor(4) as pool:
-        yield {case: pool.submit(trial, here, *case, retried=True) for case in SLOW}
+        yield {case: pool.submit(trial, here, *case, retried=case in RETRIED) for case in asked}
 
 
 def trial(here: Installation, how: str, task: str, *, retried: bool) -> None:
@@ -101,13 +100,13 @@ def holds(here: Installation, run: Run, model: str) -> None:
 
 
 @pytest.mark.parametrize("case", QUICK, ids="-".join)
-def test_a_run_that_is_stopped_leaves_nothing_behind(case: Case, quick: dict[Case, Future[None]]) -> None:
-    quick[case].result()
+def test_a_run_that_is_stopped_leaves_nothing_behind(case: Case, trials: dict[Case, Future[None]]) -> None:
+    trials[case].result()
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("case", SLOW, ids="-".join)
 def test_a_run_that_is_stopped_leaves_nothing_behind_and_goes_on_when_it_is_retried(
-    case: Case, slow: dict[Case, Future[None]]
+    case: Case, trials: dict[Case, Future[None]]
 ) -> None:
-    slow[case].result()
+    trials[case].result()
