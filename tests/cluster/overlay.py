@@ -106,6 +106,6 @@ def installed(directory: Path, name: str) -> Iterator[Installation]:
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
         if ours:
-            kubectl("delete", "crd", crd, "--wait=false")
+            kubectl("delete", "crd", crd, "--wait=false", "--ignore-not-found")
         for key in list(here.store.keys("")):
             here.store.delete(key)

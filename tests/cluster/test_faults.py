@@ -100,7 +100,7 @@ def test_two_runs_of_one_model_take_turns_around_publish_only(here: Installation
     runs = [here.ended(name, 600) for name in names]
     for run in runs:
         assert run.phase == "Succeeded", run.told()
-    trained = [run.attempts("train")[0] for run in runs]
+    trained = [run.attempts("workers")[0] for run in runs]
     assert trained[0]["startedAt"] < trained[1]["finishedAt"]
     assert trained[1]["startedAt"] < trained[0]["finishedAt"]
     first, second = sorted(
