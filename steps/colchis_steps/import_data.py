@@ -1,7 +1,8 @@
 """Bring a data set into the store: shards of train, eval and test, then the manifest that makes them visible.
 
 Reads   digits, iris: scikit-learn's copies of two UCI data sets; fashion-mnist: its four files, by network or --from;
-        colours, colours-transfer: the photographs in scikit-learn, and with each other's colours
+        colours, colours-transfer: the photographs in scikit-learn, and with each other's colours;
+        any other name: an npz of one's own, --from
 Writes  <to>/data/<set>/<16 hex of the digest>/{train,eval,test}-00000.npz …, manifest.json last
 Prints  the data set's URI
 """
@@ -11,6 +12,7 @@ import hashlib
 import logging
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING
 from colchis_steps._formats import Column, DataManifest, Shard, data_digest, encode, now
 from colchis_steps._rows import divide, row_hashes, shard_bytes, shards_of
 from colchis_steps._step import InputError, entrypoint, positive
-from colchis_steps._store import Store, find_document, open_store
+from colchis_steps._store import Store, find_document, model_name, open_store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,18 +37,19 @@ class DataSet:
 
     name: str
     source: str
-    values: "np.ndarray"  # (rows, …), 0 … maximum
+    values: "np.ndarray"  # (rows, …), minimum … maximum
     labels: "np.ndarray"  # int64 (rows,)
     splits: dict[str, "np.ndarray"]  # row numbers, int64
     maximum: float
     classes: tuple[str, ...]
     feature: str = "image"  # its column
+    minimum: float = 0.0
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The schema of every shard."""
         shape, dtype = tuple(self.values.shape[1:]), self.values.dtype.name
-        feature = Column(name=self.feature, dtype=dtype, shape=shape, minimum=0.0, maximum=float(self.maximum))
+        feature = Column(name=self.feature, dtype=dtype, shape=shape, minimum=self.minimum, maximum=float(self.maximum))
         last = float(len(self.classes) - 1)
         label = Column(name=LABEL, dtype="int64", minimum=0.0, maximum=last, classes=self.classes)
         return (feature, label)
@@ -160,6 +163,42 @@ def colours(_: Path | None, style: str = "") -> DataSet:
     )
 
 
+def own(name: str, path: Path) -> DataSet:
+    """Load rows of one's own: an npz with an array of features, whatever its name, and ``label``, classes from 0 on.
+
+    Raises:
+        InputError: the file is no such npz.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {column: file[column] for column in file.files}
+    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"--from={path} is no npz of plain arrays ({error}); write it with numpy.savez") from error
+    shapes = ", ".join(f"{column} {values.dtype}{list(values.shape)}" for column, values in found.items())
+    labels, features = found.pop(LABEL, np.empty(0)), list(found)
+    if len(features) != 1 or labels.dtype.kind not in "iu" or labels.shape != found[features[0]].shape[:1]:
+        raise InputError(
+            f"--from={path} has the arrays {shapes}; give one of features, and {LABEL!r}: a whole number for each row"
+        )
+    values = found[features[0]]
+    if values.dtype.kind not in "iuf" or not len(labels) or labels.min() < 0:
+        raise InputError(f"--from={path} has the arrays {shapes}; give numbers, at least one row, and labels from 0 on")
+    values = values.astype("float32") if values.dtype == "float64" else values
+    return DataSet(
+        name=name,
+        source=path.name,
+        values=values,
+        labels=labels.astype("int64"),
+        splits=divide(row_hashes({features[0]: values}), labels, SHARES),
+        minimum=float(values.min()),
+        maximum=float(values.max()),
+        classes=tuple(str(i) for i in range(int(labels.max()) + 1)),
+        feature=features[0],
+    )
+
+
 LOADERS: dict[str, Callable[[Path | None], DataSet]] = {
     "colours": colours,
     "colours-transfer": lambda _: colours(_, "transfer"),
@@ -207,9 +246,16 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m colchis_steps.import_data digits --to file:///tmp/store",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("name", choices=sorted(LOADERS), help="the data set")
+    p.add_argument(
+        "name", type=model_name, metavar="NAME", help=f"{', '.join(sorted(LOADERS))}; or one of your own, with --from"
+    )
     p.add_argument("--to", required=True, metavar="URL", help="the store: s3://bucket/prefix or file:///directory")
-    p.add_argument("--from", dest="source", metavar="DIRECTORY", help="of fashion-mnist: where its four files lie")
+    p.add_argument(
+        "--from",
+        dest="source",
+        metavar="PATH",
+        help="your own npz, with the label as 'label' beside one array; of fashion-mnist: where its four files lie",
+    )
     p.add_argument(
         "--shard-rows", type=positive, default=512, metavar="N", help="rows of a shard (default %(default)s)"
     )
@@ -221,9 +267,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Load, divide and write the data set."""
     p = parser()
     args = p.parse_args(argv)
-    if args.source and args.name != "fashion-mnist":
+    if args.name not in LOADERS:
+        if not args.source:
+            p.error(f"{args.name} is none of {', '.join(sorted(LOADERS))}; for rows of your own add --from FILE.npz")
+        data = own(args.name, Path(args.source))
+    elif args.source and args.name != "fashion-mnist":
         p.error(f"--from goes with fashion-mnist; {args.name} comes with scikit-learn")
-    data = LOADERS[args.name](Path(args.source) if args.source else None)
+    else:
+        data = LOADERS[args.name](Path(args.source) if args.source else None)
     uri = write(open_store(args.to), data, args.shard_rows)
     sys.stdout.write(f"{uri}\n")
 

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import re
 import struct
 from pathlib import Path
 
@@ -188,3 +189,46 @@ def test_published_digests_are_sha256() -> None:
     for size, sha256 in _fashion.FILES.values():
         assert size > 0
         assert len(bytes.fromhex(sha256)) == hashlib.sha256().digest_size
+
+
+def test_rows_of_ones_own_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(400, dtype=np.int32) % 4
+    given: dict[str, np.ndarray] = {"lengths": random.normal(0, 1, (400, 3)), "label": labels}
+    np.savez(tmp_path / "own.npz", **given)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of them
+    data = open_data(imported(tmp_path, capsys, f"--from={tmp_path}/own.npz", name="own"))
+    assert [data.rows(split) for split in ("train", "eval", "test")] == [280, 60, 60]
+    lengths, label = data.manifest.columns
+    shards = [shard for split in data.manifest.splits for shard in data.shards(split)]
+    found = np.concatenate([data.read(shard)["lengths"] for shard in shards])
+    assert sorted(found.tolist()) == sorted(given["lengths"].astype("float32").tolist())
+    assert (lengths.name, lengths.dtype, lengths.shape) == ("lengths", "float32", (3,))
+    assert (lengths.minimum, lengths.maximum) == (found.min(), found.max())
+    assert (label.dtype, label.classes) == ("int64", ("0", "1", "2", "3"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"x": np.zeros((3, 2))}, r"has the arrays x float64\[3, 2\]; give one of features, and 'label'"),
+        ({"x": np.zeros((3, 2)), "label": np.zeros(2, int)}, "a whole number for each row"),
+        ({"x": np.zeros((3, 2)), "label": np.zeros(3)}, "a whole number for each row"),
+        ({"x": np.zeros((3, 2)), "y": np.zeros(3), "label": np.zeros(3, int)}, "give one of features"),
+        ({"x": np.zeros((3, 2)), "label": np.array([0, -1, 0])}, "labels from 0 on"),
+        ({"x": np.array(["a"]), "label": np.zeros(1, int)}, "give numbers"),
+        ({"x": np.zeros((0, 2)), "label": np.zeros(0, int)}, "at least one row"),
+        ({"x": np.array([{}]), "label": np.zeros(1, int)}, "is no npz of plain arrays"),
+    ],
+)
+def test_an_npz_that_is_no_data_set_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: dict[str, "np.ndarray"], said: str
+) -> None:
+    np.savez(tmp_path / "own.npz", **given)  # type: ignore[arg-type]
+    assert main(["own", f"--from={tmp_path}/own.npz", f"--to=file://{tmp_path}/store"]) == 65
+    assert re.search(said, caplog.text)
+
+
+def test_a_name_that_is_no_data_set_is_told_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["digit", "--to=file:///nowhere"])
+    assert "digit is none of colours, colours-transfer, digits" in capsys.readouterr().err
