@@ -1,12 +1,15 @@
-"""The cases of `training` beside the plain one: reading alone, a peer that is lost, the start."""
+"""The cases of `training` beside the plain one: reading alone, a peer that is lost, the start, checkpoints."""
 
 import contextlib
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +18,9 @@ from benchmarks._training_place import LEGACY, OURS, SINGLE, Place, threads, wri
 from benchmarks._training_turns import Contender, Running, started, take_turns
 
 TF_DATA, IMPORT = "tf-data", "import"
-LIMIT = 150.0  # seconds in which a lost peer should have been noticed
+LIMIT = 90.0  # seconds in which a lost peer should have been noticed
+LOST = {"dead-peer": signal.SIGKILL, "frozen-peer": signal.SIGSTOP}
+LARGE = 8192  # units of a dense layer: with the momentum 104 MB of variables
 
 
 def reading(place: Place, runs: int) -> list[Row]:
@@ -62,29 +67,71 @@ def starting(place: Place, runs: int) -> list[Row]:
     ]
 
 
-def losing(place: Place, runs: int) -> list[Row]:
-    """Kill, and freeze, the second of two workers in the middle of its steps; time until the chief has ended.
+def losing(case: str, place: Place, runs: int) -> list[Row]:
+    """Kill or freeze the second of two workers in the middle of its steps; time until the chief has ended.
 
     ``wall_s`` is None where it has not after LIMIT seconds.
     """
     endless = replace(place, epochs=10_000)
-    rows = []
-    for case, sent in {"dead-peer": signal.SIGKILL, "frozen-peer": signal.SIGSTOP}.items():
-        samples: dict[str, list[dict[str, float | None]]] = {OURS: [], LEGACY: []}
-        for _ in range(runs):
-            for name, found in samples.items():
-                pids = place.home / "pids"
-                command = endless.train(2) if name == OURS else endless.fit(LEGACY, 2, f"--pids={pids}")
-                shared = {} if name == OURS else threads(2)
-                with started({name: Contender(command, place.variables() | shared)}, place.home) as running:
-                    one = running[name]
-                    one.take()
-                    one.turn.sendall(b"g" * 1000)
-                    workers = _children(one) if name == OURS else [int(pid) for pid in pids.read_text().split()]
-                    found.append({"wall_s": _noticed(workers, sent)})
-                print(f"{case} {name}: {found[-1]['wall_s']}", file=sys.stderr)
-        rows += [row(case, name, found) for name, found in samples.items()]
-    return rows
+    samples: dict[str, list[dict[str, float | None]]] = {OURS: [], LEGACY: []}
+    for _ in range(runs):
+        for name, found in samples.items():
+            pids = place.home / "pids"
+            command = endless.train(2) if name == OURS else endless.fit(LEGACY, 2, f"--pids={pids}")
+            shared = {} if name == OURS else threads(2)
+            with started({name: Contender(command, place.variables() | shared)}, place.home) as running:
+                one = running[name]
+                one.take()
+                one.turn.sendall(b"g" * 1000)
+                workers = _children(one) if name == OURS else [int(pid) for pid in pids.read_text().split()]
+                found.append({"wall_s": _noticed(workers, LOST[case])})
+            print(f"{case} {name}: {found[-1]['wall_s']}", file=sys.stderr)
+    return [row(case, name, found) for name, found in samples.items()]
+
+
+def saving(place: Place, runs: int) -> list[Row]:
+    """Train a large model in one epoch, and save each few steps: every tenth for the rival, every few seconds for us.
+
+    ``step_ms`` is of steps without a checkpoint, ``saving_ms`` of those during which one was written; ``blocked_ms`` is
+    by how much the step is longer that hands it over, and ``write_ms`` what writing one takes.
+    """
+    every, once = 10, replace(place, epochs=1)
+    samples: dict[str, list[dict[str, float]]] = {OURS: [], LEGACY: []}
+    for _ in range(max(1, runs // 3)):
+        for name, found in samples.items():
+            notes = place.home / f"{name}.steps"
+            writes = Path(f"{notes}.writes")
+            writes.unlink(missing_ok=True)
+            command = once.train(1, {"width": LARGE, "checkpoint_seconds": 2})
+            if name == LEGACY:
+                command = once.fit(LEGACY, 1, f"--width={LARGE}", f"--backup-steps={every}")
+            told = {"RACE_STEPS": str(notes), "RACE_NAME": name}
+            begin = time.monotonic()
+            subprocess.run(command, env={**os.environ, **place.variables(), **told}, check=True, capture_output=True)
+            ends: list[float] = json.loads(notes.read_text())
+            if name == OURS:
+                spans = [tuple(map(float, line.split())) for line in writes.read_text().splitlines()]
+            else:  # it writes within the step after each tenth
+                spans = [(ends[at], ends[at]) for at in range(every - 1, len(ends) - 1, every)]
+            found.append({"wall_s": time.monotonic() - begin} | saved(ends, spans))
+    return [row("checkpoint", name, found) for name, found in samples.items()]
+
+
+def saved(ends: Sequence[float], spans: Sequence[tuple[float, ...]]) -> dict[str, float]:
+    """Tell steps (when each ended) by what they met of the spans in which checkpoints were written."""
+    plain, during, handing = [], [], []
+    for begin, end in list(pairwise(ends))[2:]:  # the first ones build the graph
+        if any(begin <= first < end for first, _ in spans):
+            handing.append(end - begin)
+        elif any(first < end and begin < last for first, last in spans):
+            during.append(end - begin)
+        else:
+            plain.append(end - begin)
+    usual = median(plain)
+    found = {"step_ms": usual, "blocked_ms": median(handing) - usual, "mean_ms": (ends[-1] - ends[2]) / (len(ends) - 3)}
+    if during:
+        found |= {"saving_ms": median(during), "write_ms": median(last - first for first, last in spans)}
+    return {name: 1000 * value for name, value in found.items()} | {"checkpoints": len(handing)}
 
 
 def _children(one: Running) -> list[int]:

@@ -4,9 +4,11 @@ It takes 28 x 28 grey values and knows ten classes: two convolutions and two den
 numbers; ``width`` makes it larger (a dense layer of so many units).
 """
 
+import json
 import os
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,18 +49,23 @@ def begin(model: Any, seed: int = 0) -> None:
 class Turns:
     """Epochs that wait for their turn, so that contenders which have started once run one after the other.
 
-    A turn is from the begin of an epoch to that of the next, with all that comes between: evaluation, checkpoint. The
-    first line that is told is the start's: seconds since the race started the command, CPU seconds of this process.
+    A turn is $RACE_EPOCHS epochs (1), from the begin of the first to that of the one after the last, with all that
+    comes between: evaluation, checkpoint. The first line that is told is the start's: seconds since the race started
+    the command, CPU seconds of this process.
     """
 
     def __init__(self) -> None:
+        self.epoch, self.epochs = 0, int(os.environ.get("RACE_EPOCHS", "1"))
         self.race = socket.socket(socket.AF_UNIX)
         self.race.connect(os.environ["RACE_TURNS"])
         self.race.sendall(f"{os.environ['RACE_NAME']}\n".encode())
         self.begun = float(os.environ["RACE_BEGAN"]), 0.0
 
     def next(self) -> None:
-        """Tell what the turn took, wall and CPU seconds of this process; wait for the next."""
+        """At the begin of an epoch: where a turn ends, tell what it took, wall and CPU seconds; wait for the next."""
+        self.epoch += 1
+        if (self.epoch - 1) % self.epochs:
+            return
         wall, cpu = time.time() - self.begun[0], time.process_time() - self.begun[1]
         self.race.sendall(f"{wall} {cpu}\n".encode())
         if not self.race.recv(1):
@@ -67,7 +74,9 @@ class Turns:
 
 
 def callback_of(keras: Any) -> Any:
-    """Give the callback that lets epochs wait for their turns."""
+    """Give the callback that lets epochs wait for their turns; with $RACE_STEPS, one that notes the steps there."""
+    if "RACE_STEPS" in os.environ:
+        return _notes(keras, Path(os.environ["RACE_STEPS"]))
     turns = Turns()
 
     class Waits(keras.callbacks.Callback):  # type: ignore[misc]  # its package is an argument
@@ -77,9 +86,40 @@ def callback_of(keras: Any) -> Any:
     return Waits()
 
 
+def _notes(keras: Any, path: Path) -> Any:
+    ends: list[float] = []
+
+    class Notes(keras.callbacks.Callback):  # type: ignore[misc]  # its package is an argument
+        def on_train_batch_end(self, _batch: int, _logs: Any = None) -> None:
+            ends.append(time.time())
+
+        def on_train_end(self, _logs: Any = None) -> None:
+            path.write_text(json.dumps(ends))
+
+    return Notes()
+
+
+def _note_writes(path: Path) -> None:
+    """Note in a line each when our trainer's thread begins and has ended to write a checkpoint."""
+    from colchis_steps import _training_checkpoints as checkpoints
+
+    write = checkpoints.write
+
+    def noted(*arguments: Any) -> None:
+        begun = time.time()
+        write(*arguments)
+        with path.open("a") as file:
+            print(begun, time.time(), file=file)
+
+    checkpoints.write = noted  # type: ignore[assignment]  # it takes the same
+
+
 def build(context: Any) -> Any:
     """Give our trainer the same: the entry of the contender colchis."""
     import keras
+
+    if "RACE_STEPS" in os.environ:
+        _note_writes(Path(os.environ["RACE_STEPS"] + ".writes"))
 
     from colchis_steps.context import Training
 

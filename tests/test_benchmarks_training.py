@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from benchmarks._training_cases import saved
 from benchmarks._training_place import equal, order_of, write_data
 from benchmarks._training_turns import Contender, take_turns
 from benchmarks.training import compared, parts
@@ -59,6 +60,25 @@ def test_contenders_take_turns_and_the_first_does_not_count(tmp_path: Path) -> N
         for line in path.read_text().splitlines()[:-1]  # the last epochs have no end to be told
     )
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
+
+
+def test_a_turn_is_as_many_epochs_as_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    one = contender(path, 7)
+    told = Contender(one.command, {**one.variables, "RACE_EPOCHS": "3"})
+    found = take_turns({"a": told}, 2, tmp_path)["a"]
+    assert len(path.read_text().splitlines()) == 7
+    assert [taken["wall_s"] >= 0.03 for taken in found] == [True]
+
+
+def test_steps_are_told_apart_by_the_checkpoint_that_they_met() -> None:
+    ends = [0.0, 9.0, 10.0, 11.0, 12.5, 14.5, 15.5, 16.5]  # a checkpoint is written from 11.2 to 13
+    found = saved(ends, [(11.2, 13.0)])
+    assert found["step_ms"] == 1000  # four others, after two that build the graph
+    assert (found["blocked_ms"], found["saving_ms"]) == (500, 2000)
+    assert found["write_ms"] == pytest.approx(1800)
+    assert found["checkpoints"] == 1
+    assert found["mean_ms"] == pytest.approx(6500 / 5)
 
 
 def test_a_contender_that_fails_ends_the_race_with_its_words(tmp_path: Path) -> None:
