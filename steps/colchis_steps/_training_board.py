@@ -1,9 +1,11 @@
 """TensorBoard's view of a training: event files in the store, written without the tensorboard package.
 
-Writes  runs/<run>/training/tensorboard/{train,eval}/events.out.tfevents.…, after each epoch
+Writes  runs/<run>/training/tensorboard/{train,eval}/events.out.tfevents.…, after each epoch; a thread does, while the
+        next epoch runs
 """
 
 import logging
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,21 @@ class Board:
     def __init__(self, store: Store, run: str, directory: Path) -> None:
         self.store, self.run, self.directory = store, run, directory
         self._writers: dict[str, Any] = {}
+        self._thread = ThreadPoolExecutor(1, "tensorboard")
+        self._last: Future[None] | None = None
+        self._newest = 0
 
     def write(self, epoch: Epoch) -> None:
-        """Add an epoch's numbers, and store the files as they are then."""
+        """Hand an epoch's numbers over."""
+        self._newest = epoch.epoch
+        self._last = self._thread.submit(self._write, epoch)
+
+    def wait(self) -> None:
+        """Wait until all is written."""
+        if self._last:
+            self._last.result()
+
+    def _write(self, epoch: Epoch) -> None:
         import tensorflow as tf
 
         rates = {"learning_rate": epoch.learning_rate, "examples_per_second": epoch.examples_per_second}
@@ -34,6 +48,8 @@ class Board:
                 for tag, value in values.items():
                     tf.summary.write(tag, tf.constant(value, tf.float32), step=epoch.epoch, metadata=_scalar())
             self._writers[name].flush()
+        if epoch.epoch < self._newest:
+            return  # the next one stores the files
         try:
             for path in sorted(self.directory.rglob("events.*")):
                 name = path.relative_to(self.directory).as_posix()

@@ -94,6 +94,8 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
     finally:
         if writer:
             writer.wait()
+        if board:
+            board.wait()
     if here.chief:
         result = _export(loop, store, home, found[0] if found else None)
         store.write(training_key(args.run, "result.json"), encode(result))
