@@ -34,7 +34,7 @@ def environment(name: str) -> Path:
     if not ready.exists() or ready.read_text() != wanted:
         uv = Path(sys.executable).with_name("uv")
         subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
-        install = [uv, "pip", "install", "--quiet", "--python", python, "--requirement", "-"]
+        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, "--requirement", "-"]
         subprocess.run([str(word) for word in install], input=wanted, text=True, check=True)
         ready.write_text(wanted)
     return python

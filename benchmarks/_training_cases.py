@@ -107,7 +107,10 @@ def saving(place: Place, runs: int) -> list[Row]:
                 command = once.fit(LEGACY, 1, f"--width={LARGE}", f"--backup-steps={every}")
             told = {"RACE_STEPS": str(notes), "RACE_NAME": name}
             begin = time.monotonic()
-            subprocess.run(command, env={**os.environ, **place.variables(), **told}, check=True, capture_output=True)
+            variables = {**os.environ, **place.variables(), **told}
+            done = subprocess.run(command, env=variables, check=False, capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
             ends: list[float] = json.loads(notes.read_text())
             if name == OURS:
                 spans = [tuple(map(float, line.split())) for line in writes.read_text().splitlines()]

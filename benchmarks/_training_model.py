@@ -90,10 +90,10 @@ def _notes(keras: Any, path: Path) -> Any:
     ends: list[float] = []
 
     class Notes(keras.callbacks.Callback):  # type: ignore[misc]  # its package is an argument
-        def on_train_batch_end(self, _batch: int, _logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras names them
             ends.append(time.time())
 
-        def on_train_end(self, _logs: Any = None) -> None:
+        def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
             path.write_text(json.dumps(ends))
 
     return Notes()
