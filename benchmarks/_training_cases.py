@@ -102,7 +102,7 @@ def saving(place: Place, runs: int) -> list[Row]:
             notes = place.home / f"{name}.steps"
             writes = Path(f"{notes}.writes")
             writes.unlink(missing_ok=True)
-            command = once.train(1, {"width": LARGE, "checkpoint_seconds": 2})
+            command = once.train(1, {"width": LARGE, "checkpoint_seconds": 3})
             if name == LEGACY:
                 command = once.fit(LEGACY, 1, f"--width={LARGE}", f"--backup-steps={every}")
             told = {"RACE_STEPS": str(notes), "RACE_NAME": name}
@@ -130,6 +130,8 @@ def saved(ends: Sequence[float], spans: Sequence[tuple[float, ...]]) -> dict[str
             during.append(end - begin)
         else:
             plain.append(end - begin)
+    if not plain or not handing:
+        raise SystemExit(f"of {len(ends)} steps {len(handing)} saved and {len(plain)} met none; give more --steps")
     usual = median(plain)
     found = {"step_ms": usual, "blocked_ms": median(handing) - usual, "mean_ms": (ends[-1] - ends[2]) / (len(ends) - 3)}
     if during:

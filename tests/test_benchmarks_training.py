@@ -79,6 +79,8 @@ def test_steps_are_told_apart_by_the_checkpoint_that_they_met() -> None:
     assert found["write_ms"] == pytest.approx(1800)
     assert found["checkpoints"] == 1
     assert found["mean_ms"] == pytest.approx(6500 / 5)
+    with pytest.raises(SystemExit, match="0 saved and 5 met none; give more --steps"):
+        saved(ends, [])
 
 
 def test_a_contender_that_fails_ends_the_race_with_its_words(tmp_path: Path) -> None:
