@@ -114,8 +114,10 @@ def store_files(
     Raises:
         InputError: a file is not what it was when it was listed; it is named.
     """
+    there = False  # whether the last blob was: then the next one is likely to be, and asking costs less than sending
 
     def store_one(file: File, tell: Moved) -> int:
+        nonlocal there
         path, key, sent = directory / file.path, blob_key(file.sha256), 0
         sums = (known or {}).get(file.path) or read_sums(path)
         if sums.sha256 != file.sha256:
@@ -127,9 +129,11 @@ def store_files(
             tell(size)
 
         for _ in range(3):
-            found = store.find(key) if file.size >= ASK_FIRST else None
+            found = store.find(key) if there or file.size >= ASK_FIRST else None
             if not found and store.upload(key, path, count, sums):
+                there = False
                 break
+            there = True
             if (found := found or store.find(key)) and _is_whole(store, file, sums, found):
                 if found.modified < time.time() - YOUNG:
                     store.copy(key, key)
