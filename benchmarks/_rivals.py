@@ -69,6 +69,12 @@ def measured(command: Sequence[str | Path], variables: Mapping[str, str] | None 
     return {"wall_s": wall, "cpu_s": cpu, "rss_mib": peak / 1024}
 
 
+def cpu_of(pid: int) -> float:
+    """Give the CPU seconds of a process so far (proc(5), stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def in_turn(
     case: str, contenders: Mapping[str, Callable[[], Mapping[str, float | None]]], *, runs: int, warm_up: int = 1
 ) -> list[Row]:

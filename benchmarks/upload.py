@@ -26,7 +26,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks._bucket import BUCKET, Counter, clear, serving, stored
-from benchmarks._rivals import in_turn, measured
+from benchmarks._rivals import cpu_of, in_turn, measured
 from benchmarks._table import Row, table, write
 from benchmarks._upload_rivals import CONTENDERS
 
@@ -53,12 +53,6 @@ def digests(directory: Path) -> dict[str, str]:
     import hashlib
 
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in directory.iterdir()}
-
-
-def cpu_of(pid: int) -> float:
-    """Give the CPU seconds of a process so far (proc(5), stat, fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def check(prefix: str, wanted: Mapping[str, str]) -> None:
