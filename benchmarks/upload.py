@@ -16,6 +16,7 @@ the server spent meanwhile. ``best`` is our wall time over the fastest rival's.
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -124,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--runs", type=int, default=5, metavar="N")
     p.add_argument("--server", choices=["versitygw", "minio"], default="versitygw")
     args = p.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that server and files go however the race ends
     mib, rows = int(os.environ.get("SIZE_MIB", "1024")), list[Row]()
     with tempfile.TemporaryDirectory() as scratch, serving(args.server, Path(scratch, "data")) as server:
         for case in args.case or CASES:
