@@ -44,12 +44,15 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write(race: str, rows: Sequence[Row], directory: Path = RESULTS) -> Path:
-    """Write the race's rows, one a line, in the place of those of the same cases; give the file."""
+    """Write the race's rows, one a line, in the place of those of the same case and contender; give the file."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{race}.json"
-    cases = {made["case"] for made in rows}
+    raced = {(made["case"], made["contender"]) for made in rows}
     before: list[Row] = json.loads(path.read_text()) if path.exists() else []
-    rows = sorted([*rows, *(made for made in before if made["case"] not in cases)], key=lambda made: str(made["case"]))
+    rows = sorted(
+        [*rows, *(made for made in before if (made["case"], made["contender"]) not in raced)],
+        key=lambda made: str(made["case"]),
+    )
     path.write_text("[\n" + ",\n".join(json.dumps(made) for made in rows) + "\n]\n")
     return path
 

@@ -3,6 +3,8 @@
 Reads   $SIZE_MIB                          the model's size, 1024 without it; four shards of weights and a small graph
         $KANIKO                            kaniko's executor; without it kaniko does not take part
 Writes  benchmarks/results/pack.json       medians, and the table on stdout
+
+``server_cpu_s`` is what the registry spent meanwhile.
 """
 
 import argparse
@@ -18,7 +20,7 @@ from pathlib import Path
 
 from benchmarks._pack_rivals import CONTENDERS, Push, missing
 from benchmarks._registry import Running, check, digest, registry
-from benchmarks._rivals import in_turn, measured
+from benchmarks._rivals import cpu_of, in_turn, measured
 from benchmarks._table import Row, table, with_ratio, write
 
 from colchis_steps._known import SETTLED
@@ -68,10 +70,10 @@ def pushed(name: str, model: Path, scratch: Path, at: Running, tag: str) -> dict
     push.scratch.mkdir()
     try:
         command = CONTENDERS[name](push)
-        before = at.received()
+        before, spent = at.received(), cpu_of(at.pid)
         places = {"DOCKER_CONFIG": scratch, "XDG_CACHE_HOME": scratch / "cache", "TMPDIR": push.scratch}
         sample = measured(command, {name: str(path) for name, path in places.items()})
-        sample["bytes"] = at.received() - before
+        sample |= {"bytes": at.received() - before, "server_cpu_s": cpu_of(at.pid) - spent}
     finally:
         shutil.rmtree(push.scratch)
     check(at.address, push.repository, tag, digests(model))

@@ -16,6 +16,7 @@ the server spent meanwhile. ``best`` is our wall time over the fastest rival's.
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks._bucket import BUCKET, Counter, clear, serving, stored
-from benchmarks._rivals import in_turn, measured
+from benchmarks._rivals import cpu_of, in_turn, measured
 from benchmarks._table import Row, table, write
 from benchmarks._upload_rivals import CONTENDERS
 
@@ -53,12 +54,6 @@ def digests(directory: Path) -> dict[str, str]:
     import hashlib
 
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in directory.iterdir()}
-
-
-def cpu_of(pid: int) -> float:
-    """Give the CPU seconds of a process so far (proc(5), stat, fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def check(prefix: str, wanted: Mapping[str, str]) -> None:
@@ -130,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--runs", type=int, default=5, metavar="N")
     p.add_argument("--server", choices=["versitygw", "minio"], default="versitygw")
     args = p.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that server and files go however the race ends
     mib, rows = int(os.environ.get("SIZE_MIB", "1024")), list[Row]()
     with tempfile.TemporaryDirectory() as scratch, serving(args.server, Path(scratch, "data")) as server:
         for case in args.case or CASES:

@@ -1,6 +1,7 @@
 """A model's files as content-addressed blobs: equal files are stored once, and a blob is there whole or not at all."""
 
 import hashlib
+import itertools
 import logging
 import os
 import stat
@@ -18,6 +19,7 @@ from colchis_steps._store import Entry, NotFound, Store, check_key
 from colchis_steps._sums import Sums, changed, encoded, read_sums
 
 PARALLEL = 8  # files in flight; hashing and sending release the interpreter's lock
+GROUPS = 256  # of files; those of one go one after the other
 ASK_FIRST = 1 << 20  # bytes from which it is asked whether a blob is there before it is sent
 YOUNG = 24 * 3600  # seconds; a blob that is found older is made young again, so that gc takes it for one just written
 Moved = Callable[[int], object]  # is told of bytes as they go, one call at a time
@@ -44,7 +46,8 @@ def survey(directory: Path) -> dict[str, Sums]:
     paths = plain_files(directory)
     keys = [path.relative_to(directory).as_posix() for path in paths]
     check_paths(keys)
-    return dict(sorted(zip(keys, each(lambda path, _: read_sums(path), paths), strict=True)))
+    found = each(lambda group, _: [read_sums(path) for path in group], _groups(paths))
+    return dict(sorted(zip(keys, itertools.chain.from_iterable(found), strict=True)))
 
 
 def plain_files(directory: Path) -> list[Path]:
@@ -114,8 +117,10 @@ def store_files(
     Raises:
         InputError: a file is not what it was when it was listed; it is named.
     """
+    there = False  # whether the last blob was: then the next one is likely to be, and asking costs less than sending
 
     def store_one(file: File, tell: Moved) -> int:
+        nonlocal there
         path, key, sent = directory / file.path, blob_key(file.sha256), 0
         sums = (known or {}).get(file.path) or read_sums(path)
         if sums.sha256 != file.sha256:
@@ -127,9 +132,11 @@ def store_files(
             tell(size)
 
         for _ in range(3):
-            found = store.find(key) if file.size >= ASK_FIRST else None
+            found = store.find(key) if there or file.size >= ASK_FIRST else None
             if not found and store.upload(key, path, count, sums):
+                there = False
                 break
+            there = True
             if (found := found or store.find(key)) and _is_whole(store, file, sums, found):
                 if found.modified < time.time() - YOUNG:
                     store.copy(key, key)
@@ -141,7 +148,8 @@ def store_files(
         tell(max(0, file.size - sent))
         return sent
 
-    return sum(each(store_one, {file.sha256: file for file in files}.values(), moved))
+    groups = _groups(list({file.sha256: file for file in files}.values()))
+    return sum(each(lambda group, tell: sum(store_one(file, tell) for file in group), groups, moved))
 
 
 def _is_whole(store: Store, file: File, sums: Sums, found: Entry) -> bool:
@@ -201,6 +209,12 @@ def hold(store: Store, file: File, size: int, sha256: str) -> None:
     """
     if (size, sha256) != (file.size, file.sha256):
         raise altered(store, file, f"{size} bytes, sha256 {sha256}")
+
+
+def _groups(items: Sequence[T]) -> list[Sequence[T]]:
+    """Take many items together, so that handing them to threads costs less than what is done with them."""
+    some = len(items) // GROUPS + 1
+    return [items[start : start + some] for start in range(0, len(items), some)]
 
 
 def _unreadable(error: OSError) -> None:

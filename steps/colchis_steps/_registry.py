@@ -56,7 +56,12 @@ class Registry:
         if host != self.host or name == self.name:
             return False
         query = urlencode({"mount": digest, "from": path})
-        reply = self._send("POST", f"{self.api}/blobs/uploads/?{query}", expected=(201, 202, 404), body=b"")
+        try:
+            self.sign_in.read_too(path)
+            reply = self._send("POST", f"{self.api}/blobs/uploads/?{query}", expected=(201, 202, 404), body=b"")
+        except InputError as error:  # this login may not read there: the layer is sent
+            log.debug("%s is not mounted from %s: %s", digest, name, error)
+            return False
         if reply.status == 202:  # it has none, or this login may not read it there; an upload is open now
             self._cancel(self._location(reply))
         return reply.status == 201 and self.has(digest, size)

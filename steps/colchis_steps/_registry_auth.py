@@ -104,6 +104,8 @@ class SignIn:
         self.pool, self.host, self.scope, self.secure = pool, host, scope, secure
         self.credentials = find_credentials(host)
         self.header: dict[str, str] = {}
+        self.bearer: dict[str, str] = {}  # what the registry said when it asked for a token; empty until it does
+        self.more: list[str] = []  # scopes of repositories that layers are mounted from
 
     def answer(self, challenge: str) -> None:
         """Take the registry's WWW-Authenticate header and make ready what it asks for.
@@ -118,21 +120,41 @@ class SignIn:
                 raise self.refused("asks for a user and a password")
             self.header = {"Authorization": self.credentials.basic()}
         elif kind.lower() == "bearer" and "realm" in asked:
+            self.bearer = asked
             self.header = {"Authorization": f"Bearer {self._token(asked)}"}
         else:
             raise self.refused("asks for a kind of login that is neither basic nor bearer")
+
+    def read_too(self, path: str) -> None:
+        """Let the token, where the registry wants one, be for reading from another of its repositories as well.
+
+        Raises:
+            InputError: the token server refuses that; the token that there is stays.
+        """
+        scope = f"repository:{path}:pull"
+        if scope in self.more:
+            return
+        self.more.append(scope)
+        try:
+            if self.bearer:  # a registry need not ask for more: without the right it may just not mount
+                self.header = {"Authorization": f"Bearer {self._token({**self.bearer, 'scope': ''})}"}
+        except InputError:
+            self.more.remove(scope)
+            raise
 
     def _token(self, asked: Mapping[str, str]) -> str:
         realm = asked["realm"]
         if self.secure and urlsplit(realm).scheme != "https":
             raise self.refused(f"sends its users to {realm!r} for a token, without TLS")
-        fields = {"service": asked.get("service", ""), "scope": asked.get("scope") or self.scope}
-        known = self.credentials
+        scopes = list(dict.fromkeys([*(asked.get("scope") or self.scope).split(), *self.more]))
+        service, known = asked.get("service", ""), self.credentials
         if known and known.identity_token:
-            fields |= {"grant_type": "refresh_token", "client_id": "colchis", "refresh_token": known.identity_token}
+            fields = {"grant_type": "refresh_token", "client_id": "colchis", "refresh_token": known.identity_token}
+            fields |= {"service": service, "scope": " ".join(scopes)}
             reply = self.pool.request("POST", realm, fields=fields, encode_multipart=False, redirect=False)
         else:
-            url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(fields)}"
+            query = urlencode([("service", service), *(("scope", scope) for scope in scopes)])
+            url = f"{realm}{'&' if '?' in realm else '?'}{query}"
             headers = {"Authorization": known.basic()} if known else {}
             reply = self.pool.request("GET", url, headers=headers)
         if reply.status in {400, 401, 403, 404}:

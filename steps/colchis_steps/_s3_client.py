@@ -4,21 +4,25 @@ Endpoint, region and credentials come from the SDK's own chain (AWS_ENDPOINT_URL
 """
 
 import functools
+import gzip
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import botocore.loaders
 import botocore.session
+import msgspec
 from awscrt.checksums import crc64nvme
 from botocore import exceptions as sdk
 from botocore.config import Config
 
 from colchis_steps._s3_errors import Place, code_of, explained
-from colchis_steps._s3_send import UNSIGNED, Request, Sender, Slice
+from colchis_steps._s3_send import UNSIGNED, Request, Sender
+from colchis_steps._s3_wire import Slice
 from colchis_steps._step import InputError
 from colchis_steps._store import CHUNK, check_key, readable
 from colchis_steps._sums import changed, encoded
@@ -34,15 +38,31 @@ CHECKSUM_REFUSALS = {
     "XAmzContentSHA256Mismatch",
 }
 CHECKED = {"Body", "ChecksumAlgorithm"}  # arguments of calls that have to do with checksums
+OPENERS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 CHECKSUM = "x-amz-checksum-crc64nvme"
-EMPTY = hashlib.sha256().hexdigest()
 log = logging.getLogger("colchis")
+
+
+class _Files:
+    """Reads the SDK's descriptions of services as its own loader does, but in a third of the time."""
+
+    def exists(self, path: str) -> bool:
+        """Say whether there is a description, packed or not."""
+        return any(Path(path + ending).is_file() for ending in OPENERS)
+
+    def load_file(self, path: str) -> Any:
+        """Give a description, or None."""
+        for ending, opened in OPENERS.items():
+            if Path(path + ending).is_file():
+                with opened(path + ending, "rb") as file:
+                    return msgspec.json.decode(file.read())
+        return None
 
 
 @functools.cache
 def _descriptions() -> Any:
-    """Give the SDK's descriptions of services, which take longer to read than all else in a client, once a process."""
-    return botocore.loaders.create_loader()
+    """Give the SDK's descriptions of services, once a process."""
+    return botocore.loaders.Loader(file_loader=_Files())
 
 
 def connect(url: str, *, checksums: bool = True) -> tuple[Any, str | None]:
@@ -92,7 +112,7 @@ class Bucket:
     @functools.cached_property
     def _sender(self) -> Sender:
         with explained(self.place, ""):
-            return Sender(self.client, self.place, self._authorities, ATTEMPTS)
+            return Sender(self.client, self.place, self.prefix, self._authorities, ATTEMPTS)
 
     def call(self, operation: str, key: str, **arguments: Any) -> Any:
         """Make one of the SDK's calls on a key; its errors are raised as ours."""
@@ -116,7 +136,7 @@ class Bucket:
     def head(self, key: str) -> dict[str, str]:
         """Ask for an object's headers, its checksum among them; names are in lower case. Raises NotFound."""
         check_key(key)
-        request = Request(self.prefix + key, None, {}, payload=EMPTY)
+        request = Request("HEAD", key)
         if self.checksums:
             try:
                 return dict(self._sender.send(request._replace(headers={"x-amz-checksum-mode": "ENABLED"})))
@@ -124,6 +144,13 @@ class Bucket:
                 if not isinstance(error.__cause__, sdk.ClientError) or code_of(error.__cause__) != "400":
                     raise
         return dict(self._sender.send(request))
+
+    def stream(self, key: str, chunk: int, start: int, end: int | None) -> Iterator[bytes]:
+        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks. Raises NotFound."""
+        check_key(key)
+        whole = (start, end) == (0, None)
+        part = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
+        return self._sender.stream(Request("GET", key, headers=part), chunk)
 
     def put(
         self,
@@ -145,7 +172,7 @@ class Bucket:
             InputError: the file is not what it was when its checksum was read.
         """
         check_key(key)
-        request = Request(self.prefix + key, body, headers or {}, query or {}, sha256 or UNSIGNED)
+        request = Request("PUT", key, body, headers or {}, query or {}, sha256 or UNSIGNED)
         if self.checksums:
             checked = request._replace(headers={**request.headers, CHECKSUM: encoded(crc)})
             try:

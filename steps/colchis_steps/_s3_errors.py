@@ -72,7 +72,7 @@ def passes(error: Exception) -> bool:
     """Tell whether sending the same once more may help."""
     if isinstance(error, sdk.ClientError):
         return isinstance(_of_answer(error, Place("", "", ""), ""), TransientError | Busy)
-    return isinstance(error, sdk.ConnectionError)
+    return isinstance(error, sdk.ConnectionError | sdk.IncompleteReadError)
 
 
 @contextlib.contextmanager

@@ -44,10 +44,7 @@ class S3Store:
 
     def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give an object's bytes, or those from ``start`` to before ``end``, in chunks."""
-        part = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-        answer = self._bucket.call("get_object", key, **part)
-        with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
-            yield from body.iter_chunks(chunk)
+        return self._bucket.stream(key, chunk, start, end)
 
     def find(self, key: str) -> Entry | None:
         """Tell of an object, or give None."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from colchis_steps._s3_client import ATTEMPTS, Bucket, not_implemented
 from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
-from colchis_steps._s3_send import Slice
+from colchis_steps._s3_wire import Slice
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import NotFound, readable
 from colchis_steps._sums import Sums, check_unchanged, encoded, part_length

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from colchis_steps._sums import Sums
 
 CHUNK = 1 << 20
+ODD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")  # what no key holds
 TEMPORARY = ".incomplete"  # no part of a key begins so: the file store keeps there what is not whole yet
 
 
@@ -128,8 +129,7 @@ def check_key(key: str) -> None:
         InputError: it is empty or longer than 900 bytes, has an empty part, ``.``, ``..``, a part above 255 bytes or
             one that begins with ``.incomplete``, or holds a control character, a backslash or a lone surrogate.
     """
-    text = key.encode(errors="replace")
-    bad = not 0 < len(text) <= 900 or any(ord(c) < 32 or c in "\x7f\\" or "\ud800" <= c <= "\udfff" for c in key)
+    bad = not 0 < len(key.encode(errors="replace")) <= 900 or bool(ODD.search(key))
     for part in key.split("/"):
         bad = bad or part in {"", ".", ".."} or part.startswith(TEMPORARY) or len(part.encode(errors="replace")) > 255
     if bad:

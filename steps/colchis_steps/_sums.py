@@ -45,10 +45,11 @@ def read_sums(path: Path, *, sha256: bool = True) -> Sums:
     """
     from awscrt.checksums import crc64nvme
 
-    digest, parts, buffer = hashlib.sha256(), list[int](), memoryview(bytearray(CHUNK))
+    digest, parts = hashlib.sha256(), list[int]()
     with readable(path), path.open("rb", buffering=0) as file:
-        size, stamp = os.fstat(file.fileno()).st_size, _stamp(os.fstat(file.fileno()))
-        length = part_length(size)
+        found = os.fstat(file.fileno())
+        size, stamp, length = found.st_size, _stamp(found), part_length(found.st_size)
+        buffer = memoryview(bytearray(min(CHUNK, size)))
         for offset in range(0, max(size, 1), length):
             crc, left = 0, min(length, size - offset)
             while left:

@@ -18,7 +18,6 @@ import msgspec
 from colchis_steps._base import parse_base, stand_on
 from colchis_steps._formats import Candidate, Manifest, Record, StepResult, tree_digest
 from colchis_steps._image import Blob
-from colchis_steps._kaniko import check, read_digest, read_own, write_context
 from colchis_steps._known import in_cache, in_store, remember
 from colchis_steps._oci import Repository, open_repository, parse_reference
 from colchis_steps._pack import Known, pack
@@ -69,6 +68,8 @@ def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> N
     Raises:
         InputError: the tag is another image's: of another store's version of this model and number, for one.
     """
+    from colchis_steps._kaniko import check
+
     if (there := repository.tagged(str(manifest.version))) is None:
         return
     try:
@@ -78,6 +79,20 @@ def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> N
             f"{repository.name} has the tag {manifest.version} for another image ({there}), which may be served; give "
             "another repository, or delete that tag if nothing uses it"
         ) from error
+
+
+def prepare(
+    store: Store, manifest: Manifest, candidate: Candidate | None, repository: Repository, args: argparse.Namespace
+) -> None:
+    """Write what kaniko builds from, once it is known that it may push and which tag it may take."""
+    from colchis_steps._kaniko import read_own, write_context
+    from colchis_steps._lineage import annotations
+
+    repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
+    hold_tag(repository, manifest, insecure=args.insecure_registry)
+    code = candidate.code.uri if candidate else ""
+    own = read_own(store, args.dockerfile, code) if args.dockerfile else None
+    write_context(store, manifest.files, annotations(manifest, candidate), args.context, own)
 
 
 def version_of(store: Store, model: str, version: int) -> Manifest:
@@ -206,18 +221,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             manifest = version_of(store, args.model, args.version)
             candidate = find_document(store, f"runs/{manifest.run}/model.json", Candidate)
             if args.context:
-                from colchis_steps._lineage import annotations
-
-                repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
-                hold_tag(repository, manifest, insecure=args.insecure_registry)
-                code = candidate.code.uri if candidate else ""
-                own = read_own(store, args.dockerfile, code) if args.dockerfile else None
-                write_context(store, manifest.files, annotations(manifest, candidate), args.context, own)
+                prepare(store, manifest, candidate, repository, args)
                 recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"
                 log.info("%s", recorder.message)
                 return
             held = on_record(store, manifest, repository, args.builder)
             if held or args.builder == "kaniko":
+                from colchis_steps._kaniko import check, read_digest
+
                 digest = held or (read_digest(args.check) if args.check else pushed(repository, args.version))
                 reference = f"{repository.name}@{digest}"
                 report = check(reference, repository, manifest.files, insecure=args.insecure_registry)

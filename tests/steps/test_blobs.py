@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from colchis_steps._blobs import blob_key, check_files, scan, store_files
+from colchis_steps._blobs import GROUPS, blob_key, check_files, scan, store_files
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._step import InputError
@@ -30,6 +30,18 @@ def test_scan_lists_files_sorted_with_their_digests(model: Path) -> None:
     files = scan(model)
     assert [file.path for file in files] == ["empty", "saved_model.pb", "variables/copy", "variables/data"]
     assert files[1] == File(path="saved_model.pb", size=5, sha256=hashlib.sha256(b"graph").hexdigest())
+
+
+def test_of_more_files_than_there_are_groups_each_is_stored(store: Store, tmp_path: Path) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(2 * GROUPS + 3):
+        (many / f"{number:04}").write_text(f"file {number}")
+    files = scan(many)
+    assert [file.path for file in files] == [f"{number:04}" for number in range(2 * GROUPS + 3)]
+    assert store_files(store, many, files) == sum(file.size for file in files)
+    for file in files[::50]:
+        assert store.read(blob_key(file.sha256)) == (many / file.path).read_bytes()
 
 
 def test_scan_refuses_what_is_no_plain_file(model: Path, tmp_path: Path) -> None:

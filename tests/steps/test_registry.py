@@ -44,9 +44,12 @@ def basic(password: str) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-login"))
+def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Give the directory of Docker's config, where nothing is."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(directory := tmp_path / "no-login"))
     monkeypatch.setattr("colchis_steps._registry.WAITS", (0.01, 0.01, 0.01))
+    directory.mkdir()
+    return directory
 
 
 @pytest.fixture
@@ -182,6 +185,7 @@ class Tokens(BaseHTTPRequestHandler):
     key: rsa.RSAPrivateKey
     made: x509.Certificate
     asked: list[str]
+    closed: set[str]  # repositories that nobody may use
 
     def do_GET(self) -> None:
         query = parse_qs(urlsplit(self.path).query)
@@ -189,8 +193,8 @@ class Tokens(BaseHTTPRequestHandler):
             self.send_response(401)
             self.end_headers()
             return
-        self.asked.append(query["scope"][0])
-        kind, name, actions = query["scope"][0].split(":")
+        self.asked.append(" ".join(query["scope"]))
+        scopes = [scope.split(":") for scope in query["scope"]]
         now = int(time.time())
         claims = {
             "iss": "test-issuer",
@@ -199,7 +203,11 @@ class Tokens(BaseHTTPRequestHandler):
             "exp": now + 60,
             "nbf": now - 10,
             "iat": now,
-            "access": [{"type": kind, "name": name, "actions": actions.split(",")}],
+            "access": [
+                {"type": kind, "name": name, "actions": actions.split(",")}
+                for kind, name, actions in scopes
+                if name not in self.closed
+            ],
         }
         chain = [base64.b64encode(self.made.public_bytes(serialization.Encoding.DER)).decode()]
         parts = [coded(json.dumps(part).encode()) for part in ({"typ": "JWT", "alg": "RS256", "x5c": chain}, claims)]
@@ -219,36 +227,67 @@ def coded(raw: bytes) -> str:
 
 
 @pytest.fixture
-def tokens(tmp_path: Path) -> Iterator[tuple[str, Path, list[str]]]:
-    """Start a token server; give its address, the certificate that signs, and the scopes that were asked for."""
+def tokens(tmp_path: Path) -> Iterator[tuple[str, Path, Any]]:
+    """Start a token server; give its address, the certificate that signs, and its handler, which has ``asked``."""
     key, made, _, path = certificate(tmp_path)
-    handler = type("Handler", (Tokens,), {"key": key, "made": made, "asked": []})
+    handler = type("Handler", (Tokens,), {"key": key, "made": made, "asked": [], "closed": set()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/token", path, handler.asked  # type: ignore[attr-defined]
+    yield f"http://127.0.0.1:{server.server_address[1]}/token", path, handler
     server.shutdown()
     thread.join()
     server.server_close()
 
 
+@pytest.fixture
+def by_token(docker_registry: Start, tokens: tuple[str, Path, Any]) -> str:
+    """Start a registry that wants the token server's tokens."""
+    realm, bundle, _ = tokens
+    more = f"    realm: {realm}\n    service: test\n    issuer: test-issuer\n    rootcertbundle: {bundle}\n"
+    return docker_registry(f"auth:\n  token:\n{more}")
+
+
 def test_a_bearer_token_opens_and_is_asked_for_this_repository(
     published: Any,
-    docker_registry: Start,
-    tokens: tuple[str, Path, list[str]],
+    by_token: str,
+    tokens: tuple[str, Path, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    realm, bundle, asked = tokens
-    more = f"    realm: {realm}\n    service: test\n    issuer: test-issuer\n    rootcertbundle: {bundle}\n"
-    address = docker_registry(f"auth:\n  token:\n{more}")
+    asked = tokens[2].asked
     with pytest.raises(InputError, match=r"gives no token \(401\).*no credentials"):
-        open_repository(f"{address}/team/digits").tagged("1")
-    login(monkeypatch, tmp_path / "docker", address, basic("geheim"))
-    report = push(published, open_repository(f"{address}/team/digits"))
+        open_repository(f"{by_token}/team/digits").tagged("1")
+    login(monkeypatch, tmp_path / "docker", by_token, basic("geheim"))
+    report = push(published, open_repository(f"{by_token}/team/digits"))
     assert [f.path for f in contents(report.image)] == sorted(published.files)
     assert {scope.split(":")[1] for scope in asked} == {"team/digits"}
     assert len(asked) < 12  # a token is used again
+
+
+@pytest.mark.parametrize("closed", [set(), {"team/digits"}])
+def test_a_mount_asks_for_a_token_of_both_repositories_and_who_may_not_read_there_sends(
+    published: Any,
+    by_token: str,
+    tokens: tuple[str, Path, Any],
+    no_login: Path,
+    closed: set[str],
+) -> None:
+    handler = tokens[2]
+    (no_login / "config.json").write_text(json.dumps({"auths": {by_token: basic("geheim")}}))
+    first = push(published, open_repository(f"{by_token}/team/digits"))
+    manifest = published.publish(published.files)
+    shas = {file.path: file.sha256 for file in manifest.files}
+    known = {(one.path, shas[one.path]): Known(one, f"{by_token}/team/digits") for one in first.layers}
+    handler.asked.clear()
+    handler.closed = closed
+    source = StoreSource(published.store, manifest.files)
+    again = pack(source, open_repository(f"{by_token}/other/digits"), "1", known=known)
+    both = "repository:other/digits:pull,push repository:team/digits:pull"
+    assert both in {" ".join(sorted(scope.split())) for scope in handler.asked}
+    assert again.digest == first.digest
+    assert (again.bytes_sent < sum(layer.size for layer in first.layers)) == (not closed)
+    assert [f.path for f in contents(again.image)] == sorted(published.files)
 
 
 def test_a_registry_that_is_not_there_is_transient() -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.steps.conftest import Environ, Front
 
 from colchis_steps import _s3_client, _sums
-from colchis_steps._blobs import blob_key, files_of, store_files, survey
+from colchis_steps._blobs import PARALLEL, blob_key, files_of, store_files, survey
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import open_store
 
@@ -91,6 +91,28 @@ def cut(moto_url: str, bucket: str, aws: pytest.MonkeyPatch) -> Iterator[list[in
     door.shutdown(socket.SHUT_RDWR)
     door.close()
     thread.join()
+
+
+def test_a_small_file_is_one_request_whether_its_blob_is_there_or_not(
+    front: Front, bucket: str, tmp_path: Path
+) -> None:
+    asked = list[str]()
+
+    def note(environ: Environ) -> None:
+        if "/blobs/" in environ["PATH_INFO"] and environ["REQUEST_METHOD"] != "GET":
+            asked.append(environ["REQUEST_METHOD"])
+
+    front(note)
+    model = tmp_path / "many"
+    model.mkdir()
+    for number in range(60):
+        (model / f"{number}").write_text(f"file {number}")
+    send(f"s3://{bucket}/x", model)
+    assert asked == ["PUT"] * 60
+    asked.clear()
+    send(f"s3://{bucket}/x", model)
+    assert asked.count("HEAD") == 60
+    assert asked.count("PUT") <= PARALLEL  # those that began before one was found there
 
 
 def test_connections_that_break_off_are_sat_out(cut: list[int], bucket: str, model: Path) -> None:
