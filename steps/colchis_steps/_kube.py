@@ -18,6 +18,7 @@ from colchis_steps._step import InputError, TransientError
 FIELD_MANAGER = "colchis"
 MANAGED = {"app.kubernetes.io/managed-by": "colchis"}
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+PATIENT = 5.0  # seconds of waiting that are nothing to tell of
 TIMEOUT = (10, 30)  # seconds to connect and to answer
 KINDS = {  # kind: its group and version, and how it stands in a path
     "ConfigMap": ("v1", "configmaps"),
@@ -275,13 +276,17 @@ def reason(error: Any) -> str:
 
 
 def wait_until(seconds: float, found: Callable[[], str], what: str, interval: float = 0.5) -> None:
-    """Poll until ``found`` gives an empty string; it says else what is still missing.
+    """Poll until ``found`` gives an empty string; it says else what is still missing, which is logged as it changes.
 
     Raises:
         TransientError: the deadline is over; the sentence says what was missing last.
     """
-    deadline = time.monotonic() + seconds
+    began, said, at = time.monotonic(), "", 0.0
     while missing := found():
-        if time.monotonic() > deadline:
+        passed = time.monotonic() - began
+        if passed > seconds:
             raise TransientError(f"{what} after {seconds:.0f} s: {missing}")
+        if missing != said and passed - at >= PATIENT:
+            log.info("%s after %.0f s: %s", what, passed, missing)
+            said, at = missing, passed
         time.sleep(interval)

@@ -44,6 +44,20 @@ def trouble(deployment: Object, pods: list[Object]) -> Trouble:
     return max(told, key=lambda one: one.hopeless, default=Trouble())
 
 
+def starting(pods: list[Object]) -> str:
+    """Say how far the first pod that is not ready has come; "" without one."""
+    for pod in pods:
+        status, name = pod.get("status", {}), pod["metadata"]["name"]
+        for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+            state = container.get("state", {})
+            if waiting := state.get("waiting"):
+                reason = waiting.get("reason", "no reason")
+                return f"container {container['name']} is not there ({reason}); see: kubectl describe pod {name}"
+            if "running" in state and not container.get("ready"):
+                return f"container {container['name']} of {name} runs, and is not ready"
+    return ""
+
+
 def clipped(message: str) -> str:
     """Leave out the middle of a long message: what was tried stands at its beginning, and why it failed at its end."""
     text = " ".join(message.split())

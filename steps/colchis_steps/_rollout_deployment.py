@@ -11,7 +11,7 @@ from colchis_steps._deployment import (
     version_name,
 )
 from colchis_steps._kube import Cluster, Object
-from colchis_steps._pod_trouble import is_ready, trouble
+from colchis_steps._pod_trouble import is_ready, starting, trouble
 from colchis_steps._runtime import pods
 from colchis_steps._scaling import AUTOSCALER, BUDGET, accompany, autoscaler, budget
 from colchis_steps._serving_client import Away, call
@@ -49,7 +49,7 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
     for pod in pods:
         if error := load_error(pod, model, version):
             raise InputError(f"{what} does not load: {error}; train it again, or serve it with another image")
-    return told or "its pods start"
+    return told or starting(pods) or "its pods start"
 
 
 def replicas(found: Object) -> int:

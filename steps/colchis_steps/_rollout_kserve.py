@@ -4,7 +4,7 @@ from colchis_steps import _rollout_deployment
 from colchis_steps._deployment import LABEL_MODEL, Deployed, version_name
 from colchis_steps._kserve import KSERVE, SERVICE_PORT, STOP, inference_service, predictor_name, told
 from colchis_steps._kube import Cluster, Object
-from colchis_steps._pod_trouble import is_ready, trouble
+from colchis_steps._pod_trouble import is_ready, starting, trouble
 from colchis_steps._scaling import BUDGET, accompany, budget
 from colchis_steps._step import InputError, TransientError
 
@@ -43,7 +43,7 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
     for pod in pods:
         if error := _rollout_deployment.load_error(pod, model, version):
             raise InputError(f"{what} does not load: {error}; train it again, or serve it with another image")
-    return trouble_told or told(found) or "its pods start"
+    return trouble_told or starting(pods) or told(found) or "its pods start"
 
 
 def replicas(found: Object) -> int:

@@ -24,6 +24,7 @@ from tests.cluster.installed import (
     GATEWAY,
     IMAGES,
     MANIFESTS,
+    PATIENCE,
     REPOSITORY,
     TAG,
     Installation,
@@ -111,13 +112,23 @@ class Site:
     environment: dict[str, str]
 
     def step(self, *words: str, code: int = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """Run a step; it must end with the code."""
-        command = [sys.executable, "-m", *words]
-        done = subprocess.run(
-            command, env=self.environment | environment, capture_output=True, text=True, timeout=150, check=False
-        )
+        """Run a step; it must end with the code, and in time: where it does not, all that is known is shown."""
+        command, seconds = [sys.executable, "-m", *words], 150 * PATIENCE
+        settings = self.environment | environment
+        try:
+            done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=seconds, check=False)
+        except subprocess.TimeoutExpired as late:
+            said = (late.stderr or b"").decode()
+            raise AssertionError(f"{' '.join(words)} goes on after {seconds:.0f} s:\n{said}\n{self.pods()}") from None
         assert done.returncode == code, f"{' '.join(words)} ended with {done.returncode}:\n{done.stderr}"
         return done
+
+    def pods(self) -> str:
+        """Say how the namespace's pods and what happened to them look, for a failed assertion."""
+        here = ["--namespace", self.namespace]
+        status = "custom-columns=POD:.metadata.name,INIT:.status.initContainerStatuses,MAIN:.status.containerStatuses"
+        events = kubectl(*here, "get", "events", "--sort-by=.lastTimestamp")
+        return f"{kubectl(*here, 'get', 'pods', f'--output={status}')}\n{events}"
 
     def rollout(self, model: str, version: int, *flags: str) -> list[str]:
         """Give the words that roll a version out."""

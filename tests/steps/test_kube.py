@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from colchis_steps import _kube
 from colchis_steps._kube import MANAGED, Cluster, is_ours, wait_until
-from colchis_steps._pod_trouble import LENGTH, Trouble, clipped, is_ready, trouble
+from colchis_steps._pod_trouble import LENGTH, Trouble, clipped, is_ready, starting, trouble
 from colchis_steps._step import InputError, TransientError
 
 MODEL = {"colchis.dev/model": "digits"}
@@ -95,6 +96,33 @@ def test_what_is_hopeless_is_told_first_and_a_pod_that_goes_is_not_asked() -> No
     assert trouble(QUIET, [pod(wrong["status"], deletionTimestamp="now")]) == Trouble()
     quota = {"status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]}}
     assert trouble(quota, []) == Trouble("no pod is made: exceeded quota", False)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({}, ""),
+        (container({"terminated": {"exitCode": 0}}), ""),
+        (container({"running": {}}, ready=True), ""),
+        (container({"running": {}}, ready=False), "container serve of pod-1 runs, and is not ready"),
+        (
+            container({"waiting": {"reason": "ContainerCreating"}}),
+            "container serve is not there (ContainerCreating); see: kubectl describe pod pod-1",
+        ),
+    ],
+)
+def test_pods_that_start_say_how_far_they_are(status: dict[str, Any], told: str) -> None:
+    assert starting([pod(status)]) == told
+
+
+def test_what_is_waited_for_is_logged_as_it_changes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_kube, "PATIENT", 0.0)
+    left = ["one", "one", "two", ""]
+    with caplog.at_level("INFO"):
+        wait_until(5, lambda: left.pop(0), "it is not there", interval=0)
+    assert caplog.messages == ["it is not there after 0 s: one", "it is not there after 0 s: two"]
 
 
 def test_a_long_message_keeps_its_end() -> None:
