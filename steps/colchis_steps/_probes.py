@@ -18,6 +18,7 @@ from colchis_steps._store import Store
 
 PATIENCE = 10.0  # seconds until an answer counts as none
 OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
+FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
 BINS = 4  # of equal golden rows, for answers without a class
 
 
@@ -115,14 +116,19 @@ def whole(answer: Any) -> bool:
 
 
 def served(metrics: str, model: str, version: int) -> tuple[int, int]:
-    """Give from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx."""
+    """Give from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
+
+    TensorFlow Serving names the model and how a request ended; the version is the one that its pod has.
+    """
     requests = failed = 0
     for line in metrics.splitlines():
-        found = re.match(r"colchis_requests_total\{(.*)\} (\S+)$", line)
-        labels = dict(re.findall(r'(\w+)="([^"]*)"', found[1])) if found else {}
-        if found and (labels.get("model"), labels.get("version")) == (model, str(version)):
-            requests += int(float(found[2]))
-            failed += int(float(found[2])) if labels.get("code", "").startswith("5") else 0
+        found = re.match(r"(colchis_requests_total|:tensorflow:serving:request_count)\{(.*)\} (\S+)$", line)
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', found[2])) if found else {}
+        named = labels.get("model") or labels.get("model_name"), labels.get("version", str(version))
+        if found and named == (model, str(version)):
+            requests += int(float(found[3]))
+            bad = labels.get("code", "").startswith("5") or labels.get("status") in FAILED
+            failed += int(float(found[3])) if bad else 0
     return requests, failed
 
 

@@ -19,7 +19,7 @@ from colchis_steps._step import InputError
 IMAGE = "docker.io/tensorflow/serving:2.20.0"  # the release; the image is named with its digest
 LABELS = ("stable", "canary")
 PINNED = re.compile(r"[^@]+:v?(?P<version>\d+\.\d+[^@:/]*)@sha256:[0-9a-f]{64}")
-METRICS = "/monitoring/prometheus/metrics"
+METRICS = "/metrics"  # as our server has it, so that a rollout asks one place
 log = logging.getLogger("colchis")
 
 

@@ -23,6 +23,14 @@ colchis_requests_total{model="digits",version="1",code="500"} 7.0
 colchis_requests_total{model="other",version="2",code="500"} 7.0
 colchis_requests_created{model="digits",version="2",code="200"} 1.7e+09
 """
+TENSORFLOW_SERVING = """\
+# TYPE :tensorflow:serving:request_count counter
+:tensorflow:serving:request_count{model_name="digits",status="OK"} 7
+:tensorflow:serving:request_count{model_name="digits",status="INVALID_ARGUMENT"} 2
+:tensorflow:serving:request_count{model_name="digits",status="INTERNAL"} 3
+:tensorflow:serving:request_count{model_name="other",status="INTERNAL"} 3
+:tensorflow:serving:request_latency_count{model_name="digits",API="predict",entrypoint="REST"} 12
+"""
 CLASSES = Golden("r", {"x": [[0], [1]]}, {"class": [3, 4], "probability": [[0.1, 0.9], [0.8, 0.2]]})
 NUMBERS = Golden("r", {"x": list(range(8))}, {"price": [float(n) for n in range(8)]})
 ANSWERS: dict[str, tuple[int, Any]] = {
@@ -97,6 +105,7 @@ def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Store)
 def test_the_server_s_metrics_tell_requests_and_failures_of_a_version() -> None:
     assert served(METRICS, "digits", 2) == (99, 4)
     assert served(METRICS, "digits", 3) == (0, 0)
+    assert served(TENSORFLOW_SERVING, "digits", 2) == (12, 3)
 
 
 @given(st.tuples(st.integers(0, 99), st.integers(0, 99)), st.tuples(st.integers(0, 99), st.integers(0, 99)))
