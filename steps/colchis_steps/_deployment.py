@@ -19,6 +19,7 @@ SCRATCH = "/tmp"  # noqa: S108 - an emptyDir of the pod's own
 CONFIG = "/etc/colchis"
 LOGIN = "/var/run/colchis/registry"
 PULL_SECRET = "colchis-registry"  # noqa: S105 - a name; where no such Secret is, images are pulled without it
+REQUESTS = "colchis-requests"  # a Secret, optional: keys that may only write kept requests
 USER = 65532
 LOCKED_POD: Object = {  # what every pod that the steps make has: no token, and no root
     "automountServiceAccountToken": False,
@@ -35,7 +36,7 @@ PORT, GRPC_PORT = 8501, 8500
 LABEL_MODEL, LABEL_VERSION, LABEL_RUN = "colchis.dev/model", "colchis.dev/version", "colchis.dev/run"
 HELD_SINCE, REPLICAS = "colchis.dev/held-since", "colchis.dev/replicas"
 KEPT = ("colchis.dev/", "serving.kserve.io/")  # annotations that are our wish, not the cluster's notes
-IMAGE, SERVING = "colchis.dev/image", "colchis.dev/serving"
+IMAGE, RUNTIME, SERVING = "colchis.dev/image", "colchis.dev/runtime", "colchis.dev/serving"
 READ_ONLY = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -104,7 +105,11 @@ def described(deployed: Deployed, files: Mapping[str, str], container: Object) -
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": deployed.name, "labels": labels, "annotations": {IMAGE: deployed.image}},
+        "metadata": {
+            "name": deployed.name,
+            "labels": labels,
+            "annotations": {IMAGE: deployed.image, RUNTIME: deployed.runtime},
+        },
         "spec": {
             "replicas": deployed.replicas,
             "selector": {"matchLabels": deployed.selector},
@@ -128,13 +133,22 @@ def model_volumes(deployed: Deployed) -> tuple[list[Object], list[Object]]:
 
 
 def server(deployed: Deployed) -> Object:
-    """Describe the container that serves; before it ends it goes on for as long as gateways may still send to it."""
-    options = deployed.options
+    """Describe the container that serves; before it ends it goes on for as long as gateways may still send to it.
+
+    Only one that keeps requests gets the store's keys; those of ``REQUESTS``, which may do less, go before the steps'.
+    """
+    options, logging = deployed.options, []
+    settings: Object = {}
+    if options.log_requests:
+        logging = [f"--log-requests={options.log_requests:g}", f"--log-to={deployed.store}"]
+        secrets = [{"secretRef": {"name": name, "optional": True}} for name in ("colchis-s3", REQUESTS)]
+        settings = {"envFrom": [{"configMapRef": {"name": "colchis", "optional": True}}, *secrets]}
     return {
         "name": "serve",
         "image": deployed.serve_image,
         "command": ["python", "-m", "colchis_steps.serve"],
-        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", f"--port={PORT}"],
+        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", f"--port={PORT}", *logging],
+        **settings,
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
         "ports": [{"name": "http", "containerPort": PORT}],
         "startupProbe": probe("/v2/health/ready", period=1, failures=options.startup_seconds),

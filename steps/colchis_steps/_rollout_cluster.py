@@ -33,6 +33,7 @@ from colchis_steps._rollout_store import (
 )
 from colchis_steps._rollout_versions import Before, Place, held_replicas, restored
 from colchis_steps._route import Traffic, routed
+from colchis_steps._runtime import runtime_of
 from colchis_steps._serving_client import Away
 from colchis_steps._serving_config import Config, ServedModel
 from colchis_steps._serving_options import ServeOptions, check_replicas
@@ -47,11 +48,10 @@ log = logging.getLogger("colchis")
 
 @dataclass(frozen=True)
 class Options:
-    """How a version is served; without ``replicas`` as many pods as the version that it replaces."""
+    """How a version is served."""
 
     serve_image: str = ""
     volume: str = "image"
-    replicas: int | None = None
     gateway: str = ""  # namespace/name
     gateway_url: str = ""
     insecure: bool = False
@@ -97,7 +97,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
         run=record.run,
         image=image,
         serve_image=options.serve_image,
-        replicas=options.replicas or place.replicas(),
+        replicas=options.pods.replicas or place.replicas(),
         volume=options.volume,
         insecure=options.insecure,
         runtime=options.runtime,
@@ -170,7 +170,8 @@ def roll_back(place: Place, run: str, *, withdrawn: int | None, to: int | None) 
             f"colchis rollout --target={place.target.NAME} --model={model} --version={goal} --image={record.image} …"
         )
     way = Way.there(place.cluster, model, alias)
-    report = RolloutReport(place.target.NAME, "embedded", "", None, None, 0.0, 0.0, place.cluster.namespace)
+    runtime = runtime_of(before.object)
+    report = RolloutReport(place.target.NAME, runtime, "", None, None, 0.0, 0.0, place.cluster.namespace)
     with restored(place, before):
         began = time.monotonic()
         place.wake(goal, held_replicas(place.target, before.object))
@@ -262,7 +263,8 @@ def _withdraw(place: Place, run: str, canary: Alias) -> RolloutReport:
     log.info("version %d of %s was a canary and is withdrawn", canary.version, place.model)
     endpoint, number = (before.stable.endpoint, before.stable.version) if before.stable else ("", None)
     took, where = round(time.monotonic() - began, 3), place.cluster.namespace
-    return RolloutReport(place.target.NAME, "embedded", endpoint, None, number, 0.0, took, where, steps=told.steps)
+    runtime = runtime_of(place.found(number) if number is not None else None)
+    return RolloutReport(place.target.NAME, runtime, endpoint, None, number, 0.0, took, where, steps=told.steps)
 
 
 def _ready(place: Place, version: int, deadline: float) -> None:

@@ -1,12 +1,26 @@
 """Which server answers in a version's pods: ours, or TensorFlow Serving."""
 
 from colchis_steps import _tensorflow_serving
-from colchis_steps._deployment import Deployed, deployment, described
+from colchis_steps._deployment import RUNTIME, Deployed, deployment, described
 from colchis_steps._kube import Object
+from colchis_steps._step import InputError
 
 
 def pods(deployed: Deployed, config: str) -> Object:
-    """Describe the version's Deployment; ``config`` is the embedded server's configuration document."""
+    """Describe the version's Deployment; ``config`` is the embedded server's configuration document.
+
+    Raises:
+        InputError: requests are to be kept where the pods cannot write, or by a server that keeps none.
+    """
+    if deployed.options.log_requests and not deployed.store.startswith("s3://"):
+        raise InputError(f"pods cannot keep requests in {deployed.store}; leave log_requests out, or use a bucket")
+    if deployed.options.log_requests and deployed.runtime != "embedded":
+        raise InputError(f"{deployed.runtime} keeps no requests; leave log_requests out, or choose --runtime=embedded")
     if deployed.runtime == "tensorflow-serving":
         return described(deployed, _tensorflow_serving.files(deployed), _tensorflow_serving.container(deployed))
     return deployment(deployed, config)
+
+
+def runtime_of(found: Object | None) -> str:
+    """Give the runtime of a version's main object; before it was noted there was ours alone."""
+    return str((found or {"metadata": {}})["metadata"].get("annotations", {}).get(RUNTIME, "embedded"))

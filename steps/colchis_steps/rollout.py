@@ -108,9 +108,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="BOOL",
         help="true: copy over plain HTTP (default: false)",
     )
-    cluster.add_argument(
-        "--serve-options", default="{}", metavar="JSON", help="what a pod asks for, and how many stay or may be added"
-    )
+    cluster.add_argument("--serve-options", default="{}", metavar="JSON", help="how many pods, what each asks for")
     cluster.add_argument(
         "--preheat",
         type=boolean,
@@ -118,7 +116,6 @@ def parser() -> argparse.ArgumentParser:
         metavar="BOOL",
         help="true: bring the model's image to all nodes first (default: false)",
     )
-    cluster.add_argument("--replicas", type=positive, metavar="N", help="pods (default: as many as serve it now, or 1)")
     cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
     cluster.add_argument("--gateway-url", default="", metavar="URL", help="default: $COLCHIS_GATEWAY_URL")
     cluster.add_argument(
@@ -173,7 +170,6 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     options = _rollout_cluster.Options(
         serve_image=args.serve_image,
         volume=args.model_volume,
-        replicas=args.replicas,
         gateway=args.gateway,
         gateway_url=args.gateway_url,
         insecure=args.insecure_registry,

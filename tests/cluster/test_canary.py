@@ -194,7 +194,7 @@ def test_a_canary_that_is_killed_anywhere_ends_as_one_that_was_not(site: Site, s
 
 @pytest.mark.long
 def test_a_pod_that_is_removed_costs_no_request(site: Site, mixed: str) -> None:
-    site.roll(mixed, 2, "--replicas=2")
+    site.roll(mixed, 2, '--serve-options={"replicas": 2}')
     with asking(site, mixed) as answers:
         until(10, "an answer", lambda: answers)
         pods = site.get("pods", f"--selector=colchis.dev/model={mixed},colchis.dev/version=2")["items"]

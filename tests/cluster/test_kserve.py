@@ -126,13 +126,13 @@ def test_a_budget_and_an_autoscaler_come_and_go_with_the_version(site: Site) -> 
     options = {"cpu": "50m", "min_available": 1, "max_replicas": 3}
     said = site.roll(model, 1, f"--serve-options={json.dumps(options)}", code=65)
     assert "min_available 1 of 1 pods lets no node be drained" in said
-    site.roll(model, 1, "--replicas=2", f"--serve-options={json.dumps(options)}")
+    site.roll(model, 1, f"--serve-options={json.dumps({**options, 'replicas': 2})}")
     names = [f"colchis-{model}-1"]
     assert (site.names("pdb"), site.names("hpa")) == (names, names)
     spec = site.get("hpa", names[0])["spec"]
     assert (spec["minReplicas"], spec["maxReplicas"], spec["scaleTargetRef"]["name"]) == (2, 3, names[0])
     assert site.get("pdb", names[0])["metadata"]["ownerReferences"][0]["name"] == names[0]
-    site.roll(model, 1, "--replicas=1")
+    site.roll(model, 1, '--serve-options={"replicas": 1}')
     assert (site.names("pdb"), site.names("hpa")) == ([], [])
 
 

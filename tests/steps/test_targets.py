@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import yaml
 
-from colchis_steps._deployment import Deployed, deployment
+from colchis_steps._deployment import Deployed, again, deployment
 from colchis_steps._formats import Alias, Code, Manifest, Record, encode, now
 from colchis_steps._framework_versions import judge_versions
 from colchis_steps._kserve import inference_service, knative, storage_uri, told
@@ -17,7 +17,7 @@ from colchis_steps._rollout_checks import inputs_of_v1
 from colchis_steps._rollout_kserve import replicas, scaled
 from colchis_steps._rollout_rendered import as_yaml
 from colchis_steps._route import HeaderRoute
-from colchis_steps._runtime import pods
+from colchis_steps._runtime import pods, runtime_of
 from colchis_steps._scaling import autoscaler, budget
 from colchis_steps._seldon import seldon_deployments
 from colchis_steps._serving_options import ServeOptions, check_replicas, serve_options
@@ -125,7 +125,7 @@ def test_the_files_of_tensorflow_serving_are_what_its_protocol_buffers_say() -> 
     batching = text_format.Parse(texts["batching.config"], message("BatchingParameters"))
     assert (batching.max_batch_size.value, batching.batch_timeout_micros.value) == (32, 2000)
     monitoring = text_format.Parse(texts["monitoring.config"], message("MonitoringConfig"))
-    assert (monitoring.prometheus_config.enable, monitoring.prometheus_config.path[:11]) == (True, "/monitoring")
+    assert (monitoring.prometheus_config.enable, monitoring.prometheus_config.path) == (True, "/metrics")
     assert "batch_timeout_micros { value: 500 }" in batching_config(8, 0.5)
 
 
@@ -181,6 +181,8 @@ def test_a_budget_and_an_autoscaler_belong_to_the_version() -> None:
         ('{"cpu": "much"}', "cpu is 'much'; give something like 500m"),
         ('{"memory": 4}', "Expected `str`"),
         ('{"min_available": -1}', "min_available is -1; give at least 0"),
+        ('{"log_requests": 1.5}', "log_requests is 1.5; give a share of at most 1"),
+        ('{"log_requests": -1}', "log_requests is -1.0; give at least 0"),
         ('{"startup_seconds": 0}', "startup_seconds is 0; give at least 1"),
     ],
 )
@@ -196,6 +198,30 @@ def test_options_reach_the_pods() -> None:
     (server,) = deployment(served, "{}")["spec"]["template"]["spec"]["containers"]
     assert server["resources"] == {"requests": {"cpu": "2", "memory": "3Gi"}, "limits": {"memory": "4Gi"}}
     assert (server["startupProbe"]["failureThreshold"], server["readinessProbe"]["periodSeconds"]) == (9, 5)
+
+
+def test_pods_that_keep_requests_get_the_stores_settings_and_no_others_do() -> None:
+    kept = msgspec.structs.replace(SERVED, store="s3://bucket/team", options=ServeOptions(log_requests=0.01))
+    (server,) = pods(kept, "{}")["spec"]["template"]["spec"]["containers"]
+    assert server["args"][-2:] == ["--log-requests=0.01", "--log-to=s3://bucket/team"]
+    names = [next(iter(source.values()))["name"] for source in server["envFrom"]]
+    assert names == ["colchis", "colchis-s3", "colchis-requests"], "the last one goes before the others"
+    assert all(next(iter(source.values()))["optional"] for source in server["envFrom"])
+    (server,) = pods(SERVED, "{}")["spec"]["template"]["spec"]["containers"]
+    assert "envFrom" not in server
+    assert not [word for word in server["args"] if word.startswith("--log")]
+    with pytest.raises(InputError, match="pods cannot keep requests in file:///store; leave log_requests out"):
+        pods(msgspec.structs.replace(kept, store="file:///store"), "{}")
+    with pytest.raises(InputError, match="tensorflow-serving keeps no requests; leave log_requests out"):
+        pods(msgspec.structs.replace(kept, runtime="tensorflow-serving", serve_image=SERVING), "{}")
+
+
+def test_a_version_says_which_runtime_it_has() -> None:
+    other = msgspec.structs.replace(SERVED, runtime="tensorflow-serving", serve_image=SERVING)
+    for deployed in (SERVED, other):
+        assert runtime_of(pods(deployed, "{}")) == deployed.runtime
+        assert runtime_of(again(inference_service(deployed, "{}"))) == deployed.runtime
+    assert runtime_of(None) == runtime_of({"metadata": {}}) == "embedded"
 
 
 def test_pods_that_no_drain_or_no_growth_can_meet_are_refused() -> None:
