@@ -127,6 +127,19 @@ def _on_sigterm(*_: object) -> NoReturn:
     raise TransientError("the step was asked to stop (SIGTERM); run it again and it goes on where it was")
 
 
+def _forked() -> None:
+    """Let a child that was forked end by SIGTERM as any process does.
+
+    Raising there is lost where a library catches all, as the workers of KServe's downloader do while they begin; a pool
+    that ended its workers then waited for ever for the one that went on.
+    """
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class Main(Protocol):
     """A step's ``main``: the process's own arguments where none are given; returns the exit code."""
 

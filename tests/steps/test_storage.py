@@ -1,5 +1,7 @@
 """What the storage container for KServe checks; tests/cluster/test_kserve.py runs it with KServe's own library."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,29 @@ def test_what_is_not_the_manifests_is_named(downloaded: tuple[Path, Manifest], d
         (directory / name).unlink()
     with pytest.raises(InputError, match=f"1 files of digits 2 are missing, altered or too much, as {name}; publish"):
         complete(directory, manifest)
+
+
+POOL = """
+import multiprocessing, time
+from colchis_steps._step import entrypoint
+
+def begin():
+    started.set()
+    try:
+        time.sleep(600)
+    except Exception:  # as KServe's downloader does
+        time.sleep(600)
+
+@entrypoint
+def main(argv):
+    with context.Pool(1, begin):
+        assert started.wait(60)
+
+context = multiprocessing.get_context("fork")
+started = context.Event()
+raise SystemExit(main([]))
+"""
+
+
+def test_workers_that_are_still_beginning_when_their_pool_ends_are_not_waited_for() -> None:
+    subprocess.run([sys.executable, "-c", POOL], check=True, timeout=120)
