@@ -1,14 +1,12 @@
-"""A real canary on this machine: an embedded server behind a small gateway that spoils what the canary answers.
+"""Real bad canaries on a cluster: the rollout step, pods, the gateway and its users, who count what they get.
 
-The judgement is the rollout's own, through HTTP; users ask all the while over connections of their own. Both versions
-are one model, so that what differs is what the gateway does: 20 % errors, twice the time, a third of the answers of
-another class, or no answer at all.
+The models of `_canary_models` go wrong by themselves once they have traffic. A bad answer is one that is not 200, that
+is of the wrong class, or, where the canary is slow, any of its answers.
 """
 
 import http.client
 import itertools
 import json
-import os
 import random
 import subprocess
 import sys
@@ -17,198 +15,110 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from urllib.parse import urlsplit
 
-from colchis_steps._formats import Alias, Golden, Rollout, encode, now
-from colchis_steps._probes import Prober
-from colchis_steps._rollout_canary import Plan, judged
-from colchis_steps._rollout_store import canary_key
-from colchis_steps._rollout_versions import Place
-from colchis_steps._store import open_store
+import numpy as np
+from tests.cluster.conftest import Site, fresh_site
+from tests.cluster.installed import GATEWAY
 
-EXPORT = Path(__file__).parents[1] / "tests" / "steps" / "exported_models.py"
-MODEL, STABLE, CANARY = "digits", 1, 2
-STEPS = (10, 30)
+from colchis_steps._formats import Golden, encode
+
+MODELS = Path(__file__).with_name("_canary_models.py")
+MODEL = "race"
+VERSIONS = {"errors": 2, "latency": 3, "drift": 4, "crash": 5, "oom": 6, "crash-loop": 7, "good": 8, "never-ready": 8}
+FLAGS = {
+    "oom": ['--serve-options={"memory_limit": "1200Mi"}'],
+    "never-ready": ['--serve-options={"cpu": "64"}', "--ready-seconds=20"],  # no node has so many
+}
 USERS, INTERVAL = 4, 0.08  # users, and seconds between two requests of one: 50 requests a second
-HORIZON = 10.0  # seconds that a rollout without analysis is looked at, after its steps
+ROWS = 32
 
 
-@dataclass
-class Gateway:
-    """Shares requests out by weight, and spoils those of the canary."""
+class Users:
+    """Ask the model all the while, and note when an answer was bad."""
 
-    server: int  # the embedded server's port
-    fault: str
-    weight: int = 0
-    bad: int = 0  # users' requests that were spoilt
-    chance: random.Random = field(default_factory=lambda: random.Random(7))  # noqa: S311 - no secret
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, slow: str) -> None:
+        self.slow = slow  # the version that is too slow in each answer, or ""
+        self.asked, self.bad, self.stop = 0, list[float](), threading.Event()
 
-    def answer(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Give status and body: what the server says, or what the fault makes of it."""
-        named = f"/versions/{CANARY}" in path
-        canary = named or (f"/versions/{STABLE}" not in path and self.chance.random() * 100 < self.weight)
-        began = time.perf_counter()
-        path = path.replace(f"/versions/{CANARY}", f"/versions/{STABLE}")
-        status, found = self._ask(path, body)
-        spoilt = canary and self.fault != "good"
-        if spoilt and self.fault == "latency":
-            time.sleep(time.perf_counter() - began)
-        elif spoilt and (self.fault == "crash" or (self.fault == "errors" and self.chance.random() < 0.2)):
-            status, found = 502, b'{"error": "spoilt"}'
-        elif spoilt and self.fault == "drift" and self.chance.random() < 0.33:
-            answer = json.loads(found)
-            for one in answer.get("predictions", []):
-                one["class"] = 8
-            found = json.dumps(answer).encode()
-        else:
-            spoilt = False
-        if spoilt and not named:
-            with self.lock:
-                self.bad += 1
-        return status, found
-
-    def _ask(self, path: str, body: bytes) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.server, timeout=10)
-        connection.request("POST" if body else "GET", path, body or None, {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        found = answer.read()
-        connection.close()
-        return answer.status, found
-
-
-def handler(gateway: Gateway) -> type[BaseHTTPRequestHandler]:
-    """Give what answers a connection."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, found = gateway.answer(self.path, body)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(found)))
-            self.end_headers()
-            self.wfile.write(found)
-
-        do_GET = do_POST  # noqa: N815 - the name that http.server looks for
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    return Handler
-
-
-@contextmanager
-def served(model: Path, directory: Path) -> Iterator[int]:
-    """Start the embedded server; give its port when it answers."""
-    state = directory / "server.json"
-    command = [sys.executable, "-m", "colchis_steps.serve", f"--model={MODEL}={model}", "--port=0"]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen([*command, f"--pid-path={state}"], stdout=log, stderr=log, env=dict(os.environ))
-    try:
-        end = time.monotonic() + 180
-        while time.monotonic() < end:
+    def ask(self, number: int) -> None:
+        """Be one of them; a connection that broke is made anew, as a client's library does."""
+        chance, host = random.Random(number), urlsplit(GATEWAY).netloc  # noqa: S311 - no secret
+        connection = http.client.HTTPConnection(host, timeout=20)
+        while not self.stop.wait(INTERVAL):
+            row = [[chance.randrange(17) for _ in range(8)] for _ in range(8)]
+            self.asked += 1
             try:
-                port = int(json.loads(state.read_text())["port"])
-                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-                connection.request("GET", "/v2/health/ready")
-                if connection.getresponse().status == 200:
-                    break
-            except (OSError, ValueError):
-                pass
-            time.sleep(0.2)
-        else:
-            raise RuntimeError(f"the server is not ready: {(directory / 'log').read_text()[-500:]}")
-        yield port
-    finally:
-        process.terminate()
-        process.wait(120)
+                body, headers = json.dumps({"instances": [row]}), {"Content-Type": "application/json"}
+                connection.request("POST", f"/v1/models/{MODEL}:predict", body, headers)
+                answer = connection.getresponse()
+                found, version = answer.read(), answer.headers.get("Colchis-Version", "")
+                wrong = answer.status != 200 or json.loads(found)["predictions"][0] != sum(map(sum, row)) % 10
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                wrong, version = True, ""
+            if wrong or (self.slow and version == self.slow):
+                self.bad.append(time.monotonic())
 
 
 @contextmanager
-def users(port: int, rows: Sequence[Any]) -> Iterator[None]:
-    """Ask the model all the while."""
-    stop = threading.Event()
-
-    def ask(number: int) -> None:
-        for row in itertools.islice(itertools.cycle(rows), number, None):
-            if stop.wait(INTERVAL):
-                return
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-            connection.request("POST", f"/v1/models/{MODEL}:predict", json.dumps({"instances": [row]}))
-            connection.getresponse().read()
-            connection.close()
-
-    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(USERS)]
+def asking(slow: str) -> Iterator[Users]:
+    """Let users ask."""
+    users = Users(slow)
+    threads = [threading.Thread(target=users.ask, args=(number,), daemon=True) for number in range(USERS)]
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield users
     finally:
-        stop.set()
+        users.stop.set()
         for thread in threads:
             thread.join(30)
 
 
-def real(
-    faults: Sequence[str], contenders: Sequence[str], runs: int, seconds: float
-) -> dict[tuple[str, str], list[tuple[bool, float, float]]]:
-    """Roll canaries out, each fault by each contender so often, in turn.
+def real(faults: Sequence[str], runs: int, seconds: float) -> dict[str, list[tuple[bool, float, float]]]:
+    """Roll canaries out, each fault so often, in turn.
 
-    Gives by fault and contender, for each run, whether it was refused, the bad answers, and the seconds.
+    Gives by fault, for each run, whether it was refused, the bad answers, and the seconds from the first to the last.
     """
-    from sklearn.datasets import load_digits
-
-    images = load_digits().images.astype("uint8").tolist()
-    found: dict[tuple[str, str], list[tuple[bool, float, float]]] = {}
+    found: dict[str, list[tuple[bool, float, float]]] = {}
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        subprocess.run([sys.executable, str(EXPORT), str(top)], check=True, capture_output=True)
-        with served(top / "digits", top) as port:
-            for _, fault, who in itertools.product(range(runs), faults, contenders):
-                one = _once(top, port, images, fault=fault, seconds=seconds, contender=who)
-                found.setdefault((fault, who), []).append(one)
-                print(f"real-{fault} {who}: {one}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, str(MODELS), str(top)], check=True, capture_output=True)
+        with fresh_site(top / "site", top) as site:
+            publish(site, faults)
+            site.roll(MODEL, 1)
+            for number, fault in itertools.product(range(runs), faults):
+                one = once(site, fault, f"{fault}-{number}", seconds)
+                found.setdefault(fault, []).append(one)
+                print(f"real-{fault}: {one}", file=sys.stderr, flush=True)
     return found
 
 
-def _once(
-    top: Path, server: int, images: list[Any], *, fault: str, seconds: float, contender: str
-) -> tuple[bool, float, float]:
-    gateway = Gateway(server, fault)
-    front = ThreadingHTTPServer(("127.0.0.1", 0), handler(gateway))
-    front.daemon_threads = True
-    threading.Thread(target=front.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{front.server_address[1]}"
-    store = open_store((top / "store").as_uri())
-    store.write(canary_key(MODEL), encode(Alias(MODEL, CANARY, now())))
-    target: Any = SimpleNamespace(addresses=lambda *_: [], missing=lambda *_: "")
-    cluster: Any = None
-    place, told = Place(cluster, target, store, MODEL), Rollout(MODEL, CANARY, "race", STABLE, now())
-    plan = Plan(steps=STEPS, seconds=seconds, deadline=60)
-    rows = images[:32]
-    golden = Golden("race", {"image": rows}, {"class": [number % 10 for number in range(len(rows))]})
-    began, refused = time.monotonic(), False
-    try:
-        with users(front.server_address[1], images):
-            for weight in STEPS:
-                gateway.weight = weight
-                if contender == "colchis":
-                    refused = judged(place, plan, told, weight, Prober(url, MODEL, golden, STABLE)).verdict == "fail"
-                else:
-                    time.sleep(seconds)
-                if refused:
-                    gateway.weight = 0
-                    break
-            took = time.monotonic() - began
-            if not refused:
-                gateway.weight = 100
-                time.sleep(HORIZON if contender != "colchis" or fault != "good" else 0)
-                took = time.monotonic() - began
-    finally:
-        front.shutdown()
-        front.server_close()
-    return refused, float(gateway.bad), took
+def publish(site: Site, faults: Sequence[str]) -> None:
+    """Publish the versions, each with what it answered when it was judged."""
+    rows = np.random.default_rng(7).integers(0, 17, (ROWS, 8, 8))
+    answers = (rows.sum(axis=(1, 2)) % 10).tolist()
+    chosen = {VERSIONS[fault]: fault for fault in faults}
+    for version, fault in {1: "good", **chosen}.items():
+        site.publish(MODEL, version, "good" if fault == "never-ready" else fault)
+        run = f"made-{MODEL}-{version}"
+        golden = Golden(run, {"image": rows.tolist()}, {"class": answers})
+        site.store.write(f"runs/{run}/golden.json", encode(golden))
+
+
+def once(site: Site, fault: str, run: str, seconds: float) -> tuple[bool, float, float]:
+    """Roll one canary out while users ask, and see who is stable then; put version 1 back."""
+    version = VERSIONS[fault]
+    flags = ["--action=canary", "--steps=10,30,100", f"--step-seconds={seconds:g}", "--judge-seconds=90"]
+    with asking(str(version) if fault == "latency" else "") as users:
+        words = site.rollout(MODEL, version, *flags, *FLAGS.get(fault, []), f"--run={run}")
+        done = subprocess.run(
+            [sys.executable, "-m", *words], env=site.environment, capture_output=True, text=True, check=False
+        )
+    refused = site.stable(MODEL)[0] == 1
+    print(f"  {users.asked} asked, ended with {done.returncode}: {done.stderr.splitlines()[-1]}", file=sys.stderr)
+    if not refused:
+        site.step("colchis_steps.models", "rollback", MODEL, f"--store={site.store.url}", "--to=1")
+    return refused, float(len(users.bad)), round(users.bad[-1] - users.bad[0], 3) if users.bad else 0.0

@@ -287,8 +287,15 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> Iterator[Site]:
-    """A fresh namespace, with the accounts of the manifests and nothing else; removed in the end."""
-    namespace, home = f"colchis-rollout-{uuid.uuid4().hex[:6]}", tmp_path_factory.mktemp("site")
+    """A place where models are rolled out."""
+    with fresh_site(tmp_path_factory.mktemp("site"), exported) as made:
+        yield made
+
+
+@contextmanager
+def fresh_site(home: Path, exported: Path) -> Iterator[Site]:
+    """Make a namespace, with the accounts of the manifests and nothing else; it is removed in the end."""
+    namespace = f"colchis-rollout-{uuid.uuid4().hex[:6]}"
     kubectl("create", "namespace", namespace)
     try:
         accounts = list(yaml.safe_load_all((MANIFESTS / "base" / "accounts.yaml").read_text()))
