@@ -81,7 +81,9 @@ class Registry:
         wanted = {(name, number) for name, model in config.models.items() for number in model.versions}
         self.failures = {key: error for key, error in self.failures.items() if key in wanted}
         self.applied = digest
+        gc.unfreeze()
         gc.collect()  # a SavedModel's parts refer to each other
+        gc.freeze()  # what is left stays; to look through it while requests wait takes 0.2 s each time
 
     def find(self, model: str, version: str | None = None, headers: Mapping[str, str] | None = None) -> Version:
         """Give the version that a request means; ``headers`` may choose where a prediction names none.

@@ -1,5 +1,7 @@
 """How the server moves from one configuration to the next, with models that need no TensorFlow."""
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +20,7 @@ class Known:
     def __init__(self, path: Path) -> None:
         if "broken" in path.name:
             raise InputError(f"{path} is broken")
-        self.path, self.warm = path, False
+        self.path, self.warm, self.self = path, False, self  # as a SavedModel's parts refer to each other
 
     def warm_up(self) -> None:
         self.warm = True
@@ -47,6 +49,15 @@ def test_a_version_is_loaded_once_and_again_only_when_it_is_another_tree() -> No
     assert (path(found), found.find("m", "1").saved is first) == ("b", True)
     found.apply(Config({"m": ServedModel({1: Served("a", tree="sha256:1")})}), "z")
     assert found.find("m").saved is not first
+
+
+def test_what_is_served_is_no_work_for_the_garbage_collector_and_what_is_let_go_is_collected() -> None:
+    found = registry()
+    found.apply(config(1, v1="a"), "x")
+    first = weakref.ref(found.find("m").saved)
+    assert not any(one is first() for one in gc.get_objects()), "each full collection would look through it"
+    found.apply(config(2, v2="b"), "y")
+    assert first() is None
 
 
 def test_a_version_that_does_not_load_leaves_the_one_that_answers() -> None:
