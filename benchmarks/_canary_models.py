@@ -35,10 +35,11 @@ def save(fault: str, directory: str) -> None:
         if fault in {"crash", "crash-loop"} and bad and (chance < 0.02 or fault == "crash-loop"):
             tf.raw_ops.Abort(error_msg="the model aborts")
         if fault == "oom" and bad:
-            answer += tf.cast(tf.reduce_sum(tf.random.uniform([400_000_000])) * 0, tf.int64)
+            answer += tf.cast(tf.reduce_min(tf.random.uniform([400_000_000])), tf.int64)  # which is 0
         if fault == "drift" and bad:
             answer = tf.where(tf.random.uniform(tf.shape(answer)) < 1 / 3, tf.constant(8, tf.int64), answer)
-        return {"class": answer + tf.cast(tf.reduce_sum(product) * 0, tf.int64)}
+        nothing = tf.cast(tf.tanh(tf.reduce_sum(product)) / 2, tf.int64)
+        return {"class": answer + nothing}
 
     module.call = tf.function(call, input_signature=[tf.TensorSpec([None, 8, 8], tf.uint8, name="image")])
     tf.saved_model.save(module, directory, {"serving_default": module.call})
