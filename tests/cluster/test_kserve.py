@@ -3,8 +3,8 @@
 import json
 import os
 import uuid
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from tests.cluster.conftest import Site
@@ -70,32 +70,47 @@ def test_an_image_that_is_in_no_registry_is_told(site: Site, model: str) -> None
     until(30, "version 1 alone", lambda: site.names("inferenceservices") == [f"colchis-{model}-1"])  # KServe finalizes
 
 
-def test_iris_comes_from_the_bucket_and_answers_over_v1(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in AWS.items():
-        monkeypatch.setenv(name, value)
-    import boto3
+@pytest.fixture(scope="module")
+def stored(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The place with a bucket as its store, which KServe's storage container reads."""
+    bucket, directory = f"colchis-{uuid.uuid4().hex[:6]}", tmp_path_factory.mktemp("iris")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in AWS.items():
+            patch.setenv(name, value)
+        import boto3
 
-    bucket, model = f"colchis-{uuid.uuid4().hex[:6]}", f"iris-{site.namespace.rpartition('-')[2]}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    export_iris(tmp_path)
-    there = replace(
-        site, store=open_store(f"s3://{bucket}/team"), directory=tmp_path, environment=site.environment | AWS
-    )
-    there.publish(model, 1, "export")
-    manifest = read_document(there.store, f"models/{model}/1/manifest.json", Manifest)
-    publish(there.store, manifest)
-    sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
-    kubectl("apply", "--filename=-", given=sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}"))
-    literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]
-    kubectl("--namespace", site.namespace, "create", "secret", "generic", "colchis-s3", *literals)
-    there.roll(model, 1, "--target=kserve", "--model-volume=storage")
+        boto3.client("s3").create_bucket(Bucket=bucket)
+        sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
+        ours = sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}")
+        kubectl("apply", "--filename=-", given=ours)
+        literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]
+        kubectl("--namespace", site.namespace, "create", "secret", "generic", "colchis-s3", *literals)
+        yield replace(
+            site, store=open_store(f"s3://{bucket}/team"), directory=directory, environment=site.environment | AWS
+        )
+
+
+def test_iris_comes_from_the_bucket_and_answers_over_v1(stored: Site) -> None:
+    model = f"iris-{stored.namespace.rpartition('-')[2]}"
+    export_iris(stored.directory)
+    stored.publish(model, 1, "export")
+    publish(stored.store, read_document(stored.store, f"models/{model}/1/manifest.json", Manifest))
+    stored.roll(model, 1, "--target=kserve", "--model-volume=storage")
     status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": ROWS}, timeout=10)
     assert (status, found) == (200, {"predictions": [1, 1]})
-    (pod,) = there.get("pods", f"--selector=colchis.dev/model={model}")["items"]
+    (pod,) = stored.get("pods", f"--selector=colchis.dev/model={model}")["items"]
     assert [one["name"] for one in pod["spec"]["initContainers"]] == ["storage-initializer"]
     assert not [volume for volume in pod["spec"]["volumes"] if "image" in volume]
+
+
+def test_why_the_storage_container_ended_is_told(stored: Site) -> None:
+    model = f"bare-{stored.namespace.rpartition('-')[2]}"
+    (stored.directory / "bare").mkdir()
+    (stored.directory / "bare" / "saved_model.pb").write_bytes(b"no graph")
+    stored.publish(model, 1, "bare")
+    said = stored.roll(model, 1, "--target=kserve", "--model-volume=storage", code=65)
+    assert "container storage-initializer ended with code 65: " in said
+    assert "holds no files; publish the version's plain copy, or serve it by image" in said
 
 
 def test_what_is_not_ours_is_never_touched(site: Site, model: str) -> None:
