@@ -86,6 +86,7 @@ def real(faults: Sequence[str], runs: int, seconds: float) -> dict[str, list[tup
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         subprocess.run([sys.executable, str(MODELS), str(top)], check=True, capture_output=True)
+        (top / "site").mkdir()
         with fresh_site(top / "site", top) as site:
             publish(site, faults)
             site.roll(MODEL, 1)
