@@ -2,7 +2,7 @@
 
 They go wrong from the tenth call on, when warm-up and golden rows are behind them, so that only traffic can show it;
 `crash-loop` does so from the first. The faults are the model's own: 20 % of the calls read a file that is not there,
-three times the work, a third of the rows become class 8, one call in fifty aborts the process, or 1.6 GB are asked for.
+six times the work, a third of the rows become class 8, one call in fifty aborts the process, or 1.6 GB are asked for.
 Argument: where.
 """
 
@@ -24,7 +24,7 @@ def save(fault: str, directory: str) -> None:
 
     def call(image: tf.Tensor) -> dict[str, tf.Tensor]:
         bad = module.calls.assign_add(1) > (0 if fault == "crash-loop" else CALM)
-        rounds = tf.where(bad, 3 * ROUNDS, ROUNDS) if fault == "latency" else tf.constant(ROUNDS)
+        rounds = tf.where(bad, 6 * ROUNDS, ROUNDS) if fault == "latency" else tf.constant(ROUNDS)
         product = module.weights.read_value()
         for _ in tf.range(rounds):
             product = tf.matmul(product, module.weights)
@@ -33,7 +33,8 @@ def save(fault: str, directory: str) -> None:
         if fault == "errors" and bad and chance < 0.2:
             answer += tf.cast(tf.strings.length(tf.io.read_file("/nowhere/at/all")), tf.int64)
         if fault in {"crash", "crash-loop"} and bad and (chance < 0.02 or fault == "crash-loop"):
-            tf.raw_ops.Abort(error_msg="the model aborts")
+            with tf.control_dependencies([tf.raw_ops.Abort(error_msg="the model aborts")]):
+                answer = tf.identity(answer)  # without a use the abort would be left out
         if fault == "oom" and bad:
             answer += tf.cast(tf.reduce_min(tf.random.uniform([400_000_000])), tf.int64)  # which is 0
         if fault == "drift" and bad:
