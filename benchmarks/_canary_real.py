@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.cluster.installed import GATEWAY
 from colchis_steps._formats import Golden, encode
 
 MODELS = Path(__file__).with_name("_canary_models.py")
-MODEL = "race"
+MODEL = f"race-{uuid.uuid4().hex[:6]}"  # a registry keeps what another race packed
 VERSIONS = {"errors": 2, "latency": 3, "drift": 4, "crash": 5, "oom": 6, "crash-loop": 7, "good": 8, "never-ready": 8}
 FLAGS = {
     "oom": ['--serve-options={"memory_limit": "1200Mi"}'],
