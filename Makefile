@@ -36,7 +36,7 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 	$(BIN)/pytest -m "long"
 
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
-	$(BIN)/pytest tests/cluster tests/images -m "cluster and not long" --numprocesses=2 --dist=loadgroup --durations=15
+	$(BIN)/pytest tests/cluster tests/images -m "cluster and not long" --numprocesses=2 --durations=15
 
 bench: $(READY)  ## race against named rivals: RACE=pack; benchmarks/README.md lists the races (OPTIONS are the race's own)
 	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: $(notdir $(basename $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))" >&2; exit 2; }

@@ -33,6 +33,7 @@ from tests.cluster.installed import (
     until,
 )
 from tests.cluster.overlay import installed
+from xdist.scheduler import LoadScopeScheduling
 
 from colchis_steps._blobs import scan, store_files
 from colchis_steps._formats import Alias, Code, Golden, Manifest, Record, Rollout, encode, now, tree_digest
@@ -41,6 +42,15 @@ from colchis_steps._store import Store, find_document, open_store, read_document
 
 SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
+INSTALLED = {
+    "test_approval",
+    "test_chain",
+    "test_faults",
+    "test_faults_away",
+    "test_stop",
+    "test_training",
+    "test_ways",
+}
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 
@@ -51,13 +61,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("KUBECONFIG names no cluster")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the suite between two processes (--numprocesses=2 --dist=loadgroup): most of its time is waiting."""
-    for item in items:
-        if item.get_closest_marker("cluster"):
-            group = "runs" if "here" in getattr(item, "fixturenames", ()) else "the others"
-            item.add_marker(pytest.mark.xdist_group(group))
+class Halves(LoadScopeScheduling):  # type: ignore[misc] # it has no type information
+    """Shares the suite between two processes: one runs what needs the installation, so that it is made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "installed" if Path(nodeid.partition("::")[0]).stem in INSTALLED else "alone"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Halves:
+    return Halves(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
