@@ -221,7 +221,7 @@ class Installation:
         assert done.returncode == 0, f"{done.stderr}\n{run.told()}"
         return run
 
-    def reached(self, name: str, task: str, seconds: float = 180) -> str:
+    def reached(self, name: str, task: str, seconds: float = 300) -> str:
         """Wait until a pod of a task runs, named by its template or its component; give the pod's name."""
 
         def found() -> str | None:

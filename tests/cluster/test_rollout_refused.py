@@ -162,7 +162,7 @@ def test_a_kind_that_the_cluster_does_not_know_and_a_namespace_that_is_not_there
 
 @pytest.mark.parametrize("which", ["model", "serve"])
 def test_an_image_that_is_in_no_registry_is_told(site: Site, without_image: dict[str, Future[str]], which: str) -> None:
-    said = without_image[which].result(timeout=150)
+    said = {name: rollout.result(timeout=150) for name, rollout in without_image.items()}[which]
     assert "container serve waits, " in said
     assert "not found" in said
     assert not [name for name in site.names("deployments") + site.names("services") if "gone-" in name]
