@@ -33,7 +33,6 @@ CASES: list[Case] = [(how, task) for how in ("Stop", "Terminate") for task in TA
 CASES.remove(("Stop", "report"))  # `argo stop` lets the exit handler run, which is this
 QUICK: list[Case] = [("Terminate", "upload"), ("Terminate", "kaniko"), ("Stop", "rollout")]
 SLOW = [case for case in CASES if case not in QUICK]
-RETRIED = [("Stop", "rollout"), *SLOW]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +42,11 @@ def here(here: Installation) -> Installation:
 
 @pytest.fixture(scope="module")
 def trials(request: pytest.FixtureRequest, here: Installation) -> Iterator[dict[Case, Future[None]]]:
-    """Begin the cases that are asked for; the short suite has one that is retried."""
+    """Begin the cases that are asked for; the short suite retries a run in test_faults_away.py."""
     tests = (item for item in request.session.items if isinstance(item, pytest.Function))
     asked = [cast(Case, test.callspec.params["case"]) for test in tests if "trials" in test.fixturenames]
     with ThreadPoolExecutor(4) as pool:
-        yield {case: pool.submit(trial, here, *case, retried=case in RETRIED) for case in asked}
+        yield {case: pool.submit(trial, here, *case, retried=case in SLOW) for case in asked}
 
 
 def trial(here: Installation, how: str, task: str, *, retried: bool) -> None:
