@@ -317,7 +317,6 @@ def docker_registry(tmp_path: Path) -> Iterator[Callable[..., str]]:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of SavedModels, made once by a process of its own; see exported_models.py for what they are."""
-    return Path("/tmp/serving-exp2")
     directory = tmp_path_factory.mktemp("exported")
     script = Path(__file__).with_name("exported_models.py")
     subprocess.run([sys.executable, str(script), str(directory)], check=True, capture_output=True, timeout=280)
