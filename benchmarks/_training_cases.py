@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
+from benchmarks._rivals import cpu_of
 from benchmarks._table import Row, row
 from benchmarks._training_place import LEGACY, OURS, SINGLE, Place, threads, write_data
 from benchmarks._training_turns import Contender, Running, started, take_turns
@@ -57,7 +58,7 @@ def starting(place: Place, runs: int) -> list[Row]:
         for name in sorted(commands, reverse=turn % 2 == 1):
             with started({name: Contender(commands[name](), place.variables())}, place.home) as running:
                 wall, cpu = running[name].start
-                cpu += _own_cpu(running[name].process.pid) if name == OURS else 0.0
+                cpu += cpu_of(running[name].process.pid) if name == OURS else 0.0
             if turn:  # the first fills the caches
                 samples[name].append({"wall_s": wall, "cpu_s": cpu})
     wall, cpu = (median(sample[figure] for sample in samples[IMPORT]) for figure in ("wall_s", "cpu_s"))
@@ -142,12 +143,6 @@ def saved(ends: Sequence[float], spans: Sequence[tuple[float, ...]]) -> dict[str
 def _children(one: Running) -> list[int]:
     found = Path(f"/proc/{one.process.pid}/task/{one.process.pid}/children").read_text().split()
     return sorted(map(int, found))
-
-
-def _own_cpu(pid: int) -> float:
-    """Give the CPU seconds of a process without its children."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _noticed(workers: Sequence[int], sent: signal.Signals) -> float | None:
