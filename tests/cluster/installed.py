@@ -189,8 +189,8 @@ class Installation:
         """Retry a run that failed, as the UI does by the API of Argo's server, or by the command."""
         if by == "command" and shutil.which("argo"):
             command = ["argo", "--namespace", self.namespace, "retry", name]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-            assert done.returncode == 0, done.stderr
+            ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            assert ended.returncode == 0, ended.stderr
             return
         request = urllib.request.Request(
             f"{ARGO}/api/v1/workflows/{self.namespace}/{name}/retry",
@@ -198,7 +198,8 @@ class Installation:
             headers={"Content-Type": "application/json"},
             method="PUT",
         )
-        urllib.request.urlopen(request, timeout=30).close()
+        with urllib.request.urlopen(request, timeout=30) as done:
+            assert done.status == 200
 
     def report(self, run: Run) -> str:
         """Read the run's report as the UI does, by the API of Argo's server; it must come as a page."""
