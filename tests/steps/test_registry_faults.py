@@ -79,6 +79,7 @@ class Proxy(BaseHTTPRequestHandler):
             self.send_header(*more.split(": "))
         body = b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "slow down"}]}'
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")  # else the next request may go into the connection that closes
         self.end_headers()
         self.wfile.write(body)
 
