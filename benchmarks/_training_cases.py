@@ -98,7 +98,7 @@ def saving(place: Place, runs: int) -> list[Row]:
     """
     every, once = 10, replace(place, epochs=1)
     samples: dict[str, list[dict[str, float]]] = {OURS: [], LEGACY: []}
-    for _ in range(max(1, runs // 3)):
+    for _ in range(runs):
         for name, found in samples.items():
             notes = place.home / f"{name}.steps"
             writes = Path(f"{notes}.writes")

@@ -18,6 +18,7 @@ from colchis_steps._formats import Document, decode, encode
 from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, StepError
 from colchis_steps._store import CHUNK, NotFound, Store
+from colchis_steps._sums import read_sums
 from colchis_steps._training_files import History, training_key
 
 if TYPE_CHECKING:
@@ -112,13 +113,12 @@ def write(store: Store, run: str, found: Checkpoint, arrays: "Mapping[str, Array
     try:
         with tempfile.NamedTemporaryFile(dir=workdir, prefix=".state-") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
-            found.size = file.tell()
-            file.seek(0)
-            found.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.flush()
+            sums = read_sums(Path(file.name))
+            found.size, found.sha256 = sums.size, sums.sha256
             for name in ("checkpoint.json", "state.npz"):  # a damaged one that was passed over
                 store.delete(checkpoint_key(run, found.step, name))
-            store.upload(checkpoint_key(run, found.step, "state.npz"), Path(file.name))
+            store.upload(checkpoint_key(run, found.step, "state.npz"), Path(file.name), sums=sums)
         store.write(checkpoint_key(run, found.step, "checkpoint.json"), encode(found))
         history = History(fingerprint=found.fingerprint, epochs=found.history)
         store.write(training_key(run, "history.json"), encode(history))

@@ -211,9 +211,11 @@ class Loop:
 
         moving, means = self._moving()
         if self.save:
-            state = {name: np.array(variable.value) for name, variable in self._named().items()}
-            names = {id(variable): name for name, variable in self._named().items()}
-            state |= {names[id(v)]: np.array(mean) for v, mean in zip(moving, means, strict=True)}
+            named = self._named()
+            # numpy() copies once; np.array would copy its copy, in which training waits for fresh memory
+            state = {name: variable.value.numpy() for name, variable in named.items()}
+            names = {id(variable): name for name, variable in named.items()}
+            state |= {names[id(v)]: mean.numpy() for v, mean in zip(moving, means, strict=True)}
             state |= {f"metrics/{i:04}": np.array(value) for i, value in enumerate(metrics)}
             for i, callback in enumerate(self.training.callbacks):
                 best = getattr(callback, "best_weights", None) or ()
