@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,8 +102,8 @@ def test_crane_gives_the_digest_and_the_files(pushed: Pushed, tmp_path: Path) ->
     assert run(crane, "digest", "--insecure", f"{name}:1") == digest
     for platform in ("linux/amd64", "linux/arm64"):
         run(crane, "export", "--insecure", f"--platform={platform}", pushed.reference, tmp_path / "tree.tar")
-        with tarfile.open(tmp_path / "tree.tar") as archive:
-            archive.extractall(tmp_path / platform, filter="data")
+        (tmp_path / platform).mkdir(parents=True)
+        run("tar", "--extract", f"--file={tmp_path}/tree.tar", f"--directory={tmp_path}/{platform}")
         assert below(tmp_path / platform / "models/1") == pushed.files
 
 
