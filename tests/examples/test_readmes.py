@@ -3,13 +3,13 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.beside import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LOCAL = {"01-digits", "02-command", "30-colour", "31-drawing-board", "32-iris"}
@@ -25,13 +25,6 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["colchis", "models", "stop"], cwd=tmp_path, env=place(tmp_path), check=False)
 
 
-@pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def place(checkout: Path) -> dict[str, str]:
     own = {"PATH": f"{checkout}/.venv/bin:{os.environ['PATH']}", "COLCHIS_HOME": f"{checkout}/.colchis"}
     return os.environ | own
@@ -40,7 +33,7 @@ def place(checkout: Path) -> dict[str, str]:
 def commands(page: str) -> tuple[str, list[str]]:
     """Give the script of a page's consoles up to its part on clusters, and the lines that it is said to answer."""
     script, answers, goes_on = "", list[str](), False
-    for console in re.findall(r"```console\n(.*?)```", re.split("On a cluster", page)[0], flags=re.DOTALL):
+    for console in re.findall(r"```console\n(.*?)```", page.partition("On a cluster")[0], flags=re.DOTALL):
         for line in console.splitlines():
             if line.startswith(("$ ", "> ")) or goes_on:
                 script += line.removeprefix("$ ").removeprefix("> ") + "\n"
@@ -52,9 +45,10 @@ def commands(page: str) -> tuple[str, list[str]]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("example", sorted(LOCAL))
-def test_each_command_of_the_page_does_what_it_says(checkout: Path, port: int, example: str) -> None:
+def test_each_command_of_the_page_does_what_it_says(checkout: Path, example: str) -> None:
     script, answers = commands((EXAMPLES / example / "README.md").read_text())
     assert script.count("\n") > 3
+    port = free_port("127.0.0.1")
     script = script.replace("/tmp/colchis", f"{checkout}/store").replace(":8501", f":{port}")
     done = subprocess.run(
         ["bash", "-euxo", "pipefail", "-c", script],
