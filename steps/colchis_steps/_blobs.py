@@ -1,31 +1,25 @@
-"""A model's files as content-addressed blobs: equal files are stored once, and a blob is there whole or not at all."""
+"""A model's files as content-addressed blobs: how they are listed, hashed, named and verified."""
 
 import hashlib
 import itertools
-import logging
 import os
 import stat
 import threading
-import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
 from colchis_steps._formats import File
-from colchis_steps._step import InputError, TransientError
-from colchis_steps._store import Entry, NotFound, Store, check_key
-from colchis_steps._sums import Sums, changed, encoded, read_sums
+from colchis_steps._step import InputError
+from colchis_steps._store import SMALL, NotFound, Store, check_key, readable
+from colchis_steps._sums import Sums, read_sums
 
-PARALLEL = 8  # files in flight; hashing and sending release the interpreter's lock
-GROUPS = 256  # of files; those of one go one after the other
-ASK_FIRST = 1 << 20  # bytes from which it is asked whether a blob is there before it is sent
-YOUNG = 24 * 3600  # seconds; a blob that is found older is made young again, so that gc takes it for one just written
+PARALLEL = 8  # groups of files in flight; hashing and sending release the interpreter's lock
 Moved = Callable[[int], object]  # is told of bytes as they go, one call at a time
 T = TypeVar("T")
 R = TypeVar("R")
-log = logging.getLogger("colchis")
 
 
 class _Stopped(Exception):  # noqa: N818 - never leaves this module
@@ -43,11 +37,11 @@ def survey(directory: Path) -> dict[str, Sums]:
     Raises:
         InputError: as ``plain_files`` and ``check_paths`` do, or a file changes meanwhile.
     """
-    paths = plain_files(directory)
-    keys = [path.relative_to(directory).as_posix() for path in paths]
-    check_paths(keys)
-    found = each(lambda group, _: [read_sums(path) for path in group], _groups(paths))
-    return dict(sorted(zip(keys, itertools.chain.from_iterable(found), strict=True)))
+    paths = {path.relative_to(directory).as_posix(): path for path in plain_files(directory)}
+    check_paths(paths)
+    groups = together(paths, lambda key: _size(paths[key]))
+    found = each(lambda group, _: [(key, read_sums(paths[key])) for key in group], groups)
+    return dict(sorted(itertools.chain.from_iterable(found)))
 
 
 def plain_files(directory: Path) -> list[Path]:
@@ -98,67 +92,6 @@ def check_paths(paths: Iterable[str]) -> None:
             )
 
 
-def store_files(
-    store: Store,
-    directory: Path,
-    files: Sequence[File],
-    moved: Moved | None = None,
-    known: Mapping[str, Sums] | None = None,
-) -> int:
-    """Store the directory's files as blobs, each verified; give the bytes sent. Safe to run again.
-
-    Args:
-        store: where to.
-        directory: where from.
-        files: as ``scan`` lists them.
-        moved: is told of each blob's bytes, those that were there already too.
-        known: what ``survey`` gave; a file that it lacks is read once more.
-
-    Raises:
-        InputError: a file is not what it was when it was listed; it is named.
-    """
-    there = False  # whether the last blob was: then the next one is likely to be, and asking costs less than sending
-
-    def store_one(file: File, tell: Moved) -> int:
-        nonlocal there
-        path, key, sent = directory / file.path, blob_key(file.sha256), 0
-        sums = (known or {}).get(file.path) or read_sums(path)
-        if sums.sha256 != file.sha256:
-            raise changed(path)
-
-        def count(size: int) -> None:
-            nonlocal sent
-            sent += size
-            tell(size)
-
-        for _ in range(3):
-            found = store.find(key) if there or file.size >= ASK_FIRST else None
-            if not found and store.upload(key, path, count, sums):
-                there = False
-                break
-            there = True
-            if (found := found or store.find(key)) and _is_whole(store, file, sums, found):
-                if found.modified < time.time() - YOUNG:
-                    store.copy(key, key)
-                break
-            log.warning("blob %s in %s is altered: it is stored again", file.sha256, store.url)
-            store.delete(key)
-        else:
-            raise TransientError(f"others keep writing {key} in {store.url}; try again")
-        tell(max(0, file.size - sent))
-        return sent
-
-    groups = _groups(list({file.sha256: file for file in files}.values()))
-    return sum(each(lambda group, tell: sum(store_one(file, tell) for file in group), groups, moved))
-
-
-def _is_whole(store: Store, file: File, sums: Sums, found: Entry) -> bool:
-    """Tell whether a blob that is there is what its name says: by the store's own checksum, else by reading it."""
-    if found.size == file.size and not found.crc64nvme:
-        return digest_of(store, file, lambda _: None) == (file.size, file.sha256)
-    return (found.size, found.crc64nvme) == (file.size, encoded(sums.crc64nvme))
-
-
 def check_files(store: Store, files: Sequence[File], moved: Moved | None = None) -> None:
     """Read each blob and hold it against its size and digest.
 
@@ -166,26 +99,40 @@ def check_files(store: Store, files: Sequence[File], moved: Moved | None = None)
         InputError: a blob is missing or altered; it is named.
     """
 
-    def check_one(file: File, tell: Moved) -> None:
-        hold(store, file, *digest_of(store, file, tell))
+    def check(group: Sequence[File], tell: Moved) -> None:
+        for file, found in zip(group, seen(store, group, tell), strict=True):
+            if found is None:
+                raise missing(store, file)
+            hold(store, file, *found)
 
-    each(check_one, {file.sha256: file for file in files}.values(), moved)
+    each(check, together({file.sha256: file for file in files}.values(), size_of), moved)
 
 
-def digest_of(store: Store, file: File, tell: Moved) -> tuple[int, str]:
-    """Read a blob for its size and sha256.
+def seen(store: Store, files: Sequence[File], tell: Moved) -> Iterator[tuple[int, str] | None]:
+    """Read each file's blob, one or many small ones, for its size and sha256; give None where it is missing."""
+    for file, content in zip(files, contents(store, files), strict=True):
+        if content is None:
+            try:
+                yield digest_of(store, blob_key(file.sha256), tell)
+            except NotFound:
+                yield None
+        else:
+            tell(len(content))
+            yield len(content), hashlib.sha256(content).hexdigest()
 
-    Raises:
-        InputError: it is missing; it is named.
-    """
+
+def contents(store: Store, files: Sequence[File]) -> Iterator[bytes | None]:
+    """Give the bytes of blobs of many small files; None for one that is to be read alone."""
+    return store.read_all([blob_key(file.sha256) for file in files]) if len(files) > 1 else iter([None] * len(files))
+
+
+def digest_of(store: Store, key: str, tell: Moved) -> tuple[int, str]:
+    """Read an object for its size and sha256. Raises NotFound."""
     digest, size = hashlib.sha256(), 0
-    try:
-        for block in store.stream(blob_key(file.sha256)):
-            digest.update(block)
-            size += len(block)
-            tell(len(block))
-    except NotFound as error:
-        raise missing(store, file) from error
+    for block in store.stream(key):
+        digest.update(block)
+        size += len(block)
+        tell(len(block))
     return size, digest.hexdigest()
 
 
@@ -211,10 +158,25 @@ def hold(store: Store, file: File, size: int, sha256: str) -> None:
         raise altered(store, file, f"{size} bytes, sha256 {sha256}")
 
 
-def _groups(items: Sequence[T]) -> list[Sequence[T]]:
-    """Take many items together, so that handing them to threads costs less than what is done with them."""
-    some = len(items) // GROUPS + 1
-    return [items[start : start + some] for start in range(0, len(items), some)]
+def together(items: Iterable[T], size: Callable[[T], int]) -> list[list[T]]:
+    """Group files for ``each``: all small ones, with which one thread is faster than many are, and each large one."""
+    small, large = list[T](), list[list[T]]()
+    for item in items:
+        if size(item) <= SMALL:
+            small.append(item)
+        else:
+            large.append([item])
+    return [small, *large] if small else large
+
+
+def size_of(file: File) -> int:
+    """Give the file's size in bytes."""
+    return file.size
+
+
+def _size(path: Path) -> int:
+    with readable(path):
+        return path.stat().st_size
 
 
 def _unreadable(error: OSError) -> None:

@@ -3,11 +3,23 @@
 import fcntl
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from colchis_steps._blobs import Moved, altered, blob_key, check_paths, each, hold, missing
+from colchis_steps._blobs import (
+    Moved,
+    altered,
+    blob_key,
+    check_paths,
+    contents,
+    each,
+    hold,
+    missing,
+    size_of,
+    together,
+)
 from colchis_steps._formats import File
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import CHUNK, NotFound, Store
@@ -27,21 +39,25 @@ def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Mov
     """
     check_paths(file.path for file in files)
 
-    def fetch_one(file: File, tell: Moved) -> None:
+    def is_there(file: File) -> bool:
         path = directory / file.path
         if not path.resolve().is_relative_to(directory.resolve()):
             raise InputError(f"the model's file {file.path!r} leaves its directory; do not use this manifest")
-        if path.is_file() and path.stat().st_size == file.size and read_sums(path).sha256 == file.sha256:
-            tell(file.size)
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(path, file)
-        _complete(store, threads, file, temporary, tell)
-        temporary.replace(path)
+        return path.is_file() and path.stat().st_size == file.size and read_sums(path).sha256 == file.sha256
+
+    def fetch_group(group: Sequence[File], tell: Moved) -> None:
+        wanted = [file for file in group if not is_there(file)]
+        tell(sum(map(size_of, group)) - sum(map(size_of, wanted)))
+        for file, content in zip(wanted, contents(store, wanted), strict=True):
+            path = directory / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = _beside(path, file)
+            _complete(store, file, temporary, partial(_blocks, store, threads, file, content), tell)
+            temporary.replace(path)
 
     with ThreadPoolExecutor(2 * AHEAD, "range") as threads:
         try:
-            each(fetch_one, files, moved)
+            each(fetch_group, together(files, size_of), moved)
         except InputError:  # nobody goes on from here
             for file in files:
                 _beside(directory / file.path, file).unlink(missing_ok=True)
@@ -53,7 +69,7 @@ def _beside(path: Path, file: File) -> Path:
     return path.with_name(f".{hashlib.sha256(f'{file.path} {file.sha256}'.encode()).hexdigest()[:16]}.incomplete")
 
 
-def _complete(store: Store, threads: ThreadPoolExecutor, file: File, temporary: Path, tell: Moved) -> None:
+def _complete(store: Store, file: File, temporary: Path, blocks: Callable[[int], Iterator[bytes]], tell: Moved) -> None:
     """Fetch what the temporary file lacks; where the whole is not the file, its beginning is of no use: once more."""
     for anew in (False, True):
         with temporary.open("a+b") as out:
@@ -70,7 +86,7 @@ def _complete(store: Store, threads: ThreadPoolExecutor, file: File, temporary: 
                 kept += len(block)
                 tell(len(block))
             try:
-                for block in _blocks(store, threads, file, kept):
+                for block in blocks(kept):
                     digest.update(block)
                     out.write(block)
                     tell(len(block))
@@ -84,8 +100,13 @@ def _complete(store: Store, threads: ThreadPoolExecutor, file: File, temporary: 
     hold(store, file, size, digest.hexdigest())
 
 
-def _blocks(store: Store, threads: ThreadPoolExecutor, file: File, start: int) -> Iterator[bytes]:
-    """Give the blob's bytes from ``start``, in order; ranges of a large one are fetched ahead."""
+def _blocks(
+    store: Store, threads: ThreadPoolExecutor, file: File, content: bytes | None, start: int
+) -> Iterator[bytes]:
+    """Give the blob's bytes from ``start``, in order: its content, or from the store, a large one's ranges ahead."""
+    if content is not None:
+        yield content[start:]
+        return
     key = blob_key(file.sha256)
     if file.size - start <= RANGE:
         if start < file.size or not start:

@@ -11,14 +11,16 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 from colchis_steps._step import InputError, TransientError
-from colchis_steps._store import CHUNK, TEMPORARY, Conflict, Entry, NotFound, check_key, readable
+from colchis_steps._store import CHUNK, SMALL, TEMPORARY, Blob, Conflict, Entry, NotFound, check_key, readable
 from colchis_steps._sums import Sums, changed, read_sums
 
+PARALLEL = 8  # files that wait for the disk at a time
 AWAY = {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 LOCK = "lock"  # taken while an object changes its place, so that ``replace`` compares and writes as one step
 
@@ -142,6 +144,32 @@ class FileStore:
     def copy(self, source: str, target: str) -> None:
         """Copy an object over what is there."""
         self._put(target, self.stream(source), _rename)
+
+    def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
+        """Tell of each object."""
+        return map(self.find, keys)
+
+    def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Give the bytes of each object that is small."""
+        for key, found in zip(keys, map(self.find, keys), strict=True):
+            yield self.read(key) if found and found.size <= SMALL else None
+
+    def upload_all(self, blobs: Sequence[Blob]) -> Iterator[bool]:
+        """Copy each file in unless its key is taken; several wait for the disk at a time."""
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            yield from pool.map(lambda blob: self.upload(blob.key, blob.path, sums=blob.sums), blobs)
+
+    def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
+        """Copy each object over what is there."""
+
+        def copied(pair: tuple[str, str]) -> bool:
+            with contextlib.suppress(NotFound):
+                self.copy(*pair)
+                return True
+            return False
+
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            yield from pool.map(copied, pairs)
 
     def delete(self, key: str) -> None:
         """Remove an object."""

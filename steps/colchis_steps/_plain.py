@@ -1,6 +1,8 @@
 """A version's files under their own names, for readers that know no manifest, as KServe's storage initializer."""
 
-from colchis_steps._blobs import Moved, blob_key, each, missing
+from collections.abc import Mapping, Sequence
+
+from colchis_steps._blobs import Moved, blob_key, each, missing, size_of, together
 from colchis_steps._formats import File, Manifest
 from colchis_steps._store import NotFound, Store
 
@@ -21,18 +23,27 @@ def publish(store: Store, manifest: Manifest) -> None:
     for key in there.keys() - {prefix + file.path for file in manifest.files}:
         store.delete(key)
 
-    def place(file: File, _: Moved) -> None:
-        source, target = blob_key(file.sha256), prefix + file.path
-        if there.get(target) != file.size or not _equal(store, source, target):
+    sources = {prefix + f.path: blob_key(f.sha256) for f in manifest.files if there.get(prefix + f.path) == f.size}
+    same = _equal(store, sources)
+
+    def place(group: Sequence[File], _: Moved) -> None:
+        keys = [(blob_key(file.sha256), prefix + file.path) for file in group]
+        copied = store.copy_all(keys) if len(group) > 1 else iter([False])
+        for file, pair, done in zip(group, keys, copied, strict=True):
             try:
-                store.copy(source, target)
+                if not done:
+                    store.copy(*pair)
             except NotFound as error:
                 raise missing(store, file) from error
 
-    each(place, manifest.files)
+    each(place, together([file for file in manifest.files if prefix + file.path not in same], size_of))
 
 
-def _equal(store: Store, source: str, target: str) -> bool:
-    """Tell whether the store knows that two objects are equal."""
-    known, found = store.find(source), store.find(target)
-    return bool(known and found and known.crc64nvme and (known.size, known.crc64nvme) == (found.size, found.crc64nvme))
+def _equal(store: Store, pairs: Mapping[str, str]) -> set[str]:
+    """Give the keys of which the store knows that the objects there are equal to those at the keys they stand for."""
+    known = list(store.find_all(list(pairs.values())))
+    return {
+        key
+        for key, here, found in zip(pairs, known, store.find_all(list(pairs)), strict=True)
+        if here and found and here.crc64nvme and (here.size, here.crc64nvme) == (found.size, found.crc64nvme)
+    }

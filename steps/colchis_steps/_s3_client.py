@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ from botocore import exceptions as sdk
 from botocore.config import Config
 
 from colchis_steps._s3_errors import Place, code_of, explained
-from colchis_steps._s3_send import UNSIGNED, Request, Sender
+from colchis_steps._s3_send import UNSIGNED, Answered, Request, Sender
 from colchis_steps._s3_wire import Slice
 from colchis_steps._step import InputError
 from colchis_steps._store import CHUNK, check_key, readable
@@ -40,6 +40,7 @@ CHECKSUM_REFUSALS = {
 CHECKED = {"Body", "ChecksumAlgorithm"}  # arguments of calls that have to do with checksums
 OPENERS: dict[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.open}
 CHECKSUM = "x-amz-checksum-crc64nvme"
+TELL_CHECKSUM = {"x-amz-checksum-mode": "ENABLED"}
 log = logging.getLogger("colchis")
 
 
@@ -139,7 +140,7 @@ class Bucket:
         request = Request("HEAD", key)
         if self.checksums:
             try:
-                return dict(self._sender.send(request._replace(headers={"x-amz-checksum-mode": "ENABLED"})))
+                return dict(self._sender.send(request._replace(headers=TELL_CHECKSUM)))
             except InputError as error:  # a refusal without a reason: an answer to HEAD has no body
                 if not isinstance(error.__cause__, sdk.ClientError) or code_of(error.__cause__) != "400":
                     raise
@@ -151,6 +152,12 @@ class Bucket:
         whole = (start, end) == (0, None)
         part = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
         return self._sender.stream(Request("GET", key, headers=part), chunk)
+
+    def many(self, requests: Sequence[Request]) -> Iterator[Answered | None]:
+        """Send small requests as ``Sender.many`` does."""
+        for request in requests:
+            check_key(request.key)
+        return self._sender.many(requests)
 
     def put(
         self,

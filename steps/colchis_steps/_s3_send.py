@@ -14,7 +14,8 @@ import http.client
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit
@@ -30,6 +31,8 @@ from colchis_steps._store import CHUNK
 UNSIGNED = "UNSIGNED-PAYLOAD"  # the checksum header, which is signed, stands for the body
 EMPTY = hashlib.sha256().hexdigest()
 SAFE = "-_.~"
+WINDOW = 32  # small requests on their way at a time
+SHORT = 1 << 20  # bytes of the longest answer that is kept in memory
 OPERATIONS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject"}
 T = TypeVar("T")
 
@@ -43,6 +46,14 @@ class Request(NamedTuple):
     headers: Mapping[str, str] = {}
     query: Mapping[str, str] = {}
     payload: str = EMPTY
+
+
+class Answered(NamedTuple):
+    """A whole answer, also one that refuses."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class Sender:
@@ -101,6 +112,42 @@ class Sender:
 
             yield from self._tried(once).blocks(chunk)
 
+    def many(self, requests: Sequence[Request]) -> Iterator[Answered | None]:
+        """Send small requests, a window of them on their way at a time, from this one thread; give answers in order.
+
+        Threads that wait for an answer each hand the interpreter's lock around, which took more time than the requests.
+        Nothing is tried again: None stands for a request without a whole and short answer. It, like one that the server
+        refuses, is to be sent alone.
+
+        Raises:
+            InputError: no credentials, or a body's file changes meanwhile.
+        """
+        flying = deque[tuple[Request, Wire | None]]()
+        self._wires.open(min(len(requests), WINDOW))
+        try:
+            with explained(self._place, ""):
+                for request in requests:
+                    # after one that did not leave, the rest waits until somebody has sent that one
+                    while len(flying) == WINDOW or (flying and flying[-1][1] is None):
+                        yield _heard(*flying.popleft(), self._wires)
+                    flying.append((request, self._told(request)))
+                while flying:
+                    yield _heard(*flying.popleft(), self._wires)
+        finally:
+            for _, wire in flying:
+                if wire:
+                    wire.close()
+
+    def _told(self, request: Request) -> Wire | None:
+        """Send a request; give the connection on which its answer comes, or None."""
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError, http.client.HTTPException):
+            wire = self._wires.take()
+            held.callback(wire.close)
+            self._tell(wire, request)
+            held.pop_all()
+            return wire
+        return None
+
     def _tried(self, once: Callable[[], T]) -> T:
         for attempt in range(1, self._attempts + 1):
             try:
@@ -114,6 +161,13 @@ class Sender:
         raise AssertionError("the last attempt answers or raises")
 
     def _ask(self, wire: Wire, request: Request) -> Answer:
+        self._tell(wire, request)
+        answer = wire.hear(request.method)
+        if answer.status >= 300:
+            raise _error(answer, b"".join(answer.blocks(CHUNK)), OPERATIONS[request.method])
+        return answer
+
+    def _tell(self, wire: Wire, request: Request) -> None:
         path = quote(self._base + request.key, safe=f"/{SAFE}")
         query = "&".join(f"{quote(n, safe=SAFE)}={quote(v, safe=SAFE)}" for n, v in sorted(request.query.items()))
         keys = self._credentials.get_frozen_credentials() if self._credentials else None
@@ -129,10 +183,7 @@ class Sender:
         )
         if request.body:
             headers["content-length"] = str(request.body.length)
-        answer = wire.ask(request.method, f"{path}?{query}" if query else path, headers, request.body)
-        if answer.status >= 300:
-            raise _error(answer, b"".join(answer.blocks(CHUNK)), OPERATIONS[request.method])
-        return answer
+        wire.tell(request.method, f"{path}?{query}" if query else path, headers, request.body)
 
     @contextlib.contextmanager
     def _wire(self) -> Iterator[Wire]:
@@ -154,6 +205,23 @@ class Sender:
         self._wires.give(wire)
 
 
+def _heard(request: Request, wire: Wire | None, wires: Wires) -> Answered | None:
+    """Read a whole answer; give None where it breaks off or is too long."""
+    if wire is None:
+        return None
+    with contextlib.ExitStack() as held, contextlib.suppress(OSError, http.client.HTTPException):
+        held.callback(wire.close)
+        answer, content = wire.hear(request.method), bytearray()
+        for block in answer.blocks(CHUNK):
+            content += block
+            if len(content) > SHORT:
+                return None
+        held.pop_all()
+        wires.give(wire)
+        return Answered(answer.status, answer.headers, bytes(content))
+    return None
+
+
 def _of_connection(error: BaseException, endpoint: str) -> Exception | None:
     """Give the SDK's error for one of a connection, or None."""
     told: Exception | None = None
@@ -170,7 +238,7 @@ def signed(
     headers: Mapping[str, str], what: str, payload: str, *, keys: Any, region: str, at: datetime
 ) -> dict[str, str]:
     """Give the headers with those of the signature; ``what`` is method, encoded path and query, a line each."""
-    time_, day = at.strftime("%Y%m%dT%H%M%SZ"), at.strftime("%Y%m%d")
+    time_ = at.strftime("%Y%m%dT%H%M%SZ")
     told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
     told |= {"x-amz-content-sha256": payload, "x-amz-date": time_}
     if keys.token:
@@ -178,7 +246,7 @@ def signed(
     names = sorted(told)
     lines = "".join(f"{name}:{told[name]}\n" for name in names)
     canonical = f"{what}\n{lines}\n{';'.join(names)}\n{payload}"
-    scope = f"{day}/{region}/s3/aws4_request"
+    scope = f"{time_[:8]}/{region}/s3/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{time_}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     signature = hmac.digest(_signing_key(keys.secret_key, scope), text.encode(), "sha256").hex()
     told["authorization"] = (

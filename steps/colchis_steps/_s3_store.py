@@ -3,16 +3,18 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from urllib.parse import quote
 
-from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, Bucket, not_implemented
+from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, TELL_CHECKSUM, Bucket, not_implemented
 from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
-from colchis_steps._s3_upload import send_parts, send_whole
+from colchis_steps._s3_send import Request
+from colchis_steps._s3_upload import send_all, send_parts, send_whole
 from colchis_steps._step import InputError, TransientError
-from colchis_steps._store import CHUNK, Conflict, Entry, NotFound
+from colchis_steps._store import CHUNK, Blob, Conflict, Entry, NotFound
 from colchis_steps._sums import PART, Sums, read_sums
 
 PARTS_IN_FLIGHT = 4
@@ -53,11 +55,7 @@ class S3Store:
         except NotFound:  # HEAD does not say whether the object or the bucket is absent
             next(self.keys(key), None)
             return None
-        kept = found.get(CHECKSUM, "")
-        whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
-        return Entry(
-            key, int(found["content-length"]), parsedate_to_datetime(found["last-modified"]).timestamp(), whole
-        )
+        return _entry(key, found)
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None."""
@@ -153,6 +151,35 @@ class S3Store:
                 self._bucket.call("abort_multipart_upload", target, UploadId=upload)
             raise
 
+    def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
+        """Tell of each object."""
+        told = TELL_CHECKSUM if self._bucket.checksums else {}
+        answers = self._bucket.many([Request("HEAD", key, headers=told) for key in keys])
+        for key, answer in zip(keys, answers, strict=True):
+            yield _entry(key, answer.headers) if answer and answer.status == 200 else None
+
+    def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Give each object's bytes."""
+        answers = self._bucket.many([Request("GET", key) for key in keys])
+        return (answer.content if answer and answer.status == 200 else None for answer in answers)
+
+    def upload_all(self, blobs: Sequence[Blob]) -> Iterator[bool]:
+        """Send each file unless its key is taken."""
+        if self.atomic is False:  # each key is looked at first
+            return self._parts.map(lambda b: send_whole(self._bucket, b.key, b.path, b.sums, None), blobs)
+        return send_all(self._bucket, blobs)
+
+    def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
+        """Copy each object by the server, over what is there."""
+        top, requests = f"{self._bucket.place.bucket}/{self._bucket.prefix}", list[Request]()
+        for source, target in pairs:
+            told = {"x-amz-copy-source": quote(top + source, safe="/-_.~")}
+            if source == target:
+                told["x-amz-metadata-directive"] = "REPLACE"
+            requests.append(Request("PUT", target, headers=told))
+        answers = self._bucket.many(requests)  # an error may come after a 200
+        return (bool(answer and answer.status == 200 and b"<Error>" not in answer.content) for answer in answers)
+
     def delete(self, key: str) -> None:
         """Remove an object."""
         with contextlib.suppress(NotFound):
@@ -185,3 +212,11 @@ class S3Store:
             else:
                 return
         raise TransientError(f"others keep writing {key} in {self.url}; try again")
+
+
+def _entry(key: str, headers: Mapping[str, str]) -> Entry:
+    """Read what an answer tells of an object."""
+    kept = headers.get(CHECKSUM, "")
+    whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
+    modified = parsedate_to_datetime(headers["last-modified"]).timestamp()
+    return Entry(key, int(headers["content-length"]), modified, whole)

@@ -8,16 +8,17 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from colchis_steps._s3_client import ATTEMPTS, Bucket, not_implemented
+from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, Bucket, not_implemented
 from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
+from colchis_steps._s3_send import Request
 from colchis_steps._s3_wire import Slice
 from colchis_steps._step import InputError, StepError, TransientError
-from colchis_steps._store import NotFound, readable
+from colchis_steps._store import Blob, NotFound, readable
 from colchis_steps._sums import Sums, check_unchanged, encoded, part_length
 
 Sent = Callable[[int], object]
@@ -55,6 +56,15 @@ def send_whole(bucket: Bucket, key: str, path: Path, sums: Sums, sent: Sent | No
         else:
             return True
     raise TransientError(f"others keep writing {key} in {bucket.url}; try again")
+
+
+def send_all(bucket: Bucket, blobs: Sequence[Blob]) -> Iterator[bool]:
+    """Send small files once, each unless its key is taken; say of each whether it was written."""
+    condition, requests = {"if-none-match": "*"}, list[Request]()
+    for key, path, sums in blobs:
+        told = condition | {CHECKSUM: encoded(sums.parts[0])} if bucket.checksums else condition
+        requests.append(Request("PUT", key, Slice(path, 0, sums.size), told, payload=sums.sha256))
+    return (bool(answer and answer.status == 200) for answer in bucket.many(requests))
 
 
 def send_parts(

@@ -10,6 +10,7 @@ import queue
 import ssl
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 from urllib.parse import urlsplit
@@ -17,11 +18,10 @@ from urllib.parse import urlsplit
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
-from colchis_steps._store import CHUNK, readable
+from colchis_steps._store import CHUNK, SMALL, readable
 from colchis_steps._sums import changed
 
 WAIT = 60.0  # seconds for an answer
-SMALL = 64 << 10  # bytes of a body that goes with its head in one write
 LINE = 64 << 10  # bytes of the longest line of an answer's head
 
 
@@ -106,8 +106,8 @@ class Wire:
         self._opened, self._sock, self.kept = opened, opened.sock, True
         self._file = self._sock.makefile("rb")
 
-    def ask(self, method: str, target: str, headers: Mapping[str, str], body: Slice | None) -> Answer:
-        """Send a request and read the head of its answer.
+    def tell(self, method: str, target: str, headers: Mapping[str, str], body: Slice | None) -> None:
+        """Send a request; a body of SMALL bytes goes with its head in one write.
 
         Raises:
             InputError: the body's file cannot be read or has become shorter.
@@ -122,6 +122,9 @@ class Wire:
             if body and body.length > SMALL:
                 self._send(body)
             self.kept = True
+
+    def hear(self, method: str) -> Answer:
+        """Read the head of the answer to the request that was sent."""
         answer = Answer(self._file, method)
         self.kept = self.kept and answer.kept
         return answer
@@ -157,6 +160,14 @@ class Wires:
         self._idle = queue.LifoQueue[Wire]()
         self._connect = _connector(scheme, netloc, verify)
         weakref.finalize(self, _close, self._idle)
+
+    def open(self, count: int) -> None:
+        """Open connections, all at once, until so many rest; who takes one next meets what is wrong."""
+        if (new := count - self._idle.qsize()) > 0:
+            with ThreadPoolExecutor(new) as pool:
+                for opened in [pool.submit(lambda: Wire(self._connect())) for _ in range(new)]:
+                    with contextlib.suppress(OSError, http.client.HTTPException):
+                        self._idle.put(opened.result())
 
     def take(self) -> Wire:
         """Give a connection that rests, or a new one."""

@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from colchis_steps._sums import Sums
 
 CHUNK = 1 << 20
+SMALL = 64 << 10  # bytes of an object of which many are on their way at a time
 ODD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")  # what no key holds
 TEMPORARY = ".incomplete"  # no part of a key begins so: the file store keeps there what is not whole yet
 
@@ -43,9 +44,20 @@ class Entry(NamedTuple):
     crc64nvme: str = ""  # of all bytes, in base64; empty in a listing, and where the store keeps none
 
 
+class Blob(NamedTuple):
+    """A file that is to be stored under a key; ``sums`` are the file's."""
+
+    key: str
+    path: Path
+    sums: "Sums"
+
+
 class Store(Protocol):
     """Objects by key. Keys are relative, with ``/`` between their parts; ``check_key`` says which ones do.
 
+    The methods with ``all`` are a fast way for many objects of at most SMALL bytes, several at a time, done as their
+    answers are taken, in order. None and False stand for what did not go this way, for whatever reason: the method for
+    one object does it, or says why not.
     Every method raises InputError where bucket, directory, credentials or space are wrong, and TransientError where
     the store is away; both sentences name the store and the fix.
     """
@@ -97,6 +109,18 @@ class Store(Protocol):
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object over what is there; onto itself it becomes as new as one just written. Raises NotFound."""
+
+    def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
+        """Tell of each object."""
+
+    def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Give each object's bytes."""
+
+    def upload_all(self, blobs: Sequence[Blob]) -> Iterator[bool]:
+        """Send each file unless its key is taken; say whether it was written."""
+
+    def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
+        """Copy from the first key of each pair to the second; say whether that was done."""
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""

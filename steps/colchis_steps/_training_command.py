@@ -29,13 +29,14 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps._blobs import blob_key, scan, store_files
+from colchis_steps._blobs import blob_key, scan
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import Document, File, encode, tree_digest
 from colchis_steps._rendezvous import Place
 from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import Store, find_document, open_store
+from colchis_steps._storing import store_files
 from colchis_steps._training_files import History, Result, training_key
 
 PREFIX = "command:"

@@ -12,13 +12,14 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import check_files, files_of, store_files, survey
+from colchis_steps._blobs import check_files, files_of, survey
 from colchis_steps._formats import Candidate, Code, File, Manifest, encode, now, tree_digest
 from colchis_steps._plain import publish
 from colchis_steps._progress import Progress
 from colchis_steps._reports import UploadReport
 from colchis_steps._step import InputError, boolean, entrypoint, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
+from colchis_steps._storing import store_files
 
 log = logging.getLogger("colchis")
 EXAMPLE = (

@@ -8,13 +8,14 @@ Reads   models/<model>/<n>/manifest.json  of one version, of one model's, or of 
 import argparse
 import logging
 from collections.abc import Sequence
+from itertools import chain
 
-from colchis_steps._blobs import Moved, digest_of, each
+from colchis_steps._blobs import Moved, each, seen, size_of, together
 from colchis_steps._formats import File, Manifest, tree_digest
 from colchis_steps._home import default_store
 from colchis_steps._progress import Progress
 from colchis_steps._step import InputError, entrypoint
-from colchis_steps._store import NotFound, Store, model_version, open_store, read_document
+from colchis_steps._store import Store, model_version, open_store, read_document
 
 log = logging.getLogger("colchis")
 
@@ -41,22 +42,22 @@ def faults(store: Store, found: Sequence[Manifest]) -> list[str]:
         for file in manifest.files:
             users.setdefault((file.size, file.sha256), []).append(f"{manifest.model}:{manifest.version} {file.path}")
 
-    def look(wanted: tuple[int, str], tell: Moved) -> str:
-        try:
-            size, sha256 = digest_of(store, File("", *wanted), tell)
-        except NotFound:
-            return "missing"
-        return "" if (size, sha256) == wanted else f"altered ({size} bytes, sha256 {sha256})"
+    def look(group: Sequence[File], tell: Moved) -> list[tuple[tuple[int, str], tuple[int, str] | None]]:
+        return [((file.size, file.sha256), read) for file, read in zip(group, seen(store, group, tell), strict=True)]
 
+    groups = together([File("", *wanted) for wanted in users], size_of)
     with Progress("verify", sum(size for size, _ in users)) as bar:
-        states = each(look, users, bar.advance)
+        states = dict(chain.from_iterable(each(look, groups, bar.advance)))
     lines = [
         f"{manifest.model}:{manifest.version} manifest altered: its tree digest is not that of its files"
         for manifest in found
         if tree_digest(manifest.files) != manifest.tree
     ]
     return lines + [
-        f"{user} {state}" for (_, names), state in zip(users.items(), states, strict=True) if state for user in names
+        f"{user} " + ("missing" if (read := states[wanted]) is None else f"altered ({read[0]} bytes, sha256 {read[1]})")
+        for wanted, names in users.items()
+        if states[wanted] != wanted
+        for user in names
     ]
 
 

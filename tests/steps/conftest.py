@@ -24,10 +24,11 @@ from benchmarks._rivals import go_program
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from colchis_steps._blobs import scan, store_files
+from colchis_steps._blobs import scan
 from colchis_steps._code import code_key, listed, pack
 from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
 from colchis_steps._store import Store, open_store, read_document
+from colchis_steps._storing import store_files
 
 MODEL_FILES = {
     "saved_model.pb": b"\x0agraph" * 100,

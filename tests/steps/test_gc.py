@@ -9,11 +9,12 @@ import boto3
 import pytest
 
 from colchis_steps import gc
-from colchis_steps._blobs import blob_key, check_files, files_of, store_files, survey
+from colchis_steps._blobs import blob_key, check_files, files_of, survey
 from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
 from colchis_steps._s3_store import S3Store
 from colchis_steps._step import InputError
 from colchis_steps._store import Store, open_store
+from colchis_steps._storing import store_files
 
 DAY = 24 * 3600
 

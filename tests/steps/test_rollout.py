@@ -18,7 +18,7 @@ import pytest
 from tests.workflows.test_local_terminal import Terminal
 
 from colchis_steps import build_image
-from colchis_steps._blobs import scan, store_files
+from colchis_steps._blobs import scan
 from colchis_steps._formats import (
     Alias,
     Code,
@@ -34,6 +34,7 @@ from colchis_steps._formats import (
     tree_digest,
 )
 from colchis_steps._store import Store, open_store, read_document
+from colchis_steps._storing import store_files
 from colchis_steps.rollout import parser
 
 BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"

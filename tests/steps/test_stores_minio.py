@@ -12,9 +12,10 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from colchis_steps._blobs import files_of, store_files, survey
+from colchis_steps._blobs import blob_key, files_of, survey
 from colchis_steps._step import InputError, StepError
 from colchis_steps._store import Conflict, open_store
+from colchis_steps._storing import store_files
 from colchis_steps._sums import PART, encoded, read_sums
 
 
@@ -119,9 +120,11 @@ def test_a_full_disk_has_its_sentence_and_keeps_nothing(
 
 def test_a_file_that_changes_between_its_two_reads_is_refused_by_the_server(real: str, tmp_path: Path) -> None:
     """Its size and its time say nothing here: the server holds the bytes against the checksum of the first read."""
-    for size in (100, 3 * PART):
-        directory = tmp_path / str(size)
+    for size, beside in ((100, 0), (100, 9), (3 * PART, 0)):
+        directory = tmp_path / f"{size} {beside}"
         directory.mkdir()
+        for number in range(beside):
+            (directory / str(number)).write_bytes(b"graph %d" % number)
         (path := directory / "weights").write_bytes(os.urandom(size))
         found, times = survey(directory), path.stat()
         with path.open("r+b") as file:
@@ -131,7 +134,7 @@ def test_a_file_that_changes_between_its_two_reads_is_refused_by_the_server(real
         store = open_store(real)
         with pytest.raises(StepError):
             store_files(store, directory, files_of(found), None, found)
-        assert list(store.keys("")) == []
+        assert blob_key(found["weights"].sha256) not in list(store.keys(""))
 
 
 def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path: Path) -> None:
@@ -145,6 +148,13 @@ def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path:
             assert found
             assert (found.size, found.crc64nvme) == (size, encoded(sums.crc64nvme))
         assert b"".join(store.stream(f"copy/{key}", start=7, end=99)) == content[7:99]
+    pairs = [("small", "many é+ %"), ("absent", "x"), ("small", "small")]
+    assert list(store.copy_all(pairs)) == [True, False, True]
+    found_many = list(store.find_all(["small", "many é+ %", "absent"]))
+    assert [(found.size, found.crc64nvme) if found else None for found in found_many] == [
+        (100, encoded(read_sums(tmp_path / "small").crc64nvme))
+    ] * 2 + [None]
+    assert list(store.read_all(["many é+ %", "absent"])) == [(tmp_path / "small").read_bytes(), None]
     assert store.atomic is None  # nothing was asked yet
     assert store.create("k", b"")
     assert store.atomic is True

@@ -15,10 +15,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from colchis_steps import _sums
-from colchis_steps._blobs import files_of, store_files, survey
+from colchis_steps._blobs import files_of, survey
 from colchis_steps._s3_send import signed
 from colchis_steps._step import InputError
 from colchis_steps._store import Store, open_store
+from colchis_steps._storing import store_files
 from colchis_steps._sums import check_unchanged, encoded, part_length, read_sums
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from colchis_steps._blobs import blob_key, scan, store_files
+from colchis_steps._blobs import blob_key, scan
 from colchis_steps._formats import Candidate, Code, Manifest, StepResult, encode, tree_digest
 from colchis_steps._reports import UploadReport
 from colchis_steps._store import Store, open_store, read_document
+from colchis_steps._storing import store_files
 from colchis_steps.upload import allot, main, manifest_key, newest
 
 

@@ -10,11 +10,12 @@ from benchmarks._rivals import environment
 from tests.steps.conftest import MODEL_FILES, Published
 
 from colchis_steps import _fetch, models
-from colchis_steps._blobs import blob_key, files_of, scan, store_files, survey
+from colchis_steps._blobs import blob_key, files_of, scan, survey
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File, Manifest
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import Store, open_store, read_document
+from colchis_steps._storing import store_files
 from colchis_steps.upload import main
 
 
