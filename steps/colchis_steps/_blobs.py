@@ -6,14 +6,14 @@ import os
 import stat
 import threading
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
 
 from colchis_steps._formats import File
 from colchis_steps._step import InputError
-from colchis_steps._store import SMALL, NotFound, Store, check_key, readable
+from colchis_steps._store import SMALL, NotFound, Store, check_key
 from colchis_steps._sums import Sums, read_sums
 
 PARALLEL = 8  # groups of files in flight; hashing and sending release the interpreter's lock
@@ -31,49 +31,47 @@ def blob_key(sha256: str) -> str:
     return f"blobs/sha256/{sha256}"
 
 
-def survey(directory: Path) -> dict[str, Sums]:
-    """Read the directory's files once for their digests; give them by path, sorted.
-
-    Raises:
-        InputError: as ``plain_files`` and ``check_paths`` do, or a file changes meanwhile.
-    """
-    paths = {path.relative_to(directory).as_posix(): path for path in plain_files(directory)}
-    check_paths(paths)
-    groups = together(paths, lambda key: _size(paths[key]))
-    found = each(lambda group, _: [(key, read_sums(paths[key])) for key in group], groups)
-    return dict(sorted(itertools.chain.from_iterable(found)))
-
-
-def plain_files(directory: Path) -> list[Path]:
-    """List the directory's files.
+def plain_files(directory: Path) -> dict[str, os.stat_result]:
+    """List the directory's files by path, relative to it and sorted.
 
     Raises:
         InputError: it is no directory, is empty, cannot be read, or holds a link or a special file.
     """
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory; give the one that holds the model's files")
-    paths = []
+    listed = {}
     for top, directories, names in os.walk(directory, onerror=_unreadable):
         for name in [*directories, *names]:
             path = Path(top, name)
-            mode = path.lstat().st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                listed[path.relative_to(directory).as_posix()] = found
+            elif not stat.S_ISDIR(found.st_mode):
                 raise InputError(f"{path} is a link or a special file; a model holds plain files only, so copy it in")
-            if stat.S_ISREG(mode):
-                paths.append(path)
-    if not paths:
+    if not listed:
         raise InputError(f"{directory} holds no files; give the directory that holds the model")
-    return paths
-
-
-def files_of(found: Mapping[str, Sums]) -> list[File]:
-    """Give the files as manifests list them."""
-    return [File(path=path, size=sums.size, sha256=sums.sha256) for path, sums in found.items()]
+    return dict(sorted(listed.items()))
 
 
 def scan(directory: Path) -> list[File]:
-    """List the directory's files, hashed and sorted by path; raises as ``survey`` does."""
-    return files_of(survey(directory))
+    """List the directory's files, hashed and sorted by path.
+
+    Raises:
+        InputError: as ``plain_files`` and ``check_paths`` do, or a file changes meanwhile.
+    """
+    listed = plain_files(directory)
+    check_paths(listed)
+
+    def hashed(group: Sequence[str], _: Moved) -> list[File]:
+        return [file_of(path, read_sums(directory / path)) for path in group]
+
+    found = each(hashed, together(listed, lambda path: listed[path].st_size))
+    return sorted(itertools.chain.from_iterable(found), key=lambda file: file.path)
+
+
+def file_of(path: str, sums: Sums) -> File:
+    """Give the file as manifests list it."""
+    return File(path=path, size=sums.size, sha256=sums.sha256)
 
 
 def check_paths(paths: Iterable[str]) -> None:
@@ -109,7 +107,7 @@ def check_files(store: Store, files: Sequence[File], moved: Moved | None = None)
 
 
 def seen(store: Store, files: Sequence[File], tell: Moved) -> Iterator[tuple[int, str] | None]:
-    """Read each file's blob, one or many small ones, for its size and sha256; give None where it is missing."""
+    """Read each file's blob for its size and sha256; give None where it is missing."""
     for file, content in zip(files, contents(store, files), strict=True):
         if content is None:
             try:
@@ -122,8 +120,9 @@ def seen(store: Store, files: Sequence[File], tell: Moved) -> Iterator[tuple[int
 
 
 def contents(store: Store, files: Sequence[File]) -> Iterator[bytes | None]:
-    """Give the bytes of blobs of many small files; None for one that is to be read alone."""
-    return store.read_all([blob_key(file.sha256) for file in files]) if len(files) > 1 else iter([None] * len(files))
+    """Give the bytes of each small file's blob; None for one that is to be read alone."""
+    small = store.read_all([blob_key(file.sha256) for file in files if file.size <= SMALL])
+    return (next(small) if file.size <= SMALL else None for file in files)
 
 
 def digest_of(store: Store, key: str, tell: Moved) -> tuple[int, str]:
@@ -172,11 +171,6 @@ def together(items: Iterable[T], size: Callable[[T], int]) -> list[list[T]]:
 def size_of(file: File) -> int:
     """Give the file's size in bytes."""
     return file.size
-
-
-def _size(path: Path) -> int:
-    with readable(path):
-        return path.stat().st_size
 
 
 def _unreadable(error: OSError) -> None:

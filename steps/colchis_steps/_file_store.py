@@ -154,10 +154,14 @@ class FileStore:
         for key, found in zip(keys, map(self.find, keys), strict=True):
             yield self.read(key) if found and found.size <= SMALL else None
 
-    def upload_all(self, blobs: Sequence[Blob]) -> Iterator[bool]:
-        """Copy each file in unless its key is taken; several wait for the disk at a time."""
+    def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+        """Copy each file in unless its key is taken, several at a time; give those that were written."""
+
+        def upload(blob: Blob) -> tuple[Blob, bool]:
+            return blob, self.upload(blob.key, blob.path, sums=blob.sums)
+
         with ThreadPoolExecutor(PARALLEL) as pool:
-            yield from pool.map(lambda blob: self.upload(blob.key, blob.path, sums=blob.sums), blobs)
+            yield from (blob for blob, written in pool.map(upload, blobs) if written)
 
     def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
         """Copy each object over what is there."""

@@ -71,12 +71,17 @@ def write_layers(
     """Write a layer a file, side by side; give them and the bytes sent. Raises as ``pack``."""
     failed, count = threading.Event(), [0]
 
-    def content(file: File) -> Iterator[Block]:
-        for block in source.blocks(file):
-            if failed.is_set():
-                raise _Stopped
-            yield block
-            sent(len(block))
+    def blocks(group: tuple[File, ...]) -> Iterator[Block]:
+        read = source.reader(group)
+
+        def content(file: File) -> Iterator[Block]:
+            for block in read(file):
+                if failed.is_set():
+                    raise _Stopped
+                yield block
+                sent(len(block))
+
+        return layer_blocks(group, content)
 
     def shrinks(file: File) -> bool:
         return pays(source.piece(file, start, end) for start, end in sampled(file.size))
@@ -89,13 +94,13 @@ def write_layers(
         name, size = layer_name(group), layer_size(group)
         try:
             if len(group) == 1 and sampler.submit(shrinks, group[0]).result():
-                made = Compressed(lambda: layer_blocks(group, content))
+                made = Compressed(lambda: blocks(group))
                 digest = repository.put(lambda: iter(made), None)
                 layer = Layer(path=name, digest=digest, size=made.size, media_type=ZSTD, diff_id=made.diff_id)
             else:
                 layer = Layer(
                     path=name,
-                    digest=repository.put(lambda: layer_blocks(group, content), size),
+                    digest=repository.put(lambda: blocks(group), size),
                     size=size,
                     media_type=TAR,
                 )

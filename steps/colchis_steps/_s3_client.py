@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -153,11 +153,9 @@ class Bucket:
         part = {} if whole else {"range": f"bytes={start}-{'' if end is None else end - 1}"}
         return self._sender.stream(Request("GET", key, headers=part), chunk)
 
-    def many(self, requests: Sequence[Request]) -> Iterator[Answered | None]:
+    def many(self, requests: Iterable[Request]) -> Iterator[Answered | None]:
         """Send small requests as ``Sender.many`` does."""
-        for request in requests:
-            check_key(request.key)
-        return self._sender.many(requests)
+        return self._sender.many(map(_checked, requests))
 
     def put(
         self,
@@ -216,6 +214,11 @@ class Bucket:
                 self.client, self.checksums = client, False
                 text = "%s refuses the SDK's checksums (%s): going on without; digests are still verified"
                 log.warning(text, self.place.endpoint, why)
+
+
+def _checked(request: Request) -> Request:
+    check_key(request.key)
+    return request
 
 
 def not_implemented(error: InputError) -> bool:

@@ -15,8 +15,9 @@ import random
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
@@ -112,21 +113,21 @@ class Sender:
 
             yield from self._tried(once).blocks(chunk)
 
-    def many(self, requests: Sequence[Request]) -> Iterator[Answered | None]:
+    def many(self, requests: Iterable[Request]) -> Iterator[Answered | None]:
         """Send small requests, a window of them on their way at a time, from this one thread; give answers in order.
 
         Threads that wait for an answer each hand the interpreter's lock around, which took more time than the requests.
-        Nothing is tried again: None stands for a request without a whole and short answer. It, like one that the server
-        refuses, is to be sent alone.
+        Requests are taken as there is room. Nothing is tried again: None stands for a request without a whole and short
+        answer. It, like one that the server refuses, is to be sent alone.
 
         Raises:
             InputError: no credentials, or a body's file changes meanwhile.
         """
-        flying = deque[tuple[Request, Wire | None]]()
-        self._wires.open(min(len(requests), WINDOW))
+        flying, coming = deque[tuple[Request, Wire | None]](), iter(requests)
         try:
             with explained(self._place, ""):
-                for request in requests:
+                self._wires.open(len(first := list(islice(coming, WINDOW))))
+                for request in chain(first, coming):
                     # after one that did not leave, the rest waits until somebody has sent that one
                     while len(flying) == WINDOW or (flying and flying[-1][1] is None):
                         yield _heard(*flying.popleft(), self._wires)

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -163,11 +163,15 @@ class S3Store:
         answers = self._bucket.many([Request("GET", key) for key in keys])
         return (answer.content if answer and answer.status == 200 else None for answer in answers)
 
-    def upload_all(self, blobs: Sequence[Blob]) -> Iterator[bool]:
-        """Send each file unless its key is taken."""
-        if self.atomic is False:  # each key is looked at first
-            return self._parts.map(lambda b: send_whole(self._bucket, b.key, b.path, b.sums, None), blobs)
-        return send_all(self._bucket, blobs)
+    def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+        """Send each file unless its key is taken; give those that were written."""
+        if self.atomic is not False:
+            return send_all(self._bucket, blobs)
+
+        def send(blob: Blob) -> tuple[Blob, bool]:  # each key is looked at first
+            return blob, send_whole(self._bucket, blob.key, blob.path, blob.sums, None)
+
+        return (blob for blob, written in self._parts.map(send, blobs) if written)
 
     def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
         """Copy each object by the server, over what is there."""

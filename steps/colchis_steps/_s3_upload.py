@@ -8,7 +8,8 @@ import contextlib
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,13 +59,20 @@ def send_whole(bucket: Bucket, key: str, path: Path, sums: Sums, sent: Sent | No
     raise TransientError(f"others keep writing {key} in {bucket.url}; try again")
 
 
-def send_all(bucket: Bucket, blobs: Sequence[Blob]) -> Iterator[bool]:
-    """Send small files once, each unless its key is taken; say of each whether it was written."""
-    condition, requests = {"if-none-match": "*"}, list[Request]()
-    for key, path, sums in blobs:
-        told = condition | {CHECKSUM: encoded(sums.parts[0])} if bucket.checksums else condition
-        requests.append(Request("PUT", key, Slice(path, 0, sums.size), told, payload=sums.sha256))
-    return (bool(answer and answer.status == 200) for answer in bucket.many(requests))
+def send_all(bucket: Bucket, blobs: Iterable[Blob]) -> Iterator[Blob]:
+    """Send small files once, each unless its key is taken; give those that were written."""
+    condition, waiting = {"if-none-match": "*"}, deque[Blob]()
+
+    def requests() -> Iterator[Request]:
+        for blob in blobs:
+            waiting.append(blob)
+            told = condition | {CHECKSUM: encoded(blob.sums.parts[0])} if bucket.checksums else condition
+            yield Request("PUT", blob.key, Slice(blob.path, 0, blob.sums.size), told, payload=blob.sums.sha256)
+
+    for answer in bucket.many(requests()):
+        blob = waiting.popleft()
+        if answer and answer.status == 200:
+            yield blob
 
 
 def send_parts(

@@ -7,11 +7,11 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from colchis_steps._blobs import blob_key, plain_files
+from colchis_steps._blobs import blob_key, contents, plain_files
 from colchis_steps._formats import File
 from colchis_steps._image import Block
 from colchis_steps._step import InputError
@@ -27,11 +27,11 @@ class Source(Protocol):
     def files(self) -> Sequence[File]:
         """The files; a digest that is not known is empty."""
 
-    def blocks(self, file: File) -> Iterator[Block]:
-        """Give the file's bytes; a block is good until the next one.
+    def reader(self, group: Sequence[File]) -> Callable[[File], Iterator[Block]]:
+        """Give what reads the files of a group, each once, in their order: a file's bytes in blocks.
 
-        Raises:
-            InputError: they are missing, altered or change meanwhile; the file is named.
+        A block is good until the next one. The reader raises InputError where a file is missing, altered or changes
+        meanwhile; it is named.
         """
 
     def piece(self, file: File, start: int, end: int) -> bytes:
@@ -49,15 +49,26 @@ class StoreSource:
 
     def __init__(self, store: Store, files: Sequence[File]) -> None:
         self.store, self.files = store, files
-        for file in files:
-            if (size := store.size(blob_key(file.sha256))) != file.size:
-                found = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
-                raise InputError(f"blob {file.sha256} of {file.path} in {store.url} {found}; upload the model again")
+        keys = [blob_key(file.sha256) for file in files]
+        for file, key, found in zip(files, keys, store.find_all(keys), strict=True):
+            if (size := found.size if found else store.size(key)) != file.size:
+                told = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
+                raise InputError(f"blob {file.sha256} of {file.path} in {store.url} {told}; upload the model again")
 
-    def blocks(self, file: File) -> Iterator[Block]:
-        """Give the blob's bytes, verified at their end."""
+    def reader(self, group: Sequence[File]) -> Callable[[File], Iterator[Block]]:
+        """Give what reads the blobs, each verified at its end; many small ones come ahead of their turn."""
+        ahead = contents(self.store, group)
+
+        def read(file: File) -> Iterator[Block]:
+            content = next(ahead)
+            stored = self.store.stream(blob_key(file.sha256), BLOCK) if content is None else iter([content])
+            return self._verified(file, stored)
+
+        return read
+
+    def _verified(self, file: File, blocks: Iterable[Block]) -> Iterator[Block]:
         digest, size = hashlib.sha256(), 0
-        for block in self.store.stream(blob_key(file.sha256), BLOCK):
+        for block in blocks:
             size += len(block)
             if size > file.size:
                 break
@@ -85,11 +96,14 @@ class DirectorySource:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.states = {path.relative_to(directory).as_posix(): _state(path.lstat()) for path in plain_files(directory)}
-        self.files = tuple(File(path=path, size=state[0], sha256="") for path, state in sorted(self.states.items()))
+        self.states = {path: _state(found) for path, found in plain_files(directory).items()}
+        self.files = tuple(File(path=path, size=state[0], sha256="") for path, state in self.states.items())
 
-    def blocks(self, file: File) -> Iterator[Block]:
-        """Give the file's bytes."""
+    def reader(self, group: Sequence[File]) -> Callable[[File], Iterator[Block]]:  # noqa: ARG002 - nothing is ahead
+        """Give what reads the files."""
+        return self._blocks
+
+    def _blocks(self, file: File) -> Iterator[Block]:
         view, size = memoryview(bytearray(BLOCK)), 0
         with self._opened(file) as opened:
             while size < file.size:

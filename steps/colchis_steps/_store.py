@@ -8,7 +8,7 @@ import argparse
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
@@ -56,8 +56,8 @@ class Store(Protocol):
     """Objects by key. Keys are relative, with ``/`` between their parts; ``check_key`` says which ones do.
 
     The methods with ``all`` are a fast way for many objects of at most SMALL bytes, several at a time, done as their
-    answers are taken, in order. None and False stand for what did not go this way, for whatever reason: the method for
-    one object does it, or says why not.
+    answers are taken, in order. None, False or absence stand for what did not go this way, for whatever reason: the
+    method for one object does it, or says why not.
     Every method raises InputError where bucket, directory, credentials or space are wrong, and TransientError where
     the store is away; both sentences name the store and the fix.
     """
@@ -116,8 +116,8 @@ class Store(Protocol):
     def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
         """Give each object's bytes."""
 
-    def upload_all(self, blobs: Sequence[Blob]) -> Iterator[bool]:
-        """Send each file unless its key is taken; say whether it was written."""
+    def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+        """Send each file, taken as there is room, unless its key is taken; give those that were written."""
 
     def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
         """Copy from the first key of each pair to the second; say whether that was done."""

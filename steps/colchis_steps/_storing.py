@@ -1,56 +1,79 @@
 """A model's files to a store as blobs: equal files are stored once, and a blob is there whole or not at all."""
 
 import logging
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from colchis_steps._blobs import Moved, blob_key, digest_of, each, size_of, together
+from colchis_steps._blobs import (
+    Moved,
+    blob_key,
+    check_paths,
+    digest_of,
+    each,
+    file_of,
+    plain_files,
+    together,
+)
 from colchis_steps._formats import File
 from colchis_steps._step import TransientError
 from colchis_steps._store import Blob, Entry, Store
-from colchis_steps._sums import Sums, changed, encoded, read_sums
+from colchis_steps._sums import encoded, read_sums
 
-BATCH = 256  # small files of which it is decided at once whether to ask for them before they are sent
+BATCH = 512  # small files of which it is decided at once whether to ask for them before they are sent
 ASK_FIRST = 1 << 20  # bytes from which it is asked whether a blob is there before it is sent
 YOUNG = 24 * 3600  # seconds; a blob that is found older is made young again, so that gc takes it for one just written
 log = logging.getLogger("colchis")
 
 
-def store_files(
-    store: Store,
-    directory: Path,
-    files: Sequence[File],
-    moved: Moved | None = None,
-    known: Mapping[str, Sums] | None = None,
-) -> int:
-    """Store the directory's files as blobs, each verified; give the bytes sent. Safe to run again.
+class Stored(NamedTuple):
+    """The files as manifests list them, sorted by path, and the bytes that were sent."""
+
+    files: list[File]
+    sent: int
+
+
+def store_directory(
+    store: Store, directory: Path, moved: Moved | None = None, listed: Mapping[str, os.stat_result] | None = None
+) -> Stored:
+    """Store the directory's files as blobs, each read once for its digests and verified. Safe to run again.
 
     Args:
         store: where to.
         directory: where from.
-        files: as ``scan`` lists them.
-        moved: is told of each blob's bytes, those that were there already too.
-        known: what ``survey`` gave; a file that it lacks is read once more.
+        moved: is told of each file's bytes, those that were there already too.
+        listed: what ``plain_files`` gave, where the caller has it.
 
     Raises:
-        InputError: a file is not what it was when it was listed; it is named.
+        InputError: as ``plain_files`` and ``check_paths`` do, or a file changes meanwhile; it is named.
     """
+    listed = plain_files(directory) if listed is None else listed
+    check_paths(listed)
+    found, first = dict[str, File](), dict[str, str]()  # by path; the first path of each digest
 
-    def blob_of(file: File) -> Blob:
-        path = directory / file.path
-        sums = (known or {}).get(file.path) or read_sums(path)
-        if sums.sha256 != file.sha256:
-            raise changed(path)
-        return Blob(blob_key(file.sha256), path, sums)
+    def blobs(paths: Sequence[str], tell: Moved) -> Iterator[Blob]:
+        """Read the files for their digests; leave out those that an equal one stands for."""
+        for path in paths:
+            sums = read_sums(directory / path)
+            found[path] = file_of(path, sums)
+            if first.setdefault(sums.sha256, path) == path:
+                yield Blob(blob_key(sums.sha256), directory / path, sums)
+            else:
+                tell(sums.size)
 
-    def store_group(group: Sequence[File], tell: Moved) -> int:
-        if len(group) == 1:
-            return _store_one(store, blob_of(group[0]), tell)
-        return _store_many(store, [blob_of(file) for file in group], tell)
+    def store_group(paths: Sequence[str], tell: Moved) -> int:
+        if len(paths) == 1:
+            return sum(_store_one(store, blob, tell) for blob in blobs(paths, tell))
+        sent, ask = 0, False  # asking first costs less than sending where most of the last batch were there
+        for start in range(0, len(paths), BATCH):
+            some, ask = _store_batch(store, blobs(paths[start : start + BATCH], tell), tell, ask=ask)
+            sent += some
+        return sent
 
-    groups = together({file.sha256: file for file in files}.values(), size_of)
-    return sum(each(store_group, groups, moved))
+    sent = sum(each(store_group, together(listed, lambda path: listed[path].st_size), moved))
+    return Stored([found[path] for path in listed], sent)
 
 
 def _store_one(store: Store, blob: Blob, tell: Moved) -> int:
@@ -77,33 +100,35 @@ def _store_one(store: Store, blob: Blob, tell: Moved) -> int:
     return sent
 
 
-def _store_many(store: Store, blobs: Sequence[Blob], tell: Moved) -> int:
-    """Store small files in batches; what does not go that way is stored alone."""
-    sent, ask = 0, False  # asking first costs less than sending where most of the last batch were there
-    for start in range(0, len(blobs), BATCH):
-        batch = blobs[start : start + BATCH]
-        left = {blob.key: blob for blob in batch}
-        if ask:
-            _settle(store, left, tell)
-        absent = list(left.values())
-        for blob, written in zip(absent, store.upload_all(absent), strict=True):
-            if written:
-                sent += left.pop(blob.key).sums.size
-                tell(blob.sums.size)
-        ask = len(absent) - len(left) < len(batch) / 2
-        _settle(store, left, tell)
-        sent += sum(_store_one(store, blob, tell) for blob in left.values())
-    return sent
+def _store_batch(store: Store, blobs: Iterator[Blob], tell: Moved, *, ask: bool) -> tuple[int, bool]:
+    """Store small files, those that do not go together alone; give the bytes sent, and whether most were there."""
+    batch, written, sent = dict[str, Blob](), set[str](), 0
+
+    def noted() -> Iterator[Blob]:
+        for blob in blobs:
+            batch[blob.key] = blob
+            yield blob
+
+    there = _settled(store, list(noted()), tell) if ask else set[str]()
+    for blob in store.upload_all([blob for key, blob in batch.items() if key not in there] if ask else noted()):
+        written.add(blob.key)
+        sent += blob.sums.size
+        tell(blob.sums.size)
+    there |= _settled(store, [blob for key, blob in batch.items() if key not in there | written], tell)
+    sent += sum(_store_one(store, blob, tell) for key, blob in batch.items() if key not in there | written)
+    return sent, len(written) < len(batch) / 2
 
 
-def _settle(store: Store, left: dict[str, Blob], tell: Moved) -> None:
-    """Take out the blobs that are there, whole and young."""
-    found = [entry for entry in store.find_all(list(left)) if entry and _is_whole(store, left[entry.key], entry)]
+def _settled(store: Store, blobs: Sequence[Blob], tell: Moved) -> set[str]:
+    """Give the keys of the blobs that are there, whole and, from now on, young."""
+    named = {blob.key: blob for blob in blobs}
+    found = [entry for entry in store.find_all(list(named)) if entry and _is_whole(store, named[entry.key], entry)]
     old = [entry.key for entry in found if _is_old(entry)]
-    kept = dict(zip(old, store.copy_all([(key, key) for key in old]), strict=True))
-    for entry in found:
-        if kept.get(entry.key, True):
-            tell(left.pop(entry.key).sums.size)
+    stale = {key for key, copied in zip(old, store.copy_all([(key, key) for key in old]), strict=True) if not copied}
+    settled = {entry.key for entry in found} - stale
+    for key in settled:
+        tell(named[key].sums.size)
+    return settled
 
 
 def _is_old(entry: Entry) -> bool:

@@ -29,14 +29,14 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps._blobs import blob_key, scan
+from colchis_steps._blobs import blob_key, plain_files
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import Document, File, encode, tree_digest
 from colchis_steps._rendezvous import Place
 from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import Store, find_document, open_store
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 from colchis_steps._training_files import History, Result, training_key
 
 PREFIX = "command:"
@@ -162,10 +162,10 @@ class Command:
             InputError: it exported nothing.
         """
         try:
-            files = scan(self.export)
+            listed = plain_files(self.export)
         except InputError as error:
             raise InputError(f"the command left no model ({error}); let rank 0 write it to $COLCHIS_EXPORT") from error
-        store_files(self.store, self.export, files)
+        files = store_directory(self.store, self.export, listed=listed).files
         signature: dict[str, dict[str, dict[str, Any]]] = {"inputs": {}, "outputs": {}}
         if any(file.path == "saved_model.pb" for file in files):
             from colchis_steps import _training_export as exports
@@ -202,8 +202,7 @@ class Command:
             return
         shutil.rmtree(self.snapshot, ignore_errors=True)  # what is hashed is what is sent, whatever the command does
         shutil.copytree(self.checkpoints, self.snapshot, ignore=shutil.ignore_patterns(".*"))
-        files = scan(self.snapshot)
-        store_files(self.beside, self.snapshot, files)
+        files = store_directory(self.beside, self.snapshot).files
         self.beside.write("files.json", encode(Kept(fingerprint=self.fingerprint, files=tuple(files))))
         wanted = {blob_key(file.sha256) for file in files}
         for key in list(self.beside.keys("blobs/")):

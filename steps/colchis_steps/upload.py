@@ -9,17 +9,17 @@ Writes  blobs/sha256/<hex>     with --from only; nothing that is there is sent a
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import check_files, files_of, survey
-from colchis_steps._formats import Candidate, Code, File, Manifest, encode, now, tree_digest
+from colchis_steps._blobs import check_files, plain_files
+from colchis_steps._formats import Candidate, Code, Manifest, encode, now, tree_digest
 from colchis_steps._plain import publish
 from colchis_steps._progress import Progress
 from colchis_steps._reports import UploadReport
 from colchis_steps._step import InputError, boolean, entrypoint, run_flags, write_output
 from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 
 log = logging.getLogger("colchis")
 EXAMPLE = (
@@ -79,11 +79,10 @@ def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[M
 
 def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
     """Store a directory as the run's candidate; give it and the bytes sent. What TensorFlow alone can read stays {}."""
-    found = survey(directory)
-    files = files_of(found)
-    _check_saved_model(files, str(directory))
-    with Progress("store", sum({file.sha256: file.size for file in files}.values())) as bar:
-        sent = store_files(store, directory, files, bar.advance, found)
+    listed = plain_files(directory)
+    _check_saved_model(listed, str(directory))
+    with Progress("store", sum(found.st_size for found in listed.values())) as bar:
+        files, sent = store_directory(store, directory, bar.advance, listed)
     candidate = Candidate(
         run=run,
         model=model,
@@ -118,12 +117,12 @@ def stored_candidate(store: Store, run: str, model: str) -> Candidate:
         raise InputError(f"run {run} trained model {candidate.model!r}, not {model!r}; name the same one to both steps")
     if tree_digest(candidate.files) != candidate.tree:
         raise InputError(f"{store.url}/{key} is altered: its tree digest is not that of its files; train again")
-    _check_saved_model(candidate.files, f"{store.url}/{key}")
+    _check_saved_model([file.path for file in candidate.files], f"{store.url}/{key}")
     return candidate
 
 
-def _check_saved_model(files: Sequence[File], source: str) -> None:
-    if not any(file.path == "saved_model.pb" for file in files):
+def _check_saved_model(paths: Collection[str], source: str) -> None:
+    if "saved_model.pb" not in paths:
         raise InputError(f"{source} has no saved_model.pb; give a SavedModel, as keras.Model.export writes it")
 
 

@@ -21,14 +21,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colchis_steps import _training_checkpoints as checkpoints
-from colchis_steps._blobs import scan
 from colchis_steps._data import DataSet, open_data
 from colchis_steps._formats import encode, tree_digest
 from colchis_steps._rendezvous import Place, place, rendezvous
 from colchis_steps._reports import Epoch
 from colchis_steps._step import InputError, StepError, TransientError, entrypoint, run_flags
 from colchis_steps._store import NotFound, Store, model_name, open_store
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 from colchis_steps._training_board import Board
 from colchis_steps._training_command import PREFIX, Command, environment, master, words_of
 from colchis_steps._training_entry import call_entry, load_entry, settings
@@ -126,8 +125,7 @@ def _export(loop: "Loop", store: Store, home: Path, begun: checkpoints.Checkpoin
     data, model = loop.source.data, loop.model
     exports.export(model, data.features, home / "export")
     exports.check(model, home / "export", next(data.batches("eval", min(8, loop.settings.global_batch))).features)
-    files = scan(home / "export")
-    store_files(store, home / "export", files)
+    files = store_directory(store, home / "export").files
     return Result(
         fingerprint=loop.at.fingerprint,
         files=tuple(files),

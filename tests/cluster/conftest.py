@@ -35,11 +35,10 @@ from tests.cluster.installed import (
 from tests.cluster.overlay import installed
 from xdist.scheduler import LoadScopeScheduling
 
-from colchis_steps._blobs import scan
 from colchis_steps._formats import Alias, Code, Golden, Manifest, Record, Rollout, encode, now, tree_digest
 from colchis_steps._serving_client import call
 from colchis_steps._store import Store, find_document, open_store, read_document
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 
 SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
@@ -210,8 +209,7 @@ class Site:
 
     def publish(self, model: str, version: int, directory: str, *, image: str = "") -> None:
         """Publish a version: files, manifest, image in the registry and record; or a record with another image."""
-        files = tuple(scan(self.directory / directory))
-        store_files(self.store, self.directory / directory, files)
+        files = tuple(store_directory(self.store, self.directory / directory).files)
         key, tree, run = f"models/{model}/{version}", tree_digest(files), f"made-{model}-{version}"
         self.store.write(f"{key}/manifest.json", encode(Manifest(model, version, run, files, tree, now())))
         if not image:

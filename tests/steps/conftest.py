@@ -24,11 +24,10 @@ from benchmarks._rivals import go_program
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from colchis_steps._blobs import scan
 from colchis_steps._code import code_key, listed, pack
 from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
 from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 
 MODEL_FILES = {
     "saved_model.pb": b"\x0agraph" * 100,
@@ -226,8 +225,7 @@ class Published:
         for path, content in files.items():
             (directory / path).parent.mkdir(parents=True, exist_ok=True)
             (directory / path).write_bytes(content)
-        listed = tuple(scan(directory))
-        store_files(self.store, directory, listed)
+        listed = tuple(store_directory(self.store, directory).files)
         tree, when = tree_digest(listed), "2026-11-22T12:00:00Z"
         candidate = Candidate(
             run=run,

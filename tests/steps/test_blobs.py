@@ -12,7 +12,7 @@ from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._step import InputError
 from colchis_steps._store import Store
-from colchis_steps._storing import BATCH, store_files
+from colchis_steps._storing import BATCH, store_directory
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def test_scan_lists_files_sorted_with_their_digests(model: Path) -> None:
     assert files[1] == File(path="saved_model.pb", size=5, sha256=hashlib.sha256(b"graph").hexdigest())
 
 
-def test_of_more_files_than_there_are_groups_each_is_stored(store: Store, tmp_path: Path) -> None:
+def test_of_more_files_than_a_batch_holds_each_is_stored(store: Store, tmp_path: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
     for number in range(2 * BATCH + 3):
         (many / f"{number:04}").write_text(f"file {number}")
-    files = scan(many)
+    files, sent = store_directory(store, many)
     assert [file.path for file in files] == [f"{number:04}" for number in range(2 * BATCH + 3)]
-    assert store_files(store, many, files) == sum(file.size for file in files)
+    assert (files, sent) == (scan(many), sum(file.size for file in files))
     for file in files[::50]:
         assert store.read(blob_key(file.sha256)) == (many / file.path).read_bytes()
 
@@ -65,12 +65,12 @@ def test_scan_refuses_what_is_no_plain_file(model: Path, tmp_path: Path) -> None
 
 def test_equal_files_are_stored_once_and_nothing_twice(store: Store, model: Path, tmp_path: Path) -> None:
     files, moved = scan(model), list[int]()
-    assert store_files(store, model, files, moved.append) == 3_000_005
-    assert sum(moved) == 3_000_005
+    assert store_directory(store, model, moved.append) == (files, 3_000_005)
+    assert sum(moved) == 6_000_005
     assert len(list(store.keys("blobs/sha256/"))) == 3
     moved.clear()
-    assert store_files(store, model, files, moved.append) == 0
-    assert sum(moved) == 3_000_005
+    assert store_directory(store, model, moved.append) == (files, 0)
+    assert sum(moved) == 6_000_005
     moved.clear()
     check_files(store, files, moved.append)
     assert sum(moved) == 3_000_005
@@ -83,14 +83,13 @@ def test_a_blob_of_another_size_is_replaced(store: Store, model: Path) -> None:
     store.write(blob_key(files[1].sha256), b"gra")
     with pytest.raises(InputError, match=r"blob .* of saved_model.pb in .* is altered \(3 bytes"):
         check_files(store, files[1:2])
-    assert store_files(store, model, files[1:2]) == 5
-    check_files(store, files[1:2])
+    assert store_directory(store, model).sent == 3_000_005
+    check_files(store, files)
 
 
 @pytest.mark.parametrize("size", [5, 4, 6])
 def test_an_altered_blob_is_named_and_not_fetched(store: Store, model: Path, tmp_path: Path, size: int) -> None:
-    files = scan(model)
-    store_files(store, model, files)
+    files = store_directory(store, model).files
     store.write(blob_key(files[1].sha256), b"GRAPHS"[:size])
     for use in (partial(check_files, store, files), partial(fetch_files, store, files, tmp_path / "back")):
         with pytest.raises(InputError, match=r"of saved_model.pb in .* is altered .*; remove blobs/sha256/"):
@@ -100,8 +99,7 @@ def test_an_altered_blob_is_named_and_not_fetched(store: Store, model: Path, tmp
 
 
 def test_a_missing_blob_is_named(store: Store, model: Path, tmp_path: Path) -> None:
-    files = scan(model)
-    store_files(store, model, files)
+    files = store_directory(store, model).files
     store.delete(blob_key(files[0].sha256))
     for use in (partial(check_files, store, files), partial(fetch_files, store, files, tmp_path / "back")):
         with pytest.raises(InputError, match=r"of empty is missing in .*; train or upload the model again"):
@@ -110,8 +108,7 @@ def test_a_missing_blob_is_named(store: Store, model: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("path", ["../out", "/out", "a/../../out", "link/out"])
 def test_no_file_is_fetched_outside(store: Store, model: Path, tmp_path: Path, path: str) -> None:
-    file = scan(model)[1]
-    store_files(store, model, [file])
+    file = store_directory(store, model).files[1]
     back = tmp_path / "back"
     back.mkdir()
     (back / "link").symlink_to(tmp_path)
@@ -125,11 +122,10 @@ def test_an_error_stops_the_files_beside_it(store: Store, tmp_path: Path) -> Non
     directory.mkdir()
     for name in range(2 * BATCH):
         (directory / f"{name:03}").write_bytes(os.urandom(100))
-    files = scan(directory)
 
     def moved(_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store_files(store, directory, files, moved)
+        store_directory(store, directory, moved)
     assert len(list(store.keys(""))) <= BATCH

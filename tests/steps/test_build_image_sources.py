@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from colchis_steps import _known
+from colchis_steps._blobs import blob_key
 from colchis_steps._compression import PIECE, PIECES, Compressed, pays, sampled
 from colchis_steps._formats import StepResult
-from colchis_steps._image import TAR, ZSTD
+from colchis_steps._image import MOST_LAYERS, TAR, ZSTD
 from colchis_steps._layout import Layout
 from colchis_steps._oci import contents, open_repository, unpack
 from colchis_steps._pack import pack
 from colchis_steps._sources import BLOCK, DirectorySource, StoreSource
 from colchis_steps._step import InputError
-from colchis_steps._store import read_document
+from colchis_steps._store import Store, read_document
+from colchis_steps._storing import store_directory
 from colchis_steps.build_image import main
 
 NOISE = random.Random(7).randbytes(3 * BLOCK + 1)  # as weights, does not shrink
@@ -125,7 +127,7 @@ def test_a_directory_that_has_not_changed_is_not_read_again(
 ) -> None:
     settled(monkeypatch)
     assert build(model, tmp_path) == 0
-    monkeypatch.setattr(DirectorySource, "blocks", None)  # reading would fail
+    monkeypatch.setattr(DirectorySource, "reader", None)  # reading would fail
     assert build(model, tmp_path, version=2) == 0
     assert outputs(tmp_path, 2).outputs == outputs(tmp_path).outputs
     assert outputs(tmp_path, 2).details["bytes_sent"] == 0
@@ -184,7 +186,7 @@ def test_a_file_that_changes_while_it_is_read_is_named(
     weights = source.files[1]
 
     def read() -> None:
-        for number, _ in enumerate(source.blocks(weights), 1):
+        for number, _ in enumerate(source.reader([weights])(weights), 1):
             if number == when:
                 change(model / weights.path)
 
@@ -195,13 +197,16 @@ def test_a_file_that_changes_while_it_is_read_is_named(
 def test_a_file_that_changes_after_its_turn_is_named_and_no_tag_appears(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = DirectorySource.blocks
+    reader = DirectorySource.reader
 
-    def blocks(self: DirectorySource, file: Any) -> Any:
-        yield from read(self, file)
-        (model / file.path).write_bytes(b"later")
+    def changing(self: DirectorySource, group: Any) -> Any:
+        def read(file: Any) -> Any:
+            yield from reader(self, group)(file)
+            (model / file.path).write_bytes(b"later")
 
-    monkeypatch.setattr(DirectorySource, "blocks", blocks)
+        return read
+
+    monkeypatch.setattr(DirectorySource, "reader", changing)
     layout = open_repository(f"oci:{tmp_path}/images")
     with pytest.raises(InputError, match="changed while it was read"):
         pack(DirectorySource(model), layout, "1", known={})
@@ -213,7 +218,7 @@ def test_a_link_put_in_a_files_place_is_not_followed(model: Path, tmp_path: Path
     (model / "saved_model.pb").unlink()
     (model / "saved_model.pb").symlink_to("/etc/passwd")
     with pytest.raises(InputError, match=r"saved_model\.pb cannot be read"):
-        list(source.blocks(source.files[0]))
+        list(source.reader(source.files)(source.files[0]))
 
 
 def test_a_model_without_a_graph_is_refused(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -247,3 +252,19 @@ def test_flags_that_kaniko_does_not_take(flags: list[str], said: str, capsys: py
         main(["--store=file:///s", "--run=r", "--model=m", "--version=1", "--repository=oci:/i", *flags])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_many_small_files_give_one_image_from_a_store_and_from_a_directory(store: Store, tmp_path: Path) -> None:
+    write(tmp_path / "many", {f"{number:03}": b"file %d" % number for number in range(MOST_LAYERS + 40)})
+    files = store_directory(store, tmp_path / "many").files
+    layout = open_repository(f"oci:{tmp_path}/images")
+    report = pack(StoreSource(store, files), layout, "1", known={})
+    assert report.layers[-1].path == "41 small files"
+    assert report.digest == pack(DirectorySource(tmp_path / "many"), layout, "1", known={}).digest
+    altered = files[-1]  # in the layer that small files share
+    store.write(blob_key(altered.sha256), b"x" * altered.size)
+    with pytest.raises(InputError, match=f"blob {altered.sha256} of {altered.path} .* is altered; upload"):
+        pack(StoreSource(store, files), layout, "2", known={})
+    store.delete(blob_key(altered.sha256))
+    with pytest.raises(InputError, match=f"blob {altered.sha256} of {altered.path} .* is missing; upload"):
+        StoreSource(store, files)

@@ -23,7 +23,7 @@ import json, sys
 from pathlib import Path
 import tensorflow as tf
 from colchis_steps import evaluate
-from colchis_steps._blobs import scan, store_files
+from colchis_steps._storing import store_directory
 from colchis_steps._store import open_store
 
 class Model(tf.Module):
@@ -44,7 +44,7 @@ top, store = Path(sys.argv[1]), open_store(sys.argv[2])
 for kind in ("good", "bad", "nan"):
     model = Model(kind)
     tf.saved_model.save(model, str(top / kind), signatures={"serving_default": model.serve})
-    store_files(store, top / kind, scan(top / kind))
+    store_directory(store, top / kind)
 print("ready", flush=True)
 for line in sys.stdin:
     print(evaluate.main(json.loads(line)), flush=True)

@@ -9,12 +9,12 @@ import boto3
 import pytest
 
 from colchis_steps import gc
-from colchis_steps._blobs import blob_key, check_files, files_of, survey
+from colchis_steps._blobs import blob_key, check_files
 from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
 from colchis_steps._s3_store import S3Store
 from colchis_steps._step import InputError
 from colchis_steps._store import Store, open_store
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 
 DAY = 24 * 3600
 
@@ -47,8 +47,7 @@ def directory_with(path: Path, content: bytes) -> Path:
 
 
 def candidate(store: Store, directory: Path, run: str) -> Candidate:
-    files = files_of(survey(directory))
-    store_files(store, directory, files)
+    files = store_directory(store, directory).files
     made = Candidate(
         run=run,
         model="digits",
@@ -106,10 +105,9 @@ def test_nothing_goes_where_a_manifest_cannot_be_read(
 
 def test_a_blob_that_an_upload_finds_is_young_again(local: Store, root: Path, tmp_path: Path) -> None:
     directory, since = directory_with(tmp_path / "a", b"a"), time.time() - 2 * DAY
-    (file,) = files_of(survey(directory))
-    store_files(local, directory, [file])
+    (file,) = store_directory(local, directory).files
     age(root, blob_key(file.sha256), 30)
-    assert store_files(local, directory, [file]) == 0  # an upload that has not yet named it anywhere
+    assert store_directory(local, directory).sent == 0  # an upload that has not yet named it anywhere
     assert gc.collect(local, since, dry_run=False) == []
     check_files(local, [file])
 
@@ -119,8 +117,7 @@ def test_a_blob_that_becomes_young_after_the_listing_stays(
 ) -> None:
     """The upload comes just when gc has read what is named: the worst moment."""
     directory = directory_with(tmp_path / "a", b"a")
-    (file,) = files_of(survey(directory))
-    store_files(local, directory, [file])
+    (file,) = store_directory(local, directory).files
     age(root, blob_key(file.sha256), 30)
     named = gc.named
 

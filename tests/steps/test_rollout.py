@@ -34,7 +34,7 @@ from colchis_steps._formats import (
     tree_digest,
 )
 from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 from colchis_steps.rollout import parser
 
 BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
@@ -77,8 +77,7 @@ def images(home: Path, store: Store, exported: Path) -> dict[int, str]:
     data = _data_set(store)
     found = {}
     for version, directory in {1: "tiny/1", 2: "tiny/2", 3: "tiny/3", 4: "nan"}.items():
-        files = tuple(scan(exported / directory))
-        store_files(store, exported / directory, files)
+        files = tuple(store_directory(store, exported / directory).files)
         key, tree = f"models/tiny/{version}", tree_digest(files)
         store.write(f"{key}/manifest.json", encode(Manifest("tiny", version, f"r{version}", files, tree, THEN)))
         to = home / "reference"

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.steps.conftest import Environ, Front
 
-from colchis_steps._blobs import blob_key, check_files, files_of, survey
+from colchis_steps._blobs import blob_key, check_files, scan
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._s3_send import SHORT, WINDOW
 from colchis_steps._s3_store import S3Store
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import SMALL, Blob, Store, open_store
-from colchis_steps._storing import store_files
-from colchis_steps._sums import read_sums
+from colchis_steps._storing import store_directory
+from colchis_steps._sums import Sums, read_sums
 
 KINDS = ["whole", "last", "drop", "half", "busy", "absent", "long"]
 
@@ -96,8 +96,8 @@ def test_many_objects_go_there_and_come_back(store: Store, tmp_path: Path) -> No
         path.write_bytes(b"x" * number)
         blobs.append(Blob(f"k/{number}", path, read_sums(path)))
     keys = [blob.key for blob in blobs]
-    assert list(store.upload_all(blobs[:2])) == [True, True]
-    assert list(store.upload_all(blobs)) == [False, False, True]
+    assert list(store.upload_all(blobs[:2])) == blobs[:2]
+    assert list(store.upload_all(iter(blobs))) == blobs[2:]
     assert [found.size if found else None for found in store.find_all([*keys, "absent"])] == [0, 1, 2, None]
     assert list(store.read_all([*keys, "absent"])) == [b"", b"x", b"xx", None]
     assert list(store.copy_all([("k/1", "copy é+ %"), ("absent", "b"), ("k/2", "k/2")])) == [True, False, True]
@@ -129,9 +129,8 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def stored(store: Store, model: Path) -> list[File]:
-    found = survey(model)
-    files, moved = files_of(found), list[int]()
-    store_files(store, model, files, moved.append, found)
+    moved = list[int]()
+    files = store_directory(store, model, moved.append).files
     assert sum(moved) == sum(file.size for file in files)
     check_files(store, files)
     return files
@@ -182,7 +181,7 @@ def test_a_missing_blob_among_many_is_named_and_stored_again(store: Store, model
         fetch_files(store, files, tmp_path / "back")
     stored(store, model)
     fetch_files(store, files, tmp_path / "back")
-    assert survey(tmp_path / "back").keys() == survey(model).keys()
+    assert scan(tmp_path / "back") == scan(model)
 
 
 def test_blobs_that_are_old_are_made_young_again(bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,11 +208,19 @@ def test_blobs_that_are_old_are_made_young_again(bucket: str, model: Path, monke
     assert all(after[key] >= before[key] for key in before)
 
 
-def test_a_small_file_that_changes_meanwhile_is_named(store: Store, model: Path) -> None:
-    found = survey(model)
-    (model / "017").write_bytes(os.urandom(29))
+def test_a_small_file_that_changes_meanwhile_is_named(
+    store: Store, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def changing(path: Path) -> Sums:
+        sums = read_sums(path)
+        if path.name == "017":
+            path.write_bytes(os.urandom(29))
+        return sums
+
+    monkeypatch.setattr("colchis_steps._storing.read_sums", changing)
     with pytest.raises(InputError, match=r"017 changed while it was read"):
-        store_files(store, model, files_of(found), None, found)
+        store_directory(store, model)
 
 
 def test_a_bucket_that_goes_away_is_transient(

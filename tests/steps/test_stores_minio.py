@@ -12,11 +12,12 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from colchis_steps._blobs import blob_key, files_of, survey
+from colchis_steps import _storing
+from colchis_steps._blobs import blob_key
 from colchis_steps._step import InputError, StepError
 from colchis_steps._store import Conflict, open_store
-from colchis_steps._storing import store_files
-from colchis_steps._sums import PART, encoded, read_sums
+from colchis_steps._storing import store_directory
+from colchis_steps._sums import PART, Sums, encoded, read_sums
 
 
 @pytest.fixture(params=["minio", pytest.param("versitygw", marks=pytest.mark.long)])  # building that one takes minutes
@@ -118,23 +119,32 @@ def test_a_full_disk_has_its_sentence_and_keeps_nothing(
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def test_a_file_that_changes_between_its_two_reads_is_refused_by_the_server(real: str, tmp_path: Path) -> None:
+def test_a_file_that_changes_between_its_two_reads_is_refused_by_the_server(
+    real: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its size and its time say nothing here: the server holds the bytes against the checksum of the first read."""
+
+    def changing(path: Path) -> Sums:
+        sums, times = read_sums(path), path.stat()
+        if path.name == "weights":
+            with path.open("r+b") as file:
+                file.seek(sums.size // 2)
+                file.write(b"other bytes")
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        return sums
+
     for size, beside in ((100, 0), (100, 9), (3 * PART, 0)):
         directory = tmp_path / f"{size} {beside}"
         directory.mkdir()
         for number in range(beside):
             (directory / str(number)).write_bytes(b"graph %d" % number)
         (path := directory / "weights").write_bytes(os.urandom(size))
-        found, times = survey(directory), path.stat()
-        with path.open("r+b") as file:
-            file.seek(size // 2)
-            file.write(b"other bytes")
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        key = blob_key(read_sums(path).sha256)
+        monkeypatch.setattr(_storing, "read_sums", changing)
         store = open_store(real)
         with pytest.raises(StepError):
-            store_files(store, directory, files_of(found), None, found)
-        assert blob_key(found["weights"].sha256) not in list(store.keys(""))
+            store_directory(store, directory)
+        assert key not in list(store.keys(""))
 
 
 def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path: Path) -> None:

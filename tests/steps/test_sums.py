@@ -14,12 +14,11 @@ from awscrt.checksums import crc64nvme
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from colchis_steps import _sums
-from colchis_steps._blobs import files_of, survey
+from colchis_steps import _storing, _sums
 from colchis_steps._s3_send import signed
 from colchis_steps._step import InputError
 from colchis_steps._store import Store, open_store
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 from colchis_steps._sums import check_unchanged, encoded, part_length, read_sums
 
 
@@ -58,27 +57,23 @@ def test_a_file_that_was_written_to_is_named(tmp_path: Path) -> None:
         check_unchanged(path, sums)
 
 
-def test_a_file_that_changes_between_its_two_reads_is_not_stored(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_changes_between_its_two_reads_is_not_stored(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory = tmp_path / "model"
     directory.mkdir()
-    (path := directory / "weights").write_bytes(bytes(_sums.PART + 10))
-    found = survey(directory)
-    with path.open("r+b") as file:
-        file.seek(77)
-        file.write(b"other")
-    with pytest.raises(InputError, match="weights changed while it was read"):
-        store_files(store, directory, files_of(found), None, found)
-    assert list(store.keys("")) == []
+    (directory / "weights").write_bytes(bytes(_sums.PART + 10))
 
+    def changing(path: Path) -> _sums.Sums:
+        sums = read_sums(path)
+        with path.open("r+b") as file:
+            file.seek(77)
+            file.write(b"other")
+        return sums
 
-def test_a_file_that_changed_since_it_was_listed_is_not_stored(store: Store, tmp_path: Path) -> None:
-    directory = tmp_path / "model"
-    directory.mkdir()
-    (directory / "weights").write_bytes(b"one")
-    files = files_of(survey(directory))
-    (directory / "weights").write_bytes(b"two")
+    monkeypatch.setattr(_storing, "read_sums", changing)
     with pytest.raises(InputError, match="weights changed while it was read"):
-        store_files(store, directory, files)
+        store_directory(store, directory)
     assert list(store.keys("")) == []
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from colchis_steps._blobs import blob_key, scan
+from colchis_steps._blobs import blob_key
 from colchis_steps._formats import Candidate, Code, Manifest, StepResult, encode, tree_digest
 from colchis_steps._reports import UploadReport
 from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 from colchis_steps.upload import allot, main, manifest_key, newest
 
 
@@ -31,8 +31,7 @@ def model(tmp_path: Path) -> Path:
 
 def trained(store: Store, directory: Path, run: str, model: str = "digits") -> Candidate:
     """Store a candidate as train does."""
-    files = scan(directory)
-    store_files(store, directory, files)
+    files = store_directory(store, directory).files
     candidate = Candidate(
         run=run,
         model=model,

@@ -15,10 +15,10 @@ import pytest
 from tests.steps.conftest import Environ, Front
 
 from colchis_steps import _s3_client, _sums
-from colchis_steps._blobs import blob_key, files_of, survey
+from colchis_steps._blobs import blob_key
 from colchis_steps._step import InputError, StepError, TransientError
 from colchis_steps._store import open_store
-from colchis_steps._storing import BATCH, store_files
+from colchis_steps._storing import BATCH, store_directory
 
 
 @pytest.fixture
@@ -43,9 +43,8 @@ def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def send(url: str, model: Path) -> None:
     """Store the model and hold what is in the bucket against it."""
-    found, store = survey(model), open_store(url)
-    store_files(store, model, files_of(found), None, found)
-    for file in files_of(found):
+    store = open_store(url)
+    for file in store_directory(store, model).files:
         assert store.read(blob_key(file.sha256)) == (model / file.path).read_bytes()
 
 
@@ -213,9 +212,8 @@ def test_without_conditional_writes_keys_are_looked_at_first(
         assert store.create("k", b"first")
         assert not store.create("k", b"second")
         assert store.atomic is False
-        found = survey(model)
-        store_files(store, model, files_of(found), None, found)
-        assert store_files(store, model, files_of(found), None, found) == 0
+        assert store_directory(store, model).sent
+        assert store_directory(store, model).sent == 0
         send(f"s3://{bucket}/y", model)
     assert store.read("k") == b"first"
     told = [r.message for r in caplog.records if "keys are looked at before they are written" in r.message]

@@ -10,12 +10,12 @@ from benchmarks._rivals import environment
 from tests.steps.conftest import MODEL_FILES, Published
 
 from colchis_steps import _fetch, models
-from colchis_steps._blobs import blob_key, files_of, scan, survey
+from colchis_steps._blobs import blob_key, scan
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File, Manifest
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_files
+from colchis_steps._storing import store_directory
 from colchis_steps.upload import main
 
 
@@ -90,12 +90,11 @@ def test_a_fetch_that_was_cut_off_goes_on_where_it_was(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_fetch, "RANGE", 1000)
+    monkeypatch.setattr("colchis_steps._blobs.SMALL", 1000)
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "weights").write_bytes(os.urandom(10_500))
-    found = survey(directory)
-    files = files_of(found)
-    store_files(store, directory, files, None, found)
+    files = store_directory(store, directory).files
     stream, read = type(store).stream, list[int]()
 
     def broken(self: Store, key: str, chunk: int = 0, start: int = 0, end: int | None = None) -> object:
@@ -124,8 +123,7 @@ def test_a_beginning_that_is_not_the_files_is_fetched_anew(store: Store, tmp_pat
     directory, back = tmp_path / "model", tmp_path / "back"
     directory.mkdir()
     (directory / "weights").write_bytes(os.urandom(1000))
-    files = files_of(survey(directory))
-    store_files(store, directory, files)
+    files = store_directory(store, directory).files
     back.mkdir()
     _fetch._beside(back / "weights", files[0]).write_bytes(b"something else")
     fetch_files(store, files, back)
@@ -152,8 +150,7 @@ def test_odd_and_long_names_come_back(store: Store, tmp_path: Path, path: str) -
     directory = tmp_path / "model"
     (directory / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / path).write_bytes(b"content")
-    files = scan(directory)
-    store_files(store, directory, files)
+    files = store_directory(store, directory).files
     assert store.size(blob_key(files[0].sha256)) == 7
     fetch_files(store, files, tmp_path / "back")
     assert scan(tmp_path / "back") == files
