@@ -158,7 +158,9 @@ class FileStore:
         """Copy each file in unless its key is taken, several at a time; give those that were written."""
 
         def upload(blob: Blob) -> tuple[Blob, bool]:
-            return blob, self.upload(blob.key, blob.path, sums=blob.sums)
+            if blob.content is None:
+                return blob, self.upload(blob.key, blob.path, sums=blob.sums)
+            return blob, self.size(blob.key) is None and self.create(blob.key, blob.content)
 
         with ThreadPoolExecutor(PARALLEL) as pool:
             yield from (blob for blob, written in pool.map(upload, blobs) if written)

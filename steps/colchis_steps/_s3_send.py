@@ -141,13 +141,17 @@ class Sender:
 
     def _told(self, request: Request) -> Wire | None:
         """Send a request; give the connection on which its answer comes, or None."""
-        with contextlib.ExitStack() as held, contextlib.suppress(OSError, http.client.HTTPException):
+        wire = None
+        try:
             wire = self._wires.take()
-            held.callback(wire.close)
             self._tell(wire, request)
-            held.pop_all()
-            return wire
-        return None
+        except BaseException as error:
+            if wire:
+                wire.close()
+            if not isinstance(error, OSError | http.client.HTTPException):
+                raise
+            return None
+        return wire
 
     def _tried(self, once: Callable[[], T]) -> T:
         for attempt in range(1, self._attempts + 1):
@@ -210,17 +214,25 @@ def _heard(request: Request, wire: Wire | None, wires: Wires) -> Answered | None
     """Read a whole answer; give None where it breaks off or is too long."""
     if wire is None:
         return None
-    with contextlib.ExitStack() as held, contextlib.suppress(OSError, http.client.HTTPException):
-        held.callback(wire.close)
-        answer, content = wire.hear(request.method), bytearray()
-        for block in answer.blocks(CHUNK):
-            content += block
-            if len(content) > SHORT:
-                return None
-        held.pop_all()
-        wires.give(wire)
-        return Answered(answer.status, answer.headers, bytes(content))
-    return None
+    try:
+        answer = wire.hear(request.method)
+        content = _short(answer.blocks(CHUNK))
+    except BaseException as error:
+        wire.close()
+        if not isinstance(error, OSError | http.client.HTTPException):
+            raise
+        return None
+    wires.give(wire)
+    return Answered(answer.status, answer.headers, content)
+
+
+def _short(blocks: Iterator[bytes]) -> bytes:
+    content = bytearray()
+    for block in blocks:
+        content += block
+        if len(content) > SHORT:
+            raise http.client.HTTPException("a long answer")
+    return bytes(content)
 
 
 def _of_connection(error: BaseException, endpoint: str) -> Exception | None:

@@ -67,7 +67,8 @@ def send_all(bucket: Bucket, blobs: Iterable[Blob]) -> Iterator[Blob]:
         for blob in blobs:
             waiting.append(blob)
             told = condition | {CHECKSUM: encoded(blob.sums.parts[0])} if bucket.checksums else condition
-            yield Request("PUT", blob.key, Slice(blob.path, 0, blob.sums.size), told, payload=blob.sums.sha256)
+            body = Slice(blob.path, 0, blob.sums.size, blob.content)
+            yield Request("PUT", blob.key, body, told, payload=blob.sums.sha256)
 
     for answer in bucket.many(requests()):
         blob = waiting.popleft()

@@ -26,11 +26,12 @@ LINE = 64 << 10  # bytes of the longest line of an answer's head
 
 
 class Slice(NamedTuple):
-    """Bytes of a file."""
+    """Bytes of a file; ``content`` where they are at hand."""
 
     path: Path
     offset: int
     length: int
+    content: bytes | None = None
 
 
 class Answer:
@@ -47,8 +48,8 @@ class Answer:
                 raise http.client.BadStatusLine(repr(version[:64]))
             self.status = int(rest[:3])
             while line := _line(file):
-                name, _, value = line.partition(b":")
-                self.headers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
+                name, _, value = line.decode("latin-1").partition(":")
+                self.headers[name.strip().lower()] = value.strip()
         self._chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
         length = self.headers.get("content-length", "")
         self._length = (
@@ -191,6 +192,8 @@ def _close(idle: queue.LifoQueue[Wire]) -> None:
 
 
 def _read(body: Slice) -> bytes:
+    if body.content is not None:
+        return body.content
     with readable(body.path), body.path.open("rb", buffering=0) as file:
         file.seek(body.offset)
         content = file.read(body.length) or b""

@@ -45,11 +45,12 @@ class Entry(NamedTuple):
 
 
 class Blob(NamedTuple):
-    """A file that is to be stored under a key; ``sums`` are the file's."""
+    """A file that is to be stored under a key; ``sums`` are its own, ``content`` its bytes where they are at hand."""
 
     key: str
     path: Path
     sums: "Sums"
+    content: bytes | None = None
 
 
 class Store(Protocol):

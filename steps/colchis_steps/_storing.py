@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from colchis_steps._blobs import (
 from colchis_steps._formats import File
 from colchis_steps._step import TransientError
 from colchis_steps._store import Blob, Entry, Store
-from colchis_steps._sums import encoded, read_sums
+from colchis_steps._sums import encoded, read_small, read_sums
 
 BATCH = 512  # small files of which it is decided at once whether to ask for them before they are sent
 ASK_FIRST = 1 << 20  # bytes from which it is asked whether a blob is there before it is sent
@@ -53,22 +54,23 @@ def store_directory(
     check_paths(listed)
     found, first = dict[str, File](), dict[str, str]()  # by path; the first path of each digest
 
-    def blobs(paths: Sequence[str], tell: Moved) -> Iterator[Blob]:
+    def blobs(paths: Sequence[str], tell: Moved, *, small: bool) -> Iterator[Blob]:
         """Read the files for their digests; leave out those that an equal one stands for."""
-        for path in paths:
-            sums = read_sums(directory / path)
-            found[path] = file_of(path, sums)
-            if first.setdefault(sums.sha256, path) == path:
-                yield Blob(blob_key(sums.sha256), directory / path, sums)
+        for name in paths:
+            path = directory / name
+            content, sums = read_small(path) if small else (None, read_sums(path))
+            found[name] = file_of(name, sums)
+            if first.setdefault(sums.sha256, name) == name:
+                yield Blob(blob_key(sums.sha256), path, sums, content)
             else:
                 tell(sums.size)
 
     def store_group(paths: Sequence[str], tell: Moved) -> int:
         if len(paths) == 1:
-            return sum(_store_one(store, blob, tell) for blob in blobs(paths, tell))
+            return sum(_store_one(store, blob, tell) for blob in blobs(paths, tell, small=False))
         sent, ask = 0, False  # asking first costs less than sending where most of the last batch were there
         for start in range(0, len(paths), BATCH):
-            some, ask = _store_batch(store, blobs(paths[start : start + BATCH], tell), tell, ask=ask)
+            some, ask = _store_batch(store, blobs(paths[start : start + BATCH], tell, small=True), tell, ask=ask)
             sent += some
         return sent
 
@@ -106,11 +108,15 @@ def _store_batch(store: Store, blobs: Iterator[Blob], tell: Moved, *, ask: bool)
 
     def noted() -> Iterator[Blob]:
         for blob in blobs:
-            batch[blob.key] = blob
+            batch[blob.key] = blob._replace(content=None)  # many at a time would be much
             yield blob
 
-    there = _settled(store, list(noted()), tell) if ask else set[str]()
-    for blob in store.upload_all([blob for key, blob in batch.items() if key not in there] if ask else noted()):
+    coming, there = noted(), set[str]()
+    if ask:
+        deque(coming, 0)
+        there = _settled(store, list(batch.values()), tell)
+        coming = (blob for key, blob in batch.items() if key not in there)
+    for blob in store.upload_all(coming):
         written.add(blob.key)
         sent += blob.sums.size
         tell(blob.sums.size)

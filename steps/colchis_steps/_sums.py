@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from colchis_steps._step import InputError
-from colchis_steps._store import CHUNK, readable
+from colchis_steps._store import CHUNK, SMALL, readable
 
 PART = 8 << 20  # bytes of a part, and of the largest file that goes in one request
 MAX_PARTS = 10_000  # S3's limit
@@ -63,6 +63,27 @@ def read_sums(path: Path, *, sha256: bool = True) -> Sums:
     sums = Sums(size, digest.hexdigest() if sha256 else "", tuple(parts), stamp)
     check_unchanged(path, sums)
     return sums
+
+
+def read_small(path: Path) -> tuple[bytes, Sums]:
+    """Read a file of at most SMALL bytes; give them and their digests.
+
+    Raises:
+        InputError: as ``read_sums`` does, or it is larger.
+    """
+    from awscrt.checksums import crc64nvme
+
+    with readable(path):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            stamp = _stamp(os.fstat(handle))
+            content = os.read(handle, min(stamp[1], SMALL) + 1)
+            unchanged = _stamp(os.fstat(handle)) == stamp and len(content) == stamp[1] <= SMALL
+        finally:
+            os.close(handle)
+    if not unchanged:
+        raise changed(path)
+    return content, Sums(len(content), hashlib.sha256(content).hexdigest(), (crc64nvme(content),), stamp)
 
 
 def check_unchanged(path: Path, sums: Sums) -> None:

@@ -17,9 +17,9 @@ from botocore.credentials import Credentials
 from colchis_steps import _storing, _sums
 from colchis_steps._s3_send import signed
 from colchis_steps._step import InputError
-from colchis_steps._store import Store, open_store
+from colchis_steps._store import SMALL, Store, open_store
 from colchis_steps._storing import store_directory
-from colchis_steps._sums import check_unchanged, encoded, part_length, read_sums
+from colchis_steps._sums import check_unchanged, encoded, part_length, read_small, read_sums
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 2048, 2049, 10_000])
@@ -32,6 +32,36 @@ def test_one_read_gives_both_digests(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sums.parts == tuple(crc64nvme(content[at : at + 1024]) for at in range(0, max(size, 1), 1024))
     assert sums.crc64nvme == crc64nvme(content)
     assert read_sums(path, sha256=False) == sums._replace(sha256="")
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, SMALL])
+def test_a_small_file_is_read_with_its_digests(tmp_path: Path, size: int) -> None:
+    (path := tmp_path / "file").write_bytes(content := os.urandom(size))
+    assert read_small(path) == (content, read_sums(path))
+
+
+@pytest.mark.parametrize("later", [b"x" * 99, b"x" * 101, b"x" * (SMALL + 1)], ids=len)
+def test_a_small_file_that_changes_while_it_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: bytes
+) -> None:
+    (path := tmp_path / "file").write_bytes(b"x" * 100)
+    read = os.read
+
+    def changing(handle: int, size: int) -> bytes:
+        path.write_bytes(later)
+        return read(handle, size)
+
+    monkeypatch.setattr(os, "read", changing)
+    with pytest.raises(InputError, match="file changed while it was read"):
+        read_small(path)
+
+
+def test_a_small_file_that_is_none_is_named(tmp_path: Path) -> None:
+    (path := tmp_path / "file").write_bytes(bytes(SMALL + 1))
+    with pytest.raises(InputError, match="file changed while it was read"):
+        read_small(path)
+    with pytest.raises(InputError, match="absent cannot be read"):
+        read_small(tmp_path / "absent")
 
 
 def test_the_checksum_is_the_one_of_the_specification() -> None:
