@@ -7,12 +7,15 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter as Counts
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from benchmarks._rivals import go_program
+
+from colchis_steps._store import SMALL, open_store
 
 BUCKET = "race-bucket"
 VERSITYGW = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
@@ -77,13 +80,16 @@ def keys(prefix: str) -> list[str]:
 
 def stored(prefix: str) -> dict[str, int]:
     """Read all objects below the prefix; count how many have each sha256."""
-    found: dict[str, int] = {}
-    reader = client()
-    for key in keys(prefix):
-        digest, body = hashlib.sha256(), reader.get_object(Bucket=BUCKET, Key=key)["Body"]
-        for block in body.iter_chunks(1 << 20):
+    store = open_store(f"s3://{BUCKET}/{prefix}")
+    small: dict[bool, list[str]] = {True: [], False: []}
+    for entry in store.entries(""):
+        small[entry.size <= SMALL].append(entry.key)
+    found = Counts(hashlib.sha256(content or b"").hexdigest() for content in store.read_all(small[True]))
+    for key in small[False]:
+        digest = hashlib.sha256()
+        for block in store.stream(key):
             digest.update(block)
-        found[digest.hexdigest()] = found.get(digest.hexdigest(), 0) + 1
+        found[digest.hexdigest()] += 1
     return found
 
 

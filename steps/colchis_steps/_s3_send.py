@@ -3,13 +3,10 @@
 The SDK reads a body in small blocks and, over plain HTTP, hashes it once more, which is most of what an upload costs;
 an answer goes through as many hands. Here a body goes from the page cache to the socket, and from the socket to whoever
 hashes it; the server holds what it gets against a checksum that the caller has.
-Signature: AWS Signature Version 4, "Authenticating Requests (Authorization Header)" in the S3 API reference.
 """
 
 import contextlib
-import functools
 import hashlib
-import hmac
 import http.client
 import random
 import ssl
@@ -25,6 +22,7 @@ from xml.etree import ElementTree as ET
 from botocore import exceptions as sdk
 
 from colchis_steps._s3_errors import Place, explained, passes
+from colchis_steps._s3_sign import signed
 from colchis_steps._s3_wire import Answer, Slice, Wire, Wires
 from colchis_steps._step import InputError
 from colchis_steps._store import CHUNK
@@ -118,26 +116,42 @@ class Sender:
 
         Threads that wait for an answer each hand the interpreter's lock around, which took more time than the requests.
         Requests are taken as there is room. Nothing is tried again: None stands for a request without a whole and short
-        answer. It, like one that the server refuses, is to be sent alone.
+        answer. It, like one that the server refuses, is to be sent alone. So are all that follow where the server lets
+        nobody in or keeps silent: whoever sends the first of them alone says so.
 
         Raises:
             InputError: no credentials, or a body's file changes meanwhile.
         """
-        flying, coming = deque[tuple[Request, Wire | None]](), iter(requests)
+        flying, coming, silent = deque[tuple[Request, Wire]](), iter(requests), False
+
+        def landed() -> Answered | None:
+            nonlocal silent
+            request, wire = flying.popleft()
+            if silent:
+                wire.close()
+                return None
+            try:
+                return _heard(request, wire, self._wires)
+            except TimeoutError:
+                silent = True
+                return None
+
         try:
             with explained(self._place, ""):
                 self._wires.open(len(first := list(islice(coming, WINDOW))))
                 for request in chain(first, coming):
-                    # after one that did not leave, the rest waits until somebody has sent that one
-                    while len(flying) == WINDOW or (flying and flying[-1][1] is None):
-                        yield _heard(*flying.popleft(), self._wires)
-                    flying.append((request, self._told(request)))
+                    while (wire := None if silent or len(flying) == WINDOW else self._told(request)) is None and flying:
+                        yield landed()
+                    if wire:
+                        flying.append((request, wire))
+                    else:
+                        silent = True
+                        yield None
                 while flying:
-                    yield _heard(*flying.popleft(), self._wires)
+                    yield landed()
         finally:
             for _, wire in flying:
-                if wire:
-                    wire.close()
+                wire.close()
 
     def _told(self, request: Request) -> Wire | None:
         """Send a request; give the connection on which its answer comes, or None."""
@@ -210,16 +224,14 @@ class Sender:
         self._wires.give(wire)
 
 
-def _heard(request: Request, wire: Wire | None, wires: Wires) -> Answered | None:
-    """Read a whole answer; give None where it breaks off or is too long."""
-    if wire is None:
-        return None
+def _heard(request: Request, wire: Wire, wires: Wires) -> Answered | None:
+    """Read a whole answer; give None where it breaks off or is too long. Raises TimeoutError."""
     try:
         answer = wire.hear(request.method)
         content = _short(answer.blocks(CHUNK))
     except BaseException as error:
         wire.close()
-        if not isinstance(error, OSError | http.client.HTTPException):
+        if isinstance(error, TimeoutError) or not isinstance(error, OSError | http.client.HTTPException):
             raise
         return None
     wires.give(wire)
@@ -245,35 +257,6 @@ def _of_connection(error: BaseException, endpoint: str) -> Exception | None:
     elif isinstance(error, OSError | http.client.HTTPException):
         told = sdk.EndpointConnectionError(endpoint_url=endpoint, error=error)
     return told
-
-
-def signed(
-    headers: Mapping[str, str], what: str, payload: str, *, keys: Any, region: str, at: datetime
-) -> dict[str, str]:
-    """Give the headers with those of the signature; ``what`` is method, encoded path and query, a line each."""
-    time_ = at.strftime("%Y%m%dT%H%M%SZ")
-    told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
-    told |= {"x-amz-content-sha256": payload, "x-amz-date": time_}
-    if keys.token:
-        told["x-amz-security-token"] = keys.token
-    names = sorted(told)
-    lines = "".join(f"{name}:{told[name]}\n" for name in names)
-    canonical = f"{what}\n{lines}\n{';'.join(names)}\n{payload}"
-    scope = f"{time_[:8]}/{region}/s3/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{time_}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(_signing_key(keys.secret_key, scope), text.encode(), "sha256").hex()
-    told["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
-    )
-    return told
-
-
-@functools.lru_cache(4)
-def _signing_key(secret: str, scope: str) -> bytes:
-    key = f"AWS4{secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
 
 
 def _error(answer: Answer, content: bytes, operation: str) -> Exception:

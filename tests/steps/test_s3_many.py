@@ -1,6 +1,7 @@
 """Many small objects at a time: the answers keep their order, and what fails on the way is had alone."""
 
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +18,7 @@ from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
 from colchis_steps._s3_send import SHORT, WINDOW
 from colchis_steps._s3_store import S3Store
+from colchis_steps._s3_wire import Wire, Wires
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import SMALL, Blob, Store, open_store
 from colchis_steps._storing import store_directory
@@ -83,10 +85,33 @@ def test_answers_come_in_order_whatever_happens(moody: str, aws: pytest.MonkeyPa
     assert list(found) == [b"%d" % number if kind in {"whole", "last"} else None for number, kind in enumerate(kinds)]
 
 
-def test_a_server_that_is_away_is_asked_once_before_somebody_says_so(aws: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Count how often a connection is asked for."""
+    take, count = Wires.take, list[None]()
+
+    def counted(self: Wires) -> Wire:
+        count.append(None)
+        return take(self)
+
+    monkeypatch.setattr(Wires, "take", counted)
+    return count
+
+
+def test_a_server_that_is_away_is_not_asked_again_and_again(aws: pytest.MonkeyPatch, taken: list[None]) -> None:
     aws.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    found = open_store("s3://bucket/x").read_all(["a", "b"])
-    assert next(found) is None
+    assert list(open_store("s3://bucket/x").read_all([f"{number}" for number in range(100)])) == [None] * 100
+    assert len(taken) == 1
+
+
+def test_a_server_that_keeps_silent_is_waited_for_once(
+    aws: pytest.MonkeyPatch, taken: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colchis_steps._s3_wire.WAIT", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=2 * WINDOW) as silent:
+        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert list(open_store("s3://bucket/x").read_all([f"{number}" for number in range(100)])) == [None] * 100
+    assert len(taken) == WINDOW
 
 
 def test_many_objects_go_there_and_come_back(store: Store, tmp_path: Path) -> None:

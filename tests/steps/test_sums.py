@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from colchis_steps import _storing, _sums
-from colchis_steps._s3_send import signed
+from colchis_steps._s3_sign import signed
 from colchis_steps._step import InputError
 from colchis_steps._store import SMALL, Store, open_store
 from colchis_steps._storing import store_directory
