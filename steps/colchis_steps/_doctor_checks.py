@@ -38,6 +38,7 @@ def findings(facts: Facts, version: str) -> list[Finding]:
         _config(facts),
         *(_secret(facts, name) for name in SECRETS),
         _gateway(facts),
+        *_served(facts),
         *_training(facts),
     ]
 
@@ -187,6 +188,21 @@ def _gateway_state(facts: Facts, gateway: dict[str, Any]) -> Finding:
         fix = "set allowedRoutes.namespaces.from of a listener to All, or to a Selector that this namespace meets"
         return Finding(name, "wrong", f"{facts.gateway} takes routes of its own namespace only", fix)
     return Finding(name, "fine", f"{facts.gateway} is Accepted and Programmed")
+
+
+def _served(facts: Facts) -> list[Finding]:
+    """Judge whether a model of this namespace shares its paths at the gateway with one of another namespace."""
+    name = "models' paths"
+    if not facts.gateway_object:
+        return []
+    if facts.served is None:
+        return [Finding(name, "skipped", "you may not list the HTTPRoutes of all namespaces")]
+    for model, namespaces in facts.served.items():
+        others = ", ".join(one for one in namespaces if one != facts.namespace)
+        if facts.namespace in namespaces and others:
+            told = f"{model} is served from {others} too: at {facts.gateway} the oldest route answers for all"
+            return [Finding(name, "wrong", told, "rename one of them, or give this namespace a Gateway of its own")]
+    return [Finding(name, "fine", f"no model of {facts.namespace} shares its paths at {facts.gateway}")]
 
 
 def _training(facts: Facts) -> list[Finding]:

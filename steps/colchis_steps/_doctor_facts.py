@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from colchis_steps._deployment import LABEL_MODEL
 from colchis_steps._doctor_api import NAMES_ONLY, Answer, Api
 
 STEPS = (
@@ -98,6 +99,7 @@ class Facts:
     routes: bool = False  # the cluster knows HTTPRoutes
     gateway: str = ""  # namespace/name
     gateway_object: dict[str, Any] | None = None
+    served: dict[str, list[str]] | None = None  # the namespaces of each model's routes at the gateway
 
 
 def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
@@ -135,7 +137,22 @@ def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
         namespace, _, name = facts.gateway.partition("/")
         answer = api.get(f"/apis/{ROUTES}/v1/namespaces/{namespace}/gateways/{name}")
         facts.gateway_object = answer.body if answer.found or answer.status == 404 else None
+        routes = api.get(f"/apis/{ROUTES}/v1/httproutes?labelSelector={quote(LABEL_MODEL)}")
+        facts.served = _served(routes, namespace, name)
     return facts
+
+
+def _served(answer: Answer, namespace: str, gateway: str) -> dict[str, list[str]] | None:
+    """Read which namespaces have a route of which model at a Gateway, or None where routes may not be listed."""
+    if not answer.found:
+        return None
+    served = dict[str, set[str]]()
+    for route in answer.body.get("items") or []:
+        about = route["metadata"]
+        parents = route["spec"].get("parentRefs") or []
+        if (namespace, gateway) in {(one.get("namespace", about["namespace"]), one["name"]) for one in parents}:
+            served.setdefault(about["labels"][LABEL_MODEL], set()).add(about["namespace"])
+    return {model: sorted(namespaces) for model, namespaces in sorted(served.items())}
 
 
 def _number(text: Any) -> int:

@@ -54,11 +54,15 @@ def faults(store: Store, found: Sequence[Manifest]) -> list[str]:
         if tree_digest(manifest.files) != manifest.tree
     ]
     return lines + [
-        f"{user} " + ("missing" if (read := states[wanted]) is None else f"altered ({read[0]} bytes, sha256 {read[1]})")
+        f"{user} {_fault(states[wanted])}"
         for wanted, names in users.items()
         if states[wanted] != wanted
         for user in names
     ]
+
+
+def _fault(read: tuple[int, str] | None) -> str:
+    return "missing" if read is None else f"altered ({read[0]} bytes, sha256 {read[1]})"
 
 
 def parser() -> argparse.ArgumentParser:

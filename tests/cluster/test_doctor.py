@@ -17,6 +17,8 @@ import boto3
 import pytest
 from tests.cluster.installed import AWS, NEEDS_CLUSTER, PATIENCE, REPOSITORY, kubectl
 
+from colchis_steps._route import described
+
 OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
 INSTALLED = ("templates", "service accounts", "Roles", "executor's token")
 OURS = ("ConfigMap colchis", "Secret colchis-s3")
@@ -66,11 +68,29 @@ def test_the_installation_settles_what_it_can_and_leaves_what_only_the_user_know
     assert {name: found[name]["state"] for name in OURS} == dict.fromkeys(OURS, "wrong")
 
 
-def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespace: str) -> None:
+@pytest.fixture(scope="module")
+def gateway() -> str:
     gateways = json.loads(kubectl("get", "gateways", "--all-namespaces", "--output=json"))["items"]
     if not gateways:
         pytest.skip("the cluster has no Gateway")
-    gateway = "/".join(gateways[0]["metadata"][key] for key in ("namespace", "name"))
+    return "/".join(gateways[0]["metadata"][key] for key in ("namespace", "name"))
+
+
+def test_a_model_that_another_namespace_serves_too_is_a_finding(namespace: str, gateway: str) -> None:
+    model = f"doctored-{uuid.uuid4().hex[:6]}"
+    at, _, name = gateway.partition("/")
+    route = described(model, model, (at, name), [])
+    kubectl("--namespace", namespace, "apply", "--filename=-", given=route)
+    assert doctor(namespace, "--gateway", gateway)[1]["models' paths"]["state"] == "fine"
+    with made(f"colchis-doctor-{uuid.uuid4().hex[:6]}") as other:
+        kubectl("--namespace", other, "apply", "--filename=-", given=route)
+        _, found = doctor(namespace, "--gateway", gateway)
+    told = f"{model} is served from {other} too: at {gateway} the oldest route answers for all"
+    assert (found["models' paths"]["state"], found["models' paths"]["text"]) == ("wrong", told)
+    kubectl("--namespace", namespace, "delete", "--filename=-", given=route)
+
+
+def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespace: str, gateway: str) -> None:
     config = ["--from-literal=AWS_REGION=us-east-1", f"--from-literal=COLCHIS_GATEWAY={gateway}"]
     kubectl("--namespace", namespace, "create", "configmap", "colchis", *config)
     kubectl("--namespace", namespace, "create", "secret", "generic", "colchis-s3", "--from-literal=AWS_SECRET=sesame")

@@ -34,6 +34,7 @@ FINE = Facts(
     routes=True,
     gateway="web/models",
     gateway_object={"spec": OPEN, "status": {"conditions": CONDITIONS}},
+    served={"digits": ["ml"], "tiny": ["team-a", "team-b"]},
 )
 
 
@@ -77,6 +78,7 @@ def test_a_cluster_where_all_is_there_has_no_finding() -> None:
         ("ConfigMap colchis", {"configured": ()}, "absent or empty", "create configmap colchis"),
         ("Secret colchis-s3", {"secrets": {"colchis-s3": False}}, "absent", "create secret generic colchis-s3"),
         ("training", {"backend": "tfjob"}, "no tfjobs of kubeflow.org", "backend=indexed-job"),
+        ("models' paths", {"served": {"digits": ["ml", "team-a"]}}, "digits is served from team-a too", "rename one"),
         ("gateway", {"routes": False}, "no HTTPRoutes", "install a Gateway API"),
         ("gateway", {"gateway": ""}, "none is named", "--gateway NAMESPACE/NAME"),
         ("gateway", {"gateway_object": {}}, "web/models is absent", "create it"),
@@ -114,6 +116,7 @@ def test_what_is_wrong_is_said_with_its_fix(name: str, changed: dict[str, Any], 
         ("Secret colchis-s3", {"secrets": {}}, "not even their names"),
         ("Secret colchis-registry", {"secrets": {"colchis-registry": False}}, "without a login"),
         ("gateway", {"gateway_object": None}, "you may not read web/models"),
+        ("models' paths", {"served": None}, "you may not list the HTTPRoutes"),
     ],
 )
 def test_what_may_not_be_seen_is_skipped_with_the_reason(name: str, changed: dict[str, Any], text: str) -> None:
