@@ -15,7 +15,7 @@ def signed(
     headers: Mapping[str, str], what: str, payload: str, *, keys: Any, region: str, at: datetime
 ) -> dict[str, str]:
     """Give the headers with those of the signature; ``what`` is method, encoded path and query, a line each."""
-    time_ = at.strftime("%Y%m%dT%H%M%SZ")
+    time_ = _told(at.replace(microsecond=0))
     told = {name.lower(): " ".join(value.split()) for name, value in headers.items()}
     told |= {"x-amz-content-sha256": payload, "x-amz-date": time_}
     if keys.token:
@@ -30,6 +30,11 @@ def signed(
         f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     return told
+
+
+@functools.lru_cache(4)
+def _told(at: datetime) -> str:
+    return at.strftime("%Y%m%dT%H%M%SZ")
 
 
 @functools.lru_cache(4)

@@ -6,7 +6,6 @@ after its head; of a file of 4 KiB that was a third of all. Here both go in one 
 
 import contextlib
 import http.client
-import queue
 import ssl
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -158,37 +157,36 @@ class Wires:
     """The connections to one server; threads may share it."""
 
     def __init__(self, scheme: str, netloc: str, verify: str | None) -> None:
-        self._idle = queue.LifoQueue[Wire]()
+        self._idle = list[Wire]()  # the one that was used last is the next
         self._connect = _connector(scheme, netloc, verify)
         weakref.finalize(self, _close, self._idle)
 
     def open(self, count: int) -> None:
         """Open connections, all at once, until so many rest; who takes one next meets what is wrong."""
-        if (new := count - self._idle.qsize()) > 0:
+        if (new := count - len(self._idle)) > 0:
             with ThreadPoolExecutor(new) as pool:
                 for opened in [pool.submit(lambda: Wire(self._connect())) for _ in range(new)]:
                     with contextlib.suppress(OSError, http.client.HTTPException):
-                        self._idle.put(opened.result())
+                        self._idle.append(opened.result())
 
     def take(self) -> Wire:
         """Give a connection that rests, or a new one."""
         try:
-            return self._idle.get_nowait()
-        except queue.Empty:
+            return self._idle.pop()
+        except IndexError:
             return Wire(self._connect())
 
     def give(self, wire: Wire) -> None:
         """Keep a connection whose answer was read to its end for another request, where the server keeps it too."""
         if wire.kept:
-            self._idle.put(wire)
+            self._idle.append(wire)
         else:
             wire.close()
 
 
-def _close(idle: queue.LifoQueue[Wire]) -> None:
-    with contextlib.suppress(queue.Empty):
-        while True:
-            idle.get_nowait().close()
+def _close(idle: list[Wire]) -> None:
+    for wire in idle:
+        wire.close()
 
 
 def _read(body: Slice) -> bytes:
