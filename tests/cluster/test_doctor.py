@@ -17,7 +17,7 @@ import boto3
 import pytest
 from tests.cluster.installed import AWS, NEEDS_CLUSTER, PATIENCE, REPOSITORY, kubectl
 
-from colchis_steps._route import described
+from colchis_steps._route import described, prefix
 
 OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
 INSTALLED = ("templates", "service accounts", "Roles", "executor's token")
@@ -79,7 +79,7 @@ def gateway() -> str:
 def test_a_model_that_another_namespace_serves_too_is_a_finding(namespace: str, gateway: str) -> None:
     model = f"doctored-{uuid.uuid4().hex[:6]}"
     at, _, name = gateway.partition("/")
-    route = described(model, model, (at, name), [])
+    route = described(model, model, (at, name), [{"matches": [prefix(f"/{model}")]}])
     kubectl("--namespace", namespace, "apply", "--filename=-", given=route)
     assert doctor(namespace, "--gateway", gateway)[1]["models' paths"]["state"] == "fine"
     with made(f"colchis-doctor-{uuid.uuid4().hex[:6]}") as other:

@@ -46,7 +46,10 @@ def command(url: str, model: Path) -> list[str]:
 def write_model(model: Path, seed: int) -> None:
     numbers = random.Random(seed)
     model.mkdir(exist_ok=True)
-    for name, size in {"saved_model.pb": 100, "weights": 2 * PART + 7, "other": PART // 2, "small": 10}.items():
+    sizes = {"saved_model.pb": 100, "weights": 2 * PART + 7, "other": PART // 2} | {
+        f"small {n}": 10 + n for n in range(30)
+    }
+    for name, size in sizes.items():
         (model / name).write_bytes(numbers.randbytes(size))
 
 
