@@ -2,12 +2,13 @@
 
 import fcntl
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
+from colchis_steps._ahead import ahead
 from colchis_steps._blobs import (
     Moved,
     altered,
@@ -118,14 +119,4 @@ def _blocks(
     def fetch(offset: int) -> list[bytes]:
         return list(store.stream(key, CHUNK, offset, min(offset + RANGE, file.size)))
 
-    offsets, waiting = iter(range(start, file.size, RANGE)), deque[Future[list[bytes]]]()
-    try:
-        while True:
-            while len(waiting) < AHEAD and (offset := next(offsets, None)) is not None:
-                waiting.append(threads.submit(fetch, offset))
-            if not waiting:
-                return
-            yield from waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+    yield from chain.from_iterable(ahead(threads, fetch, range(start, file.size, RANGE), AHEAD))

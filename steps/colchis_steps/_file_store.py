@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+from colchis_steps._ahead import ahead
 from colchis_steps._step import InputError, TransientError
 from colchis_steps._store import CHUNK, SMALL, TEMPORARY, Blob, Conflict, Entry, NotFound, check_key, readable
 from colchis_steps._sums import Sums, changed, read_sums
@@ -163,7 +164,7 @@ class FileStore:
             return blob, self.size(blob.key) is None and self.create(blob.key, blob.content)
 
         with ThreadPoolExecutor(PARALLEL) as pool:
-            yield from (blob for blob, written in pool.map(upload, blobs) if written)
+            yield from (blob for blob, written in ahead(pool, upload, blobs, PARALLEL) if written)
 
     def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
         """Copy each object over what is there."""
@@ -175,7 +176,7 @@ class FileStore:
             return False
 
         with ThreadPoolExecutor(PARALLEL) as pool:
-            yield from pool.map(copied, pairs)
+            yield from ahead(pool, copied, pairs, PARALLEL)
 
     def delete(self, key: str) -> None:
         """Remove an object."""

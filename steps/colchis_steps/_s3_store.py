@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from colchis_steps._ahead import ahead
 from colchis_steps._s3_client import ATTEMPTS, CHECKSUM, TELL_CHECKSUM, Bucket, not_implemented
 from colchis_steps._s3_errors import Busy, Taken, UploadGone, explained
 from colchis_steps._s3_send import Request
@@ -171,7 +172,7 @@ class S3Store:
         def send(blob: Blob) -> tuple[Blob, bool]:  # each key is looked at first
             return blob, send_whole(self._bucket, blob.key, blob.path, blob.sums, None)
 
-        return (blob for blob, written in self._parts.map(send, blobs) if written)
+        return (blob for blob, written in ahead(self._parts, send, blobs, PARTS_IN_FLIGHT) if written)
 
     def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
         """Copy each object by the server, over what is there."""
