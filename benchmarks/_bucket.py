@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks._rivals import go_program
 
+from colchis_steps._blobs import digest_of
 from colchis_steps._store import SMALL, open_store
 
 BUCKET = "race-bucket"
@@ -81,15 +82,15 @@ def keys(prefix: str) -> list[str]:
 def stored(prefix: str) -> dict[str, int]:
     """Read all objects below the prefix; count how many have each sha256."""
     store = open_store(f"s3://{BUCKET}/{prefix}")
-    small: dict[bool, list[str]] = {True: [], False: []}
+    small, alone, found = list[str](), list[str](), Counts[str]()
     for entry in store.entries(""):
-        small[entry.size <= SMALL].append(entry.key)
-    found = Counts(hashlib.sha256(content or b"").hexdigest() for content in store.read_all(small[True]))
-    for key in small[False]:
-        digest = hashlib.sha256()
-        for block in store.stream(key):
-            digest.update(block)
-        found[digest.hexdigest()] += 1
+        (small if entry.size <= SMALL else alone).append(entry.key)
+    for key, content in zip(small, store.read_all(small), strict=True):
+        if content is None:
+            alone.append(key)
+        else:
+            found[hashlib.sha256(content).hexdigest()] += 1
+    found.update(digest_of(store, key, lambda _: None)[1] for key in alone)
     return found
 
 

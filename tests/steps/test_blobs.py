@@ -10,6 +10,7 @@ import pytest
 from colchis_steps._blobs import blob_key, check_files, scan
 from colchis_steps._fetch import fetch_files
 from colchis_steps._formats import File
+from colchis_steps._s3_send import WINDOW
 from colchis_steps._step import InputError
 from colchis_steps._store import Store
 from colchis_steps._storing import BATCH, store_directory
@@ -128,4 +129,4 @@ def test_an_error_stops_the_files_beside_it(store: Store, tmp_path: Path) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         store_directory(store, directory, moved)
-    assert len(list(store.keys(""))) <= BATCH
+    assert len(list(store.keys(""))) <= WINDOW
