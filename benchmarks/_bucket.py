@@ -15,8 +15,9 @@ from typing import Any
 
 from benchmarks._rivals import go_program
 
-from colchis_steps._blobs import digest_of
-from colchis_steps._store import SMALL, open_store
+from colchis_steps._content.blobs import digest_of
+from colchis_steps._store.opening import open_store
+from colchis_steps._store.sums import SMALL
 
 BUCKET = "race-bucket"
 VERSITYGW = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")

@@ -23,7 +23,8 @@ import numpy as np
 from tests.cluster.conftest import Site, fresh_site
 from tests.cluster.installed import GATEWAY
 
-from colchis_steps._formats import Golden, encode
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Golden
 
 MODELS = Path(__file__).with_name("_canary_models.py")
 MODEL = f"race-{uuid.uuid4().hex[:6]}"  # a registry keeps what another race packed

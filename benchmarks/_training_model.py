@@ -101,7 +101,7 @@ def _notes(keras: Any, path: Path) -> Any:
 
 def _note_writes(path: Path) -> None:
     """Note in a line each when our trainer's thread begins and has ended to write a checkpoint."""
-    from colchis_steps import _training_checkpoints as checkpoints
+    from colchis_steps._training import checkpoints
 
     write = checkpoints.write
 

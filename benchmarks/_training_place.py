@@ -15,8 +15,9 @@ import numpy as np
 from benchmarks._rivals import environment
 from benchmarks._training_model import CLASSES, SIDE
 
-from colchis_steps._data import open_data
-from colchis_steps._formats import Column, DataManifest, Shard, data_digest, encode, now
+from colchis_steps._data.dataset import open_data
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.documents import encode, now
 
 ROOT = Path(__file__).parents[1]
 OURS, SINGLE, LEGACY, BARE = "colchis", "single", "tf-keras", "bare-step"

@@ -14,10 +14,10 @@ from benchmarks._training_model import SIDE, Turns
 
 def ours(directory: Path, batch: int) -> Iterator[Iterator[tuple[Any, int]]]:
     """Give the batches of each epoch: each shard verified, four shards shuffled together, tensors made by a thread."""
-    from colchis_steps._data import open_data
-    from colchis_steps._rendezvous import Place
-    from colchis_steps._training_entry import settings
-    from colchis_steps._training_input import Source
+    from colchis_steps._data.dataset import open_data
+    from colchis_steps._formats.hyperparameters import settings
+    from colchis_steps._training.input import Source
+    from colchis_steps._training.rendezvous import Place
     from colchis_steps.context import Context, Training
 
     data, chosen = open_data(directory.as_uri()), settings(f'{{"global_batch": {batch}}}')

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from benchmarks._table import Row, row, table, write
 
-from colchis_steps._judge import Answer, Judge, Tolerances, verdict
+from colchis_steps._rollout.judge import Answer, Judge, Tolerances, verdict
 
 STEPS = (10, 30)  # per cent, below 100
 USERS = 50.0  # requests a second

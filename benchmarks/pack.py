@@ -23,7 +23,7 @@ from benchmarks._registry import Running, check, digest, registry
 from benchmarks._rivals import cpu_of, in_turn, measured
 from benchmarks._table import Row, table, with_ratio, write
 
-from colchis_steps._known import SETTLED
+from colchis_steps._packing.known import SETTLED
 
 CASES = ("full", "one-shard", "unchanged", "4x")
 OURS = "colchis"

@@ -15,17 +15,22 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps._base import parse_base, stand_on
-from colchis_steps._formats import Candidate, Manifest, Record, StepResult, tree_digest
-from colchis_steps._image import Blob
-from colchis_steps._known import in_cache, in_store, remember
-from colchis_steps._oci import Repository, open_repository, parse_reference
-from colchis_steps._pack import Known, pack
-from colchis_steps._progress import Progress
-from colchis_steps._reports import ImageReport
-from colchis_steps._sources import DirectorySource, StoreSource
-from colchis_steps._step import InputError, boolean, entrypoint, positive, run_flags, write_output
-from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
+from colchis_steps._formats.models import Candidate, Manifest, Record, tree_digest
+from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._oci.image import Blob
+from colchis_steps._oci.repository import Repository, open_repository, parse_reference
+from colchis_steps._packing.base import parse_base, stand_on
+from colchis_steps._packing.known import in_cache, in_store, remember
+from colchis_steps._packing.pack import Known, pack
+from colchis_steps._packing.sources import DirectorySource, StoreSource
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import boolean, model_name, positive, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
+from colchis_steps._step.progress import Progress
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.opening import open_store
 
 EMPTY = b"{}"
 log = logging.getLogger("colchis")
@@ -68,7 +73,7 @@ def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> N
     Raises:
         InputError: the tag is another image's: of another store's version of this model and number, for one.
     """
-    from colchis_steps._kaniko import check
+    from colchis_steps._packing.kaniko import check
 
     if (there := repository.tagged(str(manifest.version))) is None:
         return
@@ -85,8 +90,8 @@ def prepare(
     store: Store, manifest: Manifest, candidate: Candidate | None, repository: Repository, args: argparse.Namespace
 ) -> None:
     """Write what kaniko builds from, once it is known that it may push and which tag it may take."""
-    from colchis_steps._kaniko import read_own, write_context
-    from colchis_steps._lineage import annotations
+    from colchis_steps._packing.kaniko import read_own, write_context
+    from colchis_steps._packing.lineage import annotations
 
     repository.put(lambda: [EMPTY], len(EMPTY))  # a login that may not push ends here, with a sentence
     hold_tag(repository, manifest, insecure=args.insecure_registry)
@@ -117,7 +122,7 @@ def pack_version(
     known: Mapping[tuple[str, str], Known],
 ) -> ImageReport:
     """Pack a version's blobs, and write beside the image where it came from."""
-    from colchis_steps._lineage import attach_lineage
+    from colchis_steps._packing.lineage import attach_lineage
 
     source = StoreSource(store, manifest.files)
     with Progress("build-image", sum(file.size for file in source.files)) as progress:
@@ -227,7 +232,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 return
             held = on_record(store, manifest, repository, args.builder)
             if held or args.builder == "kaniko":
-                from colchis_steps._kaniko import check, read_digest
+                from colchis_steps._packing.kaniko import check, read_digest
 
                 digest = held or (read_digest(args.check) if args.check else pushed(repository, args.version))
                 reference = f"{repository.name}@{digest}"

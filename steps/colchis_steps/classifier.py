@@ -5,7 +5,7 @@ Hyper-parameters: ``learning_rate`` (0.001), ``units`` (128, of the hidden layer
 
 from typing import Any
 
-from colchis_steps._step import InputError
+from colchis_steps._step.errors import InputError
 from colchis_steps.context import Context
 
 

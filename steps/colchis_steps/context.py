@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from colchis_steps._formats import Column
+from colchis_steps._formats.data import Column
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,8 +44,8 @@ class Context:
         """
         import msgspec
 
-        from colchis_steps._step import InputError
-        from colchis_steps._training_entry import TRAINERS
+        from colchis_steps._formats.hyperparameters import TRAINERS
+        from colchis_steps._step.errors import InputError
 
         fields = getattr(kind, "__dataclass_fields__", {})
         if unknown := sorted(self.hyperparameters.keys() - fields.keys() - TRAINERS):
@@ -120,8 +120,8 @@ def from_environment() -> Context:
     import json
     import os
 
-    from colchis_steps._data import open_data
-    from colchis_steps._step import InputError
+    from colchis_steps._data.dataset import open_data
+    from colchis_steps._step.errors import InputError
 
     if "COLCHIS_DATA" not in os.environ:
         raise InputError("$COLCHIS_DATA is not set; run this by train, with --entry 'command:python …'")

@@ -11,11 +11,12 @@ import json
 import re
 from collections.abc import Sequence
 
-from colchis_steps._doctor_api import Api
-from colchis_steps._doctor_checks import Finding, findings
-from colchis_steps._doctor_facts import BACKENDS, gather
-from colchis_steps._doctor_places import try_registry, try_store
-from colchis_steps._step import InputError, TransientError, entrypoint
+from colchis_steps._doctor.checks import Finding, findings
+from colchis_steps._doctor.facts import BACKENDS, gather
+from colchis_steps._doctor.places import try_registry, try_store
+from colchis_steps._kube.api import Api
+from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.main import entrypoint
 
 SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
 

@@ -12,10 +12,13 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps._formats import Alias, Record
-from colchis_steps._home import default_store
-from colchis_steps._step import InputError, entrypoint
-from colchis_steps._store import NotFound, Store, find_document, open_store, read_document
+from colchis_steps._formats.models import Alias, Record
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.home import default_store
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.opening import open_store
 
 ALIASES = ("stable", "canary", "latest")
 

@@ -13,12 +13,15 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from colchis_steps._blobs import blob_key
-from colchis_steps._formats import Candidate, Manifest
-from colchis_steps._home import default_store
-from colchis_steps._progress import Progress
-from colchis_steps._step import entrypoint, positive
-from colchis_steps._store import Entry, Store, find_document, open_store, read_document
+from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.models import Candidate, Manifest
+from colchis_steps._step.flags import positive
+from colchis_steps._step.home import default_store
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.progress import Progress
+from colchis_steps._store.api import Entry, Store
+from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.opening import open_store
 
 DAY = 24 * 3600
 log = logging.getLogger("colchis")

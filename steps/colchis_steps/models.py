@@ -16,21 +16,27 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps import _rollout_cluster, _rollout_flags, _rollout_local
-from colchis_steps._fetch import fetch_files
-from colchis_steps._formats import Alias, Manifest, Record, StepResult, encode
-from colchis_steps._home import default_store
-from colchis_steps._kube import Cluster
-from colchis_steps._progress import Progress
-from colchis_steps._reports import RolloutReport
-from colchis_steps._rollout_local import serving
-from colchis_steps._rollout_store import canary_key, stable, stable_key
-from colchis_steps._rollout_targets import TARGETS
-from colchis_steps._rollout_versions import Place
-from colchis_steps._serving_client import Away, call
-from colchis_steps._serving_daemon import CONFIG, endpoint_now, port_for, running, start, stop
-from colchis_steps._step import InputError, entrypoint, positive
-from colchis_steps._store import NotFound, Store, find_document, model_version, open_store, read_document, recorded
+from colchis_steps._content.fetching import fetch_files
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.keys import canary_key, stable_key
+from colchis_steps._formats.models import Alias, Manifest, Record
+from colchis_steps._formats.runs import RolloutReport, StepResult
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._models.aliases import stable
+from colchis_steps._rollout import cluster, flags, local
+from colchis_steps._rollout.local import serving
+from colchis_steps._rollout.targets.table import TARGETS
+from colchis_steps._rollout.versions import Place
+from colchis_steps._serving.client import Away, call
+from colchis_steps._serving.daemon import CONFIG, endpoint_now, port_for, running, start, stop
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import model_version, positive
+from colchis_steps._step.home import default_store
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.progress import Progress
+from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 
@@ -173,10 +179,8 @@ def parser() -> argparse.ArgumentParser:
     undo.add_argument("--namespace", default="", metavar="NAME", help="on a cluster; default: the context's")
     shared = verbs.add_parser("share", parents=[where], help="serve versions side by side here, until the next rollout")
     shared.add_argument("model", metavar="MODEL")
-    shared.add_argument("split", type=_rollout_flags.split, metavar="N=PERCENT,…", help="such as 1=50,2=50")
-    shared.add_argument(
-        "--headers", type=_rollout_flags.headers, default=(), metavar="NAME: VALUE=N;…", help="by header, first"
-    )
+    shared.add_argument("split", type=flags.split, metavar="N=PERCENT,…", help="such as 1=50,2=50")
+    shared.add_argument("--headers", type=flags.headers, default=(), metavar="NAME: VALUE=N;…", help="by header, first")
     started = verbs.add_parser("start", help="start the local server again, with the models that it served last")
     started.add_argument("--port", type=positive, metavar="N", help="default: $COLCHIS_PORT, the last one, or 8501")
     verbs.add_parser("stop", help="stop the local server; aliases stay as they are")
@@ -204,15 +208,15 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
     target, *namespace = [args.target] if args.target else place_of(store, stable(store, args.model))
     if target == "local":
-        return _rollout_local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
+        return local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
     place = Place(Cluster(args.namespace or "".join(namespace)), TARGETS[target], store, args.model)
-    return _rollout_cluster.roll_back(place, run, withdrawn=None, to=args.to)
+    return cluster.roll_back(place, run, withdrawn=None, to=args.to)
 
 
 def of_store(store: Store, args: argparse.Namespace) -> None:
     """Do what the verbs do that take a store."""
     if args.verb == "share":
-        return print(_rollout_local.share(store, args.model, args.split or {}, args.headers))
+        return print(local.share(store, args.model, args.split or {}, args.headers))
     if args.verb == "show":
         return show(store, args.model, args.version)
     if args.verb == "pull":

@@ -11,17 +11,20 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats import Alias, Record
-from colchis_steps._home import default_store
-from colchis_steps._rollout_local import serving
-from colchis_steps._rollout_store import stable_key
-from colchis_steps._serving_client import LOCAL, Away, call
-from colchis_steps._serving_daemon import endpoint_now
-from colchis_steps._step import InputError, TransientError, entrypoint
-from colchis_steps._store import Store, find_document, open_store, read_document
+from colchis_steps._formats.keys import stable_key
+from colchis_steps._formats.models import Alias, Record
+from colchis_steps._rollout.local import serving
+from colchis_steps._serving.client import LOCAL, Away, call
+from colchis_steps._serving.daemon import endpoint_now
+from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.home import default_store
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.opening import open_store
 
 if TYPE_CHECKING:
-    from colchis_steps._data import DataSet
+    from colchis_steps._data.dataset import DataSet
 
 log = logging.getLogger("colchis")
 
@@ -129,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         body = request(args.json)
         url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
         return print(json.dumps(post(url.rstrip("/"), body)))
-    from colchis_steps._data import open_data
+    from colchis_steps._data.dataset import open_data
 
     uri = args.data
     if not uri:

@@ -11,12 +11,16 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from colchis_steps._deployment import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, version_name
-from colchis_steps._formats import Alias
-from colchis_steps._kube import MANAGED, Cluster, Object
-from colchis_steps._route import route_name, routed
-from colchis_steps._step import InputError, boolean, entrypoint
-from colchis_steps._store import Store, find_document, open_store
+from colchis_steps._formats.models import Alias
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests.objects import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, MANAGED, Object, version_name
+from colchis_steps._manifests.route import route_name, routed
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import boolean
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document
+from colchis_steps._store.opening import open_store
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 KINDS = ("Deployment", "Service", "InferenceService")

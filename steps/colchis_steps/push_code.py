@@ -11,9 +11,11 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._code import code_key, listed, pack, revision_of
-from colchis_steps._step import entrypoint
-from colchis_steps._store import Store, open_store
+from colchis_steps._content.code import listed, pack, revision_of
+from colchis_steps._formats.keys import code_key
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.api import Store
+from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 EXAMPLE = "example: python -m colchis_steps.push_code examples/01-digits --store=file:///tmp/store"

@@ -13,29 +13,28 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from colchis_steps._formats import Alias, Candidate, Manifest, Record, StepResult, decode, encode, now
-from colchis_steps._model_version import mirror
-from colchis_steps._oci import parse_reference
-from colchis_steps._provenance import statement
-from colchis_steps._reports import ImageReport, Layer
-from colchis_steps._step import InputError, TransientError, entrypoint, positive, run_flags
-from colchis_steps._store import (
-    Conflict,
-    NotFound,
-    Store,
-    find_document,
-    model_name,
-    open_store,
-    read_document,
-    recorded,
-)
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.models import Candidate, Manifest, Record
+from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._models.aliases import move_latest
+from colchis_steps._models.mirror import mirror
+from colchis_steps._models.provenance import statement
+from colchis_steps._oci.repository import parse_reference
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import model_name, positive, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.opening import open_store
+
+if TYPE_CHECKING:
+    from colchis_steps._formats.images import Layer
 
 log = logging.getLogger("colchis")
 EARLIER = ("validate_data", "train", "evaluate", "build_image")
-ATTEMPTS = 20  # at moving the alias; another writer wins each time that one fails
 
 
 def submitter(text: str) -> str:
@@ -91,39 +90,6 @@ def held(found: Record, new: Record) -> Record:
                 f"{str(getattr(new, name))[:256]!r}; a record never changes, so publish a new version"
             )
     return found
-
-
-def move_latest(store: Store, record: Record) -> None:
-    """Let the alias latest name the version, unless it names a higher one.
-
-    Raises:
-        TransientError: other writers were faster each time.
-    """
-    key = f"models/{record.model}/aliases/latest.json"
-    for _ in range(ATTEMPTS):
-        tag, before = None, None
-        try:
-            content, tag = store.read_tagged(key)
-            before = decode(Alias, content, f"{store.url}/{key}")
-        except NotFound:
-            log.info("%s has its first version", record.model)
-        if before and before.version >= record.version:
-            return
-        previous = before.version if before else None
-        alias = Alias(
-            model=record.model,
-            version=record.version,
-            updated_at=now(),
-            previous=previous,
-            run=record.run,
-            image=record.image,
-        )
-        try:
-            store.replace(key, encode(alias), tag)
-        except Conflict:
-            continue
-        return
-    raise TransientError(f"{store.url}/{key} is written by others all the time; run register again")
 
 
 def parser() -> argparse.ArgumentParser:

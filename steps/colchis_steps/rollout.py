@@ -15,17 +15,23 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps import _rollout_cluster, _rollout_flags, _rollout_local
-from colchis_steps._judge import tolerances
-from colchis_steps._kube import Cluster
-from colchis_steps._reports import RolloutReport
-from colchis_steps._rollout_canary import Plan
-from colchis_steps._rollout_rendered import RENDERED, rendered
-from colchis_steps._rollout_targets import TARGETS
-from colchis_steps._rollout_versions import Place
-from colchis_steps._serving_options import serve_options
-from colchis_steps._step import InputError, Rejected, boolean, entrypoint, positive, run_flags, write_output
-from colchis_steps._store import Store, model_name, open_store, recorded
+from colchis_steps._formats.runs import RolloutReport
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests.serve_options import serve_options
+from colchis_steps._rollout import cluster as _rollout_cluster
+from colchis_steps._rollout import flags, local
+from colchis_steps._rollout.canary import Plan
+from colchis_steps._rollout.judge import tolerances
+from colchis_steps._rollout.rendered import RENDERED, rendered
+from colchis_steps._rollout.targets.table import TARGETS
+from colchis_steps._rollout.versions import Place
+from colchis_steps._step.errors import InputError, Rejected
+from colchis_steps._step.flags import boolean, model_name, positive, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import recorded
+from colchis_steps._store.opening import open_store
 
 BY_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 log = logging.getLogger("colchis")
@@ -59,17 +65,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
     traffic = p.add_argument_group("--action=canary, on a cluster", "who gets which version, and what is tolerated")
     traffic.add_argument(
-        "--steps", type=_rollout_flags.steps, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100"
+        "--steps", type=flags.steps, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100"
     )
+    traffic.add_argument("--split", type=flags.split, metavar="N=PERCENT,…", help="fixed shares in the place of steps")
     traffic.add_argument(
-        "--split", type=_rollout_flags.split, metavar="N=PERCENT,…", help="fixed shares in the place of steps"
-    )
-    traffic.add_argument(
-        "--headers", type=_rollout_flags.headers, default=(), metavar="NAME: VALUE=N;…", help="routes by header"
+        "--headers", type=flags.headers, default=(), metavar="NAME: VALUE=N;…", help="routes by header"
     )
     traffic.add_argument(
         "--sticky",
-        type=_rollout_flags.header,
+        type=flags.header,
         default="",
         metavar="HEADER",
         help="share out by its last two hex digits, so that who has a version keeps it",
@@ -152,8 +156,8 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     image = "" if back else by_digest(args.image)
     if args.target == "local":
         if back:
-            return _rollout_local.roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
-        return _rollout_local.roll_out(
+            return local.roll_back(store, args.run, args.model, withdrawn=args.version, to=None)
+        return local.roll_out(
             store,
             args.run,
             args.model,

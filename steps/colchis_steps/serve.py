@@ -19,17 +19,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colchis_steps._home import port
-from colchis_steps._serving_config import Config, config_of, read_config
-from colchis_steps._serving_daemon import Running, held
-from colchis_steps._step import InputError, entrypoint, positive
-from colchis_steps._store import open_store
+from colchis_steps._serving.config import Config, config_of, read_config
+from colchis_steps._serving.daemon import Running, held
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import positive
+from colchis_steps._step.home import port
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.opening import open_store
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from colchis_steps._serving_app import Draining
-    from colchis_steps._serving_registry import Registry
+    from colchis_steps._serving.server.app import Draining
+    from colchis_steps._serving.server.loaded import Registry
 
 POLL = 0.2  # seconds between looks at the configuration
 LINGER = 1.0  # seconds after SIGTERM in which open connections are told to close, by the answers that go over them
@@ -180,11 +182,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         import uvicorn
 
-        from colchis_steps._serving_app import Draining, app
-        from colchis_steps._serving_batch import Limits
-        from colchis_steps._serving_log import Sampler
-        from colchis_steps._serving_predictions import Settings
-        from colchis_steps._serving_registry import Registry
+        from colchis_steps._serving.server.app import Draining, app
+        from colchis_steps._serving.server.batch import Limits
+        from colchis_steps._serving.server.loaded import Registry
+        from colchis_steps._serving.server.predictions import Settings
+        from colchis_steps._serving.server.request_log import Sampler
     except ImportError as error:
         raise InputError(f"{error.name} is not installed; install it with: pip install 'colchis[serve]'") from error
     opened = listen(args.host, number)

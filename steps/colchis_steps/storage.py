@@ -12,10 +12,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import scan
-from colchis_steps._formats import Manifest, tree_digest
-from colchis_steps._step import InputError, TransientError, entrypoint
-from colchis_steps._store import NotFound, open_store, read_document
+from colchis_steps._content.blobs import scan
+from colchis_steps._formats.models import Manifest, tree_digest
+from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.api import NotFound
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 
 VERSION = re.compile(r"colchis\+(?P<store>s3://.+)/models/(?P<model>[^/]+)/(?P<version>[0-9]+)/?")
 log = logging.getLogger("colchis")

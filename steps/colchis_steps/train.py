@@ -14,30 +14,30 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import Candidate, Code, StepResult, canonical_digest, encode, now
-from colchis_steps._kube import Cluster
-from colchis_steps._reports import Epoch, TrainingReport
-from colchis_steps._step import (
-    InputError,
-    StepError,
-    TransientError,
-    entrypoint,
-    positive,
-    progress,
-    run_flags,
-    write_output,
-)
-from colchis_steps._store import Recorder, Store, find_document, model_name, open_store, recorded
-from colchis_steps._training_command import PREFIX, words_of
-from colchis_steps._training_entry import Settings, settings
-from colchis_steps._training_files import Result, find_history, find_result, training_key
-from colchis_steps._training_job import ROLE, Watch, run_job
-from colchis_steps._training_local import Job, run_workers
-from colchis_steps._training_manifests import KINDS, Training, service
-from colchis_steps._training_manifests import job as job_of
-from colchis_steps._training_options import job_options
-from colchis_steps._training_workplace import workplace
+from colchis_steps._data.dataset import DataSet, open_data
+from colchis_steps._formats.documents import canonical_digest, encode, now
+from colchis_steps._formats.hyperparameters import Settings, settings
+from colchis_steps._formats.keys import training_key
+from colchis_steps._formats.models import Candidate, Code
+from colchis_steps._formats.runs import Epoch, StepResult, TrainingReport
+from colchis_steps._formats.training import Result
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests.job_options import job_options
+from colchis_steps._manifests.training_jobs import KINDS, Training, service
+from colchis_steps._manifests.training_jobs import job as job_of
+from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._step.flags import model_name, positive, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
+from colchis_steps._step.progress import progress
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import Recorder, find_document, recorded
+from colchis_steps._store.opening import open_store
+from colchis_steps._training.backends.job import ROLE, Watch, run_job
+from colchis_steps._training.backends.local import Job, run_workers
+from colchis_steps._training.backends.workplace import workplace
+from colchis_steps._training.command import PREFIX, words_of
+from colchis_steps._training.files import find_history, find_result
 
 ASK = 0.2  # seconds between two looks at the history in the store
 log = logging.getLogger("colchis")
@@ -165,7 +165,7 @@ def code_of(args: argparse.Namespace, directory: Path) -> Code:
     """Give what identifies the user's code; it is unpacked below the directory for that, and dropped."""
     if not args.code:
         return Code(entry=args.entry)
-    from colchis_steps._code import unpack_code
+    from colchis_steps._content.code import unpack_code
 
     with tempfile.TemporaryDirectory(dir=directory) as place:
         digest, revision = unpack_code(args.code, Path(place))

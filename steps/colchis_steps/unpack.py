@@ -9,8 +9,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._oci import unpack
-from colchis_steps._step import boolean, entrypoint
+from colchis_steps._oci.contents import unpack
+from colchis_steps._step.flags import boolean
+from colchis_steps._step.main import entrypoint
 
 log = logging.getLogger("colchis")
 

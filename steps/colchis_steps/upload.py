@@ -12,37 +12,27 @@ import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from colchis_steps._blobs import check_files, plain_files
-from colchis_steps._formats import Candidate, Code, Manifest, encode, now, tree_digest
-from colchis_steps._plain import publish
-from colchis_steps._progress import Progress
-from colchis_steps._reports import UploadReport
-from colchis_steps._step import InputError, boolean, entrypoint, run_flags, write_output
-from colchis_steps._store import Store, find_document, model_name, open_store, read_document, recorded
-from colchis_steps._storing import store_directory
+from colchis_steps._content.blobs import check_files, plain_files
+from colchis_steps._content.plain import publish
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.keys import candidate_key, manifest_key
+from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._formats.runs import UploadReport
+from colchis_steps._models.versions import newest
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import boolean, model_name, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
+from colchis_steps._step.progress import Progress
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document, recorded
+from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 EXAMPLE = (
     "example: python -m colchis_steps.upload --store=file:///tmp/store --run=r1 --model=digits --from=./saved_model"
 )
-
-
-def candidate_key(run: str) -> str:
-    """Give the key of the run's candidate."""
-    return f"runs/{run}/model.json"
-
-
-def manifest_key(model: str, version: int) -> str:
-    """Give the key of a version's manifest."""
-    return f"models/{model}/{version}/manifest.json"
-
-
-def newest(store: Store, model: str) -> Manifest | None:
-    """Give the manifest of the model's highest version, or None where it has none yet."""
-    prefix, suffix = f"models/{model}/", "/manifest.json"
-    found = (key.removeprefix(prefix).removesuffix(suffix) for key in store.keys(prefix) if key.endswith(suffix))
-    version = max((int(name) for name in found if name.isascii() and name.isdecimal()), default=None)
-    return None if version is None else read_document(store, manifest_key(model, version), Manifest)
 
 
 def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[Manifest, bool]:

@@ -13,15 +13,22 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from colchis_steps import _inspect
-from colchis_steps._data import newest, open_data
-from colchis_steps._data_rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
-from colchis_steps._formats import Alias, DataManifest, Record, Shard
-from colchis_steps._profile import Range, histogram, measure, profile
-from colchis_steps._reports import Check, DataReport, SplitProfile
-from colchis_steps._rows import row_hashes
-from colchis_steps._step import InputError, boolean, entrypoint, progress, run_flags, write_output
-from colchis_steps._store import Store, find_document, model_name, open_store, recorded
+from colchis_steps._data import inspection
+from colchis_steps._data.dataset import newest, open_data
+from colchis_steps._data.profile import Range, histogram, measure, profile
+from colchis_steps._data.rows import row_hashes
+from colchis_steps._data.rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
+from colchis_steps._formats.data import DataManifest, Shard
+from colchis_steps._formats.models import Alias, Record
+from colchis_steps._formats.runs import Check, DataReport, SplitProfile
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import boolean, model_name, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
+from colchis_steps._step.progress import progress
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document, recorded
+from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 
@@ -57,14 +64,14 @@ def scan(store: Store, manifest: DataManifest) -> tuple[dict[str, Split], dict[s
 
 def _read(
     store: Store, manifest: DataManifest, shards: Sequence[tuple[str, Shard]], done: int
-) -> Iterator[tuple[str, Shard, _inspect.Inspected]]:
+) -> Iterator[tuple[str, Shard, inspection.Inspected]]:
     from rich.console import Console
     from rich.progress import track
 
     console = Console(file=sys.stderr)
     words = "profiling" if done else "checking"
     for split, shard in track(shards, words, console=console, transient=True, disable=not console.is_terminal):
-        yield split, shard, _inspect.inspect(store, manifest, shard)
+        yield split, shard, inspection.inspect(store, manifest, shard)
         done += 1
         progress(done, 2 * len(shards))
 
@@ -73,9 +80,9 @@ def validate(store: Store, manifest: DataManifest, rules: Mapping[str, Rule]) ->
     """Hold the data set against its schema and the rules; every check is in the report, passed or not."""
     checks = list(structure(manifest))
     splits: dict[str, Split] = {}
-    if all(_inspect.known(column) for column in manifest.columns):
+    if all(inspection.known(column) for column in manifest.columns):
         splits, faults = scan(store, manifest)
-        of_shards = _inspect.rules(manifest.columns)
+        of_shards = inspection.rules(manifest.columns)
         checks += [Check(rule, rule not in faults, reason=faults.get(rule, "")) for rule in of_shards]
         checks += judge(manifest, splits, rules)
     profiles = {}

@@ -10,12 +10,16 @@ import logging
 from collections.abc import Sequence
 from itertools import chain
 
-from colchis_steps._blobs import Moved, each, seen, size_of, together
-from colchis_steps._formats import File, Manifest, tree_digest
-from colchis_steps._home import default_store
-from colchis_steps._progress import Progress
-from colchis_steps._step import InputError, entrypoint
-from colchis_steps._store import Store, model_version, open_store, read_document
+from colchis_steps._content.blobs import Moved, each, seen, size_of, together
+from colchis_steps._formats.models import File, Manifest, tree_digest
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import model_version
+from colchis_steps._step.home import default_store
+from colchis_steps._step.main import entrypoint
+from colchis_steps._step.progress import Progress
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 

@@ -20,24 +20,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colchis_steps import _training_checkpoints as checkpoints
-from colchis_steps._data import DataSet, open_data
-from colchis_steps._formats import encode, tree_digest
-from colchis_steps._rendezvous import Place, place, rendezvous
-from colchis_steps._reports import Epoch
-from colchis_steps._step import InputError, StepError, TransientError, entrypoint, run_flags
-from colchis_steps._store import NotFound, Store, model_name, open_store
-from colchis_steps._storing import store_directory
-from colchis_steps._training_board import Board
-from colchis_steps._training_command import PREFIX, Command, environment, master, words_of
-from colchis_steps._training_entry import call_entry, load_entry, settings
-from colchis_steps._training_files import Result, alive_path, message_key, training_key
-from colchis_steps._training_input import Source, blocks_of
-from colchis_steps._training_signals import GRACE, Stop
+from colchis_steps._content.storing import store_directory
+from colchis_steps._data.dataset import DataSet, open_data
+from colchis_steps._formats import training as training_
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.hyperparameters import settings
+from colchis_steps._formats.keys import message_key, training_key
+from colchis_steps._formats.models import tree_digest
+from colchis_steps._formats.runs import Epoch
+from colchis_steps._formats.training import Result
+from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._step.flags import model_name, run_flags
+from colchis_steps._step.main import entrypoint
+from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.opening import open_store
+from colchis_steps._training import checkpoints
+from colchis_steps._training.board import Board
+from colchis_steps._training.command import PREFIX, Command, environment, master, words_of
+from colchis_steps._training.entry import call_entry, load_entry
+from colchis_steps._training.files import alive_path
+from colchis_steps._training.input import Source, blocks_of
+from colchis_steps._training.rendezvous import Place, place, rendezvous
+from colchis_steps._training.signals import GRACE, Stop
 from colchis_steps.context import Context
 
 if TYPE_CHECKING:
-    from colchis_steps._training_loop import Loop
+    from colchis_steps._training.loop import Loop
 
 log = logging.getLogger("colchis")
 
@@ -56,8 +64,8 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
             raise TransientError(f"the chief goes on after step {step}, but here {error}; run it again") from error
     for name in ("tensorflow", "absl"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    from colchis_steps._training_loop import Loop
-    from colchis_steps._training_steps import Workers
+    from colchis_steps._training.loop import Loop
+    from colchis_steps._training.steps import Workers
 
     workers = Workers(here, args.exchange_seconds)
     stop = Stop(args.retry_exit_code, args.grace_seconds)
@@ -119,8 +127,8 @@ def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: P
         log.info("the command has left a model of %d files", len(result.files))
 
 
-def _export(loop: "Loop", store: Store, home: Path, begun: checkpoints.Checkpoint | None) -> Result:
-    from colchis_steps import _training_export as exports
+def _export(loop: "Loop", store: Store, home: Path, begun: training_.Checkpoint | None) -> Result:
+    from colchis_steps._savedmodel import export as exports
 
     data, model = loop.source.data, loop.model
     exports.export(model, data.features, home / "export")
@@ -200,7 +208,7 @@ def start(args: argparse.Namespace, here: Place) -> None:
             with contextlib.suppress(NotFound):
                 store.delete(message_key(args.run, here.rank))
             if args.code:
-                from colchis_steps._code import unpack_code
+                from colchis_steps._content.code import unpack_code
 
                 unpack_code(args.code, home / "code")
                 sys.path.insert(0, str(home / "code"))

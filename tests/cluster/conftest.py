@@ -35,10 +35,14 @@ from tests.cluster.installed import (
 from tests.cluster.overlay import installed
 from xdist.scheduler import LoadScopeScheduling
 
-from colchis_steps._formats import Alias, Code, Golden, Manifest, Record, Rollout, encode, now, tree_digest
-from colchis_steps._serving_client import call
-from colchis_steps._store import Store, find_document, open_store, read_document
-from colchis_steps._storing import store_directory
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.models import Alias, Code, Golden, Manifest, Record, tree_digest
+from colchis_steps._formats.rollouts import Rollout
+from colchis_steps._serving.client import call
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.opening import open_store
 
 SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"

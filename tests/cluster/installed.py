@@ -24,8 +24,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from colchis_steps._step import TransientError
-from colchis_steps._store import Store, open_store
+from colchis_steps._step.errors import TransientError
+from colchis_steps._store.api import Store
+from colchis_steps._store.opening import open_store
 from colchis_workflows.settings import Settings
 
 ROOT = Path(__file__).parents[2]

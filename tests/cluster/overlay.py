@@ -22,7 +22,7 @@ from tests.cluster.installed import (
     kubectl,
 )
 
-from colchis_workflows.overlays import set_parameter
+from colchis_workflows._templates.overlays import set_parameter
 
 
 def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> None:

@@ -9,10 +9,12 @@ import subprocess
 import pytest
 from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, kubectl, until
 
-from colchis_steps._formats import Alias, Rollout
-from colchis_steps._rollout_store import canary_key, rollout_key, stable
-from colchis_steps._serving_client import call
-from colchis_steps._store import find_document, read_document
+from colchis_steps._formats.keys import canary_key, rollout_key
+from colchis_steps._formats.models import Alias
+from colchis_steps._formats.rollouts import Rollout
+from colchis_steps._models.aliases import stable
+from colchis_steps._serving.client import call
+from colchis_steps._store.documents import find_document, read_document
 
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]
 BRIEF = {

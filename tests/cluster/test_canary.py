@@ -15,7 +15,7 @@ import pytest
 from tests.cluster.conftest import Site, asking, resolved
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, kubectl, until
 
-from colchis_steps._sticky import bucket, shares
+from colchis_steps._manifests.sticky import bucket, shares
 
 pytestmark = NEEDS_CLUSTER
 FLAKE = 1e-6  # the probability that a share is outside its bounds where the gateway is right

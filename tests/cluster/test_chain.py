@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, REPOSITORY, Installation, Run, until
 
-from colchis_steps._formats import Alias, Manifest, Record
-from colchis_steps._oci import contents
-from colchis_steps._serving_client import call
-from colchis_steps._store import read_document
+from colchis_steps._formats.models import Alias, Manifest, Record
+from colchis_steps._oci.contents import contents
+from colchis_steps._serving.client import call
+from colchis_steps._store.documents import read_document
 
 pytestmark = NEEDS_CLUSTER
 KANIKO, DIRECT = "alpha", "beta"  # one model a builder

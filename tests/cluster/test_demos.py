@@ -10,7 +10,8 @@ from tests.browser import DIGITS, draw, launched
 from tests.cluster.conftest import Site
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER
 
-from colchis_steps._formats import Column, DataManifest, data_digest, encode, now
+from colchis_steps._formats.data import Column, DataManifest, data_digest
+from colchis_steps._formats.documents import encode, now
 
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]
 SHARED = ["--action=canary", "--split=1=50,2=50", "--headers=style: transfer=2", "--step-seconds=1"]

@@ -17,7 +17,7 @@ import boto3
 import pytest
 from tests.cluster.installed import AWS, NEEDS_CLUSTER, PATIENCE, REPOSITORY, kubectl
 
-from colchis_steps._route import described, prefix
+from colchis_steps._manifests.route import described, prefix
 
 OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
 INSTALLED = ("templates", "service accounts", "Roles", "executor's token")

@@ -11,8 +11,9 @@ import pytest
 from tests.cluster.beside import LOGIN, minio, registry
 from tests.cluster.installed import AWS, BUCKET, NEEDS_CLUSTER, Installation, Run, until
 
-from colchis_steps._formats import Manifest
-from colchis_steps._store import find_document, open_store
+from colchis_steps._formats.models import Manifest
+from colchis_steps._store.documents import find_document
+from colchis_steps._store.opening import open_store
 
 pytestmark = NEEDS_CLUSTER
 AWS_OF_PODS = {"AWS_ENDPOINT_URL_S3": AWS["AWS_ENDPOINT_URL_S3"]}

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from tests.cluster.installed import MANIFESTS, NEEDS_CLUSTER, REPOSITORY, kubectl, until
 
-from colchis_steps._oci import open_repository
+from colchis_steps._oci.repository import open_repository
 from colchis_steps.build_image import main as build_image
-from colchis_workflows._parameters import KANIKO
+from colchis_workflows._templates.parameters import KANIKO
 from colchis_workflows.build_image import CONTEXT
 
 pytestmark = NEEDS_CLUSTER

@@ -11,13 +11,14 @@ from tests.cluster.conftest import Site
 from tests.cluster.installed import AWS, GATEWAY, IMAGES, MANIFESTS, NEEDS_CLUSTER, TAG, kubectl, until
 from tests.examples.iris import ROWS, export_iris
 
-from colchis_steps import _kube
-from colchis_steps._formats import Manifest
-from colchis_steps._kube import Cluster
-from colchis_steps._plain import publish
-from colchis_steps._serving_client import call
-from colchis_steps._step import InputError
-from colchis_steps._store import open_store, read_document
+from colchis_steps._content.plain import publish
+from colchis_steps._formats.models import Manifest
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests import objects
+from colchis_steps._serving.client import call
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 
 ABSENT = "KUBECONFIG" in os.environ and "inferenceservices.serving.kserve.io" not in kubectl("get", "crds", "-o=name")
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.skipif(ABSENT, reason="the cluster has no KServe")]
@@ -168,7 +169,7 @@ def test_the_yaml_for_knative_is_one_that_kserve_takes(site: Site, model: str) -
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # of a test cluster's kubeconfig
 def test_a_cluster_without_kserve_is_told_how_to_get_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_kube.KINDS, "InferenceService", ("serving.nowhere.example/v1", "inferenceservices"))
+    monkeypatch.setitem(objects.KINDS, "InferenceService", ("serving.nowhere.example/v1", "inferenceservices"))
     with pytest.raises(InputError, match=r"no InferenceService of serving\.nowhere\.example/v1; install KServe"):
         Cluster(site.namespace).get("InferenceService", "a")
     assert not Cluster(site.namespace).knows("InferenceService")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.cluster.installed import AWS, BUCKET, IMAGES, NEEDS_CLUSTER, ROOT, TAG, kubectl
 
-from colchis_steps._store import open_store
+from colchis_steps._store.opening import open_store
 
 NAMESPACE = "colchis"
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.conftest import Site, asking
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, kubectl, until
 
-from colchis_steps._rollout_checks import check
+from colchis_steps._rollout.checks import check
 
 pytestmark = NEEDS_CLUSTER
 

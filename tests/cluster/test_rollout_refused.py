@@ -9,9 +9,9 @@ import pytest
 from tests.cluster.conftest import Site, account
 from tests.cluster.installed import NEEDS_CLUSTER, TAG, kubectl, until
 
-from colchis_steps import _kube
-from colchis_steps._kube import Cluster
-from colchis_steps._step import InputError
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests import objects
+from colchis_steps._step.errors import InputError
 
 pytestmark = NEEDS_CLUSTER
 NO_SUCH = f"sha256:{'0' * 64}"
@@ -144,7 +144,7 @@ def test_an_account_without_the_right_is_told_which_role_has_it(site: Site, mode
 def test_a_kind_that_the_cluster_does_not_know_and_a_namespace_that_is_not_there_are_told(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(_kube.KINDS, "HTTPRoute", ("gateway.nowhere.example/v1", "httproutes"))
+    monkeypatch.setitem(objects.KINDS, "HTTPRoute", ("gateway.nowhere.example/v1", "httproutes"))
     route = {"apiVersion": "gateway.nowhere.example/v1", "kind": "HTTPRoute", "metadata": {"name": "a", "labels": {}}}
     with pytest.raises(
         InputError,

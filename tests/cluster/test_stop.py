@@ -14,8 +14,8 @@ import pytest
 from tests.cluster.conftest import SMALL_JOB
 from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, until
 
-from colchis_steps._formats import Manifest
-from colchis_steps._store import read_document
+from colchis_steps._formats.models import Manifest
+from colchis_steps._store.documents import read_document
 
 pytestmark = NEEDS_CLUSTER
 BRIEF = {

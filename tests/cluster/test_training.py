@@ -14,9 +14,10 @@ import pytest
 from tests.cluster.conftest import SMALL_JOB
 from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, until
 
-from colchis_steps._formats import Candidate
-from colchis_steps._store import find_document, read_document
-from colchis_steps._training_files import History, training_key
+from colchis_steps._formats.keys import training_key
+from colchis_steps._formats.models import Candidate
+from colchis_steps._formats.training import History
+from colchis_steps._store.documents import find_document, read_document
 
 pytestmark = NEEDS_CLUSTER
 KINDS = {"indexed-job": "jobs", "pytorchjob": "pytorchjobs", "tfjob": "tfjobs"}

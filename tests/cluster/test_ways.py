@@ -11,8 +11,11 @@ import pytest
 from tests.cluster.beside import program
 from tests.cluster.installed import ARGO, AWS, NEEDS_CLUSTER, Installation, Run, until
 
-from colchis_steps._formats import Alias, Code, DataManifest, Record, encode, now
-from colchis_steps._store import open_store, read_document
+from colchis_steps._formats.data import DataManifest
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.models import Alias, Code, Record
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 
 pytestmark = NEEDS_CLUSTER
 CRON = "colchis-retrain"

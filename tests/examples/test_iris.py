@@ -13,8 +13,8 @@ ANSWER = """
 import sys
 from pathlib import Path
 import msgspec
-from colchis_steps._serving_model import SavedModel
-from colchis_steps._serving_protocol import read_v1
+from colchis_steps._savedmodel.loading import SavedModel
+from colchis_steps._serving.server.protocol import read_v1
 model = SavedModel(Path(sys.argv[1]))
 question = read_v1(sys.argv[2].encode(), model.inputs)
 print(msgspec.json.encode(question.write(model.predict(question.arrays))).decode())

@@ -24,10 +24,14 @@ from benchmarks._rivals import go_program
 from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from colchis_steps._code import code_key, listed, pack
-from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
-from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_directory
+from colchis_steps._content.code import listed, pack
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.keys import code_key
+from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 
 MODEL_FILES = {
     "saved_model.pb": b"\x0agraph" * 100,

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps import _formats as f
-from colchis_steps import _reports as r
-from colchis_steps._store import open_store
+from colchis_steps._formats import documents as f
+from colchis_steps._formats import images, models, rollouts, runs
+from colchis_steps._formats import runs as r
+from colchis_steps._store.opening import open_store
 from colchis_steps.report import main
 
 RULE = r.Check("accuracy ≥ 0.95", True, "0.981")
@@ -27,12 +28,12 @@ SAMPLES = (r.Sample("yes", "yes", 0.991, PICTURE), r.Sample("no", "yes", 0.55, P
 EVALUATION = r.Evaluation(
     {"accuracy": 0.981, "loss": 0.09}, {}, 2, {"accuracy": 0.978}, CLASSES, ((58, 3), (1, 58)), (RULE,), SAMPLES
 )
-LAYER = r.Layer("models/1/saved_model.pb", "sha256:1a7e", 2048, "m")
+LAYER = images.Layer("models/1/saved_model.pb", "sha256:1a7e", 2048, "m")
 IMAGE_REPORT = r.ImageReport("direct", "r/digits@sha256:c0de", "sha256:c0de", (LAYER,), 2048)
 ROLLOUT = r.RolloutReport("local", "embedded", "http://127.0.0.1:8501/v1/models/digits", 2, 3, 3.7, 0.1)
-ERRORS = f.Finding("errors", 9, 31, "fail where stable answers; 1% is tolerated", 18.6, "bad")
-LATENCY = f.Finding("latency", 4, 22, "took more than 1.5 times stable's; half is tolerated", -10.9, "good")
-BAD_STEP = f.JudgedStep(10, 4.2, "fail", "errors: 9 of 31 <b>fail</b>", (ERRORS, LATENCY))
+ERRORS = rollouts.Finding("errors", 9, 31, "fail where stable answers; 1% is tolerated", 18.6, "bad")
+LATENCY = rollouts.Finding("latency", 4, 22, "took more than 1.5 times stable's; half is tolerated", -10.9, "good")
+BAD_STEP = rollouts.JudgedStep(10, 4.2, "fail", "errors: 9 of 31 <b>fail</b>", (ERRORS, LATENCY))
 DETAILS: dict[str, f.Part | None] = {
     "validate_data": DATA,
     "train": TRAINING,
@@ -43,8 +44,8 @@ DETAILS: dict[str, f.Part | None] = {
     "rollout": ROLLOUT,
 }
 OUTPUTS = {"upload": {"version": "3"}, "validate_data": {"digest": "sha256:da7a"}}
-CODE = f.Code("digits:build", "file:///c.zip", "sha256:c0", "1b2c")
-CANDIDATE = f.Candidate(
+CODE = models.Code("digits:build", "file:///c.zip", "sha256:c0", "1b2c")
+CANDIDATE = models.Candidate(
     "r", "digits", (), "sha256:7ee", "file:///d", "sha256:da7a", CODE,
     {"epochs": 3}, {}, {"tensorflow": "2.21.0"}, "2026-01-01T00:00:00Z",
 )  # fmt: skip
@@ -63,7 +64,7 @@ def record(store: Path, step: str, **changes: Any) -> None:
         "seconds": 1.5,
         "details": details,
     }
-    open_store(store.as_uri()).write(f"runs/r/{step}.json", f.encode(f.StepResult(**values | changes)))
+    open_store(store.as_uri()).write(f"runs/r/{step}.json", f.encode(runs.StepResult(**values | changes)))
 
 
 def reported(store: Path, status: str = "Succeeded", failures: str = "[]") -> tuple[str, str]:
@@ -71,7 +72,7 @@ def reported(store: Path, status: str = "Succeeded", failures: str = "[]") -> tu
     assert main([*flags, f"--report-path={store}/page.html", f"--summary-path={store}/summary"]) == 0
     page = (store / "page.html").read_text()
     assert (store / "runs/r/report.html").read_text() == page
-    assert f.decode(f.StepResult, (store / "runs/r/report.json").read_bytes(), "report.json").status == "succeeded"
+    assert f.decode(runs.StepResult, (store / "runs/r/report.json").read_bytes(), "report.json").status == "succeeded"
     return page, (store / "summary").read_text()
 
 

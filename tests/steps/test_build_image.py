@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._formats import StepResult
-from colchis_steps._kaniko import dockerfile
-from colchis_steps._layout import Layout
-from colchis_steps._oci import contents, unpack
-from colchis_steps._reports import ImageReport
-from colchis_steps._store import open_store, read_document
+from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._oci.contents import contents, unpack
+from colchis_steps._oci.layout import Layout
+from colchis_steps._packing.kaniko import dockerfile
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 from colchis_steps.build_image import main
 
 
@@ -113,7 +113,7 @@ def test_an_altered_manifest_is_refused(published: Any, tmp_path: Path, caplog: 
 def test_a_registry_that_is_away_may_be_tried_again(
     published: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("colchis_steps._registry.WAITS", (0.01,))
+    monkeypatch.setattr("colchis_steps._oci.registry.WAITS", (0.01,))
     assert build(published, "localhost:1/team") == 75
     assert "registry localhost:1 is away" in caplog.text
 
@@ -185,8 +185,8 @@ def test_kaniko_does_not_overwrite_the_tag_of_another_store(
 
 @pytest.mark.parametrize("path", ["a*", "a?b", "a[1]", "$HOME", "back\\slash", "new\nline"])
 def test_a_name_that_a_dockerfile_would_read_otherwise_is_refused(path: str) -> None:
-    from colchis_steps._formats import File
-    from colchis_steps._step import InputError
+    from colchis_steps._formats.models import File
+    from colchis_steps._step.errors import InputError
 
     with pytest.raises(InputError, match="use --builder=direct"):
         dockerfile([File(path=path, size=0, sha256="0" * 64)], {})

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._base import parse_base
-from colchis_steps._formats import StepResult
-from colchis_steps._image import CONFIG, INDEX, MANIFEST, Blob
-from colchis_steps._layout import Layout
-from colchis_steps._oci import Repository, contents, open_repository
-from colchis_steps._step import InputError
-from colchis_steps._store import read_document
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._oci.contents import contents
+from colchis_steps._oci.image import CONFIG, INDEX, MANIFEST, Blob
+from colchis_steps._oci.layout import Layout
+from colchis_steps._oci.repository import Repository, open_repository
+from colchis_steps._packing.base import parse_base
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.documents import read_document
 from colchis_steps.build_image import main
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._formats import StepResult
-from colchis_steps._image import TAR
-from colchis_steps._oci import contents
-from colchis_steps._store import read_document
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._oci.contents import contents
+from colchis_steps._oci.image import TAR
+from colchis_steps._store.documents import read_document
 from colchis_steps.build_image import main
 from colchis_workflows.build_image import CONTEXT, template
 from colchis_workflows.settings import Settings

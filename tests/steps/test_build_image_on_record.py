@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._formats import Code, Manifest, Record, StepResult, encode
-from colchis_steps._image import INDEX, Blob
-from colchis_steps._layout import Layout
-from colchis_steps._store import read_document
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Code, Manifest, Record
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._oci.image import INDEX, Blob
+from colchis_steps._oci.layout import Layout
+from colchis_steps._store.documents import read_document
 from colchis_steps.build_image import main
 
 
@@ -68,7 +70,7 @@ def test_a_recorded_image_that_is_gone_is_built_again(published: Any, tmp_path: 
 def test_a_registry_that_is_away_is_found_before_kaniko_builds(
     published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("colchis_steps._registry.WAITS", ())
+    monkeypatch.setattr("colchis_steps._oci.registry.WAITS", ())
     flags = [f"--store={published.store.url}", "--run=run-1", "--model=digits", "--version=1", "--builder=kaniko"]
     assert main([*flags, "--repository=127.0.0.1:1/team", f"--context={tmp_path}/context"]) == 75
     assert "registry 127.0.0.1:1 is away" in caplog.text

@@ -15,7 +15,7 @@ import pytest
 from benchmarks._pack_rivals import CRANE
 from benchmarks._rivals import environment, go_program
 
-from colchis_steps._layout import Layout
+from colchis_steps._oci.layout import Layout
 from colchis_steps.build_image import main
 
 ORAS = """

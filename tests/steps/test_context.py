@@ -5,8 +5,8 @@ from typing import Literal
 
 import pytest
 
-from colchis_steps._step import InputError
-from colchis_steps._training_entry import settings
+from colchis_steps._formats.hyperparameters import settings
+from colchis_steps._step.errors import InputError
 from colchis_steps.context import Context
 
 

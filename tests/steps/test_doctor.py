@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from colchis_steps import doctor
-from colchis_steps._doctor_checks import Finding, findings
-from colchis_steps._doctor_facts import ACCOUNTS, BACKENDS, SUBMITTER, TEMPLATES, TOKEN, Facts, training_rights
+from colchis_steps._doctor.checks import Finding, findings
+from colchis_steps._doctor.facts import ACCOUNTS, BACKENDS, SUBMITTER, TEMPLATES, TOKEN, Facts, training_rights
 
 BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
 ALL = frozenset({"workflows", "workflowtemplates", "cronworkflows", "workflowtaskresults"})

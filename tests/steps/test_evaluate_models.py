@@ -11,11 +11,13 @@ import msgspec
 import pytest
 from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
-from colchis_steps._blobs import scan
-from colchis_steps._formats import Alias, Candidate, Code, Column, Golden, Manifest, StepResult, decode, encode, now
-from colchis_steps._golden import difference
-from colchis_steps._reports import Evaluation
-from colchis_steps._store import open_store
+from colchis_steps._content.blobs import scan
+from colchis_steps._formats.data import Column
+from colchis_steps._formats.documents import decode, encode, now
+from colchis_steps._formats.models import Alias, Candidate, Code, Golden, Manifest
+from colchis_steps._formats.runs import Evaluation, StepResult
+from colchis_steps._rollout.golden import difference
+from colchis_steps._store.opening import open_store
 
 pytestmark = pytest.mark.tensorflow
 SCRIPT = """
@@ -23,8 +25,8 @@ import json, sys
 from pathlib import Path
 import tensorflow as tf
 from colchis_steps import evaluate
-from colchis_steps._storing import store_directory
-from colchis_steps._store import open_store
+from colchis_steps._content.storing import store_directory
+from colchis_steps._store.opening import open_store
 
 class Model(tf.Module):
     def __init__(self, kind):

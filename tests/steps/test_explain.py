@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from colchis_steps._formats import Code, Record, StepResult, encode
-from colchis_steps._image import image
-from colchis_steps._layout import Layout
-from colchis_steps._provenance import statement
-from colchis_steps._reports import ImageReport
-from colchis_steps._store import open_store, read_document
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Code, Record
+from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._models.provenance import statement
+from colchis_steps._oci.image import image
+from colchis_steps._oci.layout import Layout
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 from colchis_steps.build_image import main as build_image
 from colchis_steps.explain import main
 

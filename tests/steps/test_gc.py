@@ -9,12 +9,15 @@ import boto3
 import pytest
 
 from colchis_steps import gc
-from colchis_steps._blobs import blob_key, check_files
-from colchis_steps._formats import Candidate, Code, Manifest, encode, tree_digest
-from colchis_steps._s3_store import S3Store
-from colchis_steps._step import InputError
-from colchis_steps._store import Store, open_store
-from colchis_steps._storing import store_directory
+from colchis_steps._content.blobs import check_files
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Store
+from colchis_steps._store.opening import open_store
+from colchis_steps._store.s3.store import S3Store
 
 DAY = 24 * 3600
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from colchis_steps import _fashion
-from colchis_steps._data import open_data
-from colchis_steps._rows import divide, row_hashes, shard_bytes, shards_of
+from colchis_steps._data import fashion as _fashion
+from colchis_steps._data.dataset import open_data
+from colchis_steps._data.rows import divide, row_hashes, shard_bytes, shards_of
 from colchis_steps.import_data import main
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from colchis_steps import _colours
-from colchis_steps.import_data import DataSet, colours
+from colchis_steps._data import colours as _colours
+from colchis_steps._data.sets import DataSet, colours
 
 
 @pytest.fixture(scope="module", params=["", "transfer"])

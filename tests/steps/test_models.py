@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from colchis_steps import models
-from colchis_steps._formats import Alias, encode
-from colchis_steps._store import Store, open_store
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Alias
+from colchis_steps._store.api import Store
+from colchis_steps._store.opening import open_store
 
 THEN = "2026-01-01T00:00:00Z"
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._deployment import HELD_SINCE
-from colchis_steps._formats import Alias, encode
-from colchis_steps._kube import Object
-from colchis_steps._rollout_deployment import backend
-from colchis_steps._route import Traffic, route
-from colchis_steps._step import InputError
-from colchis_steps._store import Store
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Alias
+from colchis_steps._manifests.objects import HELD_SINCE, Object
+from colchis_steps._manifests.route import Traffic, route
+from colchis_steps._rollout.targets.deployment import backend
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Store
 from colchis_steps.prune import duration, expired, parser, since
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from colchis_steps import _code
-from colchis_steps._code import unpack_code
-from colchis_steps._step import InputError
-from colchis_steps._store import Store, open_store
+from colchis_steps._content import code as _code
+from colchis_steps._content.code import unpack_code
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Store
+from colchis_steps._store.opening import open_store
 from colchis_steps.push_code import main, push
 
 

@@ -13,10 +13,13 @@ from in_toto_attestation.predicates.provenance.v1 import provenance_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 
-from colchis_steps._formats import Alias, Candidate, Record, StepResult, encode
-from colchis_steps._store import read_document
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Alias, Candidate, Record
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._models.aliases import move_latest
+from colchis_steps._store.documents import read_document
 from colchis_steps.build_image import main as build_image
-from colchis_steps.register import main, move_latest, submitter
+from colchis_steps.register import main, submitter
 
 
 def finish(published: Any, step: str, run: str = "run-1", **more: Any) -> None:

@@ -18,8 +18,8 @@ from tests.steps.report_runs import (
     text,
 )
 
-from colchis_steps import _formats as f
-from colchis_steps import _reports as r
+from colchis_steps._formats import rollouts
+from colchis_steps._formats import runs as r
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_a_rollout_shows_each_step_with_its_figures(whole: Path) -> None:
     assert "✕ bad errors fail where stable answers; 1% is tolerated 9 of 31" in told
     assert "✓ good latency" in told
     waiting = r.RolloutReport("deployment", "embedded", "http://m", None, 2, 3.0, 2.0, waiting=True)
-    waiting.weights, waiting.steps = {"2": 70, "3": 30}, (f.JudgedStep(30, 5.0, "pass", findings=(LATENCY,)),)
+    waiting.weights, waiting.steps = {"2": 70, "3": 30}, (rollouts.JudgedStep(30, 5.0, "pass", findings=(LATENCY,)),)
     record(whole, "rollout", details=msgspec.to_builtins(waiting))
     page, summary = reported(whole)
     assert "digits version 3 waits for an approval" in summary

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.steps.report_runs import DATA, DETAILS, EVALUATION, TRAINING, parsed, record, record_all, reported, text
 
-from colchis_steps import _chain, _charts, _story
-from colchis_steps._formats import StepResult, encode
-from colchis_steps._reports import Check
-from colchis_steps._store import open_store
-from colchis_steps.report import main, per_class, render
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.runs import Check, StepResult
+from colchis_steps._report import chain, charts, story
+from colchis_steps._report.page import per_class, render
+from colchis_steps._store.opening import open_store
+from colchis_steps.report import main
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;{{7*7}}"
 
@@ -123,19 +124,19 @@ def test_numbers_that_json_lacks_leave_gaps(tmp_path: Path) -> None:
     ],
 )
 def test_failures_are_read_however_the_engine_quotes_them(given_text: str, expected: dict[str, str]) -> None:
-    assert _story.parse_failures(given_text) == expected
+    assert story.parse_failures(given_text) == expected
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.text() | st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps))
 def test_rubbish_for_failures_never_breaks_the_report(rubbish: str) -> None:
-    parsed(render(_story.Story("r", "Failed", failures=_story.parse_failures(rubbish))))
+    parsed(render(story.Story("r", "Failed", failures=story.parse_failures(rubbish))))
 
 
 @settings(deadline=None)
 @given(st.floats(-1e9, 1e9), st.floats(1e-3, 1e9))
 def test_ticks_are_few_round_and_cover_the_range(low: float, span: float) -> None:
-    found = _charts.ticks(low, low + span)
+    found = charts.ticks(low, low + span)
     assert 2 <= len(found) <= 8
     assert found[0] <= low + span * 1e-3
     assert found[-1] >= low + span * (1 - 1e-3)
@@ -144,15 +145,15 @@ def test_ticks_are_few_round_and_cover_the_range(low: float, span: float) -> Non
 @settings(deadline=None)
 @given(st.lists(st.floats()), st.lists(st.floats(0.9999, 1.0001)))
 def test_any_numbers_can_be_drawn(train: list[float], held: list[float]) -> None:
-    drawn = _charts.curves("loss", {"train": list(enumerate(train)), "eval": list(enumerate(held))})
+    drawn = charts.curves("loss", {"train": list(enumerate(train)), "eval": list(enumerate(held))})
     assert "nan" not in drawn
     assert "inf" not in drawn
 
 
 def test_one_epoch_and_a_flat_curve_can_be_drawn() -> None:
-    assert "<circle" in _charts.curves("loss", {"train": [(1, 0.5)], "eval": []})
-    assert "<path" in _charts.curves("loss", {"train": [(1, 0.5), (2, 0.5)]})
-    assert _charts.curves("loss", {"train": [(1, float("nan"))]}) == ""
+    assert "<circle" in charts.curves("loss", {"train": [(1, 0.5)], "eval": []})
+    assert "<path" in charts.curves("loss", {"train": [(1, 0.5), (2, 0.5)]})
+    assert charts.curves("loss", {"train": [(1, float("nan"))]}) == ""
 
 
 def test_a_class_without_rows_has_no_recall() -> None:
@@ -165,7 +166,7 @@ def test_a_class_without_rows_has_no_recall() -> None:
     [(0.04, "0.0 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min 00 s"), (125, "2 min 05 s"), (7260, "2 h 01 min")],
 )
 def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
-    assert _chain.duration(seconds) == words
+    assert chain.duration(seconds) == words
 
 
 def test_times_that_make_no_sense_do_no_harm(tmp_path: Path) -> None:

@@ -15,26 +15,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.workflows.test_local_terminal import Terminal
+from tests.workflows.test_run_terminal import Terminal
 
 from colchis_steps import build_image
-from colchis_steps._blobs import scan
-from colchis_steps._formats import (
-    Alias,
-    Code,
-    Column,
-    DataManifest,
-    Golden,
-    Manifest,
-    Record,
-    Rollout,
-    Shard,
-    data_digest,
-    encode,
-    tree_digest,
-)
-from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_directory
+from colchis_steps._content.blobs import scan
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Alias, Code, Golden, Manifest, Record, tree_digest
+from colchis_steps._formats.rollouts import Rollout
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 from colchis_steps.rollout import parser
 
 BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
@@ -360,7 +352,7 @@ def test_a_canary_that_waits_is_promoted_by_a_yes_on_the_terminal_and_else_goes(
     spec = {"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": [task | {"arguments": arguments}]}}]}
     workflow = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "metadata": {"name": "asks"}, "spec": spec}
     (tmp_path / "asks.yaml").write_text(json.dumps(workflow))
-    words = ["-m", "colchis_workflows.local", "asks", "-f", str(tmp_path / "asks.yaml"), "-f", str(BASE), "--run", run]
+    words = ["-m", "colchis_workflows.run", "asks", "-f", str(tmp_path / "asks.yaml"), "-f", str(BASE), "--run", run]
     terminal = Terminal([sys.executable, *words, "--home", str(home)], COLCHIS_HOME=str(home), COLCHIS_PORT=str(port))
     terminal.until("approve: approve? NO/YES (NO)", 90)
     page = Path(store.url.removeprefix("file://"), "runs", run, "report.html").read_text()

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from colchis_steps._serving_app import app
-from colchis_steps._serving_batch import Limits
-from colchis_steps._serving_config import Config, ServedModel
-from colchis_steps._serving_model import Arrays, Tensor
-from colchis_steps._serving_predictions import Settings
-from colchis_steps._serving_registry import Registry
+from colchis_steps._savedmodel.loading import Arrays, Tensor
+from colchis_steps._serving.config import Config, ServedModel
+from colchis_steps._serving.server.app import app
+from colchis_steps._serving.server.batch import Limits
+from colchis_steps._serving.server.loaded import Registry
+from colchis_steps._serving.server.predictions import Settings
 from colchis_steps.serve import listen
 
 ROW = [[0, 0], [0, 0]]

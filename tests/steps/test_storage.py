@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from colchis_steps._blobs import scan
-from colchis_steps._formats import Manifest, now, tree_digest
-from colchis_steps._step import InputError
+from colchis_steps._content.blobs import scan
+from colchis_steps._formats.documents import now
+from colchis_steps._formats.models import Manifest, tree_digest
+from colchis_steps._step.errors import InputError
 from colchis_steps.storage import complete, main, parsed
 
 
@@ -57,7 +58,7 @@ def test_what_is_not_the_manifests_is_named(downloaded: tuple[Path, Manifest], d
 
 POOL = """
 import multiprocessing, time
-from colchis_steps._step import entrypoint
+from colchis_steps._step.main import entrypoint
 
 def begin():
     started.set()

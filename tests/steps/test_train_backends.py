@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.steps.training_data import write_data
 
-from colchis_steps._store import open_store
+from colchis_steps._store.opening import open_store
 from colchis_steps.train import main
 
 BACKENDS = ["indexed-job", "jobset", "pytorchjob", "tfjob"]

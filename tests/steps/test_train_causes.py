@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from tests.steps.training_data import write_data
 
-from colchis_steps import _training_workplace
-from colchis_steps._data import open_data
-from colchis_steps._formats import Code
-from colchis_steps._step import InputError, StepError, TransientError
-from colchis_steps._training_entry import load_entry, settings
-from colchis_steps._training_local import End, explain
-from colchis_steps._training_workplace import workplace
+from colchis_steps._data.dataset import open_data
+from colchis_steps._formats.hyperparameters import settings
+from colchis_steps._formats.models import Code
+from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._training.backends import workplace as _training_workplace
+from colchis_steps._training.backends.ends import End, explain
+from colchis_steps._training.backends.workplace import workplace
+from colchis_steps._training.entry import load_entry
 from colchis_steps.train import check, fingerprint, main
 
 LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it again", "")

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from tests.steps.training_data import Trainer, write_data
 
-from colchis_steps._fetch import fetch_files
-from colchis_steps._rendezvous import Place
-from colchis_steps._step import InputError
-from colchis_steps._store import open_store
-from colchis_steps._training_command import environment, master, words_of
+from colchis_steps._content.fetching import fetch_files
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.opening import open_store
+from colchis_steps._training.command import environment, master, words_of
+from colchis_steps._training.rendezvous import Place
 
 PROGRAM = """
 import json, os, pathlib, sys, time

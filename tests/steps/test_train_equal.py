@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from tests.steps.training_data import Trainer, write_data
 
-from colchis_steps._fetch import fetch_files
-from colchis_steps._store import open_store
+from colchis_steps._content.fetching import fetch_files
+from colchis_steps._store.opening import open_store
 
 pytestmark = pytest.mark.tensorflow
 # 41 rows in batches of 12: the last one has 5, so four workers get parts of 2, 1, 1 and 1

@@ -12,12 +12,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from colchis_steps._blobs import blob_key
-from colchis_steps._formats import Candidate, Code, Manifest, StepResult, encode, tree_digest
-from colchis_steps._reports import UploadReport
-from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_directory
-from colchis_steps.upload import allot, main, manifest_key, newest
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.keys import blob_key, manifest_key
+from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._formats.runs import StepResult, UploadReport
+from colchis_steps._models.versions import newest
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
+from colchis_steps.upload import allot, main
 
 
 @pytest.fixture

@@ -14,18 +14,19 @@ import boto3
 import pytest
 from tests.steps.conftest import Environ, Front
 
-from colchis_steps import _s3_client, _sums
-from colchis_steps._blobs import blob_key
-from colchis_steps._step import InputError, StepError, TransientError
-from colchis_steps._store import open_store
-from colchis_steps._storing import BATCH, store_directory
+from colchis_steps._content.storing import BATCH, store_directory
+from colchis_steps._formats.keys import blob_key
+from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._store import sums
+from colchis_steps._store.opening import open_store
+from colchis_steps._store.s3 import bucket as _s3_client
 
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file in six parts and some small ones; parts are small, so that this takes milliseconds."""
-    monkeypatch.setattr(_sums, "PART", 5 << 20)
-    monkeypatch.setattr("colchis_steps._s3_store.PART", 5 << 20)
+    monkeypatch.setattr(sums, "PART", 5 << 20)
+    monkeypatch.setattr("colchis_steps._store.s3.store.PART", 5 << 20)
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "saved_model.pb").write_bytes(b"graph")
@@ -38,7 +39,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_s3_client, "ATTEMPTS", 2)
-    monkeypatch.setattr("colchis_steps._s3_upload.ATTEMPTS", 2)
+    monkeypatch.setattr("colchis_steps._store.s3.upload.ATTEMPTS", 2)
 
 
 def send(url: str, model: Path) -> None:
@@ -224,7 +225,7 @@ def test_a_server_that_lies_about_its_parts_is_not_believed_for_ever(
     front: Front, bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_s3_client, "ATTEMPTS", 2)
-    monkeypatch.setattr("colchis_steps._s3_upload.ATTEMPTS", 2)
+    monkeypatch.setattr("colchis_steps._store.s3.upload.ATTEMPTS", 2)
 
     def lie(environ: Environ) -> tuple[int, str] | None:
         return (

@@ -17,12 +17,15 @@ import boto3
 import pytest
 from benchmarks._bucket import Counter
 
-from colchis_steps._blobs import blob_key
-from colchis_steps._formats import Manifest
-from colchis_steps._step import InputError
-from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._sums import PART
-from colchis_steps.upload import main, newest
+from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.models import Manifest
+from colchis_steps._models.versions import newest
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
+from colchis_steps._store.sums import PART
+from colchis_steps.upload import main
 
 
 @pytest.fixture(params=["file", "minio", pytest.param("s3", marks=pytest.mark.long)])

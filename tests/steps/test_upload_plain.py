@@ -9,13 +9,17 @@ import pytest
 from benchmarks._rivals import environment
 from tests.steps.conftest import MODEL_FILES, Published
 
-from colchis_steps import _fetch, models
-from colchis_steps._blobs import blob_key, scan
-from colchis_steps._fetch import fetch_files
-from colchis_steps._formats import File, Manifest
-from colchis_steps._step import InputError, TransientError
-from colchis_steps._store import Store, open_store, read_document
-from colchis_steps._storing import store_directory
+from colchis_steps import models
+from colchis_steps._content import fetching
+from colchis_steps._content.blobs import scan
+from colchis_steps._content.fetching import fetch_files
+from colchis_steps._content.storing import store_directory
+from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.models import File, Manifest
+from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 from colchis_steps.upload import main
 
 
@@ -89,8 +93,8 @@ def test_a_version_is_pulled_and_pulled_again(
 def test_a_fetch_that_was_cut_off_goes_on_where_it_was(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_fetch, "RANGE", 1000)
-    monkeypatch.setattr("colchis_steps._blobs.SMALL", 1000)
+    monkeypatch.setattr(fetching, "RANGE", 1000)
+    monkeypatch.setattr("colchis_steps._content.blobs.SMALL", 1000)
     directory = tmp_path / "model"
     directory.mkdir()
     (directory / "weights").write_bytes(os.urandom(10_500))
@@ -125,7 +129,7 @@ def test_a_beginning_that_is_not_the_files_is_fetched_anew(store: Store, tmp_pat
     (directory / "weights").write_bytes(os.urandom(1000))
     files = store_directory(store, directory).files
     back.mkdir()
-    _fetch._beside(back / "weights", files[0]).write_bytes(b"something else")
+    fetching._beside(back / "weights", files[0]).write_bytes(b"something else")
     fetch_files(store, files, back)
     assert scan(back) == files
     assert sorted(path.name for path in back.iterdir()) == ["weights"]

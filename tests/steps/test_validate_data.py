@@ -9,10 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from colchis_steps._formats import Column, DataManifest, Shard, StepResult, data_digest, encode
-from colchis_steps._reports import DataReport
-from colchis_steps._rows import shard_bytes
-from colchis_steps._store import open_store, read_document
+from colchis_steps._data.rows import shard_bytes
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.runs import DataReport, StepResult
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 from colchis_steps.validate_data import main
 
 Splits = dict[str, list[dict[str, Any]]]

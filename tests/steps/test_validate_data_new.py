@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from colchis_steps import import_data
-from colchis_steps._formats import Alias, Code, DataManifest, Record, StepResult, encode
-from colchis_steps._store import open_store, read_document
+from colchis_steps._formats.data import DataManifest
+from colchis_steps._formats.documents import encode
+from colchis_steps._formats.models import Alias, Code, Record
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
 from colchis_steps.report import main as report
 from colchis_steps.validate_data import main
 

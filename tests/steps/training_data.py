@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from colchis_steps._formats import Candidate, Column, DataManifest, Shard, StepResult, data_digest, decode, encode, now
-from colchis_steps._store import open_store
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.documents import decode, encode, now
+from colchis_steps._formats.models import Candidate
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._store.opening import open_store
 
 CLASSES = ("a", "b", "c")
 COLUMNS = (

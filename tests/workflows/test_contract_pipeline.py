@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from colchis_workflows import render
-from colchis_workflows._parameters import PARAMETERS
+from colchis_workflows._templates.parameters import PARAMETERS
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from colchis_workflows import lint
-from colchis_workflows._catalog import Catalog
-from colchis_workflows._documents import read
+from colchis_workflows._argo.catalog import Catalog
+from colchis_workflows._argo.documents import read
 
 EXAMPLES = sorted((Path(__file__).parent / "lint").glob("*.yaml"))
 COMMENT = re.compile(r"# finding: (.*)$")

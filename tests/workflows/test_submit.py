@@ -10,11 +10,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from colchis_workflows import _summary, submit
-from colchis_workflows._errors import InputError, UsageError
-from colchis_workflows._follow import Followed
-from colchis_workflows._record import Node
-from colchis_workflows._workflow import Run, conclusion, exit_code, read
+from colchis_workflows import submit
+from colchis_workflows._argo.errors import InputError, UsageError
+from colchis_workflows._runs.node import Node
+from colchis_workflows._submit import summary
+from colchis_workflows._submit.follow import Followed
+from colchis_workflows._submit.workflow import Run, conclusion, exit_code, read
 
 SENTENCE = "column 'age' is absent; add it to the data"
 
@@ -136,7 +137,7 @@ def test_only_what_changed_is_told() -> None:
 def test_junit_has_a_case_a_task_and_a_failure_wherever_the_command_fails(name: str) -> None:
     run = read(recorded(name))
     code = exit_code(run)
-    suite = ET.fromstring(_summary.junit(run, code, conclusion(run)))[0]  # noqa: S314 - our own file
+    suite = ET.fromstring(summary.junit(run, code, conclusion(run)))[0]  # noqa: S314 - our own file
     cases = {case.get("name"): case for case in suite.iter("testcase")}
     assert {path for path, task in run.tasks.items() if task.kind != "DAG"} <= cases.keys()
     bad = [case for case in cases.values() if case.find("failure") is not None or case.find("error") is not None]
@@ -147,7 +148,7 @@ def test_junit_has_a_case_a_task_and_a_failure_wherever_the_command_fails(name: 
 
 def test_junit_says_what_failed_what_was_skipped_and_the_outputs() -> None:
     run = read(recorded("bad-data"))
-    suite = ET.fromstring(_summary.junit(run, 65, conclusion(run)))[0]  # noqa: S314 - our own file
+    suite = ET.fromstring(summary.junit(run, 65, conclusion(run)))[0]  # noqa: S314 - our own file
     failure = suite.find("testcase[@name='judge']/failure")
     assert failure is not None
     assert (failure.get("message"), failure.get("type")) == (SENTENCE, "exit code 65")
@@ -160,14 +161,14 @@ def test_junit_says_what_failed_what_was_skipped_and_the_outputs() -> None:
 def test_a_message_that_xml_cannot_hold_is_written_all_the_same() -> None:
     run = Run("r", phase="Failed")
     run.tasks["a"] = Node("a", "a", "Pod", phase="Failed", message="\x1b[31m<red> & \udc80\x00")
-    message = ET.fromstring(_summary.junit(run, 1, ""))[0].find("testcase/failure")  # noqa: S314 - our own file
+    message = ET.fromstring(summary.junit(run, 1, ""))[0].find("testcase/failure")  # noqa: S314 - our own file
     assert message is not None
     assert message.text == "\N{REPLACEMENT CHARACTER}[31m<red> & \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}"
 
 
 def test_the_json_summary_says_its_kind_and_each_task() -> None:
     run = read(recorded("away"))
-    document = _summary.summary(run, 75, conclusion(run), {"code": "75"})
+    document = summary.summary(run, 75, conclusion(run), {"code": "75"})
     assert document["kind"] == "colchis.dev/submission/v1"
     assert document["seconds"] == 43.0
     judge = next(task for task in document["tasks"] if task["path"] == "judge")

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
-from colchis_workflows import local
+from colchis_workflows import run as local
 
 HEAD = """\
 apiVersion: argoproj.io/v1alpha1

@@ -8,7 +8,8 @@ from typing import Any
 
 from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, models
 
-from colchis_workflows._common import (
+from colchis_workflows._templates.parameters import parameter
+from colchis_workflows._templates.step import (
     CREDENTIALS,
     LOCKED,
     LOGIN,
@@ -30,7 +31,6 @@ from colchis_workflows._common import (
     task,
     workflow_template,
 )
-from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]

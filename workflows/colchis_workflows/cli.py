@@ -10,8 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-HERE = {"render", "run", "submit", "lint", "demo"}  # verbs of this package, by module; `run` is local
-MODULES = {"run": "local", "data": "import_data", "push-code": "push_code"}  # where the module has another name
+HERE = {"render", "run", "submit", "lint", "demo"}  # verbs of this package, by module
+MODULES = {"data": "import_data", "push-code": "push_code"}  # where the module has another name
 GROUPS: dict[str, dict[str, str]] = {
     "Start here": {
         "demo": "train on real digits, serve the model, ask it",

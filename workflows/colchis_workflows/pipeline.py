@@ -3,7 +3,7 @@
 from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
 
 from colchis_workflows import evaluate, rollout, train
-from colchis_workflows._common import inputs_of, task, workflow_template
+from colchis_workflows._templates.step import inputs_of, task, workflow_template
 from colchis_workflows.settings import Settings
 
 ARGUMENTS = [

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import step, workflow_template
+from colchis_workflows._templates.step import step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = ["store", "hold", "dry-run"]

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import alone, flags, step, workflow_template
+from colchis_workflows._templates.step import alone, flags, step, workflow_template
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "image", "workflow", "created-by"]

@@ -25,8 +25,8 @@ from colchis_workflows import (
     upload,
     validate_data,
 )
-from colchis_workflows.access import accounts
-from colchis_workflows.overlays import IMAGE_FIELDS, overlays
+from colchis_workflows._templates.access import accounts
+from colchis_workflows._templates.overlays import IMAGE_FIELDS, overlays
 from colchis_workflows.settings import Settings
 
 MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"

@@ -2,7 +2,7 @@
 
 from hera.workflows import NoneArchiveStrategy, S3Artifact, WorkflowTemplate
 
-from colchis_workflows._common import OUTPUTS, flags, output, step, workflow_template
+from colchis_workflows._templates.step import OUTPUTS, flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = ["store", "run", "status", "failures"]

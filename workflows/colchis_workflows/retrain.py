@@ -2,7 +2,7 @@
 
 from hera.workflows import CronWorkflow, Parameter, models
 
-from colchis_workflows._parameters import STORE
+from colchis_workflows._templates.parameters import STORE
 from colchis_workflows.settings import Settings
 
 

@@ -17,17 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from colchis_workflows._arguments import pairs, settle
-from colchis_workflows._catalog import nearest, spec_of
-from colchis_workflows._cluster import Cluster, Json, Refused
-from colchis_workflows._display import Display
-from colchis_workflows._display import seconds as in_words
-from colchis_workflows._documents import Object
-from colchis_workflows._errors import CommandError, InputError, TransientError, UsageError
-from colchis_workflows._follow import Followed, follow, start
-from colchis_workflows._meaning import seconds
-from colchis_workflows._summary import write
-from colchis_workflows._workflow import LATE, Run, conclusion, exit_code, read
+from colchis_workflows._argo.arguments import pairs, settle
+from colchis_workflows._argo.catalog import nearest, spec_of
+from colchis_workflows._argo.documents import Object
+from colchis_workflows._argo.durations import seconds
+from colchis_workflows._argo.errors import CommandError, InputError, TransientError, UsageError
+from colchis_workflows._runs.display import Display
+from colchis_workflows._runs.display import seconds as in_words
+from colchis_workflows._submit.cluster import Cluster, Json, Refused
+from colchis_workflows._submit.follow import Followed, follow, start
+from colchis_workflows._submit.summary import write
+from colchis_workflows._submit.workflow import LATE, Run, conclusion, exit_code, read
 
 DEFAULT = "colchis-pipeline"
 CREATOR = "workflows.argoproj.io/creator"

@@ -8,7 +8,8 @@ from typing import Any
 
 from hera.workflows import DAG, Container, WorkflowTemplate, models
 
-from colchis_workflows._common import (
+from colchis_workflows._templates.parameters import parameter
+from colchis_workflows._templates.step import (
     alone,
     flags,
     inputs_of,
@@ -19,7 +20,6 @@ from colchis_workflows._common import (
     task,
     workflow_template,
 )
-from colchis_workflows._parameters import parameter
 from colchis_workflows.settings import Settings
 
 INPUTS = [

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._common import alone, output, step, workflow_template
+from colchis_workflows._templates.step import alone, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = ["store", "run", "model", "plain-prefix"]

@@ -1,0 +1,1 @@
+"""What is stored by digest: blobs, code and plain copies."""

@@ -1,0 +1,130 @@
+"""The user's code as one zip, named by its digest: equal files of an equal revision give equal bytes on any machine."""
+
+import hashlib
+import io
+import os
+import re
+import stat
+import subprocess
+import zipfile
+from pathlib import Path
+
+from colchis_steps._formats.keys import code_key
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import check_key
+from colchis_steps._store.opening import open_store
+from colchis_steps._store.sums import readable
+
+LIMIT = 64 << 20  # bytes; code is held in memory, data belongs into the store
+_URI = re.compile(r"(?P<store>.+)/code/(?P<hex>[0-9a-f]{64})\.zip")
+
+
+def listed(directory: Path) -> list[Path]:
+    """List the files to pack, sorted: all but hidden ones and compiled Python.
+
+    Raises:
+        InputError: there is no Python file, or a link leaves the directory or names a directory, or it is all too big.
+    """
+    if not directory.is_dir():
+        raise InputError(f"{directory} is not a directory; give the one that holds the code")
+    root, found, total = directory.resolve(), [], 0
+    for top, directories, names in os.walk(directory):
+        directories[:] = sorted(name for name in directories if not _left_out(name))
+        for name in [*directories, *names]:
+            path = Path(top, name)
+            if _left_out(name) or (path.is_dir() and not path.is_symlink()):
+                continue
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise InputError(f"{path} is a link that leaves {directory}; copy in what it names")
+            if not path.is_file():
+                raise InputError(f"{path} is no plain file and no link to one; take it out or copy it in")
+            check_key(path.relative_to(directory).as_posix())
+            total += path.stat().st_size
+            found.append(path)
+    if not any(path.suffix == ".py" for path in found):
+        raise InputError(f"{directory} holds no Python file; give the directory that has the entry's module or package")
+    if total > LIMIT:
+        largest = max(found, key=lambda path: path.stat().st_size)
+        raise InputError(
+            f"{directory} holds {total >> 20} MiB, more than the {LIMIT >> 20} MiB that code may have; "
+            f"move data out of it (the largest file is {largest})"
+        )
+    return sorted(found, key=lambda path: path.relative_to(directory).as_posix())
+
+
+def revision_of(directory: Path, files: list[Path]) -> str:
+    """Give git's revision of the files, with ``-dirty`` where it does not hold them as they are, or ""."""
+    commit, tracked = _git(directory, "rev-parse", "HEAD"), _git(directory, "ls-files", "-z", "--", ".")
+    names = {path.relative_to(directory).as_posix() for path in files}
+    known = set((tracked or "").split("\0"))
+    if not commit or not names & known:
+        return ""
+    clean = names <= known and _git(directory, "diff", "--quiet", "HEAD", "--", ".") is not None
+    return commit.strip() if clean else f"{commit.strip()}-dirty"
+
+
+def pack(directory: Path, files: list[Path], revision: str) -> bytes:
+    """Give the zip: fixed times, nothing compressed (so that no library's version shows), revision as comment."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for path in files:
+            info = zipfile.ZipInfo(path.relative_to(directory).as_posix())
+            info.create_system = 3  # Unix, on every machine
+            with readable(path):
+                info.external_attr = (stat.S_IFREG | (0o755 if path.stat().st_mode & 0o100 else 0o644)) << 16
+                archive.writestr(info, path.read_bytes())
+        archive.comment = revision.encode()
+    return out.getvalue()
+
+
+def unpack_code(uri: str, directory: Path) -> tuple[str, str]:
+    """Write the code at ``<store>/code/<hex>.zip`` into the directory; give its digest (sha256:…) and git revision.
+
+    Raises:
+        InputError: the URI is of another form, the code is absent or altered, or a name in it leaves the directory.
+    """
+    if not (match := _URI.fullmatch(uri)):
+        raise InputError(f"{uri!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
+    store, key = open_store(match["store"]), code_key(match["hex"])
+    if (store.size(key) or 0) > 2 * LIMIT:
+        raise InputError(f"{uri} is larger than code may be; push it again with data left out")
+    content = store.read(key)
+    if hashlib.sha256(content).hexdigest() != match["hex"]:
+        raise InputError(f"{uri} is altered: its sha256 is not its name; remove it and push the code again")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _extract(archive, uri, directory)
+            return f"sha256:{match['hex']}", archive.comment.decode(errors="replace")
+    except zipfile.BadZipFile as error:
+        raise InputError(f"{uri} is no zip; push the code again") from error
+
+
+def _extract(archive: zipfile.ZipFile, uri: str, directory: Path) -> None:
+    members = archive.infolist()
+    if sum(member.file_size for member in members) > LIMIT:
+        raise InputError(f"{uri} unpacks to more than the {LIMIT >> 20} MiB that code may have; push it without data")
+    for member in members:
+        check_key(member.filename.removesuffix("/"))
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise InputError(f"{uri} holds a link, {member.filename!r}; push the code again")
+    directory.mkdir(parents=True, exist_ok=True)
+    for member in members:
+        path = directory / member.filename
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise InputError(f"{path} would be written outside of {directory}; unpack into an empty directory")
+        archive.extract(member, directory)
+        if not member.is_dir():
+            path.chmod(0o755 if (member.external_attr >> 16) & 0o100 else 0o644)
+
+
+def _left_out(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__" or name.endswith(".pyc")
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    """Give what git prints, or None where it is absent, refuses, or says no."""
+    try:
+        done = subprocess.run(["git", "-C", directory, *arguments], capture_output=True, check=True, timeout=30)
+    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace")

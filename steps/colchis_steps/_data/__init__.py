@@ -1,0 +1,1 @@
+"""Data sets: reading, importing, profiling and validating them."""

@@ -1,0 +1,268 @@
+"""A stored data set: its manifest, its verified shards, and batches of it for any number of workers.
+
+Reads   <data URI>/manifest.json, and the shards beside it; a shard's bytes are checked before they are used
+"""
+
+import functools
+import hashlib
+import io
+import itertools
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Store
+from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.opening import open_store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+WINDOW = 4  # shards that are shuffled together: the bound of memory, and of how far a row can move
+KEPT = 256 << 20  # bytes of verified shards that stay in memory from one epoch to the next
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's part of a global batch; every part has the same number of rows, so padding rows fill it up.
+
+    ``features`` has one array a feature column (rows first, raw dtype), ``labels`` is int64, ``weights`` is float32:
+    1 for a row of the data, 0 for padding. ``total`` counts the rows of the data in the whole global batch.
+    """
+
+    features: "dict[str, Array]"
+    labels: "Array"
+    weights: "Array"
+    total: int
+
+
+@dataclass
+class DataSet:
+    """A data set in a store. Reading its shards costs memory for WINDOW of them, and up to KEPT bytes to keep."""
+
+    uri: str
+    store: Store
+    manifest: DataManifest
+    _kept: "dict[str, dict[str, Array]]" = field(default_factory=dict)
+    _kept_bytes: int = 0
+
+    @functools.cached_property
+    def features(self) -> dict[str, Column]:
+        """The columns that a model sees, by name."""
+        return {column.name: column for column in self.manifest.columns if column.name != self.manifest.label}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the label's classes, in the order of its values.
+
+        Raises:
+            InputError: the manifest has no label column, or the label names no classes.
+        """
+        for column in self.manifest.columns:
+            if column.name == self.manifest.label and column.classes:
+                return column.classes
+        raise InputError(
+            f"the label {self.manifest.label!r} of {self.uri} names no classes; import the data with a label that does"
+        )
+
+    def shards(self, split: str) -> tuple[Shard, ...]:
+        """Give the split's shards.
+
+        Raises:
+            InputError: there is no such split, or it has no rows.
+        """
+        splits = self.manifest.splits
+        if split not in splits:
+            raise InputError(f"{self.uri} has no split {split!r}, only {', '.join(splits)}; import the data again")
+        if not self.rows(split):
+            raise InputError(f"the split {split!r} of {self.uri} has no rows; import the data again")
+        return splits[split]
+
+    def rows(self, split: str) -> int:
+        """Count the split's rows."""
+        return sum(shard.rows for shard in self.manifest.splits.get(split, ()))
+
+    def read(self, shard: Shard) -> "dict[str, Array]":
+        """Give the shard's columns, verified against the manifest: bytes, columns, dtypes, shapes and label range.
+
+        Raises:
+            InputError: the shard is missing or damaged, or holds other things than the manifest says.
+        """
+        if shard.path in self._kept:
+            return self._kept[shard.path]
+        columns = read_shard(self.store, shard)
+        for column in self.manifest.columns:
+            _check(f"shard {shard.path} of {self.uri}", shard.rows, column, columns, "import the data again")
+        if self._kept_bytes + shard.size <= KEPT:
+            self._kept[shard.path] = columns
+            self._kept_bytes += shard.size
+        return columns
+
+    def blocks(
+        self, split: str, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+    ) -> "Iterator[dict[str, Array]]":
+        """Give the split's rows, WINDOW shards' at a time and without the first ``skip`` ones, each row once.
+
+        The order depends on ``seed`` and ``epoch`` alone; without a seed it is the order of the data. Shards all of
+        whose rows are skipped are not read.
+        """
+        import numpy as np
+
+        shards = list(self.shards(split))
+        random = None if seed is None else np.random.default_rng([seed, epoch])
+        if random:
+            shards = [shards[i] for i in random.permutation(len(shards))]
+        for start in range(0, len(shards), WINDOW):
+            window = shards[start : start + WINDOW]
+            count = sum(shard.rows for shard in window)
+            order = random.permutation(count) if random else np.arange(count)
+            order, skip = order[skip:], max(0, skip - count)
+            if len(order):
+                parts = [self.read(shard) for shard in window]
+                yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+
+    def batches(
+        self,
+        split: str,
+        size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        rank: int = 0,
+        workers: int = 1,
+        skip: int = 0,
+        parts: int = 1,
+        blocks: "Iterable[Mapping[str, Array]] | None" = None,
+    ) -> Iterator[Batch]:
+        """Give worker ``rank``'s part of each global batch of ``size`` rows after the first ``skip`` batches.
+
+        The k-th global batch holds the same rows whatever the number of workers is: consecutive ones of ``blocks``,
+        which are the stored ones unless given. Every worker gets the same number of batches, each of
+        ceil(size / workers) rows, rounded up to a multiple of ``parts``.
+        """
+        rows = -(-size // workers)
+        rows += -rows % parts
+        if blocks is None:
+            found = rebatch(self.blocks(split, seed=seed, epoch=epoch, skip=skip * size), size)
+        else:
+            found = itertools.islice(rebatch(self._checked(split, blocks), size), skip, None)
+        for batch in found:
+            yield self._part(batch, rows, rank, workers)
+
+    def _checked(self, split: str, blocks: "Iterable[Mapping[str, Array]]") -> "Iterator[Mapping[str, Array]]":
+        for block in blocks:
+            where, rows = f"a block of rows for {split!r}", len(next(iter(block.values()), ()))
+            for column in self.manifest.columns:
+                _check(where, rows, column, block, "correct the entry's dataset function")
+            yield block
+
+    def _part(self, rows: "Mapping[str, Array]", size: int, rank: int, workers: int) -> Batch:
+        import numpy as np
+
+        total = len(rows[self.manifest.label])
+        mine = np.arange(rank, total, workers)
+        padding = np.arange(size - len(mine)) % total  # rows of the data, so that no layer meets values it never sees
+        chosen = np.concatenate([mine, padding]).astype(np.int64)
+        return Batch(
+            features={name: values[chosen] for name, values in rows.items() if name in self.features},
+            labels=rows[self.manifest.label][chosen].astype(np.int64),
+            weights=(np.arange(size) < len(mine)).astype(np.float32),
+            total=total,
+        )
+
+
+def rebatch(blocks: "Iterable[Mapping[str, Array]]", size: int) -> "Iterator[Mapping[str, Array]]":
+    """Give the blocks' rows again, ``size`` at a time; the last batch has those that are left."""
+    import numpy as np
+
+    left: Mapping[str, Array] = {}
+    for block in blocks:
+        rows = {name: np.concatenate([left[name], values]) for name, values in block.items()} if left else block
+        count = len(next(iter(rows.values())))
+        for at in range(0, count - size + 1, size):
+            yield {name: values[at : at + size] for name, values in rows.items()}
+        rest = count - count % size
+        left = {name: values[rest:].copy() for name, values in rows.items()} if rest < count else {}
+    if left:
+        yield left
+
+
+def open_data(uri: str) -> DataSet:
+    """Open the data set at the URI, which is the directory that holds its manifest.
+
+    Raises:
+        InputError: there is no data set, or its manifest is altered.
+    """
+    store = open_store(uri)
+    found = read_document(store, "manifest.json", DataManifest)
+    if found.digest != (actual := data_digest(found.name, found.label, found.columns, found.splits)):
+        raise InputError(
+            f"{uri}/manifest.json is altered: it says {found.digest} and is {actual}; import the data again"
+        )
+    return DataSet(uri, store, found)
+
+
+def newest(uri: str) -> str:
+    """Give the URI itself where it names a data set; else that of the newest of the data sets in this directory.
+
+    Raises:
+        InputError: there is no data set, here or one level below.
+    """
+    store, name = open_store(uri), "manifest.json"
+    if find_document(store, name, DataManifest):
+        return uri
+    found = [key for key in store.keys("") if key.endswith(f"/{name}") and key.count("/") == 1]
+    if not found:
+        raise InputError(
+            f"{uri} holds no data set; import one (colchis data NAME --to STORE) and give the URI it prints"
+        )
+    made = {key: read_document(store, key, DataManifest).created_at for key in found}
+    return f"{uri.rstrip('/')}/{max(made, key=lambda key: (made[key], key)).removesuffix(f'/{name}')}"
+
+
+def manifest(uri: str) -> DataManifest:
+    """Give the verified manifest of the data set at the URI."""
+    return open_data(uri).manifest
+
+
+def read_shard(store: Store, shard: Shard) -> "dict[str, Array]":
+    """Give the arrays of a shard by name, its bytes verified.
+
+    Raises:
+        InputError: it is missing, truncated, altered, or no npz.
+    """
+    import numpy as np
+
+    where, content = f"shard {shard.path} of {store.url}", store.read(shard.path)
+    if len(content) != shard.size:
+        raise InputError(f"{where} is damaged: {len(content)} bytes instead of {shard.size}; import the data again")
+    if (actual := hashlib.sha256(content).hexdigest()) != shard.sha256:
+        raise InputError(f"{where} is damaged: sha256 {actual} instead of {shard.sha256}; import the data again")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{where} is no npz of plain arrays ({str(error)[:128]}); import the data again") from error
+
+
+def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
+    if column.name not in columns:
+        raise InputError(f"{where} lacks the column {column.name!r}; {remedy}")
+    values = columns[column.name]
+    found, wanted = (str(values.dtype), values.shape), (column.dtype, (rows, *column.shape))
+    if found != wanted:
+        raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")
+    if column.classes and len(values) and not (values.min() >= 0 and values.max() < len(column.classes)):
+        raise InputError(
+            f"column {column.name!r} in {where} has labels {values.min()} to {values.max()}, "
+            f"but there are {len(column.classes)} classes from 0; correct the labels"
+        )
+
+
+def _kind(dtype: str, shape: Sequence[int]) -> str:
+    return f"{dtype}[{', '.join(map(str, shape))}]"

@@ -1,0 +1,165 @@
+"""The rules that a data set is held against, and the checks that need all rows of a split."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from colchis_steps._data import inspection
+from colchis_steps._data.profile import Range
+from colchis_steps._formats.data import Column, DataManifest
+from colchis_steps._formats.runs import Check
+from colchis_steps._step.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+SPLITS = ("train", "eval", "test")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a user may set: a limit, and whether breaking it ends the run."""
+
+    limit: float
+    severity: str = "error"
+
+
+RULES = {
+    "min_rows": Rule(1),  # of each split
+    "max_duplicate_share": Rule(0.01, "warn"),  # of a split's rows, those whose features were there before
+    "max_leaked_rows": Rule(0),  # rows of one split whose features are also in another
+    "min_class_share": Rule(0.01, "warn"),  # of the training rows, those of the rarest class
+    "max_constant_columns": Rule(0, "warn"),  # features of the training rows that never change
+}
+
+
+@dataclass
+class Split:
+    """What one pass over a split has found; 8 bytes a row stay in memory, to find equal rows."""
+
+    rows: int = 0
+    ranges: dict[str, Range] = field(default_factory=dict)
+    histograms: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    hashes: "list[np.ndarray]" = field(default_factory=list)
+
+
+def parse_rules(text: str) -> dict[str, Rule]:
+    """Read --rules over the defaults.
+
+    Raises:
+        InputError: no JSON object, an unknown rule, a limit that is no number of at least 0, an unknown severity.
+    """
+    try:
+        given = json.loads(text or "{}")
+    except json.JSONDecodeError as error:
+        raise InputError(f'--rules is not JSON ({error}); give an object such as {{"min_rows": 1000}}') from error
+    if not isinstance(given, dict):
+        raise InputError(f'--rules is {text[:256]}, not a JSON object; give one such as {{"min_rows": 1000}}')
+    found = dict(RULES)
+    for name, value in given.items():
+        if name not in RULES:
+            raise InputError(f"--rules has the unknown rule {name!r}; the known ones are {', '.join(RULES)}")
+        known = value if isinstance(value, dict) else {"limit": value}
+        limit, severity = known.get("limit", RULES[name].limit), known.get("severity", RULES[name].severity)
+        number = isinstance(limit, int | float) and not isinstance(limit, bool) and math.isfinite(limit) and limit >= 0
+        if not number or severity not in {"error", "warn"} or known.keys() - {"limit", "severity"}:
+            raise InputError(
+                f"--rules gives {name!r} the value {json.dumps(value)[:256]}; give a number of at least 0, "
+                'or {"limit": number, "severity": "error" or "warn"}'
+            )
+        found[name] = Rule(limit, severity)
+    return found
+
+
+def structure(manifest: DataManifest) -> Iterator[Check]:
+    """Check the manifest itself: without splits, rows or a label nothing else can be judged."""
+    lacking = [name for name in SPLITS if name not in manifest.splits]
+    reason = f"data set {manifest.name!r} lacks the split {', '.join(lacking)}; import it with {', '.join(SPLITS)}"
+    yield Check("splits are train, eval and test", not lacking, ", ".join(manifest.splits), reason if lacking else "")
+    rows = sum(shard.rows for shards in manifest.splits.values() for shard in shards)
+    reason = "" if rows else f"data set {manifest.name!r} is empty: no split has a row; import data that has rows"
+    yield Check("data set has rows", rows > 0, f"{rows} rows", reason)
+    names = [column.name for column in manifest.columns]
+    reason = f"label {manifest.label!r} is no column of {manifest.name!r} ({', '.join(names)}); correct the manifest"
+    yield Check("label is a column", manifest.label in names, manifest.label, "" if manifest.label in names else reason)
+    odd = [f"{column.dtype!r} of {column.name!r}" for column in manifest.columns if not inspection.known(column)]
+    reason = f"the schema has the dtype {', '.join(odd)}, which NumPy does not know; correct the manifest"
+    yield Check("dtypes are known", not odd, "", reason if odd else "")
+
+
+def judge(manifest: DataManifest, splits: Mapping[str, Split], rules: Mapping[str, Rule]) -> Iterator[Check]:
+    """Check what only all the rows of a split can tell: amounts, repetitions, leakage, balance."""
+    for name, split in splits.items():
+        rule, enough = rules["min_rows"], split.rows >= rules["min_rows"].limit
+        reason = f"split {name!r} has {split.rows} rows where min_rows says {rule.limit:g}; add rows, or lower min_rows"
+        yield _check(f"{name}: at least {rule.limit:g} rows", enough, f"{split.rows} rows", reason, rule)
+    for name, split in splits.items():
+        rule, count = rules["max_duplicate_share"], duplicates(split)
+        share = count / max(1, split.rows)
+        reason = (
+            f"{count} rows of split {name!r} ({share:.1%}) repeat others; leave them out, or raise max_duplicate_share"
+        )
+        yield _check(f"{name}: at most {rule.limit:.1%} duplicates", share <= rule.limit, f"{count} rows", reason, rule)
+    yield from _leaks(splits, rules["max_leaked_rows"])
+    if train := splits.get("train"):
+        yield _constant(manifest, train, rules["max_constant_columns"])
+        for column in manifest.columns:
+            if column.name == manifest.label:
+                yield from _balance(column, train, rules["min_class_share"])
+
+
+def duplicates(split: Split) -> int:
+    """Count the rows whose features another row of the split had before."""
+    import numpy as np
+
+    return sum(map(len, split.hashes)) - len(np.unique(np.concatenate(split.hashes))) if split.hashes else 0
+
+
+def _leaks(splits: Mapping[str, Split], rule: Rule) -> Iterator[Check]:
+    import numpy as np
+
+    hashes = {name: np.concatenate(split.hashes) for name, split in splits.items() if split.hashes}
+    names = list(hashes)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            rows = np.flatnonzero(np.isin(hashes[second], hashes[first]))
+            reason = ""
+            if len(rows):
+                reason = (
+                    f"{len(rows)} rows of split {second!r} are also in {first!r} (its row {rows[0]} is the first), "
+                    "so the model would be judged on what it has seen; leave them out of one, or raise max_leaked_rows"
+                )
+            title = f"{first} and {second}: at most {rule.limit:g} rows in both"
+            yield _check(title, len(rows) <= rule.limit, f"{len(rows)} rows", reason, rule)
+
+
+def _constant(manifest: DataManifest, train: Split, rule: Rule) -> Check:
+    names = []
+    for column in manifest.columns:
+        found = train.ranges.get(column.name, Range())
+        if column.name != manifest.label and train.rows > 1 and found.minimum is not None:
+            names += [column.name] if found.minimum == found.maximum else []
+    listed = ", ".join(repr(name) for name in names)
+    reason = f"column {listed} has one value in all training rows; leave it out, or raise max_constant_columns"
+    return _check(f"at most {rule.limit:g} constant columns", len(names) <= rule.limit, listed, reason, rule)
+
+
+def _balance(column: Column, train: Split, rule: Rule) -> Iterator[Check]:
+    found = train.ranges.get(column.name, Range())
+    if not column.classes or not found.classes:
+        return
+    count, total = min(found.classes), max(1, sum(found.classes))
+    name, share = column.classes[found.classes.index(count)], count / total
+    actual = f"rarest: {name} with {share:.1%}"
+    reason = (
+        f"class {name!r} of label {column.name!r} has {count} of {total} training rows ({share:.2%}); add some of it"
+    )
+    yield _check(f"{column.name}: each class in train", count > 0, actual, reason, Rule(0))
+    title = f"{column.name}: each class has at least {rule.limit:.1%} of train"
+    yield _check(title, share >= rule.limit, actual, f"{reason}, or lower min_class_share", rule)
+
+
+def _check(title: str, passed: bool, actual: str, reason: str, rule: Rule) -> Check:
+    return Check(title, passed, actual, "" if passed else reason, rule.severity)

@@ -1,0 +1,1 @@
+"""Facts about a cluster, a bucket and a registry, and the findings drawn from them."""

@@ -1,0 +1,83 @@
+"""Try the bucket and the registry: the real calls, on a key and an upload of our own that are removed again."""
+
+import contextlib
+import secrets
+
+from colchis_steps._doctor.checks import Finding
+from colchis_steps._oci.registry import Registry
+from colchis_steps._oci.repository import open_repository
+from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._store.api import Conflict, Store
+from colchis_steps._store.opening import open_store
+
+CONDITIONAL = (
+    "use a server that knows conditional writes (AWS S3, MinIO, SeaweedFS, versitygw …): without them two runs can "
+    "overwrite each other's versions"
+)
+
+
+def try_store(url: str) -> list[Finding]:
+    """Write a probe twice and replace it with a wrong and a right tag; ``url`` may be empty."""
+    if not url:
+        return [Finding("bucket", "skipped", "none is named", "try it: --store s3://bucket/prefix")]
+    try:
+        store = open_store(url)
+        key = f"runs/doctor-{secrets.token_hex(8)}/probe"
+        try:
+            wrong = _conditions(store, key)
+        finally:
+            with contextlib.suppress(StepError):
+                store.delete(key)
+        store.delete(key)
+    except TransientError as error:
+        return [_from("bucket", error)]
+    except InputError as error:
+        return [_from("bucket", error)]
+    fine = Finding("bucket", "fine", f"{store.url} can be listed, read, written and cleaned up from this machine")
+    if wrong:
+        return [fine, Finding("conditional writes", "wrong", wrong, CONDITIONAL)]
+    return [fine, Finding("conditional writes", "fine", "If-None-Match and If-Match hold")]
+
+
+def _conditions(store: Store, key: str) -> str:
+    """Give what the store lets through that it must not."""
+    if not store.create(key, b"first"):
+        return "a new key counts as taken"
+    if store.create(key, b"second") or store.read(key) != b"first":
+        return "If-None-Match: * overwrites what is there"
+    if not store.atomic:
+        return "If-None-Match: * does not hold, so two writers can both create one key"
+    tag = store.read_tagged(key)[1]
+    store.replace(key, b"third", tag)
+    try:
+        store.replace(key, b"fourth", tag)  # of the bytes before
+    except Conflict:
+        pass
+    else:
+        return "If-Match with an old tag overwrites what is there"
+    if store.read(key) != b"third" or list(store.keys(key)) != [key]:
+        return "what was written is not what is read or listed"
+    return ""
+
+
+def try_registry(repository: str, *, insecure: bool) -> Finding:
+    """Open an upload as a push does, and cancel it; ``repository`` may be empty."""
+    name = "registry"
+    if not repository:
+        return Finding(name, "skipped", "none is named", "try it: --repository host:port/prefix")
+    try:
+        opened = open_repository(f"{repository.rstrip('/')}/doctor", insecure=insecure)
+        if not isinstance(opened, Registry):
+            return Finding(
+                name, "wrong", f"{repository} is a directory here", "name one that the cluster can pull from"
+            )
+        opened.try_push()
+    except (InputError, TransientError) as error:
+        return _from(name, error)
+    return Finding(name, "fine", f"{repository} takes pushes from this machine")
+
+
+def _from(name: str, error: StepError) -> Finding:
+    """Turn a sentence "what is wrong; what to do" into a finding."""
+    what, _, fix = str(error).partition("; ")
+    return Finding(name, "away" if isinstance(error, TransientError) else "wrong", what, fix or "see the sentence")

@@ -1,0 +1,1 @@
+"""Scores of an exported model, and the gate that judges them."""

@@ -1,0 +1,104 @@
+"""The gate's judgement: bounds on values, and on changes against the baseline; all must hold, and NaN never does.
+
+A metric's name is ``accuracy``, or ``recall/label=3`` for one of its slices, or ``recall/*`` for each of them. A change
+is the candidate's value minus the baseline's. The semantics are those of TFX's "blessing": value thresholds and change
+thresholds, both, where the first model has no baseline to change against.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+from colchis_steps._formats.runs import Check
+from colchis_steps._step.errors import InputError
+
+Rules = Mapping[str, Mapping[str, float]]
+
+
+BOUNDS = ("min", "max", "min_change", "max_change")
+ROUNDING = 1e-9  # 0.94 - 0.95 is a little less than -0.01
+
+
+def rules(text: str) -> Rules:
+    """Read thresholds such as ``{"accuracy": {"min": 0.95, "min_change": -0.01}}``.
+
+    Raises:
+        InputError: it is of another form; the sentence says which part.
+    """
+    try:
+        given = json.loads(text or "{}")
+    except ValueError as error:
+        raise InputError(
+            f'thresholds {text[:256]!r} are no JSON ({error}); give {{"accuracy": {{"min": 0.9}}}}'
+        ) from error
+    if not isinstance(given, dict):
+        raise InputError(f'thresholds {text[:256]!r} are no JSON object; give {{"accuracy": {{"min": 0.9}}}}')
+    for metric, bounds in given.items():
+        if not isinstance(bounds, dict) or not bounds or not bounds.keys() <= set(BOUNDS):
+            raise InputError(f"threshold of {metric!r} is {bounds!r}; give an object of {', '.join(BOUNDS)}")
+        for bound, value in bounds.items():
+            if type(value) not in {int, float} or not math.isfinite(value):
+                raise InputError(f"threshold {bound} of {metric!r} is {value!r}; give a finite number")
+    return given
+
+
+def expand(given: Rules, known: Collection[str]) -> list[tuple[str, Mapping[str, float]]]:
+    """Give each known metric that the rules name with its bounds, ``*`` expanded, in the order of the rules.
+
+    Raises:
+        InputError: a rule names no metric that there is.
+    """
+    found = []
+    for metric, bounds in given.items():
+        chosen = [name for name in known if name == metric or (metric.endswith("/*") and name.startswith(metric[:-1]))]
+        if not chosen:
+            there = sorted({name.partition("/")[0] + ("/*" if "/" in name else "") for name in known})
+            raise InputError(
+                f"thresholds name the metric {metric!r}, but there are only {', '.join(there)}; correct it"
+            )
+        found += [(name, bounds) for name in chosen]
+    return found
+
+
+def judge(
+    given: Rules,
+    candidate: Mapping[str, float],
+    baseline: Mapping[str, float] | None,
+    first_model: str = "accept",
+    missing: str = "no version of this model is stable yet",
+) -> tuple[str, tuple[Check, ...]]:
+    """Hold the rules against the candidate's metrics; give the verdict, pass or fail, and each check with its reason.
+
+    Without a baseline the bounds on changes do not apply, and ``first_model`` (accept or reject) decides; ``missing``
+    says why there is none.
+
+    Raises:
+        InputError: a rule names no metric of the candidate.
+    """
+    checks: list[Check] = []
+    for name, bounds in expand(given, candidate):
+        value = candidate[name]
+        for bound, limit in bounds.items():
+            if not bound.endswith("_change"):
+                checks.append(_check(name, bound, limit, value))
+            elif baseline is not None:
+                checks.append(_check(f"change of {name}", bound[:3], limit, value - baseline.get(name, math.nan)))
+    if baseline is None:
+        passed = first_model == "accept"
+        reason = "" if passed else f"{missing}, and a first model is to be rejected"
+        checks.append(Check(rule="baseline or first model accepted", passed=passed, actual=missing, reason=reason))
+    return verdict(checks), tuple(checks)
+
+
+def verdict(checks: Sequence[Check]) -> str:
+    """Give pass where every check passed, else fail."""
+    return "pass" if all(check.passed for check in checks) else "fail"
+
+
+def _check(name: str, bound: str, limit: float, value: float) -> Check:
+    slack = ROUNDING if name.startswith("change") else 0.0
+    passed = value >= limit - slack if bound == "min" else value <= limit + slack  # false for NaN
+    sign, wrong = ("≥", "below") if bound == "min" else ("≤", "above")
+    actual = f"{value:+.4f}" if name.startswith("change") else f"{value:.4f}"
+    reason = "" if passed else f"{name} is {actual}, {'not a number' if math.isnan(value) else f'{wrong} {limit:g}'}"
+    return Check(rule=f"{name} {sign} {limit:g}", passed=passed, actual=actual, reason=reason)

@@ -1,0 +1,89 @@
+"""An exported model, loaded to be evaluated, and the golden rows that it answers."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from colchis_steps._content.fetching import fetch_files
+from colchis_steps._data.dataset import DataSet
+from colchis_steps._evaluation.scores import Scores
+from colchis_steps._formats.models import File, Golden
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Store
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+BATCH = 256
+
+
+GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numbers in them
+
+
+class Model:
+    """A SavedModel from the store."""
+
+    def __init__(self, store: Store, files: Sequence[File], directory: Path, name: str) -> None:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+        import tensorflow as tf
+
+        fetch_files(store, files, directory)
+        self.name = name
+        try:
+            self.loaded = tf.saved_model.load(str(directory))
+            self.function = self.loaded.signatures["serving_default"]
+            self.judged = dict(self.loaded.signatures).get("probability", self.function)  # if it serves classes alone
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+            raise InputError(
+                f"{name} is no SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
+            ) from error
+
+    def mismatch(self, data: DataSet) -> str:
+        """Say why the model does not fit the data, if so."""
+        inputs = {n: (s.dtype.name, s.shape.as_list()) for n, s in self.function.structured_input_signature[1].items()}
+        wanted = {c.name: (c.dtype, [None, *c.shape]) for c in data.features.values()}
+        if inputs != wanted:
+            return f"{self.name} takes {_kinds(inputs)}, and the data has {_kinds(wanted)}"
+        output = self.judged.structured_outputs.get("probability")
+        if output is None or output.shape.as_list() != [None, len(data.classes)]:
+            found = f"{output.shape.as_list()}" if output is not None else "none"
+            return f"{self.name} has the output probability {found}, and the data has {len(data.classes)} classes"
+        return ""
+
+    def score(
+        self, data: DataSet, split: str, seen: "Callable[[Mapping[str, Array], Array, Array], object] | None" = None
+    ) -> Scores:
+        """Predict the split in batches and count; ``seen`` gets features, probabilities and labels of each batch."""
+        import tensorflow as tf
+
+        scores = Scores(data.classes)
+        for batch in data.batches(split, BATCH):
+            features = {name: values[: batch.total] for name, values in batch.features.items()}
+            labels = batch.labels[: batch.total]
+            answer = self.judged(**{name: tf.constant(values) for name, values in features.items()})
+            probabilities = answer["probability"].numpy()
+            scores.add(probabilities, labels)
+            if seen:
+                seen(features, probabilities, labels)
+        return scores
+
+    def golden(self, data: DataSet, run: str) -> Golden:
+        """Give the first rows of the test split, with all that the model answers to them."""
+        import tensorflow as tf
+
+        batch = next(iter(data.batches("test", BATCH)))
+        values = sum(math.prod(column.shape) for column in data.features.values())
+        rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
+        features = {name: found[:rows] for name, found in batch.features.items()}
+        answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
+        inputs = {name: found.tolist() for name, found in features.items()}
+        return Golden(run, inputs, {name: found.numpy().tolist() for name, found in answer.items()})
+
+
+def _kinds(tensors: Mapping[str, tuple[str, list[int | None]]]) -> str:
+    return ", ".join(f"{name} {dtype}{shape[1:]}" for name, (dtype, shape) in sorted(tensors.items())) or "nothing"

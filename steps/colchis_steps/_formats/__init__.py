@@ -1,0 +1,1 @@
+"""Every document of the store, and the keys under which they lie."""

@@ -1,0 +1,100 @@
+"""Documents of a model: files, candidate, manifest, record, aliases and golden rows."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from colchis_steps._formats.documents import Document, Part, canonical_digest
+
+
+class File(Part):
+    """A file of a model: ``path`` is relative and has no ``..``; the blob is ``blobs/sha256/<sha256>``."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+def tree_digest(files: Iterable[File]) -> str:
+    """Give the digest of a directory: over path, size and sha256 of each file, sorted by path."""
+    return canonical_digest([[f.path, f.size, f.sha256] for f in sorted(files, key=lambda f: f.path)])
+
+
+class Code(Part):
+    """The user's code of a run: the zip's digest, or none where the image brings it; revision is git's, if any."""
+
+    entry: str
+    uri: str = ""
+    digest: str = ""
+    revision: str = ""
+
+
+class Candidate(Document, tag="colchis.dev/candidate/v1"):
+    """What ``train`` made (``runs/<run>/model.json``): a model that is stored but has no version yet."""
+
+    run: str
+    model: str
+    files: tuple[File, ...]
+    tree: str
+    data: str  # URI of the data set
+    data_digest: str
+    code: Code
+    hyperparameters: dict[str, Any]
+    signature: dict[str, dict[str, dict[str, Any]]]  # {"inputs"|"outputs": {name: {"dtype": …, "shape": […]}}}
+    frameworks: dict[str, str]  # {"tensorflow": "2.21.0", "keras": …, "python": …}
+    created_at: str
+
+
+class Manifest(Document, tag="colchis.dev/manifest/v1"):
+    """A version of a model (``models/<model>/<n>/manifest.json``): it exists when this does, and never changes."""
+
+    model: str
+    version: int
+    run: str
+    files: tuple[File, ...]
+    tree: str
+    created_at: str
+
+
+class Alias(Document, tag="colchis.dev/alias/v1"):
+    """A movable name of a version (``models/<model>/aliases/<name>.json``); ``previous`` is what rollback goes to."""
+
+    model: str
+    version: int
+    updated_at: str
+    previous: int | None = None
+    run: str = ""
+    image: str = ""
+    endpoint: str = ""
+    weight: int | None = None  # of a canary: per cent of the traffic
+
+
+class Golden(Document, tag="colchis.dev/golden/v1"):
+    """Rows and what the model that a run made answered to them (``runs/<run>/golden.json``)."""
+
+    run: str
+    inputs: dict[str, list[Any]]  # by name, a value a row
+    outputs: dict[str, list[Any]]
+
+
+class Record(Document, tag="colchis.dev/record/v1"):
+    """Where a version came from (``models/<model>/<n>/record.json``); written once."""
+
+    model: str
+    version: int
+    run: str
+    image: str  # reference by digest
+    digest: str
+    tree: str
+    manifest: str  # the manifest's key
+    manifest_digest: str
+    data: str
+    data_digest: str
+    code: Code
+    hyperparameters: dict[str, Any]
+    metrics: dict[str, float]
+    verdict: str
+    frameworks: dict[str, str]
+    step_images: dict[str, str]
+    workflow: str
+    created_by: str
+    created_at: str

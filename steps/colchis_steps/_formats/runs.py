@@ -1,0 +1,173 @@
+"""What each step tells of its work: the ``details`` of its ``runs/<run>/<step>.json``, which the report draws."""
+
+from typing import Any
+
+import msgspec
+
+from colchis_steps._formats.documents import Document, Part
+from colchis_steps._formats.images import Layer
+from colchis_steps._formats.rollouts import JudgedStep
+
+
+class StepResult(Document, tag="colchis.dev/step/v1"):
+    """What a step did; ``details`` is the JSON of the step's own part, one of those below."""
+
+    step: str
+    run: str
+    status: str  # running, succeeded, failed
+    inputs: dict[str, str]
+    started_at: str
+    message: str = ""
+    outputs: dict[str, str] = msgspec.field(default_factory=dict)
+    verdict: str = ""
+    finished_at: str = ""
+    seconds: float = 0.0
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class Check(Part):
+    """One rule held against what was found; a rule that does not hold has its reason."""
+
+    rule: str  # "accuracy ≥ 0.95", "image: dtype is uint8"
+    passed: bool
+    actual: str = ""
+    reason: str = ""
+    severity: str = "error"  # or "warn": a rule that does not hold, and does not stop the run
+
+
+class ColumnProfile(Part):
+    """What a column of a split holds; ``histogram`` are counts of ten equal bins from minimum to maximum."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    minimum: float | None = None
+    maximum: float | None = None
+    mean: float | None = None
+    nulls: int = 0
+    histogram: tuple[int, ...] = ()
+    classes: dict[str, int] | None = None  # of the label: rows a class
+
+
+class SplitProfile(Part):
+    """What a split holds."""
+
+    rows: int
+    bytes: int
+    duplicates: int
+    columns: tuple[ColumnProfile, ...]
+
+
+class DataReport(Part):
+    """Details of ``validate_data``."""
+
+    name: str
+    digest: str
+    splits: dict[str, SplitProfile]
+    checks: tuple[Check, ...]
+
+
+class Epoch(Part):
+    """One epoch: mean training metrics over its steps, metrics on the eval split, seconds it took."""
+
+    epoch: int
+    train: dict[str, float]
+    eval: dict[str, float]
+    seconds: float
+    learning_rate: float = 0.0  # when it began
+    examples_per_second: float = 0.0
+
+
+class Speed(Part):
+    """How fast the chief trained: means in seconds a step; ``all_reduce`` is the sum over workers, measured alone."""
+
+    examples_per_second: float = 0.0
+    step: float = 0.0
+    input: float = 0.0  # waited for rows
+    compute: float = 0.0
+    all_reduce: float = 0.0
+
+
+class TrainingReport(Part):
+    """Details of ``train``."""
+
+    backend: str
+    workers: int
+    global_batch: int
+    parameters: int
+    examples_per_second: float
+    resumed_from_epoch: int
+    history: tuple[Epoch, ...]
+    resumed_from_step: int = 0
+    speed: Speed | None = None
+
+
+class Sample(Part):
+    """One prediction on the test split; ``pixels`` are rows of grey values 0 to 255, or none for other inputs."""
+
+    label: str
+    prediction: str
+    confidence: float
+    pixels: tuple[tuple[int, ...], ...] | None = None
+
+
+class Evaluation(Part):
+    """Details of ``evaluate``: slices by name (``label=3``); confusion: rows are labels, columns predictions."""
+
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
+    baseline_version: int | None
+    baseline_metrics: dict[str, float]
+    classes: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    checks: tuple[Check, ...]
+    samples: tuple[Sample, ...]
+
+
+class UploadReport(Part):
+    """Details of ``upload``."""
+
+    files: int
+    bytes: int
+    bytes_sent: int
+    reused: bool  # the version was there already
+
+
+class ImageReport(Part):
+    """Details of ``build_image``."""
+
+    builder: str
+    image: str
+    digest: str
+    layers: tuple[Layer, ...]
+    bytes_sent: int
+
+
+class Preheating(Part):
+    """How many of the nodes had the model's image before traffic moved; ``by`` is the kind that pulled it."""
+
+    by: str
+    nodes: int
+    ready: int
+    seconds: float
+
+
+class RolloutReport(Part):
+    """Details of ``rollout``: versions before and after; seconds from ready to traffic moved."""
+
+    target: str
+    runtime: str
+    endpoint: str
+    previous: int | None
+    stable: int | None
+    seconds_to_ready: float
+    seconds_to_move: float
+    namespace: str = ""
+    verdict: str = "pass"  # fail: the version does not serve
+    reason: str = ""
+    weights: dict[str, int] = msgspec.field(
+        default_factory=dict
+    )  # per cent by version, where more than one has traffic
+    waiting: bool = False  # for an approval
+    steps: tuple[JudgedStep, ...] = ()
+    preheating: Preheating | None = None

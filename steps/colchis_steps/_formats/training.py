@@ -1,0 +1,58 @@
+"""Documents of a training: history, result, checkpoints and a command's directory."""
+
+from typing import TYPE_CHECKING, Any
+
+from colchis_steps._formats.documents import Document
+from colchis_steps._formats.models import File
+from colchis_steps._formats.runs import Epoch, Speed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Checkpoint(Document, tag="colchis.dev/checkpoint/v1"):
+    """Where a training was; ``fingerprint`` tells which training.
+
+    ``step`` counts global batches over all epochs, ``batches`` those of the epoch that is under way; ``rows`` and
+    ``loss`` are sums over them.
+    """
+
+    step: int
+    batches: int
+    rows: int
+    loss: float
+    fingerprint: str
+    history: tuple[Epoch, ...]
+    sha256: str = ""  # of state.npz
+    size: int = 0
+
+
+class Kept(Document, tag="colchis.dev/kept-files/v1"):
+    """The files of $COLCHIS_CHECKPOINTS (``files.json``); their blobs lie beside it."""
+
+    fingerprint: str
+    files: tuple[File, ...]
+
+
+class History(Document, tag="colchis.dev/history/v1"):
+    """The epochs so far (``history.json``)."""
+
+    fingerprint: str
+    epochs: tuple[Epoch, ...]
+
+
+class Result(Document, tag="colchis.dev/training-result/v1"):
+    """What the chief made (``result.json``): all that the candidate needs, and how the training went."""
+
+    fingerprint: str
+    files: tuple[File, ...]
+    tree: str
+    signature: dict[str, dict[str, dict[str, Any]]]
+    frameworks: dict[str, str]
+    history: tuple[Epoch, ...]
+    parameters: int = 0
+    resumed_from_epoch: int = 0
+    resumed_from_step: int = 0
+    speed: Speed | None = None

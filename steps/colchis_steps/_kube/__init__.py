@@ -1,0 +1,1 @@
+"""The cluster's API; the only package that imports the Kubernetes client."""

@@ -1,0 +1,1 @@
+"""Pure Kubernetes objects, built without a client."""

@@ -1,0 +1,34 @@
+"""The ModelVersion object, which mirrors a record."""
+
+from colchis_steps._formats.models import Record
+from colchis_steps._manifests.objects import KINDS, MANAGED, Object
+
+KIND = "ModelVersion"
+
+
+def model_version(record: Record, place: str) -> Object:
+    """Give the object of a record that lies at the URL ``place``."""
+    labels = {"colchis.dev/model": record.model, "colchis.dev/version": str(record.version)}
+    return {
+        "apiVersion": KINDS[KIND][0],
+        "kind": KIND,
+        "metadata": {"name": f"{record.model}-{record.version}", "labels": MANAGED | labels},
+        "spec": {
+            "model": record.model,
+            "version": record.version,
+            "image": record.image,
+            "digest": record.digest,
+            "tree": record.tree,
+            "data": record.data,
+            "dataDigest": record.data_digest,
+            "codeDigest": record.code.digest,
+            "codeRevision": record.code.revision,
+            "metrics": record.metrics,
+            "verdict": record.verdict,
+            "run": record.run,
+            "workflow": record.workflow,
+            "createdBy": record.created_by,
+            "createdAt": record.created_at,
+            "record": place,
+        },
+    }

@@ -1,0 +1,1 @@
+"""Candidates, versions, aliases and provenance of models."""

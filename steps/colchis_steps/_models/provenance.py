@@ -1,0 +1,96 @@
+"""A version's in-toto statement with SLSA provenance: who made which bytes from what.
+
+Statement: https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
+Predicate: https://slsa.dev/spec/v1.0/provenance
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from colchis_steps._formats.documents import canonical_digest, encode
+from colchis_steps._formats.images import Layer
+from colchis_steps._formats.models import File, Record
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._oci.image import TAR, image
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PROVENANCE = "https://slsa.dev/provenance/v1"
+BUILD_TYPE = "https://colchis.dev/pipeline/v1"
+
+
+def _digest(text: str) -> dict[str, str]:
+    algorithm, _, value = text.partition(":")
+    return {algorithm: value}
+
+
+def statement(
+    record: Record, files: Sequence[File], layers: Sequence[Layer], results: Mapping[str, StepResult], store: str
+) -> bytes:
+    """Write the statement as JSON: the same for the same record and results.
+
+    Subjects are the image, its manifest for each architecture (where ``layers`` are the direct builder's), the tree and
+    each file; a node may name a running image by any of them. Hyper-parameters stand as they were given, with the
+    digest of their canonical JSON.
+    """
+    from importlib.metadata import version
+
+    subjects = [
+        {"name": record.image, "digest": _digest(record.digest)},
+        {"name": f"models/{record.model}/{record.version}", "digest": _digest(record.tree)},
+    ]
+    if layers and all(layer.media_type == TAR or layer.diff_id for layer in layers):
+        repository = record.image.rpartition("@")[0]
+        subjects[1:1] = [
+            {"name": f"{repository}@{manifest.digest}", "digest": _digest(manifest.digest)}
+            for manifest in image(layers).manifests
+        ]
+    subjects += [{"name": file.path, "digest": {"sha256": file.sha256}} for file in files]
+    dependencies: list[dict[str, Any]] = []
+    if record.data_digest:
+        dependencies.append({"name": "data", "uri": record.data, "digest": _digest(record.data_digest)})
+    if record.code.digest or record.code.revision:
+        digests = _digest(record.code.digest) if record.code.digest else {}
+        digests |= {"gitCommit": record.code.revision} if record.code.revision else {}
+        dependencies.append({"name": "code", "uri": record.code.uri, "digest": digests})
+    for step, name in sorted(record.step_images.items()):
+        pinned: dict[str, Any] = {"digest": _digest(name.rpartition("@")[2])} if "@" in name else {}
+        dependencies.append({"name": f"image of {step}", "uri": name, **pinned})
+    times = sorted(result.started_at for result in results.values())
+    train: dict[str, Any] = results["train"].details if "train" in results else {}
+    internal: dict[str, Any] = {name: train[name] for name in ("backend", "workers", "global_batch") if name in train}
+    predicate = {
+        "buildDefinition": {
+            "buildType": BUILD_TYPE,
+            "externalParameters": {
+                "model": record.model,
+                "data": record.data,
+                "entry": record.code.entry,
+                "hyperparameters": record.hyperparameters,
+                "hyperparametersDigest": canonical_digest(record.hyperparameters),
+                "workflow": record.workflow,
+            },
+            "internalParameters": {"frameworks": record.frameworks, **internal},
+            "resolvedDependencies": dependencies,
+        },
+        "runDetails": {
+            "builder": {"id": BUILD_TYPE, "version": {"colchis": version("colchis")}},
+            "metadata": {
+                "invocationId": record.run,
+                "startedOn": times[0] if times else record.created_at,
+                "finishedOn": record.created_at,
+            },
+            "byproducts": [
+                {"name": f"{step}.json", "uri": f"{store}/runs/{record.run}/{step}.json", "digest": _sha(result)}
+                for step, result in sorted(results.items())
+            ],
+        },
+    }
+    told = {"_type": STATEMENT, "subject": subjects, "predicateType": PROVENANCE, "predicate": predicate}
+    return msgspec.json.encode(told)
+
+
+def _sha(result: StepResult) -> dict[str, str]:
+    return {"sha256": hashlib.sha256(encode(result)).hexdigest()}

@@ -1,0 +1,33 @@
+"""The versions of a model: the newest one, and one that is published."""
+
+from colchis_steps._formats.keys import manifest_key
+from colchis_steps._formats.models import Manifest, Record
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.documents import read_document
+
+
+def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
+    """Give the two documents that make a version one that may be served. Raises InputError where one is missing."""
+    key = f"models/{model}/{version}"
+    try:
+        return read_document(store, f"{key}/manifest.json", Manifest), read_document(
+            store, f"{key}/record.json", Record
+        )
+    except NotFound as error:
+        raise InputError(f"version {version} of {model} is not published ({error}); run upload and register") from error
+
+
+def check_image(record: Record, image: str) -> None:
+    """Raise InputError where ``image`` is not the one that the version's record names."""
+    if image.rpartition("@")[2] != record.digest:
+        name = f"{record.model} {record.version}"
+        raise InputError(f"{image} is not the image of {name}, which is {record.image}; roll out that one")
+
+
+def newest(store: Store, model: str) -> Manifest | None:
+    """Give the manifest of the model's highest version, or None where it has none yet."""
+    prefix, suffix = f"models/{model}/", "/manifest.json"
+    found = (key.removeprefix(prefix).removesuffix(suffix) for key in store.keys(prefix) if key.endswith(suffix))
+    version = max((int(name) for name in found if name.isascii() and name.isdecimal()), default=None)
+    return None if version is None else read_document(store, manifest_key(model, version), Manifest)

@@ -1,0 +1,1 @@
+"""Image repositories, and images in the OCI format."""

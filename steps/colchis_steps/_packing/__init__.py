@@ -1,0 +1,1 @@
+"""Packing a model into an image."""

@@ -1,0 +1,1 @@
+"""A run, described and drawn."""

@@ -1,0 +1,251 @@
+"""A run told from its records, whichever there are: what happened, in a sentence, and what to do."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from colchis_steps._formats.documents import Part
+from colchis_steps._formats.models import Candidate
+from colchis_steps._formats.runs import (
+    DataReport,
+    Evaluation,
+    ImageReport,
+    RolloutReport,
+    StepResult,
+    TrainingReport,
+    UploadReport,
+)
+from colchis_steps._report.chain import CHAIN, Stage, stage
+from colchis_steps._step.errors import StepError
+from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.documents import read_document
+
+P = TypeVar("P", bound=Part)
+PARENTS = ("child ", "retryStrategy.", "No more retries left")  # what a step's parent says instead of the step
+NUMBERS = {"train", "eval", "metrics", "baseline_metrics"}  # of these, JSON's null stands for NaN
+
+
+@dataclass
+class Story:
+    """What the records of a run tell; ``notes`` say what could not be read."""
+
+    run: str
+    status: str
+    results: dict[str, StepResult] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)  # the engine's message by step
+    notes: list[str] = field(default_factory=list)
+    candidate: Candidate | None = None
+    data: DataReport | None = None
+    training: TrainingReport | None = None
+    evaluation: Evaluation | None = None
+    upload: UploadReport | None = None
+    image: ImageReport | None = None
+    rollout: RolloutReport | None = None
+
+    def value(self, name: str) -> str:
+        """Give an input or output of the run by name, from the first step that knows it."""
+        for step in CHAIN:
+            if result := self.results.get(step):
+                for known in (result.outputs, result.inputs):
+                    if known.get(name):
+                        return known[name]
+        return ""
+
+    def output(self, step: str, name: str) -> str:
+        """Give an output of a step, or nothing."""
+        return self.results[step].outputs.get(name, "") if step in self.results else ""
+
+    @property
+    def said_no(self) -> str:
+        """The step whose answer was no, or nothing: a no is a result, and no failure."""
+        for step in ("evaluate", "rollout"):
+            result = self.results.get(step)
+            if result and result.status != "running" and result.verdict not in {"", "pass", "promoted", "served"}:
+                return step
+        return ""
+
+    @property
+    def stages(self) -> list[Stage]:
+        """The chain's steps with their states."""
+        return [
+            stage(step, self.results.get(step), said_no=step == self.said_no, failed=step in self.failures)
+            for step in CHAIN
+        ]
+
+    @property
+    def broken(self) -> tuple[str, str] | None:
+        """The first step that failed, and its sentence."""
+        for at in self.stages:
+            if at.state == "failed":
+                result = self.results.get(at.step)
+                return at.step, (result.message if result else "") or self.failures.get(at.step, "it says no more")
+            if at.state == "killed":
+                engine = f": {self.failures[at.step]}" if at.step in self.failures else ""
+                return at.step, f"it was ended before it was done{engine}"
+        other = next(iter(self.failures.items()), None)
+        return other if other and not self.said_no else None
+
+
+def read_story(store: Store, run: str, status: str, failures: str) -> Story:
+    """Read what there is; what cannot be read becomes a note, never an error."""
+    told = {} if status == "Succeeded" else parse_failures(failures)  # Argo lists attempts that were tried again too
+    story = Story(run, status, failures=told)
+    for step in CHAIN:
+        try:
+            story.results[step] = read_document(store, f"runs/{run}/{step}.json", StepResult)
+        except NotFound:
+            continue
+        except StepError as error:
+            story.notes.append(str(error))
+    try:
+        story.candidate = read_document(store, f"runs/{run}/model.json", Candidate)
+    except NotFound:
+        pass
+    except StepError as error:
+        story.notes.append(str(error))
+    story.data = _details(story, "validate_data", DataReport)
+    story.training = _details(story, "train", TrainingReport)
+    story.evaluation = _details(story, "evaluate", Evaluation)
+    story.upload = _details(story, "upload", UploadReport)
+    story.image = _details(story, "build_image", ImageReport)
+    story.rollout = _details(story, "rollout", RolloutReport)
+    return story
+
+
+def _details(story: Story, step: str, kind: type[P]) -> P | None:
+    result = story.results.get(step)
+    if result is None or not result.details:
+        return None
+    try:
+        return msgspec.convert(_numbers(result.details), kind)
+    except msgspec.ValidationError as error:
+        story.notes.append(f"the details of {step} are not as this version knows them ({str(error)[:256]})")
+        return None
+
+
+def _numbers(value: Any, *, all_numbers: bool = False) -> Any:
+    if isinstance(value, Mapping):
+        within = {key: all_numbers or key in NUMBERS or key.startswith(("label=", "slice")) for key in value}
+        return {
+            key: math.nan if item is None and all_numbers else _numbers(item, all_numbers=within[key])
+            for key, item in value.items()
+        }
+    return [_numbers(item) for item in value] if isinstance(value, list) else value
+
+
+def parse_failures(text: str) -> dict[str, str]:
+    """Read Argo's ``{{workflow.failures}}``: messages by step; a JSON list, perhaps in quotes, perhaps rubbish."""
+    value: Any = text
+    for _ in range(3):
+        if not isinstance(value, str):
+            break
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            break
+    found: dict[str, str] = {}
+    failures = [failure for failure in value if isinstance(failure, dict)] if isinstance(value, list) else []
+    for failure in sorted(failures, key=lambda failure: not failure.get("message")):  # a DAG has its step's name, mute
+        name = re.sub(r"\(\d+\)$", "", str(failure.get("displayName") or failure.get("templateName") or "a step"))
+        message = str(failure.get("message") or failure.get("phase") or "")[:1024]
+        if not message.startswith(PARENTS):
+            found.setdefault(name.replace("-", "_"), message)
+    return found
+
+
+def number(value: float) -> str:
+    """Tell a metric with three digits that matter."""
+    return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+
+
+def quality(evaluation: Evaluation | None) -> str:
+    """Tell the leading metric, and the baseline's: "accuracy 0.981 (baseline 0.978)"."""
+    if evaluation is None or not evaluation.metrics:
+        return ""
+    name = "accuracy" if "accuracy" in evaluation.metrics else next(iter(evaluation.metrics))
+    against = evaluation.baseline_metrics.get(name)
+    baseline = f"baseline {number(against)}" if against is not None else "no baseline"
+    return f"{name} {number(evaluation.metrics[name])} ({baseline})"
+
+
+def headline(story: Story) -> str:
+    """Tell in one sentence how the run ended."""
+    model, version = story.value("model") or "a model", story.value("version")
+    stays = (
+        f"version {story.evaluation.baseline_version} stays"
+        if story.evaluation and (story.evaluation.baseline_version is not None)
+        else "nothing is served"
+    )
+    if story.said_no == "evaluate":
+        checks = story.evaluation.checks if story.evaluation else ()
+        reasons = [check.reason or check.rule for check in checks if not check.passed and check.severity == "error"]
+        told = reasons[0] if reasons else story.results["evaluate"].message or story.results["evaluate"].verdict
+        return f"the gate said no: {told}; {stays}"
+    if story.said_no == "rollout":
+        return _no_of_rollout(story, f"{model} version {version}", stays)
+    if story.broken:
+        return f"{story.broken[0]} failed: {story.broken[1]}"
+    if (result := story.results.get("rollout")) and result.status == "succeeded":
+        return _served(story, model, version)
+    if story.status != "Succeeded":
+        return f"the run ended as {story.status} and no step says why"
+    done = [stage.title for stage in story.stages if stage.state == "done"]
+    nothing_new = story.output("validate_data", "new-data") == "false"
+    return (story.results["validate_data"].message if nothing_new else "") or (
+        f"the run succeeded after {done[-1]}; nothing was rolled out"
+        if done
+        else "the run succeeded, and left no record"
+    )
+
+
+def _served(story: Story, model: str, version: str) -> str:
+    told = f": {metric}" if (metric := quality(story.evaluation)) else ""
+    if story.rollout and story.rollout.waiting:
+        return f"{model} version {version} waits for an approval{told}"
+    return f"served {model} version {version or (story.rollout.stable if story.rollout else '?')}{told}"
+
+
+def _no_of_rollout(story: Story, version: str, stays: str) -> str:
+    result = story.results["rollout"]
+    if story.rollout:
+        stays = f"version {story.rollout.stable} stays" if story.rollout.stable is not None else "nothing is served"
+    if result.inputs.get("action") == "rollback":
+        return f"{version} was not approved, or taken back; {stays}"
+    return f"the canary said no: {result.message or result.verdict}; {stays}"
+
+
+def advice(story: Story) -> str:
+    """Tell what to do next; a failed step's own sentence says what to mend."""
+    if story.said_no == "evaluate":
+        return (
+            "Look at the checks and at the classes that are confused below. Train longer, change the hyper-parameters "
+            "or the data; lower a threshold only when the model is good enough for its use."
+        )
+    if story.said_no == "rollout":
+        return "What was served before keeps serving. Look at the rollout below, mend the model, and run again."
+    if story.broken:
+        result = story.results.get(story.broken[0])
+        if result and result.status == "running":
+            return (
+                "The step had no time to say why: it was stopped, or ran out of memory or time. Look at its pod's "
+                "events; then run it again (argo retry, or the same command): it goes on from what is stored."
+            )
+        return "Mend that, then run it again (argo retry, or the same command): what is done is not done twice."
+    return ""
+
+
+def tone(story: Story) -> str:
+    """Say how the run ended in a word: served, done, no or failed."""
+    if story.said_no:
+        return "no"
+    if story.broken or story.status not in {"Succeeded", ""}:
+        return "failed"
+    rollout = story.results.get("rollout")
+    if story.rollout and story.rollout.waiting:
+        return "done"
+    return "served" if rollout and rollout.status == "succeeded" else "done"

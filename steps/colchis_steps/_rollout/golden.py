@@ -1,0 +1,57 @@
+"""Golden predictions: rows and what the exported model answered to them, asked again of what is served.
+
+What is served must answer as the model did when it was judged: the difference between training and serving is zero
+but for rounding, which another processor may do otherwise.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from colchis_steps._formats.models import Golden
+from colchis_steps._serving.client import call
+
+ABSOLUTE, RELATIVE = 1e-4, 1e-3  # as for the export's own check
+
+
+def skew(golden: Golden, url: str, model: str, version: int) -> str:
+    """Ask a served version the golden rows; say how it differs, "" where it does not.
+
+    Raises:
+        Away: nothing answers.
+    """
+    status, found = call(f"{url}/v1/models/{model}/versions/{version}:predict", {"inputs": golden.inputs}, timeout=60)
+    if status != 200:
+        told = found.get("error", found) if isinstance(found, dict) else found
+        return f"it answers {status} to the rows that it was judged by: {str(told)[:256]}"
+    return difference(golden.outputs, found["outputs"])
+
+
+def difference(wanted: Mapping[str, Sequence[Any]], outputs: Any) -> str:
+    """Say where outputs differ; a single output comes without its name."""
+    answered = outputs if isinstance(outputs, dict) else dict.fromkeys(wanted, outputs)
+    for name, rows in wanted.items():
+        if name not in answered:
+            return f"it has no output {name}, and had one when it was judged"
+        there = answered[name]
+        if not isinstance(there, list) or len(there) != len(rows):
+            return f"{name} has other rows than when it was judged"
+        for number, (one, other) in enumerate(zip(rows, there, strict=True)):
+            if not close(one, other):
+                return f"{name} of golden row {number} is {_short(other)}, and was {_short(one)} when it was judged"
+    return ""
+
+
+def close(one: Any, other: Any) -> bool:
+    """Say whether two values are the same: numbers within rounding, all else exactly."""
+    if isinstance(one, list | tuple):
+        same = isinstance(other, list | tuple) and len(one) == len(other)
+        return same and all(close(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    return type(one) is type(other) and bool(one == other)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

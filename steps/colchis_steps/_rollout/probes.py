@@ -1,0 +1,142 @@
+"""Questions that a rollout asks canary and stable through the gateway, the same row of both, and their own metrics."""
+
+import bisect
+import random
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from colchis_steps._formats.models import Golden
+from colchis_steps._rollout.checks import least_row
+from colchis_steps._rollout.judge import Answer
+from colchis_steps._serving.client import Away, call
+from colchis_steps._store.api import Store
+
+PATIENCE = 10.0  # seconds until an answer counts as none
+
+
+OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
+
+
+FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
+BINS = 4  # of equal golden rows, for answers without a class
+
+
+class Prober:
+    """Asks versions of a model golden and sampled rows at random; without any, the row of least values.
+
+    Args:
+        url: the gateway's, where each version has a path of its own.
+        model: the model's name.
+        golden: rows to ask, with what the canary answered to them before.
+        version: who says what the least values are.
+        sampled: rows that users asked, see ``sampled_rows``.
+    """
+
+    def __init__(self, url: str, model: str, golden: Golden | None, version: int, sampled: Sequence[Any] = ()) -> None:
+        self.base, self.random = f"{url}/v1/models/{model}/versions", random.Random()  # noqa: S311 - no secret
+        self.rows = [*(rows_of(golden.inputs) if golden else ()), *sampled] or [least_row(url, model, version)]
+        answers = list(rows_of(golden.outputs)) if golden else []
+        numbers = sorted(float(found) for answer in answers if isinstance(found := first_number(answer), int | float))
+        self.edges = [numbers[len(numbers) * i // BINS] for i in range(1, BINS)] if numbers else []
+        self.classes = {self.label(answer) for answer in answers}
+
+    def pair(self, canary: int, stable: int) -> tuple[Answer, Answer]:
+        """Ask both versions a row, in an order of chance."""
+        row, both = self.random.choice(self.rows), [canary, stable]
+        self.random.shuffle(both)
+        answers = {version: self.ask(version, row) for version in both}
+        return answers[canary], answers[stable]
+
+    def ask(self, version: int, row: Any) -> Answer:
+        """Ask a version one row."""
+        began = time.perf_counter()
+        try:
+            status, found = call(f"{self.base}/{version}:predict", {"instances": [row]}, timeout=PATIENCE)
+        except Away as error:
+            return Answer(ok=False, told=str(error))
+        seconds = time.perf_counter() - began
+        if status != 200:
+            told = found.get("error", found) if isinstance(found, dict) else "no JSON"
+            return Answer(ok=False, told=f"status {status}: {str(told)[:256]}")
+        try:
+            answer = found["predictions"][0]
+        except (KeyError, IndexError, TypeError):
+            return Answer(ok=False, told="an answer without predictions")
+        if not whole(answer):
+            return Answer(ok=False, told="an answer with NaN or infinity")
+        return Answer(ok=True, seconds=seconds, label=self.label(answer))
+
+    def label(self, answer: Any) -> Any:
+        """Give the class of an answer: its whole numbers, texts and truths; else the bin of its first number."""
+        values = [answer[name] for name in sorted(answer)] if isinstance(answer, dict) else [answer]
+        classes = tuple(value for value in values if isinstance(value, int | str))
+        if classes or not isinstance(number := first_number(answer), int | float):
+            return classes
+        return bisect.bisect_right(self.edges, number)
+
+
+class Asked(msgspec.Struct):
+    """A request that a server has kept."""
+
+    inputs: dict[str, list[Any]]
+
+
+class RequestLog(msgspec.Struct, tag_field="kind", tag="colchis.dev/request-log/v1"):
+    """Requests that a server has kept, as far as they are asked again."""
+
+    requests: tuple[Asked, ...]
+
+
+def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
+    """Give the newest rows that users asked a version and that its server kept a sample of, at most ROWS."""
+    newest = deque(store.keys(f"requests/{model}/{version}/"), maxlen=OBJECTS)
+    logs = [msgspec.json.decode(store.read(key), type=RequestLog) for key in newest]
+    return [row for log in logs for asked in log.requests for row in rows_of(asked.inputs)][-ROWS:]
+
+
+def rows_of(columns: dict[str, list[Any]]) -> Iterator[Any]:
+    """Give rows by name, of columns; answers of one output come bare, as the server gives them."""
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def first_number(answer: Any) -> Any:
+    """Give the first number of the first output, or what is there in its place."""
+    while isinstance(answer, dict | list) and answer:
+        answer = answer[min(answer)] if isinstance(answer, dict) else answer[0]
+    return answer
+
+
+def whole(answer: Any) -> bool:
+    """Say whether nothing is missing: JSON has no NaN, so the server writes null."""
+    if isinstance(answer, dict | list):
+        return all(whole(one) for one in (answer.values() if isinstance(answer, dict) else answer))
+    return answer is not None
+
+
+def served(metrics: str, model: str, version: int) -> tuple[int, int]:
+    """Give from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
+
+    TensorFlow Serving names the model and how a request ended; the version is the one that its pod has.
+    """
+    requests = failed = 0
+    for line in metrics.splitlines():
+        found = re.match(r"(colchis_requests_total|:tensorflow:serving:request_count)\{(.*)\} (\S+)$", line)
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', found[2])) if found else {}
+        named = labels.get("model") or labels.get("model_name"), labels.get("version", str(version))
+        if found and named == (model, str(version)):
+            requests += int(float(found[3]))
+            bad = labels.get("code", "").startswith("5") or labels.get("status") in FAILED
+            failed += int(float(found[3])) if bad else 0
+    return requests, failed
+
+
+def since(before: Sequence[int], after: Sequence[int]) -> tuple[int, int]:
+    """Give how many requests, and failed ones, came between two counts; a server that began anew counts from 0."""
+    requests, failed = ((b - a if b >= a else b) for a, b in zip(before, after, strict=True))
+    return requests, min(requests, failed)

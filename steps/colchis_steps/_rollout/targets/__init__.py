@@ -1,0 +1,1 @@
+"""What serves a version: a Deployment or KServe."""

@@ -1,0 +1,1 @@
+"""The SavedModel format: export, loading, warm-up and framework versions."""

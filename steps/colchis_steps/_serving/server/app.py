@@ -1,0 +1,244 @@
+"""The embedded server's routes: V1, V2, health, metrics and the pages, on Starlette.
+
+Whatever is wrong with a request is answered with ``{"error": "one sentence", "code": "NOT_FOUND"}`` and a 4xx status.
+Calling the model and reading large JSON happen in threads, so that health and small requests are answered meanwhile.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from colchis_steps._savedmodel.loading import Refused, Tensor
+from colchis_steps._serving.server import pages, protocol
+from colchis_steps._serving.server.loaded import Registry, Version
+from colchis_steps._serving.server.predictions import Predictions, Settings
+
+if TYPE_CHECKING:
+    from colchis_steps._serving.server.metrics import Metrics
+    from colchis_steps._serving.server.request_log import Sampler
+
+Watch = Callable[[], Awaitable[None]]
+
+
+CODES = {  # of errors, in the words of gRPC
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    405: "UNIMPLEMENTED",
+    408: "DEADLINE_EXCEEDED",
+    413: "OUT_OF_RANGE",
+    429: "RESOURCE_EXHAUSTED",
+    503: "UNAVAILABLE",
+}
+
+
+@dataclass
+class Draining:
+    """Whether the server is about to end: it is not ready then, and asks clients to go elsewhere."""
+
+    now: bool = False
+
+
+def app(
+    registry: Registry,
+    watch: Watch,
+    settings: Settings | None = None,
+    *,
+    draining: Draining | None = None,
+    logging_to: "Callable[[Metrics], Sampler] | None" = None,
+) -> ASGIApp:
+    """Build the application.
+
+    Args:
+        registry: the models.
+        watch: keeps the registry as configured, until it is cancelled.
+        settings: how much is taken on at once; more is refused with 413 or 429.
+        draining: is set when the server is about to end.
+        logging_to: gives what keeps a sample of the requests.
+    """
+    draining = draining or Draining()
+    predictions = Predictions(registry, settings or Settings(), logging_to)
+    routes = _Routes(predictions, draining)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        watching = asyncio.ensure_future(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await predictions.close()
+
+    register_url_convertor("model", _NameConvertor())
+    v1, v2 = "/v1/models/{model:model}", "/v2/models/{model:model}"
+
+    def both(path: str) -> tuple[str, str]:
+        return path, f"{path}/versions/{{version}}"
+
+    application = Starlette(
+        lifespan=lifespan,
+        exception_handlers={Refused: _refused, HTTPException: _http_error, 500: _our_bug},
+        routes=[  # they are tried in turn, so those that are called most come first
+            *[Route(f"{path}:predict", predictions.v1, methods=["POST"]) for path in both(v1)],
+            *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in both(v2)],
+            Route("/", routes.overview),
+            Route("/board", routes.board),
+            Route("/board/{model}", routes.board),
+            Route("/metrics", routes.metrics),
+            Route("/v1/models", routes.models),
+            *[Route(f"{path}/metadata", routes.metadata_v1) for path in both(v1)],
+            *[Route(path, routes.status_v1) for path in both(v1)],
+            Route("/v2", routes.server_v2),
+            Route("/v2/health/live", routes.live),
+            Route("/v2/health/ready", routes.ready),
+            *[Route(f"{path}/ready", routes.model_ready) for path in both(v2)],
+            *[Route(path, routes.metadata_v2) for path in both(v2)],
+        ],
+    )
+
+    async def parting(scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask for the connection's end with each answer while draining, so that no request comes on a closed one."""
+
+        async def told(message: Message) -> None:
+            if draining.now and message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await application(scope, receive, told)
+
+    return parting
+
+
+class _NameConvertor(StringConvertor):
+    regex = "[^/:]+"  # so that a GET of NAME:predict is a wrong method and not an unknown model
+
+
+class _Routes:
+    """The functions of the other routes."""
+
+    def __init__(self, predictions: Predictions, draining: Draining) -> None:
+        self.registry, self.predictions, self.draining = predictions.registry, predictions, draining
+
+    def _find(self, request: Request) -> Version:
+        return self.registry.find(request.path_params["model"], request.path_params.get("version"))
+
+    async def status_v1(self, request: Request) -> Response:
+        states = self.registry.states(request.path_params["model"], request.path_params.get("version"))
+        return _json(
+            {
+                "model_version_status": [
+                    {
+                        "version": str(number),
+                        "state": state,
+                        "status": {"error_code": "INVALID_ARGUMENT" if error else "OK", "error_message": error},
+                    }
+                    for number, state, error in states
+                ]
+            }
+        )
+
+    async def metadata_v1(self, request: Request) -> Response:
+        version = self._find(request)
+        return _json(
+            {
+                "model_spec": {"name": version.model, "signature_name": "", "version": str(version.number)},
+                "metadata": {"signature_def": {"signature_def": version.saved.signature_def}},
+            }
+        )
+
+    async def models(self, _: Request) -> Response:
+        return _json({"models": sorted(self.registry.held)})
+
+    async def server_v2(self, _: Request) -> Response:
+        return _json(
+            {
+                "name": "colchis",
+                "version": importlib.metadata.version("colchis"),
+                "extensions": [],
+                "configuration": self.registry.applied,
+            }
+        )
+
+    async def live(self, _: Request) -> Response:
+        return _json({"live": True})
+
+    async def ready(self, _: Request) -> Response:
+        ready = self.registry.ready and not self.draining.now
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def model_ready(self, request: Request) -> Response:
+        version = self._find(request)
+        return _json({"name": version.model, "ready": True})
+
+    async def metadata_v2(self, request: Request) -> Response:
+        version = self._find(request)
+        parameters = {name: msgspec.to_builtins(found) for name, found in version.served.inputs.items()}
+        return _json(
+            {
+                "name": version.model,
+                "versions": [str(number) for number in sorted(self.registry.held[version.model].versions)],
+                "platform": "tensorflow_savedmodel",
+                "inputs": [_tensor(tensor, parameters.get(tensor.name)) for tensor in version.saved.inputs.values()],
+                "outputs": [_tensor(tensor, None) for tensor in version.saved.outputs.values()],
+                "parameters": {
+                    "version": str(version.number),
+                    "tree": version.served.tree,
+                    "classes": list(version.served.classes),
+                },
+            }
+        )
+
+    async def overview(self, _: Request) -> Response:
+        return HTMLResponse(pages.overview(self.registry), headers=pages.HEADERS)
+
+    async def board(self, request: Request) -> Response:
+        if (model := request.path_params.get("model")) is None:
+            return RedirectResponse(f"/board/{pages.board_of(self.registry)}")
+        return HTMLResponse(pages.board(self.registry, model), headers=pages.HEADERS)
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(self.predictions.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _tensor(tensor: Tensor, parameters: Any) -> dict[str, Any]:
+    shape = [-1 if length is None else length for length in tensor.shape]
+    found = {"name": tensor.name, "datatype": protocol.DATATYPES[tensor.dtype], "shape": shape}
+    return found | ({"parameters": parameters} if parameters else {})
+
+
+def _json(value: Any, status: int = 200, headers: Any = None) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def _error(status: int, sentence: str, headers: Any = None) -> Response:
+    return _json({"error": sentence, "code": CODES.get(status, "INTERNAL")}, status, headers)
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, Refused) else 500
+    return _error(status, str(error), {"Retry-After": "1"} if status in {408, 429, 503} else None)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    path = request.url.path[:256]
+    known = {404: f"there is nothing at {path}; see / for what is here", 405: f"{request.method} does not go at {path}"}
+    return _error(status, known.get(status, str(error)), headers)
+
+
+def _our_bug(_: Request, __: Exception) -> Response:
+    return _error(500, "the server failed on this request; its log says why")

@@ -1,0 +1,1 @@
+"""A step's process: errors, flags, outputs, progress and the entry point."""

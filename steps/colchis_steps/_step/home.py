@@ -1,0 +1,32 @@
+"""Where a local run keeps what it makes, and on which port it serves.
+
+Reads   $COLCHIS_HOME   the directory of local runs, ``./.colchis`` without it
+        $COLCHIS_PORT   the local server's port, 8501 (TensorFlow Serving's REST port) without it
+"""
+
+import os
+from pathlib import Path
+
+from colchis_steps._step.errors import InputError
+
+
+def home() -> Path:
+    """Give the directory of local runs, absolute; it need not be there yet."""
+    return Path(os.environ.get("COLCHIS_HOME") or ".colchis").absolute()
+
+
+def default_store() -> str:
+    """Give the URL of the local store, which verbs use where no ``--store`` is given."""
+    return (home() / "store").as_uri()
+
+
+def port() -> int:
+    """Give the port that the local server listens on.
+
+    Raises:
+        InputError: ``$COLCHIS_PORT`` is no port number.
+    """
+    text = os.environ.get("COLCHIS_PORT") or "8501"
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise InputError(f"COLCHIS_PORT is {text!r}, which is no port; set it to a number from 1 to 65535")
+    return int(text)

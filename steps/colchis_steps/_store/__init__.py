@@ -1,0 +1,1 @@
+"""Objects by key, in a directory or a bucket."""

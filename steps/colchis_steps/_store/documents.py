@@ -1,0 +1,76 @@
+"""Documents in a store, and the record that a step keeps of itself."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from colchis_steps._formats.documents import D, Part, decode, encode, now
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._step.errors import StepError
+from colchis_steps._store.api import NotFound, Store
+
+
+def read_document(store: Store, key: str, kind: type[D]) -> D:
+    """Read a document of the kind. Raises NotFound, or InputError where it is of another kind."""
+    return decode(kind, store.read(key), f"{store.url}/{key}")
+
+
+def find_document(store: Store, key: str, kind: type[D]) -> D | None:
+    """Read a document of the kind, or give None where there is none."""
+    try:
+        return read_document(store, key, kind)
+    except NotFound:
+        return None
+
+
+class Recorder:
+    """What a step tells of itself while it runs."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, str] = {}
+        self.verdict = ""
+        self.details: Part | None = None
+        self.message = ""
+
+
+@contextlib.contextmanager
+def recorded(store: Store, run: str, step: str, inputs: Mapping[str, Any]) -> Iterator[Recorder]:
+    """Write ``runs/<run>/<step>.json`` when the step begins and when it ends, failed or not.
+
+    A step that ends without its last record was killed: the record says "running".
+    """
+    recorder, key, started, clock = Recorder(), f"runs/{run}/{step}.json", now(), time.monotonic()
+    told = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
+
+    def write(status: str, message: str = "") -> None:
+        details: dict[str, Any] = msgspec.to_builtins(recorder.details) if recorder.details else {}
+        store.write(
+            key,
+            encode(
+                StepResult(
+                    step=step,
+                    run=run,
+                    status=status,
+                    message=message or recorder.message,
+                    inputs=told,
+                    outputs=recorder.outputs,
+                    verdict=recorder.verdict,
+                    started_at=started,
+                    finished_at="" if status == "running" else now(),
+                    seconds=round(time.monotonic() - clock, 3),
+                    details=details,
+                )
+            ),
+        )
+
+    write("running")
+    try:
+        yield recorder
+    except BaseException as error:
+        with contextlib.suppress(StepError):  # the step's own error is the one to tell
+            write("failed", str(error) if isinstance(error, StepError) else f"{type(error).__name__}: {error}"[:256])
+        raise
+    write("succeeded")

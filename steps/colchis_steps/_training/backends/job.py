@@ -1,0 +1,286 @@
+"""A training as a job on a cluster: made once or found again, followed to its end, explained, and removed.
+
+The job's name comes from the run, so a ``train`` that died and is started again finds it and goes on following. It
+belongs to the Workflow in whose pod ``train`` runs, so that nothing is left when that is deleted.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import FrameType
+
+from colchis_steps._kube.cluster import Cluster, wait_until
+from colchis_steps._manifests.objects import Object
+from colchis_steps._manifests.training_jobs import ASKED, CONTAINERS, LABEL_JOB, Training, job, service
+from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._store.api import Store
+from colchis_steps._training.backends.ends import AGAIN, explain
+from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
+from colchis_steps._training.files import find_result
+
+ROLE = "colchis-train"
+OPERATORS = ("pytorchjob", "tfjob")
+POLL = 1.0
+AWAY = 120.0  # seconds for which the API server may be away
+LAST = 60.0  # seconds that the others get to end after the chief has
+
+
+GOOD, BAD = ("Complete", "SuccessCriteriaMet", "Succeeded"), ("Failed", "FailureTarget")
+
+
+log = logging.getLogger("colchis")
+
+
+@dataclass
+class Watch:
+    """Who wants to know, what tells that the training is through, and what was told already."""
+
+    on_poll: Callable[[], object]
+    on_line: Callable[[str], object]
+    fingerprint: str
+    told: set[str] = field(default_factory=set)
+    memory: list[Ended] = field(default_factory=list)
+
+
+class StoppedError(TransientError):
+    """This process was asked to stop."""
+
+
+class LostError(TransientError):
+    """The job failed, and may do better when it is made again."""
+
+
+class AwayError(TransientError):
+    """The API server has been away for too long; the job may be well."""
+
+
+def in_workflow(cluster: Cluster, training: Training) -> Training:
+    """Give the training its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and that pod's account."""
+    pod = cluster.get("Pod", os.environ["COLCHIS_POD"]) if "COLCHIS_POD" in os.environ else None
+    for found in pod["metadata"].get("ownerReferences") or [] if pod else []:
+        if found["kind"] == "Workflow":
+            owner = {key: found[key] for key in ("apiVersion", "kind", "name", "uid")}
+            account = pod["spec"].get("serviceAccountName", "") if pod else ""
+            return replace(training, workflow=found["name"], account=account, owner=owner)
+    return training
+
+
+def run_job(cluster: Cluster, store: Store, training: Training, watch: Watch) -> None:
+    """Make the job, or find the one that is there, and follow it to its end; it is removed then.
+
+    It stays where this process is killed, or its pod is deleted while the workflow goes on: the next try finds it.
+
+    Raises:
+        InputError: the workers say so, cannot start, or run out of memory; a right, a kind or a field is wrong.
+        TransientError: a worker was lost too often, this process was asked to stop, or the cluster is away.
+        StepError: a worker broke.
+    """
+    training = in_workflow(cluster, training)
+    logs = Logs(cluster, store, training.run, CONTAINERS[training.backend], watch.on_line)
+    # the training operator fails a job whose pod is deleted, by a drain for one, though it starts others again
+    left = training.options.restarts if training.backend in OPERATORS else 0
+    with _stop_signal() as stop:
+        _made(cluster, training, stop)
+        try:
+            while True:
+                try:
+                    _Following(cluster, store, training, watch, logs).until_ended(stop)
+                    break
+                except LostError as error:
+                    if not left:
+                        raise
+                    left -= 1
+                    log.warning("%s; making %s %s anew", error, training.kind, training.name)
+                    _end(cluster, training, logs)
+                    _made(cluster, training, stop)
+        except (StoppedError, KeyboardInterrupt) as error:
+            if _comes_again(cluster):
+                log.info("this pod goes; %s %s stays for the next one", training.kind, training.name)
+                raise
+            _end(cluster, training, logs)
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise StoppedError(f"asked to stop, so {training.kind} {training.name} was deleted; {AGAIN}") from error
+        except AwayError:
+            raise
+        except StepError:
+            _end(cluster, training, logs)
+            raise
+        _end(cluster, training, logs)
+
+
+def _made(cluster: Cluster, training: Training, stop: threading.Event) -> None:
+    """Make the job where there is none that was asked for likewise."""
+    wanted, what = job(training), f"{training.kind} {training.name}"
+    there = cluster.own(training.kind, training.name, training.labels)
+    gone = bool(there) and "deletionTimestamp" in (there or {})["metadata"]
+    if (
+        there
+        and not gone
+        and (there["metadata"].get("annotations") or {}).get(ASKED) != wanted["metadata"]["annotations"][ASKED]
+    ):
+        log.info("%s was made for another image, size or setting; making it anew", what)
+        cluster.delete(training.kind, training.name)
+        gone = True
+    if there is None or gone:
+
+        def left() -> str:
+            if stop.is_set():
+                raise StoppedError(f"asked to stop; {AGAIN}")
+            pods = cluster.list("Pod", {LABEL_JOB: training.name})
+            return what if cluster.get(training.kind, training.name) else ", ".join(p["metadata"]["name"] for p in pods)
+
+        wait_until(training.options.grace_seconds + 60.0, left, "what an earlier try made is still there")
+        there = cluster.apply(wanted)
+        log.info("%s is made, of %d workers, in namespace %s", what, training.workers, cluster.namespace)
+    else:
+        log.info("%s is there already; following it", what)
+    owner = {key: there[key] for key in ("apiVersion", "kind")} | {
+        key: there["metadata"][key] for key in ("name", "uid")
+    }
+    if address := service(training, owner):
+        cluster.apply(address)
+
+
+@dataclass
+class _Following:
+    cluster: Cluster
+    store: Store
+    training: Training
+    watch: Watch
+    logs: Logs
+
+    def until_ended(self, stop: threading.Event) -> None:
+        """Follow the job to a good end; once the chief has stored the model, the others get a little time."""
+        heard, through = time.monotonic(), 0.0
+        while not stop.wait(POLL):
+            try:
+                found = self.cluster.get(self.training.kind, self.training.name)
+                pods = self.cluster.list("Pod", {LABEL_JOB: self.training.name})
+            except TransientError as error:
+                if time.monotonic() - heard > AWAY:
+                    raise AwayError(f"{error} (it has been so for {AWAY:.0f} s)") from error
+                continue
+            heard = time.monotonic()
+            self._report(pods)
+            ended, why = _outcome(found) if found else ("", "")
+            if ended == "good":
+                return
+            if ended == "bad" or is_through(pods):
+                if self._has_result():
+                    through = through or heard
+                    if ended == "bad" or heard - through > LAST:
+                        return
+                elif ended == "bad":
+                    self.logs.keep(pods, everything=True)
+                    cause = _explained(self.training, self.logs, failed(pods) or self.watch.memory, why)
+                    raise LostError(str(cause)) if isinstance(cause, TransientError) else cause
+            if found is None:
+                raise TransientError(f"{self.training.kind} {self.training.name} was deleted by someone else; {AGAIN}")
+            self._tell(found, pods)
+        raise StoppedError(f"asked to stop; {AGAIN}")
+
+    def _report(self, pods: Sequence[Object]) -> None:
+        """Hand on logs and progress; they can wait where the store is away."""
+        self.logs.follow(pods)
+        with contextlib.suppress(TransientError):
+            self.logs.keep(pods)
+            self.watch.on_poll()
+
+    def _has_result(self) -> bool:
+        with contextlib.suppress(TransientError):
+            return bool(find_result(self.store, self.training.run, self.watch.fingerprint))
+        return False
+
+    def _tell(self, found: Object, pods: Sequence[Object]) -> None:
+        """Tell of workers that are started again or that do not start.
+
+        Raises:
+            InputError: starting again changes nothing.
+        """
+        told = self.watch.told
+        for end in failed(pods):
+            if (name := f"{end.pod} {end.at}") not in told:
+                told.add(name)
+                self.watch.memory = [*self.watch.memory, end][-self.training.workers :]
+                log.warning("worker %d of %d ended: %s", end.rank, self.training.workers, end.told())
+                if end.out_of_memory and "out of memory" in told:
+                    raise _explained(self.training, self.logs, [end], "")
+                told |= {"out of memory"} if end.out_of_memory else set()
+        waits, hopeless = hindered(pods)
+        if found["spec"].get("runPolicy", found["spec"]).get("suspend"):
+            waits = f"the job is suspended until queue {self.training.options.queue} admits it"
+        if hopeless:
+            raise InputError(f"the workers cannot start: {waits}; put that right and run it again")
+        if waits and waits not in told:
+            told.add(waits)
+            log.info("waiting for workers to start: %s", waits)
+
+
+def _outcome(found: Object) -> tuple[str, str]:
+    """Say whether the job ended and how, by the types of its conditions, and what it gives as the reason."""
+    for condition in found.get("status", {}).get("conditions") or []:
+        if condition["status"] == "True" and condition["type"] in GOOD + BAD:
+            why = ": ".join(filter(None, [condition.get("reason"), condition.get("message")]))
+            return "good" if condition["type"] in GOOD else "bad", why
+    return "", ""
+
+
+def _explained(training: Training, logs: Logs, ends: Sequence[Ended], why: str) -> StepError:
+    """Turn how the job failed into one sentence."""
+    if memory := next((end for end in ends if end.out_of_memory), None):
+        limit = training.options.memory_limit
+        return InputError(
+            f"worker {memory.rank} of {training.workers} took more memory than its limit of {limit}; "
+            'raise it, as in --job-options \'{"memory_limit": "16Gi"}\', or lower global_batch'
+        )
+    what = f"{training.kind} {training.name}"
+    if "DeadlineExceeded" in why or "active longer" in why:
+        return InputError(f"{what} took longer than its {training.options.hours} hours; raise hours in --job-options")
+    if ends:
+        return explain([logs.end(end) for end in ends], training.workers)
+    return TransientError(f"{what} failed ({why or 'it gives no reason'}); {AGAIN}")
+
+
+def _comes_again(cluster: Cluster) -> bool:
+    """Say whether it is this pod alone that goes: it is being deleted, and its Workflow is not."""
+    if "COLCHIS_POD" not in os.environ:
+        return False
+    try:
+        pod = cluster.get("Pod", os.environ["COLCHIS_POD"])
+    except TransientError:
+        return True
+    return pod is None or "deletionTimestamp" in pod["metadata"]
+
+
+def _end(cluster: Cluster, training: Training, logs: Logs) -> None:
+    """Keep the logs, then delete the job and what belongs to it; where that fails, the job's own clock does."""
+    try:
+        with contextlib.suppress(TransientError):
+            logs.keep(cluster.list("Pod", {LABEL_JOB: training.name}), everything=True)
+        cluster.delete(training.kind, training.name)
+    except StepError as error:
+        log.warning("%s %s may be left: %s", training.kind, training.name, error)
+
+
+@contextlib.contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM sets, so that no request is cut off."""
+    stop = threading.Event()
+
+    def on_sigterm(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.signal(signal.SIGTERM, on_sigterm)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,51 @@
+"""The directory in which a training works: one training at a time, and nothing left of a default one that went well."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from colchis_steps._step.errors import InputError, TransientError
+
+LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
+
+
+@contextlib.contextmanager
+def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
+    """Give the working directory and its lock, which the workers keep; drop a default one when all went well.
+
+    Raises:
+        InputError: it is not ours, or not writable.
+        TransientError: another training uses it.
+    """
+    path = given or Path(tempfile.gettempdir(), f"colchis-{os.getuid()}-{run}")
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.stat().st_uid != os.getuid():
+            raise InputError(f"the working directory {path} is another user's; give one of your own as --workdir")
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise InputError(f"the working directory {path} cannot be used ({error}); give another --workdir") from error
+    try:
+        deadline = time.monotonic() + LOCKED_SECONDS
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                raise TransientError(f"another training uses {path}; wait for it, or give another --workdir")
+            time.sleep(0.1)
+        yield path, lock
+        if given is None:
+            shutil.rmtree(path)
+    finally:
+        os.close(lock)
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from colchis_steps._data.profile import Range, histogram, measure
+from colchis_steps._data.rows import row_hashes
+from colchis_steps._data.rules import RULES, Rule, Split, judge, parse_rules
+from colchis_steps._formats.data import Column, DataManifest
+from colchis_steps._formats.runs import Check
+from colchis_steps._step.errors import InputError
+from colchis_steps.validate_data import main, sentence
+
+LABEL = Column(name="label", dtype="int64", classes=("no", "yes"))
+SCHEMA = DataManifest("tiny", "sha256:0", "label", (Column(name="x", dtype="int64"), LABEL), {}, "here", "")
+
+
+def split(values: list[int], labels: list[int]) -> Split:
+    x, label = np.array(values, np.int64), np.array(labels, np.int64)
+    ranges = {"x": measure(SCHEMA.columns[0], x), "label": measure(LABEL, label)}
+    return Split(rows=len(values), ranges=ranges, hashes=[row_hashes({"x": x})])
+
+
+def judged(text: str, **splits: Split) -> dict[str, Check]:
+    return {check.rule: check for check in judge(SCHEMA, splits, parse_rules(text)) if not check.passed}
+
+
+def test_rules_are_laid_over_the_defaults() -> None:
+    assert parse_rules("") == parse_rules("{}") == RULES
+    rules = parse_rules('{"min_rows": 50, "max_leaked_rows": {"limit": 2, "severity": "warn"}}')
+    assert (rules["min_rows"], rules["max_leaked_rows"]) == (Rule(50), Rule(2, "warn"))
+    assert parse_rules('{"min_class_share": {"severity": "error"}}')["min_class_share"] == Rule(0.01, "error")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ('{"min_row": 1}', "unknown rule 'min_row'; the known ones are min_rows, max_duplicate_share, max_leaked_rows"),
+        ('{"min_rows": "many"}', "'min_rows' the value \"many\""),
+        ('{"min_rows": -1}', "at least 0"),
+        ('{"min_rows": true}', "at least 0"),
+        ('{"min_rows": NaN}', "at least 0"),
+        ('{"min_rows": {"limit": 1, "severity": "fatal"}}', '"error" or "warn"'),
+        ('{"min_rows": {"limits": 1}}', "at least 0"),
+    ],
+)
+def test_rules_that_make_no_sense_are_refused(text: str, words: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_rules(text)
+    assert words in str(caught.value)
+
+
+def test_an_unknown_rule_ends_the_step_with_65(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flags = [f"--store=file://{tmp_path}", "--run=r", "--data=file:///nowhere", '--rules={"rows": 1}']
+    assert main(flags) == 65
+    assert "unknown rule 'rows'; the known ones are min_rows" in caplog.text
+
+
+def test_a_data_set_that_is_not_there_ends_the_step_with_65(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main([f"--store=file://{tmp_path}", "--run=r", f"--data=file://{tmp_path}/nowhere"]) == 65
+    assert "holds no data set" in caplog.text
+
+
+def test_duplicates_warn_and_can_be_made_to_stop_the_run() -> None:
+    train = split([1, 2, 2, 3, 3], [0, 1, 0, 1, 0])
+    found = judged("", train=train)["train: at most 1.0% duplicates"]
+    assert (found.severity, found.actual) == ("warn", "2 rows")
+    assert found.reason.startswith("2 rows of split 'train' (40.0%) repeat others")
+    assert judged('{"max_duplicate_share": 0.4}', train=train) == {}
+    assert sentence(judged("", train=train).values()) == ""
+    strict = judged('{"max_duplicate_share": {"severity": "error"}}', train=train)
+    assert sentence(strict.values()).startswith("2 rows of split")
+
+
+def test_leaked_rows_are_counted_between_each_two_splits() -> None:
+    train, held, test = split([1, 2, 3], [0, 1, 0]), split([3, 4], [0, 1]), split([5, 4, 1], [0, 1, 1])
+    assert list(judged("", train=train, eval=held, test=test)) == [
+        "train and eval: at most 0 rows in both",
+        "train and test: at most 0 rows in both",
+        "eval and test: at most 0 rows in both",
+    ]
+    assert judged('{"max_leaked_rows": 1}', train=train, eval=held, test=test) == {}
+
+
+def test_a_rare_class_warns_a_missing_one_stops_the_run() -> None:
+    rare = judged('{"min_class_share": 0.3}', train=split(list(range(10)), [0] * 8 + [1] * 2))
+    assert [check.reason for check in rare.values()] == [
+        "class 'yes' of label 'label' has 2 of 10 training rows (20.00%); add some of it, or lower min_class_share"
+    ]
+    missing = judged("", train=split(list(range(10)), [1] * 10))
+    assert missing["label: each class in train"].severity == "error"
+
+
+def test_a_constant_column_warns() -> None:
+    found = judged("", train=split([7, 7], [0, 1]))["at most 0 constant columns"]
+    assert (found.severity, found.actual) == ("warn", "'x'")
+
+
+def test_the_sentence_counts_the_rules_that_it_does_not_tell() -> None:
+    checks = [Check("a", True), Check("b", False, reason="b is off", severity="warn")]
+    assert sentence(checks) == ""
+    checks += [Check("c", False, reason="c is off"), Check("d", False, reason="d is off")]
+    assert sentence(checks) == "c is off (1 more rules do not hold: see the report)"
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-3, 3)), st.lists(st.integers(-3, 3)))
+def test_profiles_of_shards_merge(first: list[int], second: list[int]) -> None:
+    shards = [np.array(values, np.int64) for values in (first, second)]
+    whole = np.concatenate(shards)
+    merged = measure(LABEL, shards[0]) | measure(LABEL, shards[1])
+    assert merged == measure(LABEL, whole)
+    assert Range() | merged == merged | Range() == merged
+    counts = [histogram(shard, merged) for shard in shards]
+    assert tuple(a + b for a, b in zip(*counts, strict=True)) == histogram(whole, merged)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(width=32)), st.lists(st.floats(width=32)))
+def test_profiles_of_numbers_merge_whatever_they_are(first: list[float], second: list[float]) -> None:
+    column = Column(name="x", dtype="float32")
+    shards = [np.array(values, np.float32) for values in (first, second)]
+    merged, whole = measure(column, shards[0]) | measure(column, shards[1]), measure(column, np.concatenate(shards))
+    assert (merged.values, merged.nulls, merged.minimum, merged.maximum) == (
+        whole.values,
+        whole.nulls,
+        whole.minimum,
+        whole.maximum,
+    )
+    assert sum(map(sum, (histogram(shard, merged) for shard in shards))) in {0, whole.values}

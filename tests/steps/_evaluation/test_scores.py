@@ -1,0 +1,79 @@
+"""Metrics against their definitions, and against scikit-learn's."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+from tests.steps.training_data import write_data
+
+from colchis_steps._data.dataset import open_data
+from colchis_steps._evaluation.samples import SAMPLES, Samples, pixels
+from colchis_steps._evaluation.scores import Scores
+from colchis_steps._formats.data import Column
+
+
+def scored(probabilities: np.ndarray, labels: np.ndarray, batch: int = 1000) -> Scores:
+    scores = Scores([str(i) for i in range(probabilities.shape[1])])
+    for at in range(0, len(labels), batch):
+        scores.add(probabilities[at : at + batch], labels[at : at + batch])
+    return scores
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 1000), rows=st.integers(1, 60), classes=st.integers(2, 6), batch=st.integers(1, 70))
+def test_metrics_agree_with_scikit_learn(seed: int, rows: int, classes: int, batch: int) -> None:
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.ones(classes), rows).astype(np.float32)
+    labels = random.integers(0, classes, rows)
+    found, names = scored(probabilities, labels, batch), list(range(classes))
+    predictions = probabilities.argmax(1)
+    assert found.metrics()["accuracy"] == pytest.approx(sk.accuracy_score(labels, predictions))
+    loss = -np.log(np.clip(probabilities[np.arange(rows), labels].astype(float), 1e-7, 1)).mean()
+    assert found.metrics()["loss"] == pytest.approx(loss)
+    assert (found.confusion == sk.confusion_matrix(labels, predictions, labels=names)).all()
+    wanted = sk.precision_recall_fscore_support(labels, predictions, labels=names, zero_division=0)
+    for i, values in enumerate(found.slices().values()):
+        support = wanted[3][i]
+        assert values["support"] == support
+        assert values["precision"] == pytest.approx(wanted[0][i])
+        assert math.isnan(values["recall"]) if not support else values["recall"] == pytest.approx(wanted[1][i])
+        assert math.isnan(values["f1"]) if not support else values["f1"] == pytest.approx(wanted[2][i])
+
+
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
+    probabilities = np.tile(np.array([[0.9, 0.1]]), (10, 1))
+    labels = np.array([0] * 7 + [1] * 3)
+    assert scored(probabilities, labels).metrics()["ece"] == pytest.approx(0.2)
+    assert scored(np.eye(2)[labels], labels).metrics()["ece"] == 0.0
+
+
+def test_nan_anywhere_makes_every_metric_nan() -> None:
+    probabilities = np.array([[0.9, 0.1], [math.nan, math.nan]])
+    found = scored(probabilities, np.array([0, 1])).flat()
+    assert all(math.isnan(found[name]) for name in ("accuracy", "loss", "ece", "recall/label=0", "f1/label=1"))
+
+
+def test_pictures_are_grey_values_between_the_columns_bounds() -> None:
+    column = Column(name="image", dtype="uint8", shape=(1, 3), minimum=0.0, maximum=16.0)
+    assert pixels(np.array([[0, 8, 16]], np.uint8), column) == ((0, 128, 255),)
+    assert pixels(np.array([[[0, 16], [16, 16], [0, 0]]], np.uint8), column) == ((128, 255, 0),)
+    assert pixels(np.array([1.0, 2.0]), Column(name="x", dtype="float64", shape=(2,))) is None
+
+
+def test_samples_show_wrong_predictions_first(tmp_path: Path) -> None:
+    data = open_data(write_data(tmp_path / "set", {"train": [3], "eval": [3], "test": [60]}))
+    batch = next(data.batches("test", 60))
+    probabilities = np.eye(3)[batch.labels]
+    probabilities[50] = np.eye(3)[(batch.labels[50] + 1) % 3]
+    samples = Samples(data)
+    samples.add(batch.features, probabilities, batch.labels)
+    chosen = samples.chosen()
+    assert len(chosen) == SAMPLES
+    assert chosen[0].label != chosen[0].prediction
+    assert all(sample.label == sample.prediction for sample in chosen[1:])
+    assert chosen[0].pixels is not None
+    assert len(chosen[0].pixels) == len(chosen[0].pixels[0]) == 4

@@ -1,0 +1,119 @@
+"""The conditions of a workflow: depends, when, retry expressions, a DAG's phase, and where the templates come from."""
+
+from pathlib import Path
+
+import pytest
+
+from colchis_workflows._argo import installed
+from colchis_workflows._argo.catalog import Catalog, name_of
+from colchis_workflows._argo.conditions import depends, holds, retry, when
+from colchis_workflows._argo.durations import seconds
+from colchis_workflows._argo.expressions import BadExpressionError, parse
+from colchis_workflows._engine.scopes import dag_phase
+
+S, F, E, K, OM = "Succeeded", "Failed", "Error", "Skipped", "Omitted"
+
+
+@pytest.mark.parametrize(
+    ("text", "phases", "want"),
+    [
+        ("a", {"a": S}, True),
+        ("a", {"a": K}, True),
+        ("a", {"a": OM}, False),
+        ("a", {"a": F}, False),
+        ("a-b.Failed || a-b.Errored", {"a-b": E}, True),
+        ("a && !b", {"a": S, "b": F}, True),
+        ("(a.Failed || b) && c.Omitted", {"a": F, "b": F, "c": OM}, True),
+        ("a || b && c", {"a": S, "b": F, "c": F}, True),
+        ("a.Daemoned", {"a": S}, False),
+    ],
+)
+def test_depends(text: str, phases: dict[str, str], want: bool) -> None:
+    names, condition = depends(text)
+    assert names == phases.keys()
+    assert condition is not None
+    assert holds(condition, phases) is want
+
+
+@pytest.mark.parametrize("text", ["a.Suceeded", "a &&", "(a", "a b", "a & b"])
+def test_what_is_no_depends_is_refused(text: str) -> None:
+    with pytest.raises(BadExpressionError):
+        depends(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("pass == pass", True),
+        ("'pass' == pass", True),
+        ("\"a b\" != 'a b'", False),
+        ("1 == 1.0", True),
+        ("'1' == 1", False),
+        ("true == true", True),
+        ("'' == ''", True),
+        ("yes != no", True),
+    ],
+)
+def test_when(text: str, want: bool) -> None:
+    assert when(text) is want
+
+
+@pytest.mark.parametrize("text", [" == pass", "a-b == c", "a = b", "a == b && c == d", "1 > 2", ""])
+def test_a_when_that_is_not_one_comparison_is_refused(text: str) -> None:
+    with pytest.raises(BadExpressionError, match="put each side in quotes"):
+        when(text)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "want"),
+    [("Failed", 75, True), ("Failed", 143, True), ("Failed", 65, False), ("Error", -1, True)],
+)
+def test_the_shared_retry_expression_in_both_ways_of_writing_it(status: str, code: int, want: bool) -> None:
+    texts = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '64', '75', '143']"
+    numbers = "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) in [-1, 64, 75, 143]"
+    assert retry(texts, status, code) is retry(numbers, status, code) is want
+
+
+def test_expressions_of_the_language_are_read() -> None:
+    for text in [
+        "a ? b : c ?? d",
+        "filter(xs, {# > 1})[0].b",
+        "map(xs, .a) | len()",
+        "{a: 1, 'b': [2, 3]}.a",
+        "x not in [1, 2] and y matches '^a' or not z",
+        "let a = 1; a + 2 ** 3",
+        "1..3",
+        "workflow?.labels?.['io/creator'] ?? `raw`",
+        "s[1:] == s[:2]",
+    ]:
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("waits", "phases", "want"),
+    [
+        ({"a": set(), "b": {"a"}}, {"a": F, "b": S}, S),
+        ({"a": set(), "b": {"a"}}, {"a": F, "b": OM}, F),
+        ({"a": set(), "b": {"a"}, "c": {"b"}}, {"a": E, "b": OM, "c": OM}, E),
+        ({"a": set(), "b": {"a"}, "c": {"a"}}, {"a": F, "b": S, "c": OM}, F),
+        ({"a": set(), "b": {"a"}}, {"a": S, "b": K}, S),
+        ({"a": set()}, {"a": K}, S),
+    ],
+)
+def test_a_dags_phase_is_that_of_its_leaves_branches(
+    waits: dict[str, set[str]], phases: dict[str, str], want: str
+) -> None:
+    assert dag_phase(waits, phases) == want
+
+
+@pytest.mark.parametrize(("text", "want"), [("30", 30), ("1.5s", 1.5), ("5m", 300), ("1h", 3600), ("2d", 172800)])
+def test_durations(text: str, want: float) -> None:
+    assert seconds(text) == want
+
+
+def test_without_a_checkout_the_templates_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from_disk = Catalog(installed.default_documents())
+    monkeypatch.setattr(installed, "BASE", tmp_path / "absent")
+    rendered = Catalog(installed.default_documents())
+    assert [name_of(d) for d in rendered.documents] == [name_of(d) for d in from_disk.documents]
+    assert rendered.documents == from_disk.documents

@@ -1,0 +1,1 @@
+"""Argo's documents and languages: templates, tags, conditions, expressions and durations."""

@@ -1,0 +1,1 @@
+"""The local engine, which runs a rendered template on this machine."""

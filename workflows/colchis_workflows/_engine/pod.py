@@ -1,0 +1,146 @@
+"""A container template as a process: its command, environment, files, and what it leaves."""
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from colchis_workflows._argo.documents import Object
+from colchis_workflows._argo.tags import fill
+from colchis_workflows._engine.process import execute
+from colchis_workflows._engine.record import Record
+from colchis_workflows._engine.subset import PYTHON
+from colchis_workflows._runs.node import Attempt, Node
+
+TAIL = 4096  # bytes of the log in which the last sentence is looked for
+
+
+@dataclass
+class Pod:
+    """One attempt at a task."""
+
+    template: Object
+    record: Record
+    node: Node
+    place: Path
+    command: list[str]
+    environment: dict[str, str]
+    outputs: dict[str, Path]
+
+    @property
+    def digest(self) -> str:
+        """Give what the attempt is started with, as a digest: equal ones need not run again."""
+        return hashlib.sha256(json.dumps([self.command, self.environment], sort_keys=True).encode()).hexdigest()
+
+    def run(self, stop: threading.Event) -> tuple[str, str]:
+        """Run the process; give the phase and the message that it ended with, which the node has too."""
+        sentence, log, began = self._prepare_files(), self.place / "log", time.time()
+        node, message = self.node, ""
+        self.record.changed(node, phase="Running", message="", started=node.started or began, progress="", outputs={})
+        deadline = float(self.template["activeDeadlineSeconds"]) if "activeDeadlineSeconds" in self.template else None
+        try:
+            node.exit_code, why = execute(
+                self.command, self._whole_environment(), log, stop=stop, deadline=deadline, tick=self._tick
+            )
+        except OSError as error:
+            phase, message, node.exit_code = "Error", f"the process cannot be started: {error}", None
+        else:
+            phase = "Failed" if node.exit_code or why else "Succeeded"
+            if phase == "Failed":
+                said = sentence.read_text().strip() or last_line(log)
+                message = ": ".join(part for part in (why or f"exit code {node.exit_code}", said) if part)
+        if (missing := self._read_outputs()) and phase == "Succeeded":
+            phase, message = "Error", f"output {missing!r} was not written; see {log}"
+        node.attempts.append(Attempt(phase, message, node.exit_code, round(time.time() - began, 3)))
+        return phase, message
+
+    def _prepare_files(self) -> Path:
+        for path in self.outputs.values():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+        self.place.mkdir(parents=True, exist_ok=True)
+        (self.place / "progress").unlink(missing_ok=True)
+        (self.place / "message").write_text("")
+        with (self.place / "log").open("a", encoding="utf-8") as log:
+            log.write(f"── attempt {len(self.node.attempts)}\n")
+        return self.place / "message"
+
+    def _whole_environment(self) -> dict[str, str]:
+        own = {
+            "ARGO_PROGRESS_FILE": str(self.place / "progress"),
+            "COLCHIS_HOME": str(self.record.directory.parents[1]),
+            "COLCHIS_TERMINATION_LOG": str(self.place / "message"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        return {**os.environ, **self.environment, **own}
+
+    def _tick(self) -> None:
+        path = self.place / "progress"
+        text = path.read_text().strip() if path.exists() else ""
+        if text and text != self.node.progress:
+            self.record.changed(self.node, progress=text)
+
+    def _read_outputs(self) -> str:
+        """Read the output parameters; give the name of one that was not written and has no default."""
+        missing = ""
+        for parameter in self.template.part("outputs").parts("parameters"):
+            name, source = str(parameter["name"]), parameter.part("valueFrom")
+            path = self.outputs[f"outputs.parameters.{name}.path"]
+            if path.exists():
+                self.node.outputs[name] = path.read_text(encoding="utf-8").removesuffix("\n")
+            elif "default" in source:
+                self.node.outputs[name] = str(source["default"])
+            else:
+                missing = name
+        return missing
+
+
+def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, str]) -> Pod:
+    """Fill a container template in for one attempt.
+
+    Raises:
+        InputError: a tag in it has no value.
+    """
+    place, container = record.place(node), template.part("container")
+    outputs = _outputs(template, place)
+    whole = {
+        **scope,
+        **{name: str(path) for name, path in outputs.items()},
+        "pod.name": node.path,
+        "node.name": node.path,
+    }
+    words = [fill(str(word), whole) for key in ("command", "args") for word in container.get(key) or []]
+    environment = {
+        str(variable["name"]): fill(str(variable["value"]), whole)
+        for variable in container.parts("env")
+        if "value" in variable and not str(variable["value"]).startswith("/")  # a place in the pod is none here
+    }
+    if words[0] in PYTHON:
+        words[0] = sys.executable
+    return Pod(template, record, node, place, words, environment, outputs)
+
+
+def _outputs(template: Object, place: Path) -> dict[str, Path]:
+    """Give where the outputs are written, by their tags: below the task's directory, whatever path the template has."""
+    outputs = template.part("outputs")
+    found = {
+        f"outputs.parameters.{p['name']}.path": place / "outputs" / "parameters" / str(p["name"])
+        for p in outputs.parts("parameters")
+    }
+    return found | {
+        f"outputs.artifacts.{a['name']}.path": place / "outputs" / Path(str(a.get("path", a["name"]))).name
+        for a in outputs.parts("artifacts")
+    }
+
+
+def last_line(log: Path) -> str:
+    """Give the last line of a log that says something: for a traceback, the error."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    return "" if not lines or lines[-1].startswith("──") else lines[-1][:256]

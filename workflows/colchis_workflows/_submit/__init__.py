@@ -1,0 +1,1 @@
+"""Submitting a workflow to a cluster, following it and summing it up."""

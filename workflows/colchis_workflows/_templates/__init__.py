@@ -1,0 +1,1 @@
+"""What the templates share: step templates, parameters, access and overlays."""

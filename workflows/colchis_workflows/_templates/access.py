@@ -1,0 +1,94 @@
+"""Who may do what: one ServiceAccount a privilege level, each with the least that its steps need, in one namespace.
+
+``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
+``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
+``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
+``colchis-register`` registers: a token for the cluster's optional list of model versions.
+``colchis-rollout``  serves models: rollout and prune have a token.
+"""
+
+from typing import Any
+
+from colchis_workflows.settings import Settings
+
+Object = dict[str, Any]
+
+
+RULES: dict[str, list[Object]] = {
+    "colchis-step": [
+        {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
+    ],
+    "colchis-train": [
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "get", "patch"]},
+        {
+            "apiGroups": ["kubeflow.org"],
+            "resources": ["pytorchjobs", "tfjobs"],
+            "verbs": ["create", "delete", "get", "patch"],
+        },
+        {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "get", "patch"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    ],
+    "colchis-build": [],
+    "colchis-register": [
+        {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},
+    ],
+    "colchis-rollout": [
+        *(
+            {"apiGroups": [group], "resources": [resource], "verbs": ["create", "delete", "get", "list", "patch"]}
+            for group, resource in (
+                ("apps", "deployments"),
+                ("", "services"),
+                ("serving.kserve.io", "inferenceservices"),
+            )
+        ),
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        *(
+            {"apiGroups": [group], "resources": [resource], "verbs": ["create", "delete", "get", "patch"]}
+            for group, resource in (
+                ("gateway.networking.k8s.io", "httproutes"),
+                ("policy", "poddisruptionbudgets"),
+                ("autoscaling", "horizontalpodautoscalers"),
+                ("apps", "daemonsets"),  # these two pull an image to the nodes before traffic comes
+                ("apps.kruise.io", "imagepulljobs"),
+            )
+        ),
+    ],
+}
+
+
+def accounts(settings: Settings) -> list[Object]:
+    """Give the accounts, their Roles and bindings, and the token of Argo's own container."""
+    return [item for name, rules in RULES.items() for item in _account(settings, name, rules)]
+
+
+def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]:
+    metadata = {"name": name, "labels": settings.object_labels(name)}
+    # Argo 3.7 hands a template's automountServiceAccountToken to the pod only where that is false
+    objects: list[Object] = [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata,
+            "automountServiceAccountToken": name in {"colchis-register", "colchis-rollout", "colchis-train"},
+        }
+    ]
+    if rules:
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        api = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+        objects += [
+            api | {"kind": "Role", "metadata": metadata, "rules": rules},
+            api
+            | {
+                "kind": "RoleBinding",
+                "metadata": metadata,
+                "roleRef": role,
+                "subjects": [{"kind": "ServiceAccount", "name": name}],
+            },
+        ]
+    if name == "colchis-step":  # Argo mounts it by this name where executor.serviceAccountName is set
+        token = {**metadata, "name": f"{name}.service-account-token"}
+        token["annotations"] = {"kubernetes.io/service-account.name": name}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": token}
+        objects.append(secret | {"type": "kubernetes.io/service-account-token"})
+    return objects

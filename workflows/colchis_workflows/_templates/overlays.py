@@ -1,0 +1,119 @@
+"""The kustomize overlays: what an installation adds to the base.
+
+``quickstart``  everything to try Colchis in a namespace of its own, with MinIO in the cluster and its sample password
+``namespaced``  the base alone, for a team's namespace: nothing cluster-wide, no credentials
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from colchis_workflows.settings import Settings
+
+Object = dict[str, Any]
+
+
+KINDS = ("WorkflowTemplate", "CronWorkflow")
+PATHS = (
+    "spec/arguments/parameters/value",
+    "spec/templates/container/image",
+    "spec/templates/initContainers/image",
+    "spec/templates/inputs/parameters/default",
+)
+
+
+# kustomize's `images:` knows Deployments and the like only; this tells it where workflows hold images
+IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": kind} for kind in KINDS for path in PATHS]}
+KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+ENDPOINT = "http://minio.minio.svc:9000"
+GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://traefik.traefik.svc"}
+
+
+def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[Object]]:
+    """Give each overlay file's documents by its path; ``templates`` are the base's, which patches find places in."""
+    images = [
+        {"name": f"{settings.registry}/{name}", "newName": f"{settings.registry}/{name}", "newTag": settings.tag}
+        for name in ("steps", "train", "serve")
+    ]
+    common = KUSTOMIZATION | {"resources": ["../../base"], "configurations": ["image-fields.yaml"], "images": images}
+    by_name = {template["metadata"]["name"]: template for template in templates}
+    patches = [
+        set_parameter(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
+        *(
+            set_parameter(by_name[f"colchis-{name}"], "insecure-registry", "true")
+            for name in ("build-image", "rollout")
+        ),
+    ]
+    quickstart = {
+        "namespace": "colchis",
+        "resources": ["../../base", "minio.yaml", "namespace.yaml"],
+        "patches": patches,
+    }
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "colchis"}}
+    return {
+        "overlays/namespaced/kustomization.yaml": [common],
+        "overlays/namespaced/image-fields.yaml": [IMAGE_FIELDS],
+        "overlays/quickstart/kustomization.yaml": [common | quickstart],
+        "overlays/quickstart/image-fields.yaml": [IMAGE_FIELDS],
+        "overlays/quickstart/namespace.yaml": [namespace],
+        "overlays/quickstart/minio.yaml": _minio(),
+    }
+
+
+def set_parameter(template: Object, name: str, value: str) -> Object:
+    """Give the patch that sets a parameter's default, where it is an argument and where it is an input."""
+    spec = template["spec"]
+    places = [("/spec/arguments/parameters", "value", spec["arguments"]["parameters"])]
+    for number, inner in enumerate(spec["templates"]):
+        if name in {given["name"] for given in inner.get("inputs", {}).get("parameters", []) if "default" in given}:
+            path = f"/spec/templates/{number}/inputs/parameters"
+            places.append((path, "default", inner["inputs"]["parameters"]))
+    patch = [
+        {"op": "replace", "path": f"{path}/{[p['name'] for p in found].index(name)}/{field}", "value": value}
+        for path, field, found in places
+    ]
+    text = yaml.safe_dump(patch, sort_keys=False)
+    return {"target": {"kind": template["kind"], "name": template["metadata"]["name"]}, "patch": text}
+
+
+def _minio() -> list[Object]:
+    """Give the endpoint and the well-known sample password of a MinIO that holds nothing worth a secret."""
+
+    def key(name: str) -> Object:
+        return {"name": "colchis-s3", "key": name}
+
+    repository = {
+        "s3": {
+            "bucket": "colchis",
+            "endpoint": ENDPOINT.removeprefix("http://"),
+            "insecure": True,
+            "createBucketIfNotPresent": {},
+            "accessKeySecret": key("AWS_ACCESS_KEY_ID"),
+            "secretKeySecret": key("AWS_SECRET_ACCESS_KEY"),
+        }
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "colchis"},
+            "data": {"AWS_ENDPOINT_URL_S3": ENDPOINT, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
+            | GATEWAY,
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "colchis-s3"},
+            "stringData": {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "password"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": "artifact-repositories",
+                "annotations": {"workflows.argoproj.io/default-artifact-repository": "colchis"},
+            },
+            "data": {"colchis": yaml.safe_dump(repository, sort_keys=False)},
+        },
+    ]

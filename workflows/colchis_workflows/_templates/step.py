@@ -1,0 +1,200 @@
+"""What the templates share: parameters with their texts, the retry strategy, and how a step's pod is locked down.
+
+Every template carries its own account, security settings and volumes, because a ``templateRef`` drops the workflow's.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hera.workflows import DAG, Artifact, Container, Parameter, Suspend, Task, WorkflowTemplate, models
+
+from colchis_workflows._templates.parameters import parameter
+from colchis_workflows.settings import Settings
+
+TMP = "/tmp"  # noqa: S108 - the pod's own emptyDir, the only place that a step may write to
+OUTPUTS = f"{TMP}/outputs"
+USER = 65532  # numeric, so that the kubelet can tell that it is not root
+REGISTRY_LOGIN = "/var/run/colchis/registry"
+TRANSIENT = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '64', '75', '143']"
+
+Template = Container | DAG | Suspend
+
+RETRY = models.RetryStrategy(
+    limit=models.IntOrString(root="3"),
+    retry_policy="Always",
+    expression=TRANSIENT,
+    backoff=models.Backoff(duration="10s", factor=models.IntOrString(root="2")),
+)
+CREDENTIALS: list[Any] = [  # each key is an environment variable: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3, AWS_REGION, …
+    models.EnvFromSource(config_map_ref=models.ConfigMapEnvSource(name="colchis", optional=True)),
+    models.EnvFromSource(secret_ref=models.SecretEnvSource(name="colchis-s3", optional=True)),
+]
+LOCKED = models.SecurityContext(
+    allow_privilege_escalation=False,
+    capabilities=models.Capabilities(drop=["ALL"]),
+    read_only_root_filesystem=True,
+    run_as_non_root=True,
+)
+POD = models.PodSecurityContext(
+    fs_group=USER,
+    run_as_group=USER,
+    run_as_non_root=True,
+    run_as_user=USER,
+    seccomp_profile=models.SeccompProfile(type="RuntimeDefault"),
+)
+SCRATCH = models.Volume(name="tmp", empty_dir=models.EmptyDirVolumeSource())
+LOGIN = models.Volume(
+    name="registry",
+    secret=models.SecretVolumeSource(
+        secret_name="colchis-registry",  # noqa: S106 - a name, not a secret
+        optional=True,
+        items=[models.KeyToPath(key=".dockerconfigjson", path="config.json")],
+    ),
+)
+
+
+def environment(**more: str) -> list[Any]:
+    """Give a step's environment: the only writable place is /tmp."""
+    values = {"HOME": TMP, "PYTHONDONTWRITEBYTECODE": "1"} | more
+    return [models.EnvVar(name=name, value=value) for name, value in values.items()]
+
+
+def flags(names: Sequence[str], outputs: Sequence[str] = ()) -> list[str]:
+    """Give one flag an input, and one an output that names the file it is read from."""
+    given = [f"--{name}={{{{inputs.parameters.{name}}}}}" for name in names]
+    return given + [f"--{name}-path={{{{outputs.parameters.{name}.path}}}}" for name in outputs]
+
+
+def output(name: str, default: str = "", global_name: str | None = None) -> Parameter:
+    """Give an output that is read from its own file below /tmp/outputs; ``default`` stands where there is none."""
+    source = models.ValueFrom(path=f"{OUTPUTS}/{name}", default=default)
+    return Parameter(name=name, value_from=source, global_name=global_name)
+
+
+def resources(cpu: str, memory: str, limit: str) -> models.ResourceRequirements:
+    """Give what a pod asks for and the memory that it may not exceed; the CPU is shared."""
+    quantity = models.Quantity
+    return models.ResourceRequirements(
+        requests={"cpu": quantity(root=cpu), "memory": quantity(root=memory)},
+        limits={"memory": quantity(root=limit)},
+    )
+
+
+def step(
+    settings: Settings,
+    stem: str,
+    inputs: Sequence[str],
+    outputs: Sequence[Parameter] = (),
+    *,
+    account: str = "colchis-step",
+    token: bool = False,
+    image: str | None = None,
+    size: models.ResourceRequirements | None = None,
+    hours: int = 1,
+    args: Sequence[str] | None = None,
+    artifacts: Sequence[Artifact] = (),
+    env: list[Any] | None = None,
+    volume: models.Volume | None = None,
+    mounted_at: str = "",
+) -> Container:
+    """Give the container template of a step: one flag an input and an output.
+
+    Inputs that name an image choose or tell of one; they are no flags. ``token`` gives the step the account's token;
+    without it only Argo's own container has one, which may report results and nothing else.
+    """
+    volumes, mounts = [SCRATCH], [models.VolumeMount(name="tmp", mount_path=TMP)]
+    if volume:
+        volumes.append(volume)
+        mounts.append(models.VolumeMount(name=str(volume.name), mount_path=mounted_at, read_only=True))
+    sent = [name for name in inputs if not name.endswith("-image")]
+    return Container(
+        name=stem.replace("_", "-"),
+        image=image or settings.image("steps"),
+        image_pull_policy="IfNotPresent",
+        command=["python", "-m", f"colchis_steps.{stem}"],
+        args=list(args or flags(sent, [str(found.name) for found in outputs])),
+        inputs=[parameter(settings, name) for name in inputs],
+        outputs=[*outputs, *artifacts],
+        env=env or environment(),
+        env_from=CREDENTIALS,
+        resources=size or resources("100m", "256Mi", "1Gi"),
+        active_deadline_seconds=str(hours * 3600),  # Argo's schema has text here
+        retry_strategy=RETRY,
+        service_account_name=account,
+        automount_service_account_token=token,
+        executor=models.ExecutorConfig(service_account_name="colchis-step"),
+        security_context=LOCKED,
+        pod_security_context=POD,
+        volumes=volumes,
+        volume_mounts=mounts,
+        labels=pod_labels(stem),
+    )
+
+
+def pod_labels(stem: str) -> dict[str, str]:
+    """Give the labels of a step's pods."""
+    return {"app.kubernetes.io/part-of": "colchis", "app.kubernetes.io/component": stem.replace("_", "-")}
+
+
+def workflow_template(
+    settings: Settings,
+    title: str,
+    description: str,
+    arguments: Sequence[str],
+    templates: Sequence[Template],
+    **more: Any,
+) -> WorkflowTemplate:
+    """Give a WorkflowTemplate of the first template's name, which is its entry point."""
+    entry = str(templates[0].name)
+    return WorkflowTemplate(
+        name=f"colchis-{entry}",
+        annotations={"workflows.argoproj.io/title": title, "workflows.argoproj.io/description": description},
+        labels=settings.object_labels(f"colchis-{entry}"),
+        entrypoint=entry,
+        arguments=[parameter(settings, argument, argument=True) for argument in arguments],
+        service_account_name="colchis-step",
+        templates=list(templates),
+        **more,
+    )
+
+
+def task(
+    name: str, given: Mapping[str, str], *, template: str | None = None, document: str | None = None, **more: Any
+) -> Task:
+    """Give a task that runs ``colchis-<name>``, or a template of another document, or of this one, by name."""
+    where: dict[str, Any] = {"template": template}
+    if template is None or document:
+        where = {"template_ref": models.TemplateRef(name=document or f"colchis-{name}", template=template or name)}
+    return Task(name=name, arguments=[Parameter(name=k, value=v) for k, v in given.items()], **where, **more)
+
+
+def alone(container: Container) -> list[Template]:
+    """Give a step's container inside a DAG of its own, which has the step's name, inputs and outputs.
+
+    `argo retry` of Argo 3.7 walks from a failed pod up to the first DAG. Without one it comes through the steps before,
+    takes those with a retry strategy for unfinished, runs them again, and never ends (argo-workflows #14796).
+    """
+    name, inputs, outputs = str(container.name), _parameters(container.inputs), _parameters(container.outputs)
+    container.name, container.inputs = f"{name}-pod", [Parameter(name=found.name) for found in inputs]
+    only = task(name, inputs_of([str(found.name) for found in inputs]), template=container.name)
+    given = [output_of(name, str(found.name), _default(found)) for found in outputs]
+    return [DAG(name=name, inputs=inputs or None, outputs=given or None, tasks=[only]), container]
+
+
+def output_of(task_name: str, name: str, default: str = "") -> Parameter:
+    """Give a DAG's output, which is that of one of its tasks."""
+    source = models.ValueFrom(parameter=f"{{{{tasks.{task_name}.outputs.parameters.{name}}}}}", default=default)
+    return Parameter(name=name, value_from=source)
+
+
+def _parameters(found: Any) -> list[Parameter]:
+    return [one for one in found or [] if isinstance(one, Parameter)]
+
+
+def _default(found: Parameter) -> str:
+    return str(found.value_from.default) if found.value_from and found.value_from.default is not None else ""
+
+
+def inputs_of(names: Sequence[str]) -> dict[str, str]:
+    """Give arguments that hand the template's own inputs on."""
+    return {name: f"{{{{inputs.parameters.{name}}}}}" for name in names}
