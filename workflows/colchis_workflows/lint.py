@@ -13,11 +13,11 @@ from pathlib import Path
 from colchis_workflows._argo.catalog import Catalog, Found, name_of, nearest, spec_of
 from colchis_workflows._argo.documents import Object, read
 from colchis_workflows._argo.errors import CommandError, InputError
-from colchis_workflows._argo.installed import default_documents
 from colchis_workflows._argo.tags import tags
 from colchis_workflows._lint.dag import bad_dag
 from colchis_workflows._lint.tags import Names, bad_tags, declared
 from colchis_workflows._lint.values import bad_name, bad_retry, bad_selector, bad_stop, bad_when
+from colchis_workflows.render import default_documents
 
 Problem = tuple[int, str, str, str]  # line, where, what is wrong, what to do
 

@@ -25,6 +25,7 @@ from colchis_workflows import (
     upload,
     validate_data,
 )
+from colchis_workflows._argo.documents import Object, parse, read
 from colchis_workflows._templates.access import accounts
 from colchis_workflows._templates.overlays import IMAGE_FIELDS, overlays
 from colchis_workflows.settings import Settings
@@ -81,6 +82,14 @@ def manifests(settings: Settings) -> dict[str, str]:
     files = {f"base/{name}": documents for name, documents in base.items()}
     files |= overlays(settings, templates)
     return {path: _yaml(documents) for path, documents in sorted(files.items())}
+
+
+def default_documents() -> list[Object]:
+    """Return the rendered templates of this checkout; where there is none, as in a wheel, render them."""
+    if (MANIFESTS / "base").is_dir():
+        return read([MANIFESTS / "base"])
+    files = manifests(Settings())
+    return [d for name, text in files.items() if name.startswith("base/") for d in parse(text, name)]
 
 
 def _ordered(value: Any) -> Any:

@@ -23,16 +23,20 @@ from colchis_workflows._argo.arguments import pairs, settle
 from colchis_workflows._argo.catalog import Catalog, name_of, nearest, spec_of
 from colchis_workflows._argo.documents import Object, read
 from colchis_workflows._argo.errors import CommandError, InputError, UsageError
-from colchis_workflows._argo.installed import LOCAL_DEFAULTS, default_documents
 from colchis_workflows._engine.engine import Engine
 from colchis_workflows._engine.record import Record
 from colchis_workflows._engine.scopes import global_scope
 from colchis_workflows._engine.subset import Walk
 from colchis_workflows._runs.display import Display, seconds
+from colchis_workflows.render import default_documents
 
 DEFAULT = "colchis-pipeline"
-
-
+LOCAL_DEFAULTS = {  # what the templates' own defaults, made for a cluster, give way to; {home} is a path
+    "builder": "direct",
+    "repository": "oci:{home}/images",
+    "store": "file://{home}/store",
+    "target": "local",
+}
 REJECTED, STOPPED, INTERRUPTED = 3, 75, 130
 
 

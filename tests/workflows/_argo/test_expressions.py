@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from colchis_workflows._argo import installed
+from colchis_workflows import render
 from colchis_workflows._argo.catalog import Catalog, name_of
 from colchis_workflows._argo.conditions import depends, holds, retry, when
 from colchis_workflows._argo.durations import seconds
@@ -112,8 +112,8 @@ def test_durations(text: str, want: float) -> None:
 
 
 def test_without_a_checkout_the_templates_are_rendered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from_disk = Catalog(installed.default_documents())
-    monkeypatch.setattr(installed, "BASE", tmp_path / "absent")
-    rendered = Catalog(installed.default_documents())
+    from_disk = Catalog(render.default_documents())
+    monkeypatch.setattr(render, "MANIFESTS", tmp_path / "absent")
+    rendered = Catalog(render.default_documents())
     assert [name_of(d) for d in rendered.documents] == [name_of(d) for d in from_disk.documents]
     assert rendered.documents == from_disk.documents
