@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from colchis_steps._formats.keys import candidate_key, manifest_key, record_key, result_key
 from colchis_steps._formats.models import Candidate, Manifest, Record, tree_digest
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._oci.image import Blob
@@ -41,10 +42,10 @@ def on_record(store: Store, manifest: Manifest, repository: Repository, builder:
 
     Only kaniko gives equal files another digest; what the direct builder packed, it packs to the same digest again.
     """
-    record = find_document(store, f"models/{manifest.model}/{manifest.version}/record.json", Record)
+    record = find_document(store, record_key(manifest.model, manifest.version), Record)
     if not record or record.tree != manifest.tree or parse_reference(record.image)[0] != repository.name:
         return None
-    made = find_document(store, f"runs/{record.run}/build_image.json", StepResult)
+    made = find_document(store, result_key(record.run, "build_image"), StepResult)
     if builder == "direct" and made and made.inputs.get("builder") == "direct":
         return None
     try:
@@ -102,7 +103,7 @@ def prepare(
 
 def version_of(store: Store, model: str, version: int) -> Manifest:
     """Read the version's manifest. Raises InputError where it is altered or of no SavedModel."""
-    manifest = read_document(store, f"models/{model}/{version}/manifest.json", Manifest)
+    manifest = read_document(store, manifest_key(model, version), Manifest)
     if tree_digest(manifest.files) != manifest.tree:
         raise InputError(f"the manifest of {model}/{version} in {store.url} is altered; upload anew")
     _check_saved_model([file.path for file in manifest.files], f"{model}/{version} in {store.url}")
@@ -224,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             report = pack_directory(directory, args.version, repository)
         else:
             manifest = version_of(store, args.model, args.version)
-            candidate = find_document(store, f"runs/{manifest.run}/model.json", Candidate)
+            candidate = find_document(store, candidate_key(manifest.run), Candidate)
             if args.context:
                 prepare(store, manifest, candidate, repository, args)
                 recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"

@@ -19,7 +19,7 @@ from colchis_steps._evaluation.model import Model
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import golden_key
+from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, manifest_key
 from colchis_steps._formats.models import Alias, Candidate, Manifest
 from colchis_steps._formats.runs import Check, Evaluation
 from colchis_steps._step.errors import InputError, Rejected
@@ -44,7 +44,7 @@ def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Ev
     """Score candidate and baseline on the test split, and judge."""
     given, data = rules(args.thresholds), open_data(args.data)
     data.shards("test")
-    candidate = read_document(store, f"runs/{args.run}/model.json", Candidate)
+    candidate = read_document(store, candidate_key(args.run), Candidate)
     if candidate.model != args.model:
         raise InputError(f"run {args.run} has trained {candidate.model!r}, not {args.model!r}; correct --model")
     progress(0, 2)
@@ -77,10 +77,10 @@ def _baseline(
     args: argparse.Namespace, store: Store, data: DataSet, top: Path
 ) -> tuple[int | None, Scores | None, str]:
     """Give the stable version and its scores on the same data, or why there are none."""
-    alias = find_document(store, f"models/{args.model}/aliases/stable.json", Alias)
+    alias = find_document(store, alias_key(args.model, "stable"), Alias)
     if alias is None:
         return None, None, "no version of this model is stable yet"
-    manifest = read_document(store, f"models/{args.model}/{alias.version}/manifest.json", Manifest)
+    manifest = read_document(store, manifest_key(args.model, alias.version), Manifest)
     model = Model(store, manifest.files, top / "baseline", f"the stable version {alias.version}")
     if found := model.mismatch(data):
         log.warning("there is nothing to compare with: %s", found)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from colchis_steps._formats.keys import alias_key, model_prefix, record_key, statement_key, version_of
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.home import default_store
@@ -25,8 +26,8 @@ ALIASES = ("stable", "canary", "latest")
 
 def records(store: Store, model: str = "") -> Iterator[Record]:
     """Give each record in the store, or each of one model."""
-    for key in store.keys(f"models/{model}/" if model else "models/"):
-        if re.fullmatch(r"models/[^/]+/[0-9]+/record\.json", key):
+    for key in store.keys(model_prefix(model)):
+        if version_of(key, "record"):
             yield read_document(store, key, Record)
 
 
@@ -42,7 +43,7 @@ def by_digest(store: Store, hexadecimal: str) -> list[Record]:
 
 def _subjects(store: Store, record: Record) -> set[str]:
     try:
-        told = json.loads(store.read(f"models/{record.model}/{record.version}/statement.json"))
+        told = json.loads(store.read(statement_key(record.model, record.version)))
         return {subject["digest"]["sha256"] for subject in told["subject"]}
     except (NotFound, ValueError, KeyError, TypeError):
         return set()
@@ -55,13 +56,13 @@ def by_name(store: Store, model: str, version: str) -> Record:
         InputError: there is no such model or version.
     """
     if not version:
-        aliases = (find_document(store, f"models/{model}/aliases/{name}.json", Alias) for name in ("stable", "latest"))
+        aliases = (find_document(store, alias_key(model, name), Alias) for name in ("stable", "latest"))
         alias = next((alias for alias in aliases if alias), None)
         if alias is None:
             known = sorted({record.model for record in records(store)})
             raise InputError(f"{store.url} has no model {model!r} on record; it has {', '.join(known) or 'none'}")
         version = str(alias.version)
-    found = find_document(store, f"models/{model}/{version}/record.json", Record)
+    found = find_document(store, record_key(model, int(version)), Record) if version.isdecimal() else None
     if found is None:
         known = [str(record.version) for record in records(store, model)]
         raise InputError(f"{model}/{version} is not on record in {store.url}; there are {', '.join(known) or 'none'}")
@@ -70,7 +71,7 @@ def by_name(store: Store, model: str, version: str) -> Record:
 
 def names(store: Store, record: Record) -> list[str]:
     """List the aliases that name the version."""
-    found = {name: find_document(store, f"models/{record.model}/aliases/{name}.json", Alias) for name in ALIASES}
+    found = {name: find_document(store, alias_key(record.model, name), Alias) for name in ALIASES}
     return [name for name, alias in found.items() if alias and alias.version == record.version]
 
 

@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 
-from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.keys import BLOBS, MODELS, RUNS, blob_key, candidate_key, run_of, version_of
 from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._step.flags import positive
 from colchis_steps._step.home import default_store
@@ -34,15 +34,15 @@ def named(store: Store, since: float) -> set[str]:
         InputError: a manifest or a candidate cannot be read; what it names is not known, so nothing may go.
     """
     kept = set[str]()
-    for key in store.keys("models/"):
-        if key.endswith("/manifest.json") and key.count("/") == 3:
+    for key in store.keys(MODELS):
+        if version_of(key):
             kept.update(blob_key(file.sha256) for file in read_document(store, key, Manifest).files)
     newest: dict[str, float] = {}
-    for entry in store.entries("runs/"):
-        run = entry.key.split("/")[1]
+    for entry in store.entries(RUNS):
+        run = run_of(entry.key)
         newest[run] = max(newest.get(run, 0), entry.modified)
     for run, modified in newest.items():
-        if modified >= since and (candidate := find_document(store, f"runs/{run}/model.json", Candidate)):
+        if modified >= since and (candidate := find_document(store, candidate_key(run), Candidate)):
             kept.update(blob_key(file.sha256) for file in candidate.files)
     return kept
 
@@ -54,7 +54,7 @@ def garbage(blobs: Iterable[Entry], kept: set[str], since: float) -> list[Entry]
 
 def collect(store: Store, since: float, *, dry_run: bool) -> list[Entry]:
     """Remove the garbage; give what went. The blobs are listed before what names them is read: see the docs page."""
-    blobs = list(store.entries("blobs/sha256/"))
+    blobs = list(store.entries(BLOBS))
     found = garbage(blobs, named(store, since), since)
     if dry_run:
         return found
@@ -105,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for blob in gone:
         print(blob.key)
     size, verb = sum(blob.size for blob in gone), "would go" if args.dry_run else "went"
-    uploads = 0 if args.dry_run else store.abandon("blobs/", since)
+    uploads = 0 if args.dry_run else store.abandon(BLOBS, since)
     log.info("%d blobs of %d bytes %s; %d unfinished uploads ended in %s", len(gone), size, verb, uploads, store.url)
 
 

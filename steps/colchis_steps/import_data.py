@@ -17,6 +17,7 @@ from pathlib import Path
 from colchis_steps._data.sets import LABEL, LOADERS, DataSet, own
 from colchis_steps._formats.data import DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.keys import DATA_MANIFEST, data_prefix
 from colchis_steps._step.flags import model_name, positive
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
@@ -32,7 +33,7 @@ def write(store: Store, data: DataSet, shard_rows: int) -> str:
     for split, shard, _ in data.shards(shard_rows):
         splits[split] += (shard,)
     digest = data_digest(data.name, LABEL, data.columns, splits)
-    prefix = f"data/{data.name}/{digest.removeprefix('sha256:')[:16]}"
+    prefix = data_prefix(data.name, digest)
     for _, shard, content in data.shards(shard_rows):
         key = f"{prefix}/{shard.path}"
         if store.create(key, content):
@@ -49,8 +50,8 @@ def write(store: Store, data: DataSet, shard_rows: int) -> str:
         source=data.source,
         created_at=now(),
     )
-    if find_document(store, f"{prefix}/manifest.json", DataManifest) is None:
-        store.create(f"{prefix}/manifest.json", encode(manifest))
+    if find_document(store, f"{prefix}/{DATA_MANIFEST}", DataManifest) is None:
+        store.create(f"{prefix}/{DATA_MANIFEST}", encode(manifest))
     rows = ", ".join(f"{split} {sum(shard.rows for shard in shards)}" for split, shards in splits.items())
     log.info("%s: rows %s; digest %s", data.name, rows, digest)
     return f"{store.url.rstrip('/')}/{prefix}"

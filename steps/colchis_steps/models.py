@@ -18,7 +18,7 @@ import msgspec
 
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import canary_key, stable_key
+from colchis_steps._formats.keys import MODELS, alias_key, manifest_key, model_of, record_key, result_key
 from colchis_steps._formats.models import Alias, Manifest, Record
 from colchis_steps._formats.runs import RolloutReport, StepResult
 from colchis_steps._kube.cluster import Cluster
@@ -58,16 +58,16 @@ class Row:
 
 def models(store: Store) -> list[str]:
     """Give the names of the models that have a version or an alias."""
-    return sorted({key.split("/")[1] for key in store.keys("models/") if key.count("/") >= 2})
+    return sorted({model for key in store.keys(MODELS) if (model := model_of(key))})
 
 
 def row(store: Store, model: str) -> Row:
     """Say what a model's newest and stable versions are, and whether the stable one answers now."""
-    latest = find_document(store, f"models/{model}/aliases/latest.json", Alias)
-    stable = find_document(store, stable_key(model), Alias)
-    canary = find_document(store, canary_key(model), Alias)
+    latest = find_document(store, alias_key(model, "latest"), Alias)
+    stable = find_document(store, alias_key(model, "stable"), Alias)
+    canary = find_document(store, alias_key(model, "canary"), Alias)
     shown = stable or latest
-    record = find_document(store, f"models/{model}/{shown.version}/record.json", Record) if shown else None
+    record = find_document(store, record_key(model, shown.version), Record) if shown else None
     endpoint = endpoint_now(serving(), stable.endpoint) if stable and stable.endpoint else ""
     return Row(
         model=model,
@@ -121,8 +121,8 @@ def preferred(store: Store, model: str) -> int:
     Raises:
         InputError: there is neither.
     """
-    alias = find_document(store, stable_key(model), Alias)
-    alias = alias or find_document(store, f"models/{model}/aliases/latest.json", Alias)
+    alias = find_document(store, alias_key(model, "stable"), Alias)
+    alias = alias or find_document(store, alias_key(model, "latest"), Alias)
     if alias is None:
         raise InputError(f"{store.url} has no model {model}; see: colchis models list")
     return alias.version
@@ -131,7 +131,7 @@ def preferred(store: Store, model: str) -> int:
 def pull(store: Store, model: str, version: int | None, directory: Path) -> None:
     """Fetch a version's files, verified; what the directory has of them is not fetched again."""
     version = version or preferred(store, model)
-    manifest = find_document(store, f"models/{model}/{version}/manifest.json", Manifest)
+    manifest = find_document(store, manifest_key(model, version), Manifest)
     if manifest is None:
         raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list")
     size = sum(file.size for file in manifest.files)
@@ -144,7 +144,7 @@ def show(store: Store, model: str, version: int | None) -> None:
     """Print the record of a version: the one given, the stable one, or the newest."""
     version = version or preferred(store, model)
     try:
-        record = read_document(store, f"models/{model}/{version}/record.json", Record)
+        record = read_document(store, record_key(model, version), Record)
     except NotFound as error:
         raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list") from error
     print(msgspec.json.format(encode(record), indent=2).decode())
@@ -199,7 +199,7 @@ def start_server(port: int | None) -> None:
 
 def place_of(store: Store, alias: Alias | None) -> list[str]:
     """Give the target and, on a cluster, the namespace of a version, as the rollout that put it there recorded."""
-    result = find_document(store, f"runs/{alias.run}/rollout.json", StepResult) if alias and alias.run else None
+    result = find_document(store, result_key(alias.run, "rollout"), StepResult) if alias and alias.run else None
     details = result.details if result else {}
     return [str(details.get("target", "local")), *([str(details["namespace"])] if details.get("namespace") else [])]
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats.keys import stable_key
+from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._rollout.local import serving
 from colchis_steps._serving.client import LOCAL, Away, call
@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _stable(store: Store, model: str) -> Alias:
-    alias = find_document(store, stable_key(model), Alias)
+    alias = find_document(store, alias_key(model, "stable"), Alias)
     if alias is None or not alias.endpoint:
         raise InputError(f"no version of {model} is served from {store.url}; serve one with: colchis run")
     return alias
@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     uri = args.data
     if not uri:
         version = _stable(store, args.model).version
-        uri = read_document(store, f"models/{args.model}/{version}/record.json", Record).data
+        uri = read_document(store, record_key(args.model, version), Record).data
     data = open_data(uri)
     instance, label = instance_of(data, args.row)
     if args.show_instance:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, MANAGED, Object, version_name
@@ -51,7 +52,7 @@ def since(found: Object) -> datetime:
 
 def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
     """Give the versions of a model that an alias names or a route leads to."""
-    aliases = [find_document(store, f"models/{model}/aliases/{name}.json", Alias) for name in ("stable", "canary")]
+    aliases = [find_document(store, alias_key(model, name), Alias) for name in ("stable", "canary")]
     return {alias.version for alias in aliases if alias} | set(routed(cluster.get("HTTPRoute", route_name(model))))
 
 

@@ -18,6 +18,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.keys import (
+    candidate_key,
+    manifest_key,
+    record_key,
+    result_key,
+    statement_key,
+    version_prefix,
+)
 from colchis_steps._formats.models import Candidate, Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._models.aliases import move_latest
@@ -123,12 +131,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     told = {**vars(args), "step_images": json.dumps(args.step_images)}
     with recorded(store, args.run, "register", told) as recorder:
         digest = parse_reference(args.image)[1]
-        found = {step: find_document(store, f"runs/{args.run}/{step}.json", StepResult) for step in EARLIER}
+        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in EARLIER}
         results = {step: result for step, result in found.items() if result}
         evaluated = judged(results, args.run)
-        key = f"models/{args.model}/{args.version}/manifest.json"
+        key = manifest_key(args.model, args.version)
         manifest = read_document(store, key, Manifest)
-        candidate = read_document(store, f"runs/{args.run}/model.json", Candidate)
+        candidate = read_document(store, candidate_key(args.run), Candidate)
         if (candidate.model, candidate.tree) != (args.model, manifest.tree):
             raise InputError(
                 f"run {args.run} made {candidate.model} with tree {candidate.tree}, but {args.model}/{args.version} "
@@ -160,19 +168,20 @@ def main(argv: Sequence[str] | None = None) -> None:
             created_by=args.created_by,
             created_at=now(),
         )
-        place = f"models/{new.model}/{new.version}"
+        place, key = version_prefix(new.model, new.version), record_key(new.model, new.version)
         record = new
-        if not store.create(f"{place}/record.json", encode(new)):
-            record = held(read_document(store, f"{place}/record.json", Record), new)
+        if not store.create(key, encode(new)):
+            record = held(read_document(store, key, Record), new)
             log.info("%s is on record already, by run %s", place, record.run)
         if record.run == args.run:  # another run's statement is its own to finish
             layers: Sequence[Layer] = ()
             if "build_image" in results and results["build_image"].details:
                 layers = msgspec.convert(results["build_image"].details, ImageReport).layers
-            store.create(f"{place}/statement.json", statement(record, manifest.files, layers, results, store.url))
-        mirror(record, f"{store.url}/{place}/record.json")
+            provenance = statement(record, manifest.files, layers, results, store.url)
+            store.create(statement_key(new.model, new.version), provenance)
+        mirror(record, f"{store.url}/{key}")
         move_latest(store, record)
-        recorder.outputs = {"record": f"{place}/record.json"}
+        recorder.outputs = {"record": key}
         log.info("%s/%d is registered as %s", record.model, record.version, record.digest)
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from colchis_steps._formats.keys import run_key
 from colchis_steps._report import story as _story
 from colchis_steps._report.page import UNENCODABLE, render
 from colchis_steps._report.story import Story
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with recorded(store, args.run, "report", vars(args)) as recorder:
             recorder.outputs["summary"] = summary
-            store.write(f"runs/{args.run}/report.html", page.encode())
+            store.write(run_key(args.run, "report.html"), page.encode())
     except StepError as error:
         log.warning("the page is not in the store: %s", error)
     log.info("%s", summary)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._content.blobs import scan
+from colchis_steps._formats.keys import manifest_key, plain_prefix
 from colchis_steps._formats.models import Manifest, tree_digest
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.main import entrypoint
@@ -86,15 +87,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Download and verify."""
     args = parser().parse_args(argv)
     url, model, version = parsed(args.uri)
-    key = f"models/{model}/{version}"
     try:
-        manifest = read_document(open_store(url), f"{key}/manifest.json", Manifest)
+        manifest = read_document(open_store(url), manifest_key(model, version), Manifest)
     except NotFound as error:
         raise InputError(f"version {version} of {model} is not published ({error}); run upload") from error
     part, whole = args.directory / f".{version}", args.directory / str(version)
     shutil.rmtree(part, ignore_errors=True)  # of a container that was killed
     part.mkdir(parents=True)
-    download(f"{url}/{key}/files", part)
+    download(f"{url}/{plain_prefix(model, version)[:-1]}", part)
     complete(part, manifest)
     shutil.rmtree(whole, ignore_errors=True)
     part.rename(whole)

@@ -17,7 +17,7 @@ from pathlib import Path
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._formats.documents import canonical_digest, encode, now
 from colchis_steps._formats.hyperparameters import Settings, settings
-from colchis_steps._formats.keys import training_key
+from colchis_steps._formats.keys import candidate_key, result_key, training_result_key
 from colchis_steps._formats.models import Candidate, Code
 from colchis_steps._formats.runs import Epoch, StepResult, TrainingReport
 from colchis_steps._formats.training import Result
@@ -92,7 +92,7 @@ def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: P
                 result = find_result(store, args.run, key)
                 recorder.details = report(args, chosen, result, find_history(store, args.run, key))
     if result is None:
-        where = f"{store.url}/{training_key(args.run, 'result.json')}"
+        where = f"{store.url}/{training_result_key(args.run)}"
         raise TransientError(f"the chief ended without a result in {where}; run it again")
     recorder.details = report(args, chosen, result, result.history)
     return Candidate(
@@ -252,9 +252,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.render:
         render(args)
         return
-    store, key = open_store(args.store), f"runs/{args.run}/model.json"
+    store, key = open_store(args.store), candidate_key(args.run)
     candidate = find_document(store, key, Candidate)
-    before = find_document(store, f"runs/{args.run}/train.json", StepResult)
+    before = find_document(store, result_key(args.run, "train"), StepResult)
     if candidate and before and before.status == "succeeded":
         log.info("run %s has its model already, %s; nothing to do", args.run, candidate.tree)
         write_output(args.tree_path, candidate.tree)

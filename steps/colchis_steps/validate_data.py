@@ -19,6 +19,7 @@ from colchis_steps._data.profile import Range, histogram, measure, profile
 from colchis_steps._data.rows import row_hashes
 from colchis_steps._data.rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
 from colchis_steps._formats.data import DataManifest, Shard
+from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._formats.runs import Check, DataReport, SplitProfile
 from colchis_steps._step.errors import InputError
@@ -108,8 +109,8 @@ def sentence(checks: Iterable[Check]) -> str:
 
 def seen(store: Store, model: str, digest: str) -> int | None:
     """Give the served version where it was trained on these data, or None."""
-    stable = find_document(store, f"models/{model}/aliases/stable.json", Alias)
-    record = stable and find_document(store, f"models/{model}/{stable.version}/record.json", Record)
+    stable = find_document(store, alias_key(model, "stable"), Alias)
+    record = stable and find_document(store, record_key(model, stable.version), Record)
     return record.version if record and record.data_digest == digest else None
 
 

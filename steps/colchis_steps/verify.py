@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from colchis_steps._content.blobs import Moved, each, seen, size_of, together
+from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import File, Manifest, tree_digest
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_version
@@ -31,9 +32,8 @@ def manifests(store: Store, model: str, version: int | None) -> list[Manifest]:
         InputError: there is none.
     """
     if version is not None:
-        return [read_document(store, f"models/{model}/{version}/manifest.json", Manifest)]
-    prefix = f"models/{model}/" if model else "models/"
-    found = [key for key in store.keys(prefix) if key.endswith("/manifest.json") and key.count("/") == 3]
+        return [read_document(store, manifest_key(model, version), Manifest)]
+    found = [key for key in store.keys(model_prefix(model)) if version_of(key)]
     if not found:
         raise InputError(f"{store.url} has no version of {model or 'any model'}; see: colchis models list")
     return [read_document(store, key, Manifest) for key in found]

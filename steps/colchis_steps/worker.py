@@ -25,7 +25,7 @@ from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._formats import training as training_
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.hyperparameters import settings
-from colchis_steps._formats.keys import message_key, training_key
+from colchis_steps._formats.keys import message_key, training_result_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
@@ -106,7 +106,7 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
             board.wait()
     if here.chief:
         result = _export(loop, store, home, found[0] if found else None)
-        store.write(training_key(args.run, "result.json"), encode(result))
+        store.write(training_result_key(args.run), encode(result))
         log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
     loop.finish()
 
@@ -123,7 +123,7 @@ def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: P
     command.execute(words_of(args.entry), directory, environment(here, port, told), args.grace_seconds)
     if here.chief:
         result = command.result()
-        store.write(training_key(args.run, "result.json"), encode(result))
+        store.write(training_result_key(args.run), encode(result))
         log.info("the command has left a model of %d files", len(result.files))
 
 

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, kubectl, until
 
-from colchis_steps._formats.keys import canary_key, rollout_key
+from colchis_steps._formats.keys import alias_key, rollout_key
 from colchis_steps._formats.models import Alias
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._models.aliases import stable
@@ -48,7 +48,7 @@ def waiting(here: Installation) -> Run:
     given = {one["name"]: one["value"] for one in run.node("approve")["inputs"]["parameters"]}
     assert given["report"] == f"{here.url}/runs/{run.uid}/report.html"
     assert here.store.read(f"runs/{run.uid}/report.html").startswith(b"<!DOCTYPE html>")
-    canary = read_document(here.store, canary_key(MODEL), Alias)
+    canary = read_document(here.store, alias_key(MODEL, "canary"), Alias)
     assert (canary.weight, canary.run) == (SHARE, run.uid)
     assert weights(here) == {stable_version(here): 100 - SHARE, canary.version: SHARE}
     return run
@@ -78,7 +78,7 @@ def test_a_canary_waits_at_its_share_and_a_yes_promotes_it(served: Installation)
     assert found
     assert (found.version, found.previous) == (before + 1, before)
     assert weights(served) == {before + 1: 100}
-    assert find_document(served.store, canary_key(MODEL), Alias) is None
+    assert find_document(served.store, alias_key(MODEL, "canary"), Alias) is None
     told = read_document(served.store, rollout_key(MODEL, run.uid), Rollout)
     assert (told.verdict, [step.weight for step in told.steps]) == ("pass", [SHARE])
 
@@ -92,7 +92,7 @@ def test_a_run_that_is_stopped_while_it_waits_leaves_its_canary_to_the_one_comma
     said = ran("colchis", "rollback", MODEL, "--store", served.url, "--namespace", served.namespace)
     assert "was a canary and is withdrawn" in said
     assert (weights(served), stable_version(served)) == ({before: 100}, before)
-    assert find_document(served.store, canary_key(MODEL), Alias) is None
+    assert find_document(served.store, alias_key(MODEL, "canary"), Alias) is None
 
 
 def test_a_pipeline_serves_by_kserve_with_as_many_pods_as_asked_and_keeps_requests(here: Installation) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.keys import DATA_MANIFEST
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document, read_document
@@ -199,10 +200,10 @@ def open_data(uri: str) -> DataSet:
         InputError: there is no data set, or its manifest is altered.
     """
     store = open_store(uri)
-    found = read_document(store, "manifest.json", DataManifest)
+    found = read_document(store, DATA_MANIFEST, DataManifest)
     if found.digest != (actual := data_digest(found.name, found.label, found.columns, found.splits)):
         raise InputError(
-            f"{uri}/manifest.json is altered: it says {found.digest} and is {actual}; import the data again"
+            f"{uri}/{DATA_MANIFEST} is altered: it says {found.digest} and is {actual}; import the data again"
         )
     return DataSet(uri, store, found)
 
@@ -213,7 +214,7 @@ def newest(uri: str) -> str:
     Raises:
         InputError: there is no data set, here or one level below.
     """
-    store, name = open_store(uri), "manifest.json"
+    store, name = open_store(uri), DATA_MANIFEST
     if find_document(store, name, DataManifest):
         return uri
     found = [key for key in store.keys("") if key.endswith(f"/{name}") and key.count("/") == 1]

@@ -4,6 +4,7 @@ import contextlib
 import secrets
 
 from colchis_steps._doctor.checks import Finding
+from colchis_steps._formats.keys import run_key
 from colchis_steps._oci.registry import Registry
 from colchis_steps._oci.repository import open_repository
 from colchis_steps._step.errors import InputError, StepError, TransientError
@@ -22,7 +23,7 @@ def try_store(url: str) -> list[Finding]:
         return [Finding("bucket", "skipped", "none is named", "try it: --store s3://bucket/prefix")]
     try:
         store = open_store(url)
-        key = f"runs/doctor-{secrets.token_hex(8)}/probe"
+        key = run_key(f"doctor-{secrets.token_hex(8)}", "probe")
         try:
             wrong = _conditions(store, key)
         finally:

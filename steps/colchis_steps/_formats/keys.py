@@ -1,69 +1,149 @@
-"""The keys of everything in a store; no other module builds one."""
+"""The keys of everything in a store; no other module builds one or takes one apart.
 
-from typing import TYPE_CHECKING, Any
+blobs/sha256/<hex>                                     a file of a model
+code/<hex>.zip                                         code that was pushed
+data/<set>/<digest>/manifest.json, shards              a data set
+runs/<run>/<step>.json, model.json, golden.json, …     what a run's steps recorded, and its candidate
+runs/<run>/training/…                                  the training's history, result, checkpoints and messages
+models/<model>/<n>/{manifest,record,statement}.json    a version
+models/<model>/<n>/files/…                             a version's files in plain sight, where asked for
+models/<model>/aliases/{latest,canary,stable}.json
+models/<model>/rollouts/<run>.json
+requests/<model>/<n>/<day>/<time>-<random>.json        a sample of requests
+"""
+
+import re
+
+BLOBS = "blobs/"
+MODELS = "models/"
+RUNS = "runs/"
+DATA_MANIFEST = "manifest.json"  # below a data set's own URI
+_VERSION = re.compile(r"models/(?P<model>[^/]+)/(?P<version>[0-9]+)/(?P<name>[^/]+)\.json")
 
 
 def blob_key(sha256: str) -> str:
-    """Give the key of the blob with this digest (hex)."""
-    return f"blobs/sha256/{sha256}"
+    """Return the key of the blob with this digest (hex)."""
+    return f"{BLOBS}sha256/{sha256}"
 
 
 def code_key(sha256: str) -> str:
-    """Give the key of the code with this digest (hex)."""
+    """Return the key of the code with this digest (hex)."""
     return f"code/{sha256}.zip"
 
 
-def golden_key(run: str) -> str:
-    """Give the key of the golden predictions of the model that a run made, beside its candidate."""
-    return f"runs/{run}/golden.json"
+def data_prefix(name: str, digest: str) -> str:
+    """Return the prefix of a data set with this digest (``sha256:<hex>``); its URI is the store's URL and this."""
+    return f"data/{name}/{digest.removeprefix('sha256:')[:16]}"
 
 
-def plain_prefix(model: str, version: int) -> str:
-    """Give the prefix below which a version's files lie as the SavedModel directory has them."""
-    return f"models/{model}/{version}/files/"
+def run_key(run: str, name: str) -> str:
+    """Return the key of a file that a run keeps."""
+    return f"{RUNS}{run}/{name}"
 
 
-def stable_key(model: str) -> str:
-    """Give the key of the alias ``stable``."""
-    return f"models/{model}/aliases/stable.json"
+def run_of(key: str) -> str:
+    """Return the run that keeps the file with this key."""
+    return key.split("/")[1]
 
 
-def canary_key(model: str) -> str:
-    """Give the key of the alias ``canary``."""
-    return f"models/{model}/aliases/canary.json"
-
-
-def rollout_key(model: str, run: str) -> str:
-    """Give the key of what is known of a rollout."""
-    return f"models/{model}/rollouts/{run}.json"
-
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def checkpoint_key(run: str, step: int, name: str) -> str:
-    """Give the key of a file of the checkpoint after this step."""
-    return training_key(run, f"checkpoints/{step:010}/{name}")
-
-
-def training_key(run: str, name: str) -> str:
-    """Give the key of a file of the run's training."""
-    return f"runs/{run}/training/{name}"
-
-
-def message_key(run: str, rank: int) -> str:
-    """Give the key under which a failing worker leaves its sentence."""
-    return training_key(run, f"worker-{rank}.message")
+def result_key(run: str, step: str) -> str:
+    """Return the key of what a step of the run recorded."""
+    return run_key(run, f"{step}.json")
 
 
 def candidate_key(run: str) -> str:
-    """Give the key of the run's candidate."""
-    return f"runs/{run}/model.json"
+    """Return the key of the run's candidate."""
+    return run_key(run, "model.json")
+
+
+def golden_key(run: str) -> str:
+    """Return the key of the golden predictions of the model that a run made, beside its candidate."""
+    return run_key(run, "golden.json")
+
+
+def training_key(run: str, name: str) -> str:
+    """Return the key of a file of the run's training."""
+    return run_key(run, f"training/{name}")
+
+
+def history_key(run: str) -> str:
+    """Return the key of the epochs that the run's training has finished."""
+    return training_key(run, "history.json")
+
+
+def training_result_key(run: str) -> str:
+    """Return the key of what the chief reports of a finished training."""
+    return training_key(run, "result.json")
+
+
+def message_key(run: str, rank: int) -> str:
+    """Return the key under which a failing worker leaves its sentence."""
+    return training_key(run, f"worker-{rank}.message")
+
+
+def checkpoint_key(run: str, step: int, name: str) -> str:
+    """Return the key of a file of the checkpoint after this step."""
+    return training_key(run, f"checkpoints/{step:010}/{name}")
+
+
+def model_prefix(model: str = "") -> str:
+    """Return the prefix of everything about a model, or about all of them."""
+    return f"{MODELS}{model}/" if model else MODELS
+
+
+def model_of(key: str) -> str | None:
+    """Return the model that the key is about; None where it is about none."""
+    top, _, rest = key.partition("/")
+    model, slash, _ = rest.partition("/")
+    return model if f"{top}/" == MODELS and slash else None
+
+
+def version_prefix(model: str, version: int) -> str:
+    """Return the prefix of a version's documents, without a ``/`` at its end."""
+    return f"{MODELS}{model}/{version}"
+
+
+def version_of(key: str, name: str = "manifest") -> tuple[str, int] | None:
+    """Return model and version where the key is that of a version's document of this name; None where it is not."""
+    found = _VERSION.fullmatch(key)
+    return (found["model"], int(found["version"])) if found and found["name"] == name else None
 
 
 def manifest_key(model: str, version: int) -> str:
-    """Give the key of a version's manifest."""
-    return f"models/{model}/{version}/manifest.json"
+    """Return the key of a version's manifest."""
+    return f"{version_prefix(model, version)}/manifest.json"
+
+
+def record_key(model: str, version: int) -> str:
+    """Return the key of a version's record."""
+    return f"{version_prefix(model, version)}/record.json"
+
+
+def statement_key(model: str, version: int) -> str:
+    """Return the key of a version's provenance."""
+    return f"{version_prefix(model, version)}/statement.json"
+
+
+def plain_prefix(model: str, version: int) -> str:
+    """Return the prefix below which a version's files lie as the SavedModel directory has them."""
+    return f"{version_prefix(model, version)}/files/"
+
+
+def alias_key(model: str, alias: str) -> str:
+    """Return the key of an alias: ``latest``, ``canary`` or ``stable``."""
+    return f"{MODELS}{model}/aliases/{alias}.json"
+
+
+def rollout_key(model: str, run: str) -> str:
+    """Return the key of how the run rolled a version of the model out."""
+    return f"{MODELS}{model}/rollouts/{run}.json"
+
+
+def requests_prefix(model: str, version: int) -> str:
+    """Return the prefix of the samples of requests to a version; below it they are in order of time."""
+    return f"requests/{model}/{version}/"
+
+
+def requests_key(model: str, version: int, day: str, name: str) -> str:
+    """Return the key of a sample of requests; ``day`` is YYYY-MM-DD in UTC."""
+    return f"{requests_prefix(model, version)}{day}/{name}.json"

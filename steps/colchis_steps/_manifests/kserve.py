@@ -6,6 +6,7 @@ Pure: values in, manifests out. Mode Standard (RawDeployment until 0.15) makes a
 that no other container answers for them. The label of visibility keeps KServe from making routes of its own.
 """
 
+from colchis_steps._formats.keys import version_prefix
 from colchis_steps._manifests.deployment import PORT, Deployed
 from colchis_steps._manifests.objects import HELD_SINCE, REPLICAS, Object
 from colchis_steps._manifests.runtime import pods
@@ -83,7 +84,7 @@ def storage_uri(deployed: Deployed) -> str:
     """Give the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
     if not deployed.store.startswith("s3://"):
         raise InputError(f"the storage container reads buckets, not {deployed.store}; give --model-volume=image")
-    return f"colchis+{deployed.store.rstrip('/')}/models/{deployed.model}/{deployed.version}"
+    return f"colchis+{deployed.store.rstrip('/')}/{version_prefix(deployed.model, deployed.version)}"
 
 
 def predictor_name(name: str) -> str:

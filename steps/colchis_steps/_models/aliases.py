@@ -3,7 +3,7 @@
 import logging
 
 from colchis_steps._formats.documents import decode, encode, now
-from colchis_steps._formats.keys import canary_key, stable_key
+from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Conflict, NotFound, Store
@@ -12,7 +12,7 @@ from colchis_steps._store.documents import find_document
 
 def stable(store: Store, model: str) -> Alias | None:
     """Give the alias ``stable`` of the model, or None."""
-    return find_document(store, stable_key(model), Alias)
+    return find_document(store, alias_key(model, "stable"), Alias)
 
 
 def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
@@ -20,7 +20,7 @@ def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
 
     Going back leaves no previous version: the next rollback must not go forward to what was just withdrawn.
     """
-    key = stable_key(wanted.model)
+    key = alias_key(wanted.model, "stable")
     while True:
         try:
             content, tag = store.read_tagged(key)
@@ -35,7 +35,7 @@ def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
                 store.replace(key, encode(wanted), taken)
             except Conflict:
                 continue
-        store.delete(canary_key(wanted.model))
+        store.delete(alias_key(wanted.model, "canary"))
         return before
 
 
@@ -49,7 +49,7 @@ def move_latest(store: Store, record: Record) -> None:
     Raises:
         TransientError: other writers were faster each time.
     """
-    key = f"models/{record.model}/aliases/latest.json"
+    key = alias_key(record.model, "latest")
     for _ in range(ATTEMPTS):
         tag, before = None, None
         try:

@@ -12,6 +12,7 @@ import msgspec
 
 from colchis_steps._formats.documents import canonical_digest, encode
 from colchis_steps._formats.images import Layer
+from colchis_steps._formats.keys import result_key, version_prefix
 from colchis_steps._formats.models import File, Record
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._oci.image import TAR, image
@@ -39,7 +40,7 @@ def statement(
 
     subjects = [
         {"name": record.image, "digest": _digest(record.digest)},
-        {"name": f"models/{record.model}/{record.version}", "digest": _digest(record.tree)},
+        {"name": version_prefix(record.model, record.version), "digest": _digest(record.tree)},
     ]
     if layers and all(layer.media_type == TAR or layer.diff_id for layer in layers):
         repository = record.image.rpartition("@")[0]
@@ -83,7 +84,7 @@ def statement(
                 "finishedOn": record.created_at,
             },
             "byproducts": [
-                {"name": f"{step}.json", "uri": f"{store}/runs/{record.run}/{step}.json", "digest": _sha(result)}
+                {"name": f"{step}.json", "uri": f"{store}/{result_key(record.run, step)}", "digest": _sha(result)}
                 for step, result in sorted(results.items())
             ],
         },

@@ -1,6 +1,6 @@
 """The versions of a model: the newest one, and one that is published."""
 
-from colchis_steps._formats.keys import manifest_key
+from colchis_steps._formats.keys import manifest_key, model_prefix, record_key, version_of
 from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Store
@@ -9,11 +9,9 @@ from colchis_steps._store.documents import read_document
 
 def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
     """Give the two documents that make a version one that may be served. Raises InputError where one is missing."""
-    key = f"models/{model}/{version}"
     try:
-        return read_document(store, f"{key}/manifest.json", Manifest), read_document(
-            store, f"{key}/record.json", Record
-        )
+        manifest = read_document(store, manifest_key(model, version), Manifest)
+        return manifest, read_document(store, record_key(model, version), Record)
     except NotFound as error:
         raise InputError(f"version {version} of {model} is not published ({error}); run upload and register") from error
 
@@ -27,7 +25,5 @@ def check_image(record: Record, image: str) -> None:
 
 def newest(store: Store, model: str) -> Manifest | None:
     """Give the manifest of the model's highest version, or None where it has none yet."""
-    prefix, suffix = f"models/{model}/", "/manifest.json"
-    found = (key.removeprefix(prefix).removesuffix(suffix) for key in store.keys(prefix) if key.endswith(suffix))
-    version = max((int(name) for name in found if name.isascii() and name.isdecimal()), default=None)
-    return None if version is None else read_document(store, manifest_key(model, version), Manifest)
+    found = [place for key in store.keys(model_prefix(model)) if (place := version_of(key))]
+    return read_document(store, manifest_key(*max(found)), Manifest) if found else None

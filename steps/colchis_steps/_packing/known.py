@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from colchis_steps._formats.images import Layer
+from colchis_steps._formats.keys import manifest_key, result_key
 from colchis_steps._formats.models import Manifest
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._oci.image import TAR, ZSTD
@@ -31,8 +32,8 @@ def in_store(store: Store, model: str, version: int) -> dict[tuple[str, str], Kn
     """Find the layers of this version's image and of the one before, by path and sha256 of their file."""
     known: dict[tuple[str, str], Known] = {}
     for number in (version - 1, version):
-        manifest = find_document(store, f"models/{model}/{number}/manifest.json", Manifest)
-        result = manifest and find_document(store, f"runs/{manifest.run}/build_image.json", StepResult)
+        manifest = find_document(store, manifest_key(model, number), Manifest)
+        result = manifest and find_document(store, result_key(manifest.run, "build_image"), StepResult)
         of_it = result and result.inputs.get("version") == str(number)  # a run may have made another version too
         if manifest and result and of_it and result.status == "succeeded" and result.outputs.get("digest"):
             report = msgspec.convert(result.details, ImageReport)

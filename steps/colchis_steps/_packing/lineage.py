@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from colchis_steps._formats.keys import manifest_key, result_key
 from colchis_steps._formats.models import Candidate, Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._models.provenance import PROVENANCE, statement
@@ -83,7 +84,7 @@ def attach_lineage(
 
 def _statement(store: Store, manifest: Manifest, candidate: Candidate, report: ImageReport) -> bytes:
     """Write the in-toto statement of what is known before ``register``: the same for the same version."""
-    found = {step: find_document(store, f"runs/{manifest.run}/{step}.json", StepResult) for step in BEFORE}
+    found = {step: find_document(store, result_key(manifest.run, step), StepResult) for step in BEFORE}
     results = {step: result for step, result in found.items() if result}
     record = Record(
         model=manifest.model,
@@ -92,7 +93,7 @@ def _statement(store: Store, manifest: Manifest, candidate: Candidate, report: I
         image=report.image,
         digest=report.digest,
         tree=manifest.tree,
-        manifest=f"models/{manifest.model}/{manifest.version}/manifest.json",
+        manifest=manifest_key(manifest.model, manifest.version),
         manifest_digest="",
         data=candidate.data,
         data_digest=candidate.data_digest,

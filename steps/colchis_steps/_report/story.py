@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from colchis_steps._formats.documents import Part
+from colchis_steps._formats.keys import candidate_key, result_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.runs import (
     DataReport,
@@ -97,13 +98,13 @@ def read_story(store: Store, run: str, status: str, failures: str) -> Story:
     story = Story(run, status, failures=told)
     for step in CHAIN:
         try:
-            story.results[step] = read_document(store, f"runs/{run}/{step}.json", StepResult)
+            story.results[step] = read_document(store, result_key(run, step), StepResult)
         except NotFound:
             continue
         except StepError as error:
             story.notes.append(str(error))
     try:
-        story.candidate = read_document(store, f"runs/{run}/model.json", Candidate)
+        story.candidate = read_document(store, candidate_key(run), Candidate)
     except NotFound:
         pass
     except StepError as error:

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import canary_key
+from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Golden
 from colchis_steps._formats.rollouts import JudgedStep, Rollout
 from colchis_steps._manifests.route import HeaderRoute, Traffic
@@ -64,7 +64,7 @@ def shift(place: Place, plan: Plan, told: Rollout, canary: Alias, *, way: Way, g
         if weight in passed:
             continue
         canary.weight = weight
-        place.store.write(canary_key(place.model), encode(canary))
+        place.store.write(alias_key(place.model, "canary"), encode(canary))
         mirror = version if plan.mirror else None
         weights = {stable: 100 - weight, version: weight}
         move(place.cluster, place.target, place.model, Traffic(weights, plan.headers, plan.sticky, mirror), way)
@@ -110,7 +110,7 @@ def judged(place: Place, plan: Plan, told: Rollout, weight: int, prober: Prober)
 
 def stopped(place: Place, told: Rollout) -> str:
     """Say why the step is over whatever was answered: the pods end, or somebody took the canary away."""
-    alias = find_document(place.store, canary_key(place.model), Alias)
+    alias = find_document(place.store, alias_key(place.model, "canary"), Alias)
     if alias is None or alias.version != told.version:
         return "it was withdrawn while it was judged"
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from colchis_steps._formats.documents import now
-from colchis_steps._formats.keys import canary_key, golden_key
+from colchis_steps._formats.keys import alias_key, golden_key
 from colchis_steps._formats.models import Alias, Golden
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._formats.runs import RolloutReport
@@ -143,7 +143,7 @@ def roll_back(place: Place, run: str, *, withdrawn: int | None, to: int | None) 
         TransientError: as ``roll_out``.
     """
     model, alias = place.model, stable(place.store, place.model)
-    canary = find_document(place.store, canary_key(model), Alias)
+    canary = find_document(place.store, alias_key(model, "canary"), Alias)
     if canary and to is None and withdrawn in {None, canary.version} and (not alias or alias.version != canary.version):
         return _withdraw(place, run, canary)
     if alias is None:
@@ -223,7 +223,7 @@ def _shared_out(
         _ready(place, version, READY)
     began = time.monotonic()
     alias.weight = plan.split[alias.version]
-    place.store.write(canary_key(place.model), msgspec.json.encode(alias))
+    place.store.write(alias_key(place.model, "canary"), msgspec.json.encode(alias))
     mirror = alias.version if plan.mirror else None
     move(place.cluster, place.target, place.model, Traffic(plan.split, plan.headers, plan.sticky, mirror), way)
     write(place.store, told, "pass")

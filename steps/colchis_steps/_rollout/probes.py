@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from colchis_steps._formats.keys import requests_prefix
 from colchis_steps._formats.models import Golden
 from colchis_steps._rollout.checks import least_row
 from colchis_steps._rollout.judge import Answer
@@ -94,7 +95,7 @@ class RequestLog(msgspec.Struct, tag_field="kind", tag="colchis.dev/request-log/
 
 def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
     """Give the newest rows that users asked a version and that its server kept a sample of, at most ROWS."""
-    newest = deque(store.keys(f"requests/{model}/{version}/"), maxlen=OBJECTS)
+    newest = deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS)
     logs = [msgspec.json.decode(store.read(key), type=RequestLog) for key in newest]
     return [row for log in logs for asked in log.requests for row in rows_of(asked.inputs)][-ROWS:]
 

@@ -8,6 +8,7 @@ import sys
 import msgspec
 import yaml
 
+from colchis_steps._formats.keys import run_key
 from colchis_steps._formats.models import Record
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._manifests.deployment import Deployed
@@ -57,7 +58,7 @@ def rendered(
         mirror = version if plan.mirror else None
         documents = seldon_deployments(versions, weights, headers=plan.headers, mirror=mirror)
     text = as_yaml(documents)
-    store.write(f"runs/{run}/{form}.yaml", text.encode())
+    store.write(run_key(run, f"{form}.yaml"), text.encode())
     sys.stdout.write(text)
     report = RolloutReport(form, options.runtime, "", None, alias.version if alias else None, 0.0, 0.0)
     report.weights = {str(number): weight for number, weight in weights.items()}

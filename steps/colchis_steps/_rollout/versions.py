@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from colchis_steps._formats.documents import now
-from colchis_steps._formats.keys import canary_key
+from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import (
@@ -134,9 +134,9 @@ class Before:
             cluster.apply(again(self.object))
         else:
             place.target.remove(cluster, model, version)
-        canary = find_document(place.store, canary_key(model), Alias)
+        canary = find_document(place.store, alias_key(model, "canary"), Alias)
         if canary and canary.version == version:
-            place.store.delete(canary_key(model))
+            place.store.delete(alias_key(model, "canary"))
 
 
 @contextlib.contextmanager

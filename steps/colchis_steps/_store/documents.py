@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from colchis_steps._formats.documents import D, Part, decode, encode, now
+from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Store
@@ -42,7 +43,7 @@ def recorded(store: Store, run: str, step: str, inputs: Mapping[str, Any]) -> It
 
     A step that ends without its last record was killed: the record says "running".
     """
-    recorder, key, started, clock = Recorder(), f"runs/{run}/{step}.json", now(), time.monotonic()
+    recorder, key, started, clock = Recorder(), result_key(run, step), now(), time.monotonic()
     told = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
 
     def write(status: str, message: str = "") -> None:

@@ -33,7 +33,7 @@ from colchis_steps._content.blobs import plain_files
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import blob_key, training_key
+from colchis_steps._formats.keys import BLOBS, blob_key, history_key, training_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
@@ -189,7 +189,7 @@ class Command:
                 if len(epochs := tuple(self._epochs())) != told:
                     told = len(epochs)
                     history = History(fingerprint=self.fingerprint, epochs=epochs)
-                    self.store.write(training_key(self.run, "history.json"), encode(history))
+                    self.store.write(history_key(self.run), encode(history))
             except (StepError, OSError) as error:
                 log.warning("the command's checkpoints were not stored: %s", error)
             if ended:
@@ -204,7 +204,7 @@ class Command:
         files = store_directory(self.beside, self.snapshot).files
         self.beside.write("files.json", encode(Kept(fingerprint=self.fingerprint, files=tuple(files))))
         wanted = {blob_key(file.sha256) for file in files}
-        for key in list(self.beside.keys("blobs/")):
+        for key in list(self.beside.keys(BLOBS)):
             if key not in wanted:
                 self.beside.delete(key)
         self._seen = now

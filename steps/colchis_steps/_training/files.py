@@ -8,7 +8,7 @@ checkpoints/<step>/…    see _training_checkpoints
 
 from pathlib import Path
 
-from colchis_steps._formats.keys import message_key, training_key
+from colchis_steps._formats.keys import history_key, message_key, training_result_key
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Result
 from colchis_steps._store.api import NotFound, Store
@@ -25,13 +25,13 @@ def find_message(store: Store, run: str, rank: int) -> str:
 
 def find_result(store: Store, run: str, fingerprint: str) -> Result | None:
     """Give what the chief of this training made, if it is through."""
-    found = find_document(store, training_key(run, "result.json"), Result)
+    found = find_document(store, training_result_key(run), Result)
     return found if found and found.fingerprint == fingerprint else None
 
 
 def find_history(store: Store, run: str, fingerprint: str) -> tuple[Epoch, ...]:
     """Give the epochs of this training so far."""
-    found = find_document(store, training_key(run, "history.json"), History)
+    found = find_document(store, history_key(run), History)
     return found.epochs if found and found.fingerprint == fingerprint else ()
 
 

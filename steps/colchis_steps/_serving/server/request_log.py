@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.keys import requests_key
 from colchis_steps._formats.requests import Logged, RequestLog
 from colchis_steps._savedmodel.loading import Arrays
 from colchis_steps._serving.server.metrics import Metrics
@@ -83,7 +84,7 @@ class Sampler:
 
     def _put(self, document: RequestLog) -> None:
         day, at = datetime.now(UTC).strftime("%Y-%m-%d %H%M%S").split()
-        key = f"requests/{document.model}/{document.version}/{day}/{at}-{secrets.token_hex(4)}.json"
+        key = requests_key(document.model, document.version, day, f"{at}-{secrets.token_hex(4)}")
         try:
             self._store.create(key, encode(document))
         except (StepError, msgspec.MsgspecError) as error:
