@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 STEMS = ["validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"]
-SOURCES = sorted([*ROOT.glob("steps/colchis_steps/*.py"), *ROOT.glob("workflows/colchis_workflows/*.py")])
+SOURCES = sorted([*ROOT.glob("steps/colchis_steps/**/*.py"), *ROOT.glob("workflows/colchis_workflows/**/*.py")])
 HEAVY = {"awscrt", "botocore", "jinja2", "keras", "kubernetes", "sklearn", "starlette", "tensorflow", "uvicorn"}
 
 
@@ -22,7 +22,7 @@ def test_a_step_has_module_template_test_and_page_of_one_stem(stem: str) -> None
     assert list((ROOT / "workflows/manifests").rglob(f"colchis-{stem.replace('_', '-')}.yaml"))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_small_and_says_what_it_is_for(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) <= 300
