@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-cluster bench render images lint format lock clean
+.PHONY: help demo test test-long test-cluster mutate bench render images lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ test-long: $(READY)  ## what takes minutes: results go to docs/
 
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
 	$(BIN)/pytest tests/cluster tests/images -m "cluster and not long" --numprocesses=2 --durations=15
+
+mutate: $(READY)  ## change the pure cores one operator at a time; list the changes that no test notices (minutes)
+	rm -rf .mutation && mkdir .mutation
+	cp -R steps/colchis_steps workflows/colchis_workflows workflows tests benchmarks pyproject.toml .mutation
+	cd .mutation && mutmut run && mutmut results
 
 bench: $(READY)  ## race against named rivals: RACE=pack; benchmarks/README.md lists the races (OPTIONS are the race's own)
 	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: $(notdir $(basename $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))" >&2; exit 2; }
