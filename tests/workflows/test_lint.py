@@ -8,6 +8,7 @@ import pytest
 from colchis_workflows import lint
 from colchis_workflows._argo.catalog import Catalog
 from colchis_workflows._argo.documents import read
+from colchis_workflows.render import default_documents
 
 EXAMPLES = sorted((Path(__file__).parent / "lint").glob("*.yaml"))
 COMMENT = re.compile(r"# finding: (.*)$")
@@ -15,7 +16,7 @@ COMMENT = re.compile(r"# finding: (.*)$")
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_each_example_has_the_findings_that_its_comments_name_and_no_other(example: Path) -> None:
-    findings = lint.lint(read([example]))
+    findings = lint.lint(read([example]), default_documents())
     wanted = {
         number: match[1].strip()
         for number, line in enumerate(example.read_text().splitlines(), 1)
@@ -55,7 +56,7 @@ def test_a_finding_says_file_line_place_problem_and_fix(capsys: pytest.CaptureFi
 def test_what_is_no_yaml_is_named_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.yaml").write_text("kind: Workflow\nspec: [\n")
     assert lint.main([str(tmp_path)]) == 65
-    assert f"{tmp_path}/a.yaml:3: this is not YAML" in capsys.readouterr().err
+    assert f"{tmp_path}/a.yaml:3: this is not YAML" in capsys.readouterr().out
 
 
 def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

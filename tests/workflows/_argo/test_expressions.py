@@ -6,9 +6,11 @@ import pytest
 
 from colchis_workflows import render
 from colchis_workflows._argo.catalog import Catalog, name_of
-from colchis_workflows._argo.conditions import depends, holds, retry, when
+from colchis_workflows._argo.conditions import depends, holds, retry
 from colchis_workflows._argo.durations import seconds
-from colchis_workflows._argo.expressions import BadExpressionError, parse
+from colchis_workflows._argo.expressions import parse
+from colchis_workflows._argo.grammars import BadExpressionError
+from colchis_workflows._argo.when import when
 from colchis_workflows._engine.scopes import dag_phase
 
 S, F, E, K, OM = "Succeeded", "Failed", "Error", "Skipped", "Omitted"
@@ -58,10 +60,45 @@ def test_when(text: str, want: bool) -> None:
     assert when(text) is want
 
 
-@pytest.mark.parametrize("text", [" == pass", "a-b == c", "a = b", "a == b && c == d", "1 > 2", ""])
-def test_a_when_that_is_not_one_comparison_is_refused(text: str) -> None:
-    with pytest.raises(BadExpressionError, match="put each side in quotes"):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (" == pass", "an operand is missing before '=='"),
+        ("a-b == c", "'a' is not a number, which '-' needs"),
+        ("a = b", "'=' has no meaning here, '==' compares"),
+        ("pass", "it gives 'pass', neither true nor false"),
+        ("a in (a)", "'in' needs two or more values in brackets"),
+        ("v1.2 == v1.2", "'v1.2' is read as a field of something; put it in quotes"),
+        ("(a == b", "')' is missing at the end"),
+        ("'a == b", 'a quote is not closed in "\'a == b"'),
+        ("", "it is empty"),
+    ],
+)
+def test_a_when_that_is_no_condition_says_why(text: str, why: str) -> None:
+    with pytest.raises(BadExpressionError) as caught:
         when(text)
+    assert why in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("asInt(x + 1", "')' is missing at the end"),
+        ("a ==", "an operand is missing at the end"),
+        ("a b", "an operator is missing before 'b'"),
+        ("a.", "a name after the dot is missing at the end"),
+        ("[1, 2", "']' is missing at the end"),
+        ("x | y", "a call is missing after '|'"),
+        ("a ?? b == c", "?? and '==' are mixed"),
+        ("'\\q'", "\\q in '\\q' is not an escape"),
+        ("0x", "'0x' is not a number"),
+        ("(" * 5000 + "1" + ")" * 5000, "nested too deep"),
+    ],
+)
+def test_what_is_no_expression_says_why(text: str, why: str) -> None:
+    with pytest.raises(BadExpressionError) as caught:
+        parse(text)
+    assert why in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +143,7 @@ def test_a_dags_phase_is_that_of_its_leaves_branches(
     assert dag_phase(waits, phases) == want
 
 
-@pytest.mark.parametrize(("text", "want"), [("30", 30), ("1.5s", 1.5), ("5m", 300), ("1h", 3600), ("2d", 172800)])
+@pytest.mark.parametrize(("text", "want"), [("30", 30), ("1.5s", 1.5), ("5m", 300), ("1h30m", 5400), ("250ms", 0.25)])
 def test_durations(text: str, want: float) -> None:
     assert seconds(text) == want
 

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from colchis_workflows._argo.documents import Object
+from colchis_workflows._argo.errors import InputError
+from colchis_workflows._argo.shapes import Misshape, shaped
 
 KINDS = {"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflow"}
 
@@ -30,6 +32,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"there are {', '.join(names)}" if names else "there are none"
 
 
+def _is_argos(document: Object) -> bool:
+    kind, version = document.get("kind"), document.get("apiVersion")
+    return isinstance(kind, str) and kind in KINDS and str(version).startswith("argoproj.io/")
+
+
 @dataclass(frozen=True)
 class Found:
     """A template and the document that it stands in."""
@@ -39,11 +46,31 @@ class Found:
 
 
 class Catalog:
-    """All documents of Argo's kinds, by kind and name."""
+    """All documents of Argo's kinds, by kind and name.
 
-    def __init__(self, documents: Iterable[Object]) -> None:
-        self.documents = [d for d in documents if d.get("kind") in KINDS and "argoproj.io" in str(d.get("apiVersion"))]
-        self.named = {(str(d["kind"]), name_of(d)): d for d in self.documents}
+    ``known`` are documents that those of the user may refer to, as Colchis's own templates; a user's of the same name
+    stands for one of them. ``misshapen`` says what of the user's has not the shape of Argo's and is left out.
+    """
+
+    def __init__(self, documents: Iterable[Object], known: Iterable[Object] = ()) -> None:
+        self.misshapen: list[tuple[Object, Misshape]] = []
+        self.documents = [self._shaped(document) for document in documents if _is_argos(document)]
+        self.known = [shaped(document)[0] for document in known if _is_argos(document)]
+        self.named = {(str(d["kind"]), name_of(d)): d for d in (*self.known, *self.documents)}
+
+    def _shaped(self, document: Object) -> Object:
+        found, problems = shaped(document)
+        self.misshapen += [(found, problem) for problem in problems]
+        return found
+
+    def check(self) -> None:
+        """Make sure that all documents have Argo's shape.
+
+        Raises:
+            InputError: one has not.
+        """
+        for document, (line, where, problem, advice) in self.misshapen:
+            raise InputError(f"{document.file}:{line}: {name_of(document)}/{where}: {problem}; {advice}")
 
     def workflow_template(self, reference: Object) -> Object | None:
         """Give the document that a reference with ``name`` and ``clusterScope`` means."""

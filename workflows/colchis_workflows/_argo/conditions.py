@@ -1,19 +1,17 @@
-"""What decides whether a task runs, or runs again: ``depends``, ``when`` and the retry expression."""
+"""What decides whether a task runs, or runs again: ``depends`` and the retry expression (``when`` has its module)."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from colchis_workflows._argo.documents import Object
-from colchis_workflows._argo.expressions import BadExpressionError, Node, evaluate, parse
+from colchis_workflows._argo.expressions import evaluate, parse
+from colchis_workflows._argo.grammars import BadExpressionError, Node
 from colchis_workflows._runs.node import Node as TaskNode
 
 PHASES = {"Succeeded": "Succeeded", "Failed": "Failed", "Errored": "Error", "Skipped": "Skipped", "Omitted": "Omitted"}
 RESULTS = {*PHASES, "Daemoned", "AnySucceeded", "AllFailed"}
 TASK = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.([A-Z][a-zA-Z]+)|([a-zA-Z0-9][-a-zA-Z0-9]*)")
-OPERAND = r"""('[^']*'|"[^"]*"|[A-Za-z_][A-Za-z0-9_]*|-?\d+(?:\.\d+)?)"""
-WHEN = re.compile(rf"\s*{OPERAND}\s*(==|!=)\s*{OPERAND}\s*")
 
 
 def depends_text(task: Object) -> str:
@@ -60,28 +58,6 @@ def holds(condition: Node, phases: Mapping[str, str]) -> bool:
         for name, phase in phases.items()
     }
     return bool(evaluate(condition, {"results": results}))
-
-
-def _operand(text: str) -> tuple[type, Any]:
-    if text[0] in "'\"":
-        return str, text[1:-1]
-    if text in {"true", "false"}:
-        return bool, text == "true"
-    if text[0] == "-" or text[0].isdigit():
-        return float, float(text)
-    return str, text
-
-
-def when(text: str) -> bool:
-    """Tell whether a ``when`` without tags holds; a word without quotes is a text, as Argo has it.
-
-    Raises:
-        BadExpressionError: it is not one comparison with == or !=; a local run has no other.
-    """
-    if (match := WHEN.fullmatch(text)) is None:
-        raise BadExpressionError(f"when {text!r} is not one comparison with == or !=; put each side in quotes")
-    equal = _operand(match[1]) == _operand(match[3])
-    return equal if match[2] == "==" else not equal
 
 
 def retry(expression: str, status: str, exit_code: int) -> bool:

@@ -1,202 +1,157 @@
-"""The small languages in Argo's YAML: one grammar reads them all, and the simple ones are evaluated here.
+"""expr, the language of ``depends``, retry expressions and ``{{= … }}``, as Argo's library reads and evaluates it.
 
-``depends``, retry expressions and ``{{= … }}`` are written in expr (https://expr-lang.org/docs/language-definition),
-``when`` in govaluate, whose operators are a subset but for ``=~`` and ``!~``, and where a bare word is a text.
+The grammar is expr.lark (https://expr-lang.org/docs/language-definition). What a local run needs is evaluated here:
+and, or, not, comparisons, arithmetic, lists, members and conversions.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-TOKEN = re.compile(
-    r"""\s*(?:
-    (?P<number>0[xX][0-9a-fA-F_]+|(?:\d[\d_]*(?:\.(?!\.)\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
-  | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)
-  | (?P<name>[A-Za-z_$\#][A-Za-z0-9_$]*)
-  | (?P<sign>\?\.|\?\?|\|\||&&|==|!=|<=|>=|=~|!~|\.\.|\*\*|[-+*/%^<>!?:|.,;()\[\]{}=])
-    )""",
-    re.VERBOSE,
+from lark import Token, Transformer, v_args
+
+from colchis_workflows._argo.grammars import BadExpressionError, Language, Node, Operators
+
+OPERATORS = Operators(
+    binary={
+        "|": 0,
+        **dict.fromkeys(["||", "or"], 10),
+        **dict.fromkeys(["&&", "and"], 15),
+        **dict.fromkeys(["==", "!=", "<", "<=", ">", ">="], 20),
+        **dict.fromkeys(["in", "matches", "contains", "startsWith", "endsWith"], 20),
+        **dict.fromkeys([f"not {word}" for word in ("in", "matches", "contains", "startsWith", "endsWith")], 20),
+        "..": 25,
+        **dict.fromkeys(["+", "-"], 30),
+        **dict.fromkeys(["*", "/", "%"], 60),
+        **dict.fromkeys(["**", "^"], 100),
+        "??": 500,
+    },
+    unary={"not": 50, "!": 50, "-": 90, "+": 90},
+    right=frozenset({"**", "^"}),
+    tight=frozenset({"|"}),
 )
-WORDS = {"or", "and", "not", "in", "matches", "contains", "startsWith", "endsWith", "let"}
-BINDING = {  # of the operators between two operands, from loose to tight
-    **dict.fromkeys(["|"], 1),
-    **dict.fromkeys(["||", "or", "??"], 2),
-    **dict.fromkeys(["&&", "and"], 3),
-    **dict.fromkeys(["==", "!=", "<", "<=", ">", ">=", "=~", "!~"], 4),
-    **dict.fromkeys(["in", "not", "matches", "contains", "startsWith", "endsWith"], 4),
-    **dict.fromkeys([".."], 5),
-    **dict.fromkeys(["+", "-"], 6),
-    **dict.fromkeys(["*", "/", "%"], 7),
-    **dict.fromkeys(["^", "**"], 8),
-}
+ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
+NUMBER = re.compile(r"0[xX][\da-fA-F]+|0[oO][0-7]+|0[bB][01]+|(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
-class BadExpressionError(ValueError):
-    """The text is not an expression, or not one that can be evaluated here; says where or why."""
+def _number(text: str) -> int | float:
+    digits = text.replace("_", "")
+    if NUMBER.fullmatch(digits) is None:
+        raise BadExpressionError(f"{text!r} is not a number")
+    if digits[:2].lower() in {"0x", "0o", "0b"}:
+        return int(digits, 0)
+    return int(digits) if digits.isdecimal() else float(digits)
 
 
-@dataclass(frozen=True)
-class Node:
-    """A part of an expression: ``op`` is literal, name, member, call, list, map, block, not, neg, ?: or an operator."""
+def _text(quoted: str) -> str:
+    """Read a quoted text with the escapes of Go; between ` there are none."""
 
-    op: str
-    args: tuple[Any, ...]
+    def one(match: re.Match[str]) -> str:
+        code = match[1]
+        if code in ESCAPES or code == quoted[0]:
+            return ESCAPES.get(code, code)
+        if len(code) == 1:
+            raise BadExpressionError(f"\\{code} in {quoted} is not an escape; write \\\\{code}")
+        value = int(code, 8) if code.isdecimal() else int(code[1:], 16)
+        if value > 0x10FFFF:
+            raise BadExpressionError(f"\\{code} in {quoted} is not a character")
+        return chr(value)
+
+    return quoted[1:-1].replace("``", "`") if quoted[0] == "`" else ESCAPE.sub(one, quoted[1:-1])
 
 
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self.tokens: list[tuple[str, str]] = []
-        end = 0
-        text = text.rstrip()
-        while end < len(text):
-            if (match := TOKEN.match(text, end)) is None:
-                rest = text[end:].strip()
-                raise BadExpressionError(
-                    f"a quote is not closed in {rest!r}" if rest[0] in "'\"`" else f"{rest[0]!r} has no meaning here"
-                )
-            end = match.end()
-            kind = str(match.lastgroup)
-            self.tokens.append(("sign" if kind == "name" and match[kind] in WORDS else kind, match[kind]))
-        self.tokens.append(("end", ""))
-        self.position = 0
+def _given(nodes: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(node for node in nodes if node is not None)
 
-    @property
-    def sign(self) -> str:
-        kind, text = self.tokens[self.position]
-        return text if kind == "sign" else ""
 
-    def take(self) -> tuple[str, str]:
-        found = self.tokens[self.position]
-        self.position += 1
-        return found
+@v_args(inline=True)
+class _Tree(Transformer[Token, Node]):
+    """Makes nodes, from the leaves up; a method for each rule of the grammar."""
 
-    def accept(self, sign: str) -> bool:
-        if self.sign == sign:
-            self.position += 1
-            return True
-        return False
+    def start(self, node: Node) -> Node:
+        return _plain(node)
 
-    def expect(self, sign: str) -> None:
-        if not self.accept(sign):
-            raise BadExpressionError(f"{sign!r} is missing {self._where()}")
+    def row(self, *parts: Any) -> Node:
+        words = [part if isinstance(part, Node) else " ".join(str(part).split()) for part in parts]
+        return OPERATORS.tree(words)
 
-    def _where(self) -> str:
-        kind, text = self.tokens[self.position]
-        return "at the end" if kind == "end" else f"before {text!r}"
+    def unary(self, sign: Token, operand: Node) -> Node:
+        return Node("unary", (str(sign), operand))
 
-    def whole(self) -> Node:
-        node = self.block()
-        if self.tokens[self.position][0] != "end":
-            raise BadExpressionError(f"an operator is missing {self._where()}")
-        return node
+    def sequence(self, first: Node, second: Node | None = None) -> Node:
+        return Node("block", _given((first, second)))
 
-    def block(self) -> Node:
-        if not self.accept("let"):
-            node = self.choice()
-            return Node("block", (node, self.block())) if self.accept(";") else node
-        self.take()
-        self.expect("=")
-        value = self.choice()
-        self.expect(";")
-        return Node("block", (value, self.block()))
+    def let(self, _: Token, value: Node, rest: Node) -> Node:
+        return Node("block", (value, rest))
 
-    def choice(self) -> Node:
-        node = self.binary(1)
-        if self.accept("?"):
-            yes = None if self.sign == ":" else self.choice()
-            self.expect(":")
-            return Node("?:", (node, yes, self.choice()))
-        return node
+    def block(self, inner: Node) -> Node:
+        return Node("block", (inner,))
 
-    def binary(self, least: int) -> Node:
-        node = self.unary()
-        while (strength := BINDING.get(self.sign, 0)) >= least:
-            operator = self.take()[1]
-            if operator == "not":
-                operator = f"not {self.sign}"
-                if self.sign not in {"in", "matches", "contains", "startsWith", "endsWith"}:
-                    raise BadExpressionError(f"'in' is missing after 'not' {self._where()}")
-                self.take()
-            node = Node(operator, (node, self.binary(strength + 1)))
-        return node
+    def conditional(self, condition: Node, yes: Node | None, no: Node) -> Node:
+        return Node("?:", (condition, yes, no))
 
-    def unary(self) -> Node:
-        if self.accept("!") or self.accept("not"):
-            return Node("not", (self.unary(),))
-        if self.accept("-") or self.accept("+"):
-            return Node("neg", (self.unary(),))
-        return self.postfix(self.primary())
+    def member(self, of: Node, name: Token) -> Node:
+        return Node("member", (of, Node("literal", (str(name),))))
 
-    def primary(self) -> Node:  # noqa: PLR0911 - one way out for each kind of operand
-        kind, text = self.take()
-        if kind == "number":
-            digits = text.replace("_", "")
-            value = int(digits, 16) if digits[:2].lower() == "0x" else float(digits)
-            return Node("literal", (value,))
-        if kind == "text":
-            return Node("literal", (text[1:-1] if text[0] == "`" else re.sub(r"\\(.)", r"\1", text[1:-1]),))
-        if kind == "name":
-            constants = {"true": True, "false": False, "nil": None}
-            return Node("literal", (constants[text],)) if text in constants else Node("name", (text,))
-        if text == "(":
-            node = self.block()
-            self.expect(")")
-            return node
-        if text == "[":
-            return Node("list", self.items("]"))
-        if text == "{":
-            return self.braces()
-        if text == "." and self.tokens[self.position][0] == "name":  # .field of the item in a predicate
-            return Node("name", (self.take()[1],))
-        self.position -= 1
-        raise BadExpressionError(f"an operand is missing {self._where()}")
+    def index(self, of: Node, key: Node) -> Node:
+        return Node("member", (of, key))
 
-    def braces(self) -> Node:
-        following = self.tokens[self.position + 1] if self.position + 1 < len(self.tokens) else ("end", "")
-        if self.sign != "}" and following != ("sign", ":"):
-            node = self.block()  # a predicate: {# > 1}
-            self.expect("}")
-            return node
-        pairs: list[Node] = []
-        while not self.accept("}"):
-            self.take()
-            self.expect(":")
-            pairs.append(self.choice())
-            if not self.accept(",") and self.sign != "}":
-                self.expect("}")
-        return Node("map", tuple(pairs))
+    def slice(self, of: Node, start: Node | None, _: Token, end: Node | None) -> Node:
+        return Node("slice", (of, start, end))
 
-    def items(self, closing: str) -> tuple[Node, ...]:
-        found: list[Node] = []
-        while not self.accept(closing):
-            found.append(self.choice())
-            if not self.accept(",") and self.sign != closing:
-                self.expect(closing)
-        return tuple(found)
+    def call(self, function: Node, arguments: Node | None = None) -> Node:
+        return Node("call", (function, *(arguments.args if arguments else ())))
 
-    def postfix(self, node: Node) -> Node:
-        while True:
-            if self.sign == "?." and self.tokens[self.position + 1] == ("sign", "["):
-                self.position += 1  # a?.["b"] reads as a["b"]; where a is not there, evaluating says so either way
-            elif self.accept(".") or self.accept("?."):
-                kind, text = self.take()
-                if kind not in {"name", "sign"} or (kind == "sign" and text not in WORDS):
-                    self.position -= 1
-                    raise BadExpressionError(f"a name is missing after the dot {self._where()}")
-                node = Node("member", (node, Node("literal", (text,))))
-            elif node.op in {"name", "member"} and self.accept("("):
-                node = Node("call", (node, *self.items(")")))
-            elif self.accept("["):
-                start = None if self.sign == ":" else self.choice()
-                if self.accept(":"):
-                    end = None if self.sign == "]" else self.choice()
-                    node = Node("slice", (node, start, end))
-                else:
-                    node = Node("member", (node, start))
-                self.expect("]")
-            else:
-                return node
+    def method(self, of: Node, name: Token, arguments: Node | None = None) -> Node:
+        return self.call(self.member(of, name), arguments)
+
+    def arguments(self, *arguments: Node) -> Node:
+        return Node("arguments", _given(arguments))
+
+    def name(self, name: Token) -> Node:
+        return Node("name", (str(name),))
+
+    pointer = field = name
+
+    def constant(self, word: Token) -> Node:
+        return Node("literal", ({"true": True, "false": False, "nil": None}[str(word)],))
+
+    def number(self, text: Token) -> Node:
+        return Node("literal", (_number(str(text)),))
+
+    def text(self, quoted: Token) -> Node:
+        return Node("literal", (_text(str(quoted)),))
+
+    def group(self, inner: Node) -> Node:
+        return Node("group", (inner,))
+
+    def list(self, *items: Node | None) -> Node:
+        return Node("list", _given(items))
+
+    def map(self, *pairs: Node | None) -> Node:
+        return Node("map", _given(pairs))
+
+    def pair(self, _: Any, value: Node) -> Node:
+        return value
+
+    def key(self, key: Any) -> Any:
+        return key
+
+
+def _plain(node: Node) -> Node:
+    """Take brackets out of the tree; without them ``??`` may not stand left of another operator."""
+    if node.op == "group":
+        return _plain(node.args[0])
+    if node.op in OPERATORS.binary and node.op != "??" and node.args[0].op == "??":
+        raise BadExpressionError(f"?? and {node.op!r} are mixed; put brackets around one of them")
+    if node.op == "|" and node.args[1].op != "call":
+        raise BadExpressionError("a call is missing after '|'")
+    return Node(node.op, tuple(_plain(arg) if isinstance(arg, Node) else arg for arg in node.args))
+
+
+LANGUAGE = Language("expr.lark", _Tree())
 
 
 def parse(text: str) -> Node:
@@ -205,59 +160,111 @@ def parse(text: str) -> Node:
     Raises:
         BadExpressionError: it is none; the message says what is missing where.
     """
-    if not text.strip():
-        raise BadExpressionError("it is empty")
-    return _Parser(text).whole()
+    return LANGUAGE.parse(text)
 
 
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "in": lambda a, b: a in b,
-    "not in": lambda a, b: a not in b,
+def _number_or_text(value: Any) -> type:
+    return float if isinstance(value, int | float) and not isinstance(value, bool) else type(value)
+
+
+def _alike(sign: str, *kinds: type) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """Let an operator take two values of one of these kinds alone, as expr does."""
+
+    def checked(work: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        def both(left: Any, right: Any) -> Any:
+            if _number_or_text(left) is not _number_or_text(right) or _number_or_text(left) not in kinds:
+                raise BadExpressionError(f"{sign!r} does not go with {left!r} and {right!r}")
+            return work(left, right)
+
+        return both
+
+    return checked
+
+
+def _in(value: Any, among: Any) -> bool:
+    if not isinstance(among, list | Mapping):
+        raise BadExpressionError(f"'in' needs a list, not {among!r}")
+    return value in among
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return _number_or_text(left) is _number_or_text(right) and bool(left == right)
+
+
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "==": _equal,
+    "!=": lambda a, b: not _equal(a, b),
+    "<": _alike("<", float, str)(lambda a, b: a < b),
+    "<=": _alike("<=", float, str)(lambda a, b: a <= b),
+    ">": _alike(">", float, str)(lambda a, b: a > b),
+    ">=": _alike(">=", float, str)(lambda a, b: a >= b),
+    "in": _in,
+    "not in": lambda a, b: not _in(a, b),
+    "+": _alike("+", float, str)(lambda a, b: a + b),
+    "-": _alike("-", float)(lambda a, b: a - b),
+    "*": _alike("*", float)(lambda a, b: a * b),
+    "/": _alike("/", float)(lambda a, b: a / b),
+    "%": _alike("%", float)(math.fmod),
+    "**": _alike("**", float)(lambda a, b: a**b),
+    "^": _alike("^", float)(lambda a, b: a**b),
 }
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {"asInt": int, "int": int, "asFloat": float, "float": float, "string": str}
 
 
-def evaluate(node: Node, names: Mapping[str, Any]) -> Any:  # noqa: PLR0911, PLR0912 - one case for each operator
-    """Evaluate the plain part of the language: and, or, not, comparisons, lists, members, ``asInt``.
+def evaluate(node: Node, names: Mapping[str, Any]) -> Any:
+    """Evaluate the plain part of the language.
 
     Raises:
-        BadExpressionError: the expression uses more than that, or a name that is not given.
+        BadExpressionError: the expression uses more than that, a name that is not given, or a value of a wrong kind.
     """
+    try:
+        return _value(node, names)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        if isinstance(error, BadExpressionError):
+            raise
+        raise BadExpressionError(f"it cannot be evaluated: {error}") from error
+
+
+def _truth(node: Node, names: Mapping[str, Any]) -> bool:
+    found = _value(node, names)
+    if not isinstance(found, bool):
+        raise BadExpressionError(f"{found!r} is neither true nor false")
+    return found
+
+
+def _value(node: Node, names: Mapping[str, Any]) -> Any:  # noqa: PLR0911, PLR0912 - one case for each operator
     match node:
         case Node("literal", (value,)):
             return value
         case Node("name", (name,)) if name in names:
             return names[name]
         case Node("member", (of, Node("literal", (key,)))):
-            found = evaluate(of, names)
+            found = _value(of, names)
             if isinstance(found, Mapping) and key in found:
                 return found[key]
             raise BadExpressionError(f"{key!r} is not known here")
         case Node("list", items):
-            return [evaluate(item, names) for item in items]
-        case Node("not", (of,)):
-            return not evaluate(of, names)
-        case Node("neg", (of,)):
-            return -evaluate(of, names)
+            return [_value(item, names) for item in items]
+        case Node("not" | "neg" | "pos" as sign, (of,)):
+            return (
+                not _truth(of, names) if sign == "not" else -_value(of, names) if sign == "neg" else _value(of, names)
+            )
+        case Node("?:", (condition, yes, no)):
+            chosen = (yes or condition) if _truth(condition, names) else no
+            return _value(chosen, names)
         case Node("??", (left, right)):
             try:
-                found = evaluate(left, names)
+                found = _value(left, names)
             except BadExpressionError:
                 found = None
-            return evaluate(right, names) if found is None else found
+            return _value(right, names) if found is None else found
         case Node("||" | "or", (left, right)):
-            return evaluate(left, names) or evaluate(right, names)
+            return _truth(left, names) or _truth(right, names)
         case Node("&&" | "and", (left, right)):
-            return evaluate(left, names) and evaluate(right, names)
+            return _truth(left, names) and _truth(right, names)
         case Node("call", (Node("name", (function,)), argument)) if function in FUNCTIONS:
-            return FUNCTIONS[function](evaluate(argument, names))
-        case Node(operator, (left, right)) if operator in OPERATORS:
-            return OPERATORS[operator](evaluate(left, names), evaluate(right, names))
+            return FUNCTIONS[function](_value(argument, names))
+        case Node(operator, (left, right)) if operator in BINARY:
+            return BINARY[operator](_value(left, names), _value(right, names))
     what = str(node.args[0]) if node.op == "name" else node.op
     raise BadExpressionError(f"{what!r} is not known here")

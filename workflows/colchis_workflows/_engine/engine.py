@@ -10,12 +10,13 @@ from contextlib import ExitStack, contextmanager
 from urllib.parse import quote
 
 from colchis_workflows._argo.catalog import Catalog, Found, spec_of
-from colchis_workflows._argo.conditions import depends, depends_text, holds, retried, when
+from colchis_workflows._argo.conditions import depends, depends_text, holds, retried
 from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.durations import seconds
 from colchis_workflows._argo.errors import InputError
-from colchis_workflows._argo.expressions import BadExpressionError
+from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.tags import fill, replace
+from colchis_workflows._argo.when import when
 from colchis_workflows._engine import pod as _pod
 from colchis_workflows._engine.record import Record
 from colchis_workflows._engine.scopes import (

@@ -10,7 +10,8 @@ from typing import Any
 from colchis_workflows._argo.catalog import name_of, spec_of
 from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.errors import InputError
-from colchis_workflows._argo.expressions import BadExpressionError, evaluate, parse
+from colchis_workflows._argo.expressions import evaluate, parse
+from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.tags import fill
 from colchis_workflows._engine.record import Record
 from colchis_workflows._runs.node import BAD, Node

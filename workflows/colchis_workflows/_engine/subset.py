@@ -7,11 +7,12 @@ passed over. Templates that the given arguments keep from running, as a ``when``
 from collections.abc import Iterator, Mapping
 
 from colchis_workflows._argo.catalog import Catalog, Found, spec_of
-from colchis_workflows._argo.conditions import ancestors, depends, depends_text, retry, when
+from colchis_workflows._argo.conditions import ancestors, depends, depends_text, retry
 from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.errors import InputError
-from colchis_workflows._argo.expressions import BadExpressionError
+from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.tags import TAG, replace, tags, texts
+from colchis_workflows._argo.when import when
 
 POD = {"affinity", "automountServiceAccountToken", "executor", "nodeSelector", "podPriorityClassName", "podSpecPatch"}
 POD |= {"priorityClassName", "schedulerName", "securityContext", "serviceAccountName", "tolerations", "volumes"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from colchis_workflows._argo.catalog import Catalog, Found, nearest
 from colchis_workflows._argo.conditions import ancestors, depends, depends_text, holds
 from colchis_workflows._argo.documents import Object
-from colchis_workflows._argo.expressions import BadExpressionError, Node
+from colchis_workflows._argo.grammars import BadExpressionError, Node
 from colchis_workflows._argo.tags import tags, texts
 from colchis_workflows._lint.values import in_order
 
@@ -40,7 +40,8 @@ class Graph:
 
 def bad_dag(catalog: Catalog, found: Found) -> Iterator[Problem]:
     """Give what is wrong with a DAG template's order and with what its tasks read from one another."""
-    tasks = {str(task.get("name")): task for task in found.template.part("dag").parts("tasks")}
+    tasks = {str(task["name"]): task for task in found.template.part("dag").parts("tasks")}
+    yield from _both_ways(tasks)
     waits: dict[str, set[str]] = {}
     conditions: dict[str, Node | None] = {}
     problems: list[Problem] = []
@@ -65,6 +66,15 @@ def bad_dag(catalog: Catalog, found: Found) -> Iterator[Problem]:
     yield from problems
     if not problems:
         yield from _readers(catalog, found, Graph(tasks, waits, conditions), before)
+
+
+def _both_ways(tasks: Mapping[str, Object]) -> Iterator[Problem]:
+    """Yield the tasks with ``dependencies`` in a DAG in which others have ``depends``."""
+    if any("depends" in task for task in tasks.values()):
+        for name, task in tasks.items():
+            if "dependencies" in task:
+                problem = "dependencies and depends stand in one DAG, which Argo refuses"
+                yield task.at("dependencies"), f"task {name}", problem, "write depends in all its tasks"
 
 
 def _reads(value: object, line: int) -> Iterator[tuple[int, str, str]]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from colchis_workflows._argo.catalog import nearest
 from colchis_workflows._argo.documents import Object
-from colchis_workflows._argo.expressions import BadExpressionError, parse
+from colchis_workflows._argo.expressions import parse
+from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.tags import tags, texts
 from colchis_workflows._lint.values import bad_expression, chains
 
@@ -26,7 +27,7 @@ ROOTS = {
     "cronworkflow",
     "retries",
 }
-ROOTS |= {"task", "step", "retryStrategy"}
+ROOTS |= {"task", "step", "retryStrategy", "resourcesDuration"}
 
 
 @dataclass
@@ -76,10 +77,11 @@ def bad_reference(words: list[str], names: Names) -> tuple[str, str] | None:
     if root == "workflow":
         if kind not in WORKFLOW:
             return f"a workflow has no {kind!r}", nearest(kind, WORKFLOW)
-        if kind == "parameters" and name and names.parameters is not None and name not in names.parameters:
+        there = names.parameters
+        if kind == "parameters" and there is not None and name not in {"", "json", *there}:
             return (
                 f"the workflow has no argument {name!r}",
-                f"declare it in spec.arguments; {nearest(name, names.parameters)}",
+                f"declare it in spec.arguments; {nearest(name, there)}",
             )
     elif root in {"inputs", "outputs"} and kind in {"parameters", "artifacts"} and name:
         there = (names.inputs if root == "inputs" else names.outputs).get(kind, set())
@@ -94,9 +96,9 @@ def _bad_task(words: list[str], names: Names) -> tuple[str, str] | None:
     root, task, outputs, kind, name = (*words, "", "", "", "")[:5]
     if root != names.word:
         return f"there are no {root} in this template", f"name one of its {names.word}"
-    if task not in names.tasks:
+    if task not in names.tasks and words[1:] != ["name"]:  # {{tasks.name}} is the task's own, in Argo 4
         return f"no {root[:-1]} is called {task!r}", nearest(task, names.tasks)
-    known = names.tasks[task]
+    known = names.tasks.get(task)
     if outputs == "outputs" and kind in {"parameters", "artifacts"} and name and known is not None:
         there = known.get(kind, set())
         if name not in there:

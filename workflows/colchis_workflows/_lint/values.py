@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from colchis_workflows._argo.expressions import OPERATORS, BadExpressionError, Node, parse
-from colchis_workflows._argo.tags import TAG
+from colchis_workflows._argo.expressions import BINARY, parse
+from colchis_workflows._argo.grammars import BadExpressionError, Node
+from colchis_workflows._argo.tags import TAG, tags
+from colchis_workflows._argo.when import parse as condition
+from colchis_workflows._argo.when import when
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 SUBDOMAIN = re.compile(rf"{LABEL}(\.{LABEL})*")
@@ -52,23 +55,24 @@ def bad_selector(text: str) -> str:
 def bad_when(text: str) -> str:
     """Judge a ``when``; what a tag gives is taken for a word."""
     try:
-        node = parse(TAG.sub(WORD, text))
+        node = condition(TAG.sub(WORD, text))
+        if not tags(text):
+            when(text)
     except BadExpressionError as error:
         return str(error)
     for part in _nodes(node):
         words = [a.args[0] for a in part.args if isinstance(a, Node) and a.op == "name" and a.args[0] != WORD]
-        if part.op in {"-", "+", "/", "*", "%", "neg"} and words:
-            sign = "-" if part.op == "neg" else part.op
-            return f"{words[0]!r} is a text and {sign!r} reckons with numbers; put the whole text in quotes"
+        if part.op in {"-", "/", "*", "%", "&", "|", "^", "<<", ">>", "**"} and words:
+            return f"{words[0]!r} is a text and {part.op!r} reckons with numbers; put the whole text in quotes"
     if node.op in {"name", "literal", "neg"} and node.args[0] not in {WORD, True, False}:
         return "it compares nothing"
     return ""
 
 
 def bad_expression(text: str) -> str:
-    """Judge what stands in ``{{= … }}``."""
+    """Judge what stands in ``{{= … }}``, or in the expression of a hook, where a tag is taken for a name."""
     try:
-        parse(text)
+        parse(TAG.sub(WORD, text))
     except BadExpressionError as error:
         return str(error)
     return ""
@@ -84,7 +88,7 @@ def bad_retry(text: str) -> str:
         if chain[0] == "lastRetry" and len(chain) > 1 and chain[1] not in LAST_RETRY:
             return f"lastRetry has no {chain[1]!r}, only {', '.join(sorted(LAST_RETRY))}"
     for part in _nodes(node):
-        if part.op in OPERATORS and len(part.args) == 2:
+        if part.op in BINARY and len(part.args) == 2:
             left, right = part.args
             if _chain(left) in (["lastRetry", "exitCode"], ["lastRetry", "duration"]) and _numeric(right):
                 return f"lastRetry.{_chain(left)[1]} is a text and is compared with a number; use asInt(…)"
