@@ -41,12 +41,14 @@ REJECTED, STOPPED, INTERRUPTED = 3, 75, 130
 
 
 def choose(catalog: Catalog, name: str | None) -> Object:
-    """Give the document to run: the one of this name, or the only one that can be run.
+    """Return the document to run: the one of this name, the user's before ours, or the only one that can be run.
 
     Raises:
         UsageError: there is none of that name, or the choice is open.
     """
     runnable = {name_of(d): d for d in catalog.documents if spec_of(d).get("entrypoint")}
+    if name is not None:
+        runnable = {name_of(d): d for d in catalog.known if spec_of(d).get("entrypoint")} | runnable
     if name is None:
         workflows = [d for d in runnable.values() if d["kind"] == "Workflow"]
         if DEFAULT in runnable:
@@ -183,8 +185,9 @@ def _run(args: argparse.Namespace) -> int:
     given = pairs(args.set)
     record = Record(home, args.run or f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
     files = [str(path.resolve()) for path in args.file] or record.asked.get("files", [])
-    documents = read(map(Path, files)) if files else default_documents()
-    catalog = Catalog(documents)
+    ours = default_documents()
+    catalog = Catalog(read(map(Path, files)), ours) if files else Catalog(ours)
+    catalog.check()
     document = choose(catalog, args.template or record.asked.get("template"))
     arguments = settle(document, {**record.asked.get("arguments", {}), **given}, local_defaults(document, home))
     display = Display(record)

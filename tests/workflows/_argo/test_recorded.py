@@ -27,6 +27,7 @@ OTHERWISE = {  # known, and why
     },
     "expr": {
         "asInt('x')",  # the recorder's is not Argo's
+        "1 == 2 || 3",  # Argo compiles first, and that says that 3 is not a boolean
         "#",  # outside of a predicate; expr says so
         "1 < 2 < 3",  # expr takes a boolean for a number where it has folded it
         "7 % 2.0",  # expr tells whole numbers from others

@@ -15,7 +15,7 @@ from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.durations import seconds
 from colchis_workflows._argo.errors import InputError
 from colchis_workflows._argo.grammars import BadExpressionError
-from colchis_workflows._argo.tags import fill, replace
+from colchis_workflows._argo.tags import fill, replace, texts
 from colchis_workflows._argo.when import when
 from colchis_workflows._engine import pod as _pod
 from colchis_workflows._engine.record import Record
@@ -28,7 +28,7 @@ from colchis_workflows._engine.scopes import (
     only_task,
     outputs_of_dag,
 )
-from colchis_workflows._engine.subset import exit_hooks
+from colchis_workflows._engine.subset import KINDS, exit_hooks
 from colchis_workflows._runs.display import Display
 from colchis_workflows._runs.node import BAD, Node
 
@@ -63,6 +63,8 @@ class Engine:
         self.failure: int | None = None  # the exit code of the first task that failed
         self.slots = threading.Semaphore(int(spec_of(document).get("parallelism") or 64))
         self.scope = dict(global_scope(document, arguments, record))
+        said = (text for one in (*catalog.documents, *catalog.known) for text, _ in texts(one))
+        self.results = any("outputs.result" in text for text in said)  # a task may read what another wrote to stdout
         self.lock = threading.Lock()
 
     def run(self) -> str:
@@ -91,9 +93,9 @@ class Engine:
         found = self.catalog.template(document, task)
         assert found is not None, "the walk before the run found every template"  # noqa: S101
         template = found.template
-        kind = next(kind for kind in ("dag", "container", "suspend") if kind in template)
+        kind = next(kind for kind in KINDS if kind in template)
         node = self.record.nodes.setdefault(path, Node(path, str(template["name"]), ""))
-        node.kind = {"dag": "DAG", "container": "Pod", "suspend": "Suspend"}[kind]
+        node.kind = {"dag": "DAG", "suspend": "Suspend"}.get(kind, "Pod")
         with self.lock:
             scope = dict(self.scope)
         for parameter in template.part("inputs").parts("parameters"):
@@ -156,6 +158,8 @@ class Engine:
                 for name in ended:
                     for key, value in dag.nodes[name].outputs.items():
                         scope[f"tasks.{name}.outputs.parameters.{key}"] = value
+                    if (result := dag.nodes[name].result) is not None:
+                        scope[f"tasks.{name}.outputs.result"] = result
                 scope.update(self.scope)
         phase, message = dag_phase(dag.waits, dag.phases), ""
         if self.stop.is_set():
@@ -219,7 +223,8 @@ class Engine:
         limit = int(str(strategy.get("limit", 1_000_000))) if strategy else 0
         with self.slots:
             for attempt in range(limit + 1):
-                pod = _pod.prepare(template, self.record, node, scope | {"retries": str(attempt)})
+                filled = scope | {"retries": str(attempt)}
+                pod = _pod.prepare(template, self.record, node, filled, result=self.results)
                 if attempt == 0:
                     node.inputs = pod.digest
                     if self._kept(node):
@@ -233,12 +238,15 @@ class Engine:
                 self.stop.wait(min(first * 2**attempt, most))
         self._give(node, template)
 
+    _script = _container
+
     def _kept(self, node: Node) -> bool:
         """Take over a task that succeeded in an earlier start of this run with the same inputs."""
         was = self.record.earlier.get(node.path)
         if not was or was.phase != "Succeeded" or was.inputs != node.inputs or node.path == "onExit":
             return False
-        node.outputs, node.started, node.finished, node.attempts = was.outputs, was.started, was.finished, was.attempts
+        node.outputs, node.result, node.attempts = was.outputs, was.result, was.attempts
+        node.started, node.finished = was.started, was.finished
         self.record.changed(node, phase="Succeeded", reused=True, exit_code=0)
         return True
 

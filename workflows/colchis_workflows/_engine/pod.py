@@ -1,4 +1,4 @@
-"""A container template as a process: its command, environment, files, and what it leaves."""
+"""A container or script template as a process: its command, environment, files, and what it leaves."""
 
 import hashlib
 import json
@@ -18,6 +18,7 @@ from colchis_workflows._engine.subset import PYTHON
 from colchis_workflows._runs.node import Attempt, Node
 
 TAIL = 4096  # bytes of the log in which the last sentence is looked for
+LONGEST = 256 * 1024  # bytes of a result: Argo takes no more
 
 
 @dataclass
@@ -31,11 +32,14 @@ class Pod:
     command: list[str]
     environment: dict[str, str]
     outputs: dict[str, Path]
+    source: str | None = None  # of a script
+    result: bool = False  # what it writes to stdout is its result, and not in the log until it has ended
 
     @property
     def digest(self) -> str:
         """Give what the attempt is started with, as a digest: equal ones need not run again."""
-        return hashlib.sha256(json.dumps([self.command, self.environment], sort_keys=True).encode()).hexdigest()
+        started = [self.command, self.environment, *([self.source] if self.source is not None else [])]
+        return hashlib.sha256(json.dumps(started, sort_keys=True).encode()).hexdigest()
 
     def run(self, stop: threading.Event) -> tuple[str, str]:
         """Run the process; give the phase and the message that it ended with, which the node has too."""
@@ -45,7 +49,13 @@ class Pod:
         deadline = float(self.template["activeDeadlineSeconds"]) if "activeDeadlineSeconds" in self.template else None
         try:
             node.exit_code, why = execute(
-                self.command, self._whole_environment(), log, stop=stop, deadline=deadline, tick=self._tick
+                self.command,
+                self._whole_environment(),
+                log,
+                stop=stop,
+                deadline=deadline,
+                tick=self._tick,
+                result=self.place / "result" if self.result else None,
             )
         except OSError as error:
             phase, message, node.exit_code = "Error", f"the process cannot be started: {error}", None
@@ -54,6 +64,7 @@ class Pod:
             if phase == "Failed":
                 said = sentence.read_text().strip() or last_line(log)
                 message = ": ".join(part for part in (why or f"exit code {node.exit_code}", said) if part)
+        self._read_result(log)
         if (missing := self._read_outputs()) and phase == "Succeeded":
             phase, message = "Error", f"output {missing!r} was not written; see {log}"
         node.attempts.append(Attempt(phase, message, node.exit_code, round(time.time() - began, 3)))
@@ -65,6 +76,9 @@ class Pod:
             path.unlink(missing_ok=True)
         self.place.mkdir(parents=True, exist_ok=True)
         (self.place / "progress").unlink(missing_ok=True)
+        (self.place / "result").unlink(missing_ok=True)
+        if self.source is not None:
+            (self.place / "script").write_text(self.source, encoding="utf-8")
         (self.place / "message").write_text("")
         with (self.place / "log").open("a", encoding="utf-8") as log:
             log.write(f"── attempt {len(self.node.attempts)}\n")
@@ -85,6 +99,15 @@ class Pod:
         if text and text != self.node.progress:
             self.record.changed(self.node, progress=text)
 
+    def _read_result(self, log: Path) -> None:
+        """Take what was written to stdout, less one line end, for the result; the log has it too."""
+        path = self.place / "result"
+        if self.result and path.exists():
+            written = path.read_bytes()
+            self.node.result = written[:LONGEST].decode(errors="replace").removesuffix("\n")
+            with log.open("ab") as file:
+                file.write(written)
+
     def _read_outputs(self) -> str:
         """Read the output parameters; give the name of one that was not written and has no default."""
         missing = ""
@@ -100,13 +123,13 @@ class Pod:
         return missing
 
 
-def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, str]) -> Pod:
-    """Fill a container template in for one attempt.
+def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, str], *, result: bool) -> Pod:
+    """Fill a container or script template in for one attempt; a script's file is its command's last word.
 
     Raises:
         InputError: a tag in it has no value.
     """
-    place, container = record.place(node), template.part("container")
+    place, container = record.place(node), template.part("script" if "script" in template else "container")
     outputs = _outputs(template, place)
     whole = {
         **scope,
@@ -122,7 +145,11 @@ def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, st
     }
     if words[0] in PYTHON:
         words[0] = sys.executable
-    return Pod(template, record, node, place, words, environment, outputs)
+    source = None
+    if "script" in template:
+        source = fill(str(container.get("source", "")), whole)
+        words.append(str(place / "script"))
+    return Pod(template, record, node, place, words, environment, outputs, source, result)
 
 
 def _outputs(template: Object, place: Path) -> dict[str, Path]:

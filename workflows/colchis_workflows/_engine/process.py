@@ -37,17 +37,18 @@ def execute(
     stop: threading.Event,
     deadline: float | None,
     tick: Callable[[], None],
+    result: Path | None = None,
 ) -> tuple[int, str]:
     """Run a command to its end and give its exit code (128 + n for signal n) and, where we ended it, why.
 
-    ``tick`` is called a few times a second; ``deadline`` are seconds.
+    ``tick`` is called a few times a second; ``deadline`` are seconds; stdout goes to ``result`` where that is given.
     """
-    with log.open("ab") as output, _alive_pipe() as alive:
+    with log.open("ab") as output, (result or log).open("ab") as standard, _alive_pipe() as alive:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=standard,
+            stderr=output,
             env={**environment, ALIVE_FD: str(alive)},
             pass_fds=(alive,),
             start_new_session=True,

@@ -4,6 +4,8 @@ What only says where and how a pod runs (images, accounts, resources, volumes) h
 passed over. Templates that the given arguments keep from running, as a ``when`` on them does, may hold anything.
 """
 
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 
 from colchis_workflows._argo.catalog import Catalog, Found, spec_of
@@ -20,14 +22,16 @@ POD |= {"hostAliases", "hostNetwork", "imagePullSecrets", "metrics", "podMetadat
 POD |= {"activeDeadlineSeconds", "archiveLogs", "archiveLocation", "artifactGC", "artifactRepositoryRef", "podGC"}
 POD |= {"dnsConfig", "dnsPolicy", "podDisruptionBudget", "priority", "ttlStrategy"}
 SPEC = POD | {"arguments", "entrypoint", "hooks", "onExit", "parallelism", "synchronization", "templates"}
-TEMPLATE = POD | {"name", "inputs", "outputs", "dag", "container", "suspend", "retryStrategy", "synchronization"}
+TEMPLATE = POD | {"name", "inputs", "outputs", "dag", "container", "script", "suspend", "retryStrategy"}
+TEMPLATE |= {"synchronization"}
 TASK = {"name", "template", "templateRef", "arguments", "depends", "dependencies", "when"}
 CONTAINER = {"name", "image", "command", "args", "env", "envFrom", "imagePullPolicy", "ports", "resources"}
 CONTAINER |= {"securityContext", "volumeMounts"}
+SCRIPT = CONTAINER - {"args"} | {"source"}
 PARAMETER = {"name", "value", "default", "enum", "description", "globalName", "valueFrom"}
 RETRY = {"limit", "retryPolicy", "expression", "backoff"}
 SOURCE = {"path", "default", "parameter", "supplied"}
-KINDS = ("dag", "container", "suspend")
+KINDS = ("dag", "container", "script", "suspend")
 PYTHON = {"python", "python3"}
 
 
@@ -41,13 +45,20 @@ def _only(part: Object, allowed: set[str], name: str, prefix: str = "") -> None:
             raise _refuse(part, name, f"uses {prefix}{key}, which a local run does not have")
 
 
-def _python(template: Object, name: str) -> None:
-    container = template.part("container")
-    command = [str(word) for word in container.get("command") or []]
-    if "container" in template and (not command or command[0] not in PYTHON):
-        do = "use --set builder=direct" if "kaniko" in " ".join(command) else "run it on Argo"
-        what = f"runs {command[0]!r}" if command else "runs its image's own command"
-        raise _refuse(container, name, f"{what}, where a local run has python alone", do)
+def program(container: Object) -> str | None:
+    """Return where a container's program is on this machine; ``python`` is the one that runs this."""
+    command = container.get("command") or [""]
+    return sys.executable if command[0] in PYTHON else shutil.which(command[0]) if command[0] else None
+
+
+def _program(template: Object, name: str) -> None:
+    for kind in ("container", "script"):
+        container = template.part(kind)
+        command = container.get("command", ())
+        if kind in template and program(container) is None and not (command and tags(command[0])):
+            do = "use --set builder=direct" if "kaniko" in " ".join(command) else "install it, or run it on Argo"
+            what = f"runs {command[0]!r}, which is not on this machine" if command else "runs its image's own command"
+            raise _refuse(container, name, what, do if command else "name the command, or run it on Argo")
 
 
 class Walk:
@@ -92,7 +103,7 @@ class Walk:
         key = (str(found.document.file), str(template.get("name")))
         if key in self._inside:
             raise _refuse(template, name, "comes back to itself, which a local run does not have")
-        _python(template, name)
+        _program(template, name)
         _only(template, TEMPLATE, name)
         kinds = [kind for kind in KINDS if kind in template]
         if len(kinds) != 1:
@@ -169,9 +180,15 @@ class Walk:
         _only(task.part("arguments"), {"parameters"}, name, "argument ")
         self._template(used, given)
 
+    def _script(self, found: Found, name: str, scope: Mapping[str, str]) -> None:
+        _only(found.template.part("script"), SCRIPT, name, "script.")
+        self._container(found, name, scope)
+
     def _container(self, found: Found, name: str, _: Mapping[str, str]) -> None:
-        container, strategy = found.template.part("container"), found.template.part("retryStrategy")
-        _only(container, CONTAINER, name, "container.")
+        container = found.template.part("script" if "script" in found.template else "container")
+        strategy = found.template.part("retryStrategy")
+        if "container" in found.template:
+            _only(container, CONTAINER, name, "container.")
         _only(strategy, RETRY, name, "retryStrategy.")
         if strategy and not str(strategy.get("limit", "0")).isdecimal():
             raise _refuse(

@@ -32,6 +32,7 @@ class Node:
     exit_code: int | None = None
     reused: bool = False  # it had succeeded in an earlier start of this run
     outputs: dict[str, str] = field(default_factory=dict)
+    result: str | None = None  # what it wrote to stdout, where a task reads that
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
