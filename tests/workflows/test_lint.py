@@ -8,6 +8,7 @@ import pytest
 from colchis_workflows import lint
 from colchis_workflows._argo.catalog import Catalog
 from colchis_workflows._argo.documents import read
+from colchis_workflows._lint.cron import time_zones
 from colchis_workflows.render import default_documents
 
 EXAMPLES = sorted((Path(__file__).parent / "lint").glob("*.yaml"))
@@ -57,6 +58,46 @@ def test_what_is_no_yaml_is_named_by_line(tmp_path: Path, capsys: pytest.Capture
     (tmp_path / "a.yaml").write_text("kind: Workflow\nspec: [\n")
     assert lint.main([str(tmp_path)]) == 65
     assert f"{tmp_path}/a.yaml:3: this is not YAML" in capsys.readouterr().out
+
+
+def test_a_broken_file_hides_neither_the_others_nor_what_stands_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: x-}\nspec: {entrypoint: gone}\n"
+    (tmp_path / "a.yaml").write_text(f"{wrong}---\nspec: [\n")
+    (tmp_path / "b.yaml").write_bytes(b"kind: \xff\n")
+    (tmp_path / "c.yaml").write_text(wrong)
+    assert lint.main([str(tmp_path)]) == 65
+    said = capsys.readouterr()
+    assert [line.removeprefix(str(tmp_path)).split(";")[0] for line in said.out.splitlines()] == [
+        "/a.yaml:4: x: entrypoint 'gone' is no template here",
+        "/a.yaml:7: this is not YAML (did not find expected node content)",
+        "/b.yaml:1: this cannot be read ('utf-8' codec can't decode byte 0xff in position 6: invalid start byte)",
+        "/c.yaml:4: x: entrypoint 'gone' is no template here",
+    ]
+    assert said.err == "2 objects of Argo's, 4 findings\n"
+
+
+def test_colchis_templates_are_known_and_are_not_judged_with_a_users_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = "apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nmetadata: {generateName: x-}\nspec:\n"
+    (tmp_path / "a.yaml").write_text(f"{base}  workflowTemplateRef: {{name: colchis-pipelin}}\n")
+    (tmp_path / "b.yaml").write_text(
+        f"{base}  workflowTemplateRef: {{name: colchis-pipeline}}\n"
+        "  arguments: {parameters: [{name: builder, value: docker}]}\n"
+    )
+    assert lint.main([str(tmp_path)]) == 65
+    said = capsys.readouterr()
+    assert "workflow template 'colchis-pipelin' is in none of the files" in said.out.splitlines()[0]
+    assert "argument 'builder' is 'docker', which is none of " in said.out.splitlines()[1]
+    assert said.err == "2 objects of Argo's, 2 findings\n"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires", "Local"])
+def test_time_zones_are_those_of_the_package_whatever_the_machine_has(zone: str) -> None:
+    assert zone in time_zones()
+    assert "Europe/Berln" not in time_zones()
 
 
 def test_a_path_that_is_not_there_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,11 +40,19 @@ def test_an_unknown_template_is_named_with_the_nearest(
 
 REFUSED = {
     "withParam": (dag("name: a, template: a, withParam: '[1]'") + python("a", "pass"), "uses withParam"),
-    "script": ("- name: main\n  script: {image: x, source: y}\n", "template main uses script"),
+    "script's program": (
+        "- name: main\n  script: {image: x, command: [no-such-shell], source: x}\n",
+        "template main runs 'no-such-shell', which is not on this machine; install it, or run it on Argo",
+    ),
+    "script's arguments": (
+        "- name: main\n  script: {image: x, command: [sh], args: [x], source: x}\n",
+        "template main uses script.args, which a local run does not have",
+    ),
+    "shape": ("- name: main\n  container: {command: sh}\n", "command: this has to be a list and is 'sh'"),
     "steps": ("- name: main\n  steps: []\n", "template main uses steps"),
     "expression": (python("main", "{{=1 + 1}}"), "uses {{= }}"),
     "sidecars": (python("main", "pass", "sidecars: []"), "template main uses sidecars"),
-    "when": (dag("name: a, template: a, when: '1 > 2'") + python("a", "pass"), "is not one comparison with == or !="),
+    "when": (dag("name: a, template: a, when: 'a > 2'") + python("a", "pass"), "has a when that is no condition"),
     "circle": (
         dag("name: a, template: a, depends: b", "name: b, template: a, depends: a") + python("a", "pass"),
         "itself",

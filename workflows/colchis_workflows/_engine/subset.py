@@ -14,7 +14,7 @@ from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.errors import InputError
 from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.tags import TAG, replace, tags, texts
-from colchis_workflows._argo.when import when
+from colchis_workflows._argo.when import parse, when
 
 POD = {"affinity", "automountServiceAccountToken", "executor", "nodeSelector", "podPriorityClassName", "podSpecPatch"}
 POD |= {"priorityClassName", "schedulerName", "securityContext", "serviceAccountName", "tolerations", "volumes"}
@@ -163,12 +163,14 @@ class Walk:
                         f"{task.file}:{line}: {name} reads {{{{{tag}}}}} but does not wait for that task; "
                         "add it to depends"
                     )
-        condition = replace(str(task.get("when", "a == a")), scope)
+        condition = replace(task.get("when", "true"), scope)
         try:
-            if not when(TAG.sub("a", condition)) and not TAG.search(condition):
+            if TAG.search(condition):
+                parse(TAG.sub("a", condition))
+            elif not when(condition):
                 return
         except BadExpressionError as error:
-            raise _refuse(task, name, f"has a {error}", "mend it or run it on Argo") from error
+            raise _refuse(task, name, f"has a when that is no condition: {error}", "mend it") from error
         used = self.catalog.template(found.document, task)
         if used is None:
             wanted = task.get("template") or "/".join(map(str, task.part("templateRef").values()))
