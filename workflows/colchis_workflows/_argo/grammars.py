@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,12 @@ class Language:
     """One grammar, beside this module, and what makes nodes of what it reads."""
 
     def __init__(self, grammar: str, transformer: Transformer[Token, Node]) -> None:
-        text = (Path(__file__).parent / grammar).read_text(encoding="utf-8")
-        self.transformer = transformer
-        self.lark = Lark(text, parser="lalr", maybe_placeholders=True)
+        self.file, self.transformer = Path(__file__).parent / grammar, transformer
+
+    @cached_property
+    def lark(self) -> Lark:
+        """Return the parser; it is made for the first expression, since few commands read one."""
+        return Lark(self.file.read_text(encoding="utf-8"), parser="lalr", maybe_placeholders=True)
 
     def parse(self, text: str) -> Node:
         """Read an expression.
