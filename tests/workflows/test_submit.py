@@ -220,7 +220,7 @@ def test_the_workflow_sets_what_was_given_and_says_who() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--timeout", "soon"], "duration 'soon' is not one like 30, 30s, 5m or 1h"),
+        (["--timeout", "soon"], "'soon' is not a duration like 30, 30s, 5m or 1h30m"),
         (["--timeout", "0"], "'0' is not above 0"),
         (["--junit", "absent/file.xml"], "make "),
         (["--no-wait", "--timeout", "5m"], "--no-wait leaves nothing to wait for"),

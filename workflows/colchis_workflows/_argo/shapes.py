@@ -47,7 +47,8 @@ SOURCE = {"path": TEXT, "default": ANY, "parameter": TEXT, "supplied": {}, "expr
 PARAMETER = {"name!": TEXT, "value": ANY, "default": ANY, "enum": [ANY], "description": TEXT, "globalName": TEXT}
 PARAMETER |= {"valueFrom": SOURCE}
 VALUES = {"parameters": [PARAMETER], "artifacts": [{"name!": TEXT, "path": TEXT, "from": TEXT}]}
-REFERENCE = {"name": TEXT, "template": TEXT, "clusterScope": FLAG}
+BASE = {"name": TEXT, "clusterScope": FLAG}
+REFERENCE = BASE | {"template": TEXT}
 HOOK = {"template": TEXT, "templateRef": REFERENCE, "arguments": VALUES, "expression": TEXT}
 TASK = {"name!": TEXT, "when": TEXT, "depends": TEXT, "dependencies": [TEXT], "onExit": TEXT, "hooks": Values(HOOK)}
 TASK |= {"template": TEXT, "templateRef": REFERENCE, "arguments": VALUES, "inline": TEMPLATE, "withParam": TEXT}
@@ -58,7 +59,7 @@ CONTAINER = {"name": TEXT, "image": TEXT, "command": [TEXT], "args": [TEXT], "vo
 CONTAINER |= {"env": [{"name!": TEXT, "value": TEXT}], "resources": RESOURCES}
 LOCK = {"name": TEXT}
 LOCKS = {"mutex": LOCK, "mutexes": [LOCK], "semaphore": {}, "semaphores": [{}]}
-BACKOFF = {"duration": NUMBER_OR_TEXT, "maxDuration": NUMBER_OR_TEXT, "cap": NUMBER_OR_TEXT, "factor": NUMBER_OR_TEXT}
+BACKOFF = {"duration": TEXT, "maxDuration": TEXT, "cap": TEXT, "factor": NUMBER_OR_TEXT}
 RETRY = {"limit": NUMBER_OR_TEXT, "retryPolicy": TEXT, "expression": TEXT, "backoff": BACKOFF}
 VOLUMES = [{"name": TEXT}]
 TEMPLATE |= {
@@ -72,7 +73,7 @@ TEMPLATE |= {
     "containerSet": {"containers": [CONTAINER], "volumeMounts": MOUNTS},
     "initContainers": [CONTAINER],
     "sidecars": [CONTAINER],
-    "suspend": {"duration": NUMBER_OR_TEXT},
+    "suspend": {"duration": TEXT},
     "resource": {"manifest": TEXT, "successCondition": TEXT, "failureCondition": TEXT},
     "retryStrategy": RETRY,
     "synchronization": LOCKS,
@@ -89,7 +90,7 @@ SPEC = {
     "templateDefaults": TEMPLATE,
     "onExit": TEXT,
     "hooks": Values(HOOK),
-    "workflowTemplateRef": REFERENCE,
+    "workflowTemplateRef": BASE,
     "parallelism": WHOLE,
     "synchronization": LOCKS,
     "workflowMetadata": {
