@@ -132,7 +132,7 @@ def _go_through(catalog: Catalog, document: Object) -> None:
         assert str(error)  # noqa: PT017 - a refusal is as good as none
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(mutants())
 @example({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": {"entrypoint": ["x"]}})
 @example({"apiVersion": "argoproj.io/v1alpha1", "kind": ["Workflow"], "spec": {}})
@@ -140,7 +140,7 @@ def test_no_change_to_an_example_is_a_crash(document: Any) -> None:
     judge(yaml.safe_dump(document, allow_unicode=True))
 
 
-@settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_no_document_of_argos_schema_is_a_crash(definitions: Any, data: st.DataObject) -> None:
     kind = data.draw(st.sampled_from(KINDS))
@@ -150,7 +150,7 @@ def test_no_document_of_argos_schema_is_a_crash(definitions: Any, data: st.DataO
     judge(yaml.safe_dump(document, allow_unicode=True))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="ab:-{}[]&*!<'\"\n |>?%@`#,0.~", max_size=60))
 def test_no_text_is_a_crash(text: str) -> None:
     judge(f"apiVersion: argoproj.io/v1alpha1\nkind: Workflow\nspec:\n  {text}")

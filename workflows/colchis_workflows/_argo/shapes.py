@@ -38,7 +38,7 @@ class Values:
 TEXT = Scalar("a text", (str,), "put it in quotes")
 FLAG = Scalar("true or false", (bool,), "write one of them")
 WHOLE = Scalar("a whole number", (int,), "write it without quotes")
-NUMBER_OR_TEXT = Scalar("a number or a text", (int, str), "write one")
+NUMBER_OR_TEXT = Scalar("a whole number or a text", (int, str), "write one")
 QUANTITY = Scalar("a number or a text", (int, float, str), "write one")
 ANY = Scalar("a text, a number or a boolean", (str, int, float, bool), "write JSON as a text, in quotes", as_text=True)
 

@@ -65,18 +65,12 @@ def _number(value: Any) -> bool:
 
 
 def _times(template: Object) -> Iterator[Problem]:
-    suspend, retry = template.part("suspend"), template.part("retryStrategy")
-    yield from bad_retry_times(retry)
-    for part, key, where in ((suspend, "duration", "suspend"),):
-        yield from _duration(part, key, where)
+    yield from bad_retry_times(template.part("retryStrategy"))
+    yield from _duration(template.part("suspend"), "duration", "suspend")
     deadline = template.get("activeDeadlineSeconds")
     if deadline is not None and not _number(deadline):
-        yield (
-            template.at("activeDeadlineSeconds"),
-            "",
-            f"activeDeadlineSeconds {deadline!r} is not a number",
-            "write seconds",
-        )
+        what = f"activeDeadlineSeconds {deadline!r} is not a number"
+        yield template.at("activeDeadlineSeconds"), "", what, "write seconds"
     for of, key in ((template, "timeout"), (template.part("memoize"), "maxAge")):
         text = of.get(key)
         if text is not None and not tags(text) and DURATION.fullmatch(text) is None:
