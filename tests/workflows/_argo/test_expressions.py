@@ -1,14 +1,17 @@
 """The conditions of a workflow: depends, when, retry expressions, a DAG's phase, and where the templates come from."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from colchis_workflows import render
 from colchis_workflows._argo.catalog import Catalog, name_of
 from colchis_workflows._argo.conditions import depends, holds, retry
 from colchis_workflows._argo.durations import seconds
-from colchis_workflows._argo.expressions import parse
+from colchis_workflows._argo.expressions import evaluate, parse
 from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.when import when
 from colchis_workflows._engine.scopes import dag_phase
@@ -124,6 +127,39 @@ def test_expressions_of_the_language_are_read() -> None:
         "s[1:] == s[:2]",
     ]:
         parse(text)
+
+
+PIECES = [
+    "a",
+    "'b'",
+    "1",
+    "2.5",
+    "9999",
+    "-",
+    "+",
+    "!",
+    "(",
+    ")",
+    "[",
+    "]",
+    "==",
+    "<<",
+    "**",
+    "in",
+    "&&",
+    "?",
+    ":",
+    ",",
+]
+PIECES += ["'", "{", "}", ".", "not", "|", "#", "~", "1e9", "0x", "/", "%", "^", "let", "if", "??", ";", "true", "\\"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9), st.sampled_from(["", " "]))
+def test_any_text_is_a_value_or_a_sentence(pieces: list[str], between: str) -> None:
+    text = between.join(pieces)
+    for read in (lambda: evaluate(parse(text), {"a": "x"}), lambda: when(text)):
+        with contextlib.suppress(BadExpressionError):
+            read()
 
 
 @pytest.mark.parametrize(

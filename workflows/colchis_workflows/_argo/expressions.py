@@ -205,8 +205,8 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "*": _alike("*", float)(lambda a, b: a * b),
     "/": _alike("/", float)(lambda a, b: a / b),
     "%": _alike("%", float)(math.fmod),
-    "**": _alike("**", float)(lambda a, b: a**b),
-    "^": _alike("^", float)(lambda a, b: a**b),
+    "**": _alike("**", float)(math.pow),
+    "^": _alike("^", float)(math.pow),
 }
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {"asInt": int, "int": int, "asFloat": float, "float": float, "string": str}
 

@@ -3,6 +3,7 @@
 The grammar is govaluate.lark. Texts that look like dates are compared as texts, where govaluate compares them as times.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -143,11 +144,11 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "*": _numbers("*", lambda a, b: a * b),
     "/": _numbers("/", lambda a, b: a / b),
     "%": _numbers("%", lambda a, b: a % b),
-    "**": _numbers("**", lambda a, b: a**b),
+    "**": _numbers("**", math.pow),
     "&": _numbers("&", lambda a, b: float(int(a) & int(b))),
     "|": _numbers("|", lambda a, b: float(int(a) | int(b))),
     "^": _numbers("^", lambda a, b: float(int(a) ^ int(b))),
-    "<<": _numbers("<<", lambda a, b: float(int(a) << int(b))),
+    "<<": _numbers("<<", lambda a, b: float(int(a) << min(int(b), 64))),
     ">>": _numbers(">>", lambda a, b: float(int(a) >> int(b))),
 }
 
