@@ -17,7 +17,7 @@ from colchis_workflows._argo.errors import CommandError
 from colchis_workflows._engine.subset import Walk
 
 HERE = Path(__file__).parent
-SCHEMA = HERE.parent / "schemas" / "argo-workflows-3.7.1.schema.json"
+SCHEMA = min((HERE.parent / "schemas").glob("argo-workflows-*.schema.json"))
 PREFIX = "io.argoproj.workflow.v1alpha1."
 KINDS = ["Workflow", "WorkflowTemplate", "CronWorkflow"]
 FILES = sorted(file for folder in ("lint", "dags") for file in (HERE / folder).glob("*.yaml"))
