@@ -70,10 +70,10 @@ def test_a_broken_file_hides_neither_the_others_nor_what_stands_before(
     assert lint.main([str(tmp_path)]) == 65
     said = capsys.readouterr()
     assert [line.removeprefix(str(tmp_path)).split(";")[0] for line in said.out.splitlines()] == [
-        "/a.yaml:4: x: entrypoint 'gone' is no template here",
+        "/a.yaml:4: x: entrypoint 'gone' is not a template here",
         "/a.yaml:7: this is not YAML (did not find expected node content)",
         "/b.yaml:1: this cannot be read ('utf-8' codec can't decode byte 0xff in position 6: invalid start byte)",
-        "/c.yaml:4: x: entrypoint 'gone' is no template here",
+        "/c.yaml:4: x: entrypoint 'gone' is not a template here",
     ]
     assert said.err == "2 objects of Argo's, 4 findings\n"
 

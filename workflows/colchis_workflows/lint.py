@@ -105,7 +105,7 @@ def _spec(catalog: Catalog, document: Object, spec: Object) -> Iterator[Problem]
     yield from bad_retry_times(spec.part("retryStrategy"))
     entry = spec.get("entrypoint")
     if entry is not None and "workflowTemplateRef" not in spec and entry not in {t["name"] for t in templates}:
-        yield spec.at("entrypoint"), "", f"entrypoint {entry!r} is no template here", near(entry, templates)
+        yield spec.at("entrypoint"), "", f"entrypoint {entry!r} is not a template here", near(entry, templates)
     yield from bad_ends(catalog, document, spec, base)
 
 
@@ -143,14 +143,14 @@ def _use(catalog: Catalog, document: Object, use: Object, names: Names) -> Itera
     yield from twice_in({"argument": use.part("arguments")})
     condition = use.get("when", "")
     if condition and "{{=" not in condition and (problem := bad_when(condition)):
-        yield use.at("when"), "", f"when {condition!r} is no condition: {problem}", "mend it"
+        yield use.at("when"), "", f"when {condition!r} is not a condition: {problem}", "mend it"
 
 
 def _retry(template: Object) -> Iterator[Problem]:
     strategy = template.part("retryStrategy")
     text = strategy.get("expression")
     if text is not None and "{{" not in text and (problem := bad_retry(text)):
-        yield strategy.at("expression"), "retryStrategy", f"{text!r} is no expression: {problem}", "mend it"
+        yield strategy.at("expression"), "retryStrategy", f"{text!r} is not an expression: {problem}", "mend it"
 
 
 def _resource(resource: Object) -> Iterator[Problem]:

@@ -52,7 +52,7 @@ REFUSED = {
     "steps": ("- name: main\n  steps: []\n", "template main uses steps"),
     "expression": (python("main", "{{=1 + 1}}"), "uses {{= }}"),
     "sidecars": (python("main", "pass", "sidecars: []"), "template main uses sidecars"),
-    "when": (dag("name: a, template: a, when: 'a > 2'") + python("a", "pass"), "has a when that is no condition"),
+    "when": (dag("name: a, template: a, when: 'a > 2'") + python("a", "pass"), "has a when that is not a condition"),
     "circle": (
         dag("name: a, template: a, depends: b", "name: b, template: a, depends: a") + python("a", "pass"),
         "itself",

@@ -12,19 +12,19 @@ KINDS = {"Workflow", "WorkflowTemplate", "ClusterWorkflowTemplate", "CronWorkflo
 
 
 def spec_of(document: Object) -> Object:
-    """Give the workflow's spec; a CronWorkflow has it one level down."""
+    """Return the workflow's spec; a CronWorkflow has it one level down."""
     spec = document.part("spec")
     return spec.part("workflowSpec") if document.get("kind") == "CronWorkflow" else spec
 
 
 def name_of(document: Object) -> str:
-    """Give the document's name; what Argo generates a name from stands for it."""
+    """Return the document's name; what Argo generates a name from stands for it."""
     metadata = document.part("metadata")
     return str(metadata.get("name") or str(metadata.get("generateName", "")).rstrip("-"))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Give what the name may have been meant to be, as the end of a sentence."""
+    """Return what the name may have been meant to be, as the end of a sentence."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     if close:
@@ -73,12 +73,12 @@ class Catalog:
             raise InputError(f"{document.file}:{line}: {name_of(document)}/{where}: {problem}; {advice}")
 
     def workflow_template(self, reference: Object) -> Object | None:
-        """Give the document that a reference with ``name`` and ``clusterScope`` means."""
+        """Return the document that a reference with ``name`` and ``clusterScope`` means."""
         kind = "ClusterWorkflowTemplate" if reference.get("clusterScope") else "WorkflowTemplate"
         return self.named.get((kind, str(reference.get("name"))))
 
     def template(self, document: Object, use: Object) -> Found | None:
-        """Give the template that a task or a hook in ``document`` uses by ``template`` or ``templateRef``."""
+        """Return the template that a task or a hook in ``document`` uses by ``template`` or ``templateRef``."""
         name = use.get("template")
         if "templateRef" in use:
             reference = use.part("templateRef")

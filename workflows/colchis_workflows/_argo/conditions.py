@@ -26,7 +26,7 @@ def depends(text: str) -> tuple[set[str], Node | None]:
     """Read what a task waits for: the tasks' names, and the condition on their results.
 
     Raises:
-        BadExpressionError: it is no condition, or asks for a result that there is not.
+        BadExpressionError: it is not a condition, or asks for a result that there is not.
     """
     names: set[str] = set()
 
@@ -37,7 +37,7 @@ def depends(text: str) -> tuple[set[str], Node | None]:
             key = json.dumps(alone)
             return f"(results[{key}].Succeeded || results[{key}].Skipped || results[{key}].Daemoned)"
         if result not in RESULTS:
-            raise BadExpressionError(f"{result!r} is no result of a task")
+            raise BadExpressionError(f"{result!r} is not a result of a task")
         names.add(name)
         return f"results[{json.dumps(name)}].{result}"
 

@@ -11,7 +11,7 @@ TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 
 def tags(text: str) -> list[str]:
-    """Give what stands between the braces of each tag, without the spaces around it."""
+    """Return what stands between the braces of each tag, without the spaces around it."""
     return [match.strip() for match in TAG.findall(text)]
 
 
@@ -21,7 +21,7 @@ def replace(text: str, scope: Mapping[str, str]) -> str:
 
 
 def texts(value: Any, line: int = 0) -> Iterator[tuple[str, int]]:
-    """Give each text below a value, keys aside, with its line."""
+    """Return each text below a value, keys aside, with its line."""
     if isinstance(value, str):
         yield value, line
     elif isinstance(value, Object):

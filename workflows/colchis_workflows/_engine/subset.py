@@ -170,7 +170,7 @@ class Walk:
             elif not when(condition):
                 return
         except BadExpressionError as error:
-            raise _refuse(task, name, f"has a when that is no condition: {error}", "mend it") from error
+            raise _refuse(task, name, f"has a when that is not a condition: {error}", "mend it") from error
         used = self.catalog.template(found.document, task)
         if used is None:
             wanted = task.get("template") or "/".join(map(str, task.part("templateRef").values()))
@@ -216,7 +216,7 @@ class Walk:
 
 
 def exit_hooks(spec: Object) -> Iterator[Object]:
-    """Give what a workflow runs at its end, as something with a ``template`` or ``templateRef``."""
+    """Return what a workflow runs at its end, as something with a ``template`` or ``templateRef``."""
     if "onExit" in spec:
         hook = spec.part("")
         hook["template"] = spec["onExit"]

@@ -22,7 +22,7 @@ class Graph:
     conditions: Mapping[str, Node | None]
 
     def phases(self, task: str, phase: str) -> dict[str, str]:
-        """Give all phases where one task ends so, those with the same ``when`` too if skipped, and the others well."""
+        """Return all phases where one task ends so (if skipped, those with its ``when`` too) and the others well."""
         same = str(self.tasks[task].get("when")) if phase == "Skipped" else None
         found: dict[str, str] = {}
         for name in in_order(self.waits):
@@ -39,7 +39,7 @@ class Graph:
 
 
 def bad_dag(catalog: Catalog, found: Found) -> Iterator[Problem]:
-    """Give what is wrong with a DAG template's order and with what its tasks read from one another."""
+    """Return what is wrong with a DAG template's order and with what its tasks read from one another."""
     tasks = {str(task["name"]): task for task in found.template.part("dag").parts("tasks")}
     yield from _both_ways(tasks)
     waits: dict[str, set[str]] = {}
@@ -50,10 +50,10 @@ def bad_dag(catalog: Catalog, found: Found) -> Iterator[Problem]:
         try:
             waits[name], conditions[name] = depends(depends_text(task))
         except BadExpressionError as error:
-            problems.append((task.at(key), where, f"depends {task.get(key)!r} is no condition: {error}", "mend it"))
+            problems.append((task.at(key), where, f"depends {task.get(key)!r} is not a condition: {error}", "mend it"))
             continue
         problems += [
-            (task.at(key), where, f"it waits for {absent!r}, which is no task of this DAG", nearest(absent, tasks))
+            (task.at(key), where, f"it waits for {absent!r}, which is not a task of this DAG", nearest(absent, tasks))
             for absent in sorted(waits[name] - tasks.keys())
         ]
     if not problems:
@@ -78,7 +78,7 @@ def _both_ways(tasks: Mapping[str, Object]) -> Iterator[Problem]:
 
 
 def _reads(value: object, line: int) -> Iterator[tuple[int, str, str]]:
-    """Give line, task and output parameter of each tag that reads one."""
+    """Return line, task and output parameter of each tag that reads one."""
     for text, its_line in texts(value, line):
         for tag in tags(text):
             words = tag.split(".")

@@ -42,12 +42,12 @@ class Names:
 
 
 def declared(part: Object) -> dict[str, set[str]]:
-    """Give the names below ``inputs`` or ``outputs``."""
+    """Return the names below ``inputs`` or ``outputs``."""
     return {kind: {str(p.get("name")) for p in part.parts(kind)} for kind in ("parameters", "artifacts")}
 
 
 def bad_tags(value: object, line: int, names: Names) -> Iterator[tuple[int, str, str]]:
-    """Give line, what is wrong and what to do, for each tag in the texts below a value."""
+    """Return line, what is wrong and what to do, for each tag in the texts below a value."""
     for text, its_line in texts(value, line):
         for tag in tags(text):
             if tag.startswith("="):
@@ -58,7 +58,10 @@ def bad_tags(value: object, line: int, names: Names) -> Iterator[tuple[int, str,
 
 def _bad_expression(text: str, names: Names) -> Iterator[tuple[str, str]]:
     if problem := bad_expression(text):
-        yield f"{{{{={text}}}}} is no expression: {problem}", "mend it; https://expr-lang.org/docs/language-definition"
+        yield (
+            f"{{{{={text}}}}} is not an expression: {problem}",
+            "mend it; https://expr-lang.org/docs/language-definition",
+        )
         return
     try:
         found = list(chains(parse(text)))

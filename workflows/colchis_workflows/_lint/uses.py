@@ -71,7 +71,7 @@ def bad_ends(catalog: Catalog, document: Object, use: Object, base: Object | Non
             yield (
                 use.at("onExit"),
                 "onExit",
-                f"{name!r} is no template here",
+                f"{name!r} is not a template here",
                 near(name, spec_of(document).parts("templates")),
             )
     for name in use.part("hooks"):
@@ -99,4 +99,4 @@ def bad_use(catalog: Catalog, document: Object, use: Object) -> Iterator[Problem
     if other is None:
         yield line, "", f"workflow template {reference.get('name')!r} is in none of the files", "name its file too"
         return
-    yield line, "", f"{name!r} is no template there", near(name, spec_of(other).parts("templates"))
+    yield line, "", f"{name!r} is not a template there", near(name, spec_of(other).parts("templates"))

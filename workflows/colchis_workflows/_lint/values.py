@@ -29,7 +29,9 @@ def bad_name(kind: str, name: str, generated: bool) -> str:
     if len(name) > longest:
         return f"the name has {len(name)} characters, at most {longest} are allowed"
     if SUBDOMAIN.fullmatch(name) is None:
-        return f"{name.removesuffix('x') if generated else name!r} is no name of an object: a-z, 0-9, - and . make one"
+        return (
+            f"{name.removesuffix('x') if generated else name!r} is not a name of an object: a-z, 0-9, - and . make one"
+        )
     return ""
 
 
@@ -38,17 +40,17 @@ def bad_selector(text: str) -> str:
     for part in re.split(r",(?![^()]*\))", TAG.sub(WORD, text)):
         match = REQUIREMENT.fullmatch(part.strip())
         if match is None:
-            return f"{part.strip()!r} is no condition like status.succeeded > 0"
+            return f"{part.strip()!r} is not a condition like status.succeeded > 0"
         negated, key, operator, value, _, listed = match.groups()
         if KEY.fullmatch(key) is None:
-            return f"{key!r} is no field that a condition can name: letters, digits, - _ and . only"
+            return f"{key!r} is not a field that a condition can name: letters, digits, - _ and . only"
         if negated and (operator or listed is not None):
             return f"{part.strip()!r} has both ! and a comparison"
         if operator in {"<", ">"} and not re.fullmatch(rf"-?\d+|{WORD}", value):
             return f"{operator} compares whole numbers, not {value!r}"
         for one in [value] if operator else (listed or "").split(","):
             if one is not None and VALUE.fullmatch(one.strip()) is None:
-                return f"{one.strip()!r} is no value that a condition can have: letters, digits, - _ and . only"
+                return f"{one.strip()!r} is not a value that a condition can have: letters, digits, - _ and . only"
     return ""
 
 
@@ -138,7 +140,7 @@ def _numeric(node: Any) -> bool:
 
 
 def chains(node: Node) -> Iterator[list[str]]:
-    """Give each name with its members, as ``["inputs", "parameters", "x"]``; functions' names are left out."""
+    """Return each name with its members, as ``["inputs", "parameters", "x"]``; functions' names are left out."""
     if chain := _chain(node):
         yield chain
         return
@@ -148,7 +150,7 @@ def chains(node: Node) -> Iterator[list[str]]:
 
 
 def in_order(waits: Mapping[str, set[str]]) -> list[str]:
-    """Give the tasks in an order in which each comes after those that it waits for."""
+    """Return the tasks in an order in which each comes after those that it waits for."""
     order: list[str] = []
     while len(order) < len(waits):
         ready = [name for name, before in waits.items() if name not in order and before <= set(order)]
