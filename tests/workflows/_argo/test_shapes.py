@@ -28,7 +28,7 @@ def differences(
 ) -> Iterator[str]:
     name = schema.get("$ref", "").rpartition("/")[2]
     found = definitions[name] if name else schema
-    kind = name or found.get("type")
+    kind = name or str(found.get("type"))
     if isinstance(shape, Scalar):
         fits = kind in NUMBERS_OR_TEXTS or shape.kinds[0] is {"string": str, "boolean": bool, "integer": int}.get(kind)
         if not fits and where.rpartition(".")[2].removesuffix("[]") not in ANY_STRINGS:
