@@ -12,21 +12,20 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps._formats.documents import Part
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.outputs import write_atomically
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
-class Range(Part):
+class Range(msgspec.Struct, forbid_unknown_fields=True):
     """The least and the greatest value that a column of the training data can hold."""
 
     minimum: float
     maximum: float
 
 
-class Served(Part):
+class Served(msgspec.Struct, forbid_unknown_fields=True):
     """One version: ``path`` is a SavedModel's directory; a new ``tree`` (digest) makes the server load it again."""
 
     path: str
@@ -36,7 +35,7 @@ class Served(Part):
     tensorflow: str = ""  # the version that exported it
 
 
-class HeaderMatch(Part):
+class HeaderMatch(msgspec.Struct, forbid_unknown_fields=True):
     """Requests whose ``header`` has this value go to ``version``."""
 
     header: str
@@ -44,7 +43,7 @@ class HeaderMatch(Part):
     version: int
 
 
-class ServedModel(Part):
+class ServedModel(msgspec.Struct, forbid_unknown_fields=True):
     """One model: ``default`` answers where a request names no version; without it that is the newest.
 
     ``headers`` (the first that matches) and then ``weights`` (percent by version) send such predictions elsewhere, as a
@@ -66,7 +65,7 @@ class ServedModel(Part):
         return max(self.versions) if self.default is None else self.default
 
 
-class Config(Part):
+class Config(msgspec.Struct, forbid_unknown_fields=True):
     """The models that a server holds, by name."""
 
     models: dict[str, ServedModel] = msgspec.field(default_factory=dict)
