@@ -10,11 +10,11 @@ import logging
 import time
 from dataclasses import dataclass
 
-from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Golden
 from colchis_steps._formats.rollouts import JudgedStep, Rollout
 from colchis_steps._manifests.route import HeaderRoute, Traffic
+from colchis_steps._models.aliases import move_canary
 from colchis_steps._rollout import judge as _judge
 from colchis_steps._rollout.gateway import Way, move
 from colchis_steps._rollout.journal import write
@@ -64,7 +64,7 @@ def shift(place: Place, plan: Plan, told: Rollout, canary: Alias, *, way: Way, g
         if weight in passed:
             continue
         canary.weight = weight
-        place.store.write(alias_key(place.model, "canary"), encode(canary))
+        move_canary(place.store, canary)
         mirror = version if plan.mirror else None
         weights = {stable: 100 - weight, version: weight}
         move(place.cluster, place.target, place.model, Traffic(weights, plan.headers, plan.sticky, mirror), way)

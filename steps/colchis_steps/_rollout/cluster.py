@@ -22,7 +22,7 @@ from colchis_steps._manifests.deployment import Deployed
 from colchis_steps._manifests.route import Traffic, routed
 from colchis_steps._manifests.runtime import runtime_of
 from colchis_steps._manifests.serve_options import ServeOptions, check_replicas
-from colchis_steps._models.aliases import move_stable, stable
+from colchis_steps._models.aliases import move_canary, move_stable, stable
 from colchis_steps._models.versions import check_image, published
 from colchis_steps._rollout.canary import Plan, shift
 from colchis_steps._rollout.checks import check, check_release
@@ -223,7 +223,7 @@ def _shared_out(
         _ready(place, version, READY)
     began = time.monotonic()
     alias.weight = plan.split[alias.version]
-    place.store.write(alias_key(place.model, "canary"), msgspec.json.encode(alias))
+    move_canary(place.store, alias)
     mirror = alias.version if plan.mirror else None
     move(place.cluster, place.target, place.model, Traffic(plan.split, plan.headers, plan.sticky, mirror), way)
     write(place.store, told, "pass")
