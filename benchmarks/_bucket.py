@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks._rivals import go_program
 
 from colchis_steps._content.blobs import digest_of
+from colchis_steps._store.api import bulk
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import SMALL
 
@@ -86,7 +87,7 @@ def stored(prefix: str) -> dict[str, int]:
     small, alone, found = list[str](), list[str](), Counts[str]()
     for entry in store.entries(""):
         (small if entry.size <= SMALL else alone).append(entry.key)
-    for key, content in zip(small, store.read_all(small), strict=True):
+    for key, content in zip(small, bulk(store).read_all(small), strict=True):
         if content is None:
             alone.append(key)
         else:

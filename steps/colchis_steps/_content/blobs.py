@@ -14,7 +14,7 @@ from typing import TypeVar
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import NotFound, Store, check_key
+from colchis_steps._store.api import NotFound, Store, bulk, check_key
 from colchis_steps._store.sums import SMALL, Sums, read_sums
 
 PARALLEL = 8  # groups of files in flight; hashing and sending release the interpreter's lock
@@ -122,7 +122,7 @@ def seen(store: Store, files: Sequence[File], tell: Moved) -> Iterator[tuple[int
 
 def contents(store: Store, files: Sequence[File]) -> Iterator[bytes | None]:
     """Give the bytes of each small file's blob; None for one that is to be read alone."""
-    small = store.read_all([blob_key(file.sha256) for file in files if file.size <= SMALL])
+    small = bulk(store).read_all([blob_key(file.sha256) for file in files if file.size <= SMALL])
     return (next(small) if file.size <= SMALL else None for file in files)
 
 

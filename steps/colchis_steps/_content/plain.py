@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from colchis_steps._content.blobs import Moved, each, missing, size_of, together
 from colchis_steps._formats.keys import blob_key, plain_prefix
 from colchis_steps._formats.models import File, Manifest
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Store, bulk
 
 
 def publish(store: Store, manifest: Manifest) -> None:
@@ -24,7 +24,7 @@ def publish(store: Store, manifest: Manifest) -> None:
 
     def place(group: Sequence[File], _: Moved) -> None:
         keys = [(blob_key(file.sha256), prefix + file.path) for file in group]
-        copied = store.copy_all(keys) if len(group) > 1 else iter([False])
+        copied = bulk(store).copy_all(keys) if len(group) > 1 else iter([False])
         for file, pair, done in zip(group, keys, copied, strict=True):
             try:
                 if not done:
@@ -37,9 +37,9 @@ def publish(store: Store, manifest: Manifest) -> None:
 
 def _equal(store: Store, pairs: Mapping[str, str]) -> set[str]:
     """Give the keys of which the store knows that the objects there are equal to those at the keys they stand for."""
-    known = list(store.find_all(list(pairs.values())))
+    known = list(bulk(store).find_all(list(pairs.values())))
     return {
         key
-        for key, here, found in zip(pairs, known, store.find_all(list(pairs)), strict=True)
+        for key, here, found in zip(pairs, known, bulk(store).find_all(list(pairs)), strict=True)
         if here and found and here.crc64nvme and (here.size, here.crc64nvme) == (found.size, found.crc64nvme)
     }

@@ -12,7 +12,7 @@ from colchis_steps._content.blobs import Moved, check_paths, digest_of, each, fi
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import TransientError
-from colchis_steps._store.api import Blob, Entry, Store
+from colchis_steps._store.api import Blob, Entry, Store, bulk
 from colchis_steps._store.sums import encoded, read_small, read_sums
 
 BATCH = 512  # small files of which it is decided at once whether to ask for them before they are sent
@@ -108,7 +108,7 @@ def _store_batch(store: Store, blobs: Iterator[Blob], tell: Moved, *, ask: bool)
         deque(coming, 0)
         there = _settled(store, list(batch.values()), tell)
         coming = (blob for key, blob in batch.items() if key not in there)
-    for blob in store.upload_all(coming):
+    for blob in bulk(store).upload_all(coming):
         written.add(blob.key)
         sent += blob.sums.size
         tell(blob.sums.size)
@@ -120,9 +120,13 @@ def _store_batch(store: Store, blobs: Iterator[Blob], tell: Moved, *, ask: bool)
 def _settled(store: Store, blobs: Sequence[Blob], tell: Moved) -> set[str]:
     """Give the keys of the blobs that are there, whole and, from now on, young."""
     named = {blob.key: blob for blob in blobs}
-    found = [entry for entry in store.find_all(list(named)) if entry and _is_whole(store, named[entry.key], entry)]
+    found = [
+        entry for entry in bulk(store).find_all(list(named)) if entry and _is_whole(store, named[entry.key], entry)
+    ]
     old = [entry.key for entry in found if _is_old(entry)]
-    stale = {key for key, copied in zip(old, store.copy_all([(key, key) for key in old]), strict=True) if not copied}
+    stale = {
+        key for key, copied in zip(old, bulk(store).copy_all([(key, key) for key in old]), strict=True) if not copied
+    }
     settled = {entry.key for entry in found} - stale
     for key in settled:
         tell(named[key].sums.size)

@@ -16,7 +16,7 @@ from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._oci.image import Block
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Store, bulk
 from colchis_steps._store.sums import readable
 
 BLOCK = 256 << 10  # bytes; stays in the processor's cache between hashing and sending
@@ -52,7 +52,7 @@ class StoreSource:
     def __init__(self, store: Store, files: Sequence[File]) -> None:
         self.store, self.files = store, files
         keys = [blob_key(file.sha256) for file in files]
-        for file, key, found in zip(files, keys, store.find_all(keys), strict=True):
+        for file, key, found in zip(files, keys, bulk(store).find_all(keys), strict=True):
             if (size := found.size if found else store.size(key)) != file.size:
                 told = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
                 raise InputError(f"blob {file.sha256} of {file.path} in {store.url} {told}; upload the model again")

@@ -10,7 +10,7 @@ R = TypeVar("R")
 
 
 def ahead(threads: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], count: int) -> Iterator[R]:
-    """Give what the work makes of each item, in order; at most ``count`` items are taken and not yet given back."""
+    """Yield what the work makes of each item, in order; at most ``count`` items are taken and not yet given back."""
     waiting = deque[Future[R]]()
     try:
         for item in items:

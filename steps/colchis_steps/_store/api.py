@@ -1,13 +1,14 @@
 """The store: one bucket prefix or directory that holds data, runs, blobs and models.
 
-``open_store`` gives a ``Store`` for ``s3://bucket/prefix`` or ``file:///directory``. Both keep the same promise: an
+``open_store`` returns ``Objects`` for ``s3://bucket/prefix`` or ``file:///directory``. Both keep the same promise: an
 object is there whole or not at all, ``create`` never overwrites, ``replace`` only what the caller has read.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.sums import CHUNK
@@ -46,12 +47,9 @@ class Blob(NamedTuple):
     content: bytes | None = None
 
 
-class Store(Protocol):
-    """Objects by key. Keys are relative, with ``/`` between their parts; ``check_key`` says which ones do.
+class Objects(Protocol):
+    """Objects by key. Keys are relative, with ``/`` between their parts; ``check_key`` says which are good.
 
-    The methods with ``all`` are a fast way for many objects of at most SMALL bytes, several at a time, done as their
-    answers are taken, in order. None, False or absence stand for what did not go this way, for whatever reason: the
-    method for one object does it, or says why not.
     Every method raises InputError where bucket, directory, credentials or space are wrong, and TransientError where
     the store is away; both sentences name the store and the fix.
     """
@@ -63,31 +61,31 @@ class Store(Protocol):
         """Whether conditions hold against other writers; None until the first ``create``."""
 
     def read(self, key: str) -> bytes:
-        """Give an object's bytes. Raises NotFound."""
+        """Return an object's bytes. Raises NotFound."""
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Give an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
+        """Return an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
 
     def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks. Raises NotFound."""
+        """Yield an object's bytes, or those from ``start`` to before ``end``, in chunks. Raises NotFound."""
 
     def find(self, key: str) -> Entry | None:
-        """Tell of an object, or give None where there is none."""
+        """Return an object's entry, or None where there is none."""
 
     def size(self, key: str) -> int | None:
-        """Give an object's size, or None where there is none."""
+        """Return an object's size in bytes, or None where there is none."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Give each key that begins with the prefix, in order."""
+        """Yield each key that begins with the prefix, in order."""
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Give each object whose key begins with the prefix, in order."""
+        """Yield each object whose key begins with the prefix, in order."""
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object unless the key is taken; say whether it was written."""
+        """Write an object unless the key is taken; return whether it was written."""
 
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag; None means that there is none. Raises Conflict."""
@@ -95,7 +93,7 @@ class Store(Protocol):
     def upload(
         self, key: str, path: Path, sent: Callable[[int], object] | None = None, sums: "Sums | None" = None
     ) -> bool:
-        """Send a file unless the key is taken; call ``sent`` with bytes as they go; say whether it was written.
+        """Send a file unless the key is taken; call ``sent`` with bytes as they go; return whether it was written.
 
         ``sums`` are those of the file, which is read for them otherwise. What is stored then has them.
         Raises InputError where the file is not what it was when they were read.
@@ -104,23 +102,60 @@ class Store(Protocol):
     def copy(self, source: str, target: str) -> None:
         """Copy an object over what is there; onto itself it becomes as new as one just written. Raises NotFound."""
 
-    def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
-        """Tell of each object."""
-
-    def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
-        """Give each object's bytes."""
-
-    def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
-        """Send each file, taken as there is room, unless its key is taken; give those that were written."""
-
-    def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
-        """Copy from the first key of each pair to the second; say whether that was done."""
-
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
 
     def abandon(self, prefix: str, before: float) -> int:
-        """End uploads that were begun before that time and not finished; give how many."""
+        """End uploads that were begun before that time and not finished; return how many."""
+
+
+@runtime_checkable
+class Bulk(Protocol):
+    """Many objects of at most SMALL bytes at a time, for stores that can; ``bulk`` asks.
+
+    Lazy fast path, results in order. None or False: not done; call the single-object method.
+    """
+
+    def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
+        """Yield each object's entry."""
+
+    def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield each object's bytes."""
+
+    def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+        """Send each file, taken as there is room, unless its key is taken; yield those that were written."""
+
+    def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
+        """Copy from the first key of each pair to the second; yield whether that was done."""
+
+
+class _Singly:
+    """The fast path of a store that has none: nothing is done."""
+
+    def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
+        """Yield None for each."""
+        return iter([None] * len(keys))
+
+    def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
+        """Yield None for each."""
+        return iter([None] * len(keys))
+
+    def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
+        """Take all, and yield none."""
+        deque(blobs, 0)
+        return iter(())
+
+    def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
+        """Yield False for each."""
+        return iter([False] * len(pairs))
+
+
+def bulk(store: Objects) -> Bulk:
+    """Return the store's fast path for many small objects; where it has none, one that does nothing."""
+    return store if isinstance(store, Bulk) else _Singly()
+
+
+Store = Objects  # the name in signatures
 
 
 def check_key(key: str) -> None:

@@ -40,16 +40,16 @@ class FileStore:
         return True
 
     def read(self, key: str) -> bytes:
-        """Give an object's bytes."""
+        """Return an object's bytes."""
         return b"".join(self.stream(key))
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Give an object's bytes and tag."""
+        """Return an object's bytes and tag."""
         content = self.read(key)
         return content, hashlib.sha256(content).hexdigest()
 
     def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks."""
+        """Return an object's bytes, or those from ``start`` to before ``end``, in chunks."""
         path = self._path(key)
         with self._explained(key):
             try:
@@ -62,7 +62,7 @@ class FileStore:
                     yield block
 
     def find(self, key: str) -> Entry | None:
-        """Tell of an object, or give None."""
+        """Return an object's entry, or None."""
         path = self._path(key)
         with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = path.stat()
@@ -70,12 +70,12 @@ class FileStore:
         return None
 
     def size(self, key: str) -> int | None:
-        """Give an object's size, or None."""
+        """Return an object's size, or None."""
         found = self.find(key)
         return found.size if found else None
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Give each key that begins with the prefix, in order."""
+        """Yield each key that begins with the prefix, in order."""
         directory = prefix.rpartition("/")[0]
         top = self._path(directory) if directory else self.root
         found: list[str] = []
@@ -87,7 +87,7 @@ class FileStore:
         yield from sorted(key for key in found if key.startswith(prefix))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Tell of each object whose key begins with the prefix, in order."""
+        """Yield an entry for each object whose key begins with the prefix, in order."""
         return (found for key in self.keys(prefix) if (found := self.find(key)))  # one may be removed meanwhile
 
     def write(self, key: str, content: bytes) -> None:
@@ -147,16 +147,16 @@ class FileStore:
         self._put(target, self.stream(source), _rename)
 
     def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
-        """Tell of each object."""
+        """Yield an entry for each object."""
         return map(self.find, keys)
 
     def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
-        """Give the bytes of each object that is small."""
+        """Yield the bytes of each object that is small."""
         for key, found in zip(keys, map(self.find, keys), strict=True):
             yield self.read(key) if found and found.size <= SMALL else None
 
     def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
-        """Copy each file in unless its key is taken, several at a time; give those that were written."""
+        """Copy each file in unless its key is taken, several at a time; yield those that were written."""
 
         def upload(blob: Blob) -> tuple[Blob, bool]:
             if blob.content is None:
@@ -274,7 +274,7 @@ def _rename(temporary: Path, path: Path) -> bool:
 
 
 def _link(temporary: Path, path: Path) -> bool:
-    """Give the file its place unless that is taken: a hard link, unlike a rename, fails there."""
+    """Put the file in its place unless that is taken: a hard link, unlike a rename, fails there."""
     try:
         path.hardlink_to(temporary)
     except FileExistsError:

@@ -212,7 +212,7 @@ def test_check_key_accepts_or_refuses_but_never_breaks(key: str) -> None:
     ],
 )
 def test_an_address_of_another_form_is_refused(url: str) -> None:
-    with pytest.raises(InputError, match=r"is no store; give s3://bucket/prefix or file:///absolute/directory"):
+    with pytest.raises(InputError, match=r"is not a store URL; give s3://bucket/prefix or file:///absolute/directory"):
         open_store(url)
 
 

@@ -19,7 +19,7 @@ from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError, TransientError
-from colchis_steps._store.api import Blob, Store
+from colchis_steps._store.api import Blob, Store, bulk
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.send import SHORT, WINDOW
 from colchis_steps._store.s3.store import S3Store
@@ -83,7 +83,7 @@ def moody() -> Iterator[str]:
 @given(kinds=st.lists(st.sampled_from(KINDS), max_size=3 * WINDOW))
 def test_answers_come_in_order_whatever_happens(moody: str, aws: pytest.MonkeyPatch, kinds: list[str]) -> None:
     aws.setenv("AWS_ENDPOINT_URL", moody)
-    found = open_store("s3://bucket/x").read_all([f"{kind}-{number}" for number, kind in enumerate(kinds)])
+    found = bulk(open_store("s3://bucket/x")).read_all([f"{kind}-{number}" for number, kind in enumerate(kinds)])
     assert list(found) == [b"%d" % number if kind in {"whole", "last"} else None for number, kind in enumerate(kinds)]
 
 
@@ -102,7 +102,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 def test_a_server_that_is_away_is_not_asked_again_and_again(aws: pytest.MonkeyPatch, taken: list[None]) -> None:
     aws.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert list(open_store("s3://bucket/x").read_all([f"{number}" for number in range(100)])) == [None] * 100
+    assert list(bulk(open_store("s3://bucket/x")).read_all([f"{number}" for number in range(100)])) == [None] * 100
     assert len(taken) == 1
 
 
@@ -112,7 +112,7 @@ def test_a_server_that_keeps_silent_is_waited_for_once(
     monkeypatch.setattr("colchis_steps._store.s3.wire.WAIT", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=2 * WINDOW) as silent:
         aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
-        assert list(open_store("s3://bucket/x").read_all([f"{number}" for number in range(100)])) == [None] * 100
+        assert list(bulk(open_store("s3://bucket/x")).read_all([f"{number}" for number in range(100)])) == [None] * 100
     assert len(taken) == WINDOW
 
 
@@ -123,17 +123,24 @@ def test_many_objects_go_there_and_come_back(store: Store, tmp_path: Path) -> No
         path.write_bytes(b"x" * number)
         blobs.append(Blob(f"k/{number}", path, read_sums(path)))
     keys = [blob.key for blob in blobs]
-    assert list(store.upload_all(blobs[:2])) == blobs[:2]
-    assert list(store.upload_all(iter(blobs))) == blobs[2:]
-    assert [found.size if found else None for found in store.find_all([*keys, "absent"])] == [0, 1, 2, None]
-    assert list(store.read_all([*keys, "absent"])) == [b"", b"x", b"xx", None]
-    assert list(store.copy_all([("k/1", "copy é+ %"), ("absent", "b"), ("k/2", "k/2")])) == [True, False, True]
+    assert list(bulk(store).upload_all(blobs[:2])) == blobs[:2]
+    assert list(bulk(store).upload_all(iter(blobs))) == blobs[2:]
+    assert [found.size if found else None for found in bulk(store).find_all([*keys, "absent"])] == [0, 1, 2, None]
+    assert list(bulk(store).read_all([*keys, "absent"])) == [b"", b"x", b"xx", None]
+    assert list(bulk(store).copy_all([("k/1", "copy é+ %"), ("absent", "b"), ("k/2", "k/2")])) == [True, False, True]
     assert (store.read("copy é+ %"), store.size("b"), store.read("k/2")) == (b"x", None, b"xx")
-    assert [list(many([])) for many in (store.upload_all, store.find_all, store.read_all, store.copy_all)] == [[]] * 4
+    assert [
+        list(many([]))
+        for many in (bulk(store).upload_all, bulk(store).find_all, bulk(store).read_all, bulk(store).copy_all)
+    ] == [[]] * 4
 
 
 def test_a_bad_key_among_many_is_refused(store: Store) -> None:
-    for many in (store.find_all, store.read_all, lambda keys: store.copy_all([("a", key) for key in keys])):
+    for many in (
+        bulk(store).find_all,
+        bulk(store).read_all,
+        lambda keys: bulk(store).copy_all([("a", key) for key in keys]),
+    ):
         with pytest.raises(InputError, match="is no key of a store"):
             list(many(["a", "../b"]))
 

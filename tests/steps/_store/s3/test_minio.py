@@ -15,7 +15,7 @@ import pytest
 from colchis_steps._content import storing
 from colchis_steps._content.storing import store_directory
 from colchis_steps._step.errors import InputError, StepError
-from colchis_steps._store.api import Conflict
+from colchis_steps._store.api import Conflict, bulk
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import PART, Sums, encoded, read_sums
 
@@ -155,12 +155,12 @@ def test_the_server_vouches_for_what_it_holds_and_copies_it(real: str, tmp_path:
             assert (found.size, found.crc64nvme) == (size, encoded(sums.crc64nvme))
         assert b"".join(store.stream(f"copy/{key}", start=7, end=99)) == content[7:99]
     pairs = [("small", "many é+ %"), ("absent", "x"), ("small", "small")]
-    assert list(store.copy_all(pairs)) == [True, False, True]
-    found_many = list(store.find_all(["small", "many é+ %", "absent"]))
+    assert list(bulk(store).copy_all(pairs)) == [True, False, True]
+    found_many = list(bulk(store).find_all(["small", "many é+ %", "absent"]))
     assert [(found.size, found.crc64nvme) if found else None for found in found_many] == [
         (100, encoded(read_sums(tmp_path / "small").crc64nvme))
     ] * 2 + [None]
-    assert list(store.read_all(["many é+ %", "absent"])) == [(tmp_path / "small").read_bytes(), None]
+    assert list(bulk(store).read_all(["many é+ %", "absent"])) == [(tmp_path / "small").read_bytes(), None]
     assert store.atomic is None  # nothing was asked yet
     assert store.create("k", b"")
     assert store.atomic is True
