@@ -32,6 +32,7 @@ from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import located
 
 EMPTY = b"{}"
 log = logging.getLogger("colchis")
@@ -225,7 +226,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             report = pack_directory(directory, args.version, repository)
         else:
             manifest = version_of(store, args.model, args.version)
-            candidate = find_document(store, candidate_key(manifest.run), Candidate)
+            found = find_document(store, candidate_key(manifest.run), Candidate)
+            candidate = located(store, found) if found else None
             if args.context:
                 prepare(store, manifest, candidate, repository, args)
                 recorder.message = f"wrote Dockerfile and context to {args.context}; kaniko builds next"

@@ -22,6 +22,7 @@ from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import absolute
 
 if TYPE_CHECKING:
     from colchis_steps._data.dataset import DataSet
@@ -30,7 +31,7 @@ log = logging.getLogger("colchis")
 
 
 def instance_of(data: "DataSet", number: int) -> tuple[dict[str, Any], int]:
-    """Give the features of a row of the test split, as JSON takes them, and its label.
+    """Return the features of a row of the test split, as JSON takes them, and its label.
 
     Raises:
         InputError: there is no such row.
@@ -50,7 +51,7 @@ def instance_of(data: "DataSet", number: int) -> tuple[dict[str, Any], int]:
 
 
 def told(prediction: Any, classes: Sequence[str], label: int) -> str:
-    """Say a prediction, its probability and the true label in one line."""
+    """Return a prediction, its probability and the true label in one line."""
     if not isinstance(prediction, dict) or "class" not in prediction:
         return f"prediction {json.dumps(prediction)}, label {named(classes, label)}"
     found = int(prediction["class"])
@@ -59,12 +60,12 @@ def told(prediction: Any, classes: Sequence[str], label: int) -> str:
 
 
 def named(classes: Sequence[str], number: int) -> str:
-    """Give a class's name, or its number where it has none."""
+    """Return a class's name, or its number where it has none."""
     return classes[number] if 0 <= number < len(classes) else str(number)
 
 
 def post(url: str, body: Any) -> Any:
-    """Give the answer to a prediction request.
+    """Return the answer to a prediction request.
 
     Raises:
         InputError: the server refuses the request, or the model is not there.
@@ -137,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     uri = args.data
     if not uri:
         version = _stable(store, args.model).version
-        uri = read_document(store, record_key(args.model, version), Record).data
+        uri = absolute(store, read_document(store, record_key(args.model, version), Record).data)
     data = open_data(uri)
     instance, label = instance_of(data, args.row)
     if args.show_instance:

@@ -37,6 +37,7 @@ from colchis_steps._step.flags import model_name, positive, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import located, portable
 
 if TYPE_CHECKING:
     from colchis_steps._formats.images import Layer
@@ -68,7 +69,7 @@ def step_images(text: str) -> dict[str, str]:
 
 
 def judged(results: dict[str, StepResult], run: str) -> StepResult:
-    """Give the result of evaluate, when it passed and no other step failed.
+    """Return the result of evaluate, when it passed and no other step failed.
 
     Raises:
         InputError: the run has not earned a record.
@@ -84,7 +85,7 @@ def judged(results: dict[str, StepResult], run: str) -> StepResult:
 
 
 def held(found: Record, new: Record) -> Record:
-    """Give the record that stands, when it is the new one too.
+    """Return the record that stands, when it is the new one too.
 
     Raises:
         InputError: the version is another model's bytes, or the same run tells another story.
@@ -136,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         evaluated = judged(results, args.run)
         key = manifest_key(args.model, args.version)
         manifest = read_document(store, key, Manifest)
-        candidate = read_document(store, candidate_key(args.run), Candidate)
+        candidate = portable(store, read_document(store, candidate_key(args.run), Candidate))
         if (candidate.model, candidate.tree) != (args.model, manifest.tree):
             raise InputError(
                 f"run {args.run} made {candidate.model} with tree {candidate.tree}, but {args.model}/{args.version} "
@@ -171,15 +172,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         place, key = version_prefix(new.model, new.version), record_key(new.model, new.version)
         record = new
         if not store.create(key, encode(new)):
-            record = held(read_document(store, key, Record), new)
+            record = held(portable(store, read_document(store, key, Record)), new)
             log.info("%s is on record already, by run %s", place, record.run)
         if record.run == args.run:  # another run's statement is its own to finish
             layers: Sequence[Layer] = ()
             if "build_image" in results and results["build_image"].details:
                 layers = msgspec.convert(results["build_image"].details, ImageReport).layers
-            provenance = statement(record, manifest.files, layers, results, store.url)
+            provenance = statement(record, manifest.files, layers, results)
             store.create(statement_key(new.model, new.version), provenance)
-        mirror(record, f"{store.url}/{key}")
+        mirror(located(store, record), f"{store.url}/{key}")
         move_latest(store, record)
         recorder.outputs = {"record": key}
         log.info("%s/%d is registered as %s", record.model, record.version, record.digest)

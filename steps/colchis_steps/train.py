@@ -33,6 +33,7 @@ from colchis_steps._step.progress import progress
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import Recorder, find_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import portable
 from colchis_steps._training.backends.job import ROLE, Watch, run_job
 from colchis_steps._training.backends.local import Job, run_workers
 from colchis_steps._training.backends.workplace import workplace
@@ -261,7 +262,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     with recorded(store, args.run, "train", vars(args)) as recorder:
         with workplace(args.workdir, args.run) as (workdir, lock):
-            candidate = train(args, store, recorder, workdir, lock)
+            candidate = portable(store, train(args, store, recorder, workdir, lock))
             store.write(key, encode(candidate))
         recorder.outputs = {"tree": candidate.tree}
     write_output(args.tree_path, candidate.tree)

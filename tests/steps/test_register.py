@@ -18,6 +18,7 @@ from colchis_steps._formats.models import Alias, Candidate, Record
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._models.aliases import move_latest
 from colchis_steps._store.documents import read_document
+from colchis_steps._store.uris import located
 from colchis_steps.build_image import main as build_image
 from colchis_steps.register import main, submitter
 
@@ -58,7 +59,10 @@ def test_the_record_says_where_the_version_came_from(published: Any, tmp_path: P
     told = record(published)
     candidate = read_document(published.store, "runs/run-1/model.json", Candidate)
     assert (told.image, told.digest) == (image, image.rpartition("@")[2])
-    assert (told.tree, told.data_digest, told.code) == (candidate.tree, candidate.data_digest, candidate.code)
+    assert (told.tree, told.data_digest) == (candidate.tree, candidate.data_digest)
+    there = located(published.store, told)
+    assert (there.data, there.code) == (candidate.data, candidate.code)
+    assert told.data.startswith("data/"), "so that the store can be copied as a whole"
     assert told.hyperparameters == {"epochs": 5, "global_batch": 64, "rate": 0.1, "seed": 7}
     assert (told.metrics, told.verdict) == ({"accuracy": 0.97, "loss": 0.1}, "pass")
     assert (told.workflow, told.created_by) == ("colchis-pipeline-x", "medea")
@@ -190,3 +194,23 @@ def test_latest_never_goes_back_however_many_move_it(published: Any, tmp_path: P
     assert latest(published).version == 12
     move_latest(published.store, first)
     assert latest(published).version == 12
+
+
+def test_nothing_in_record_and_statement_says_where_the_store_is(published: Any, tmp_path: Path) -> None:
+    assert register(published, run_steps(published, tmp_path)) == 0
+    for name in ("record", "statement"):
+        content = published.store.read(f"models/digits/1/{name}.json").decode()
+        assert published.store.url not in content
+    told = json.loads(content)["predicate"]
+    uris = [found["uri"] for found in told["buildDefinition"]["resolvedDependencies"]]
+    assert uris == ["data/digits/0123456789abcdef", "code/x.zip"]
+    assert told["runDetails"]["byproducts"][0]["uri"] == "runs/run-1/build_image.json"
+
+
+def test_a_record_of_an_older_release_stands(published: Any, tmp_path: Path) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image) == 0
+    older = located(published.store, record(published))
+    published.store.write("models/digits/1/record.json", encode(older))
+    assert register(published, image) == 0
+    assert record(published) == older

@@ -63,7 +63,7 @@ dist.destroy_process_group()
 def trainer(tmp_path: Path) -> Trainer:
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / "ddp.py").write_text(DDP)
-    return Trainer(tmp_path, write_data(tmp_path / "data", {"train": [24, 9], "eval": [6], "test": [6]}))
+    return Trainer(tmp_path, write_data(tmp_path / "store/data/thirds/0", {"train": [24, 9], "eval": [6], "test": [6]}))
 
 
 def flags(trainer: Trainer, workers: int, program: str = "program.py", **given: Any) -> list[str]:
@@ -86,6 +86,7 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     fetch_files(open_store(trainer.store), candidate.files, trainer.root / "got")
     assert (trainer.root / "got/weights/w.txt").read_text() == "[33, 0]"
     assert candidate.signature == {"inputs": {}, "outputs": {}}
+    assert candidate.data == "data/thirds/0", "relative, so that the store can be copied as a whole"
     assert candidate.frameworks["python"].startswith("3.")
     assert [row[0] for row in trainer.history("r")] == [1.0, 0.5, pytest.approx(1 / 3)]
 

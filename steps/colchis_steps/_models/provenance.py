@@ -28,13 +28,14 @@ def _digest(text: str) -> dict[str, str]:
 
 
 def statement(
-    record: Record, files: Sequence[File], layers: Sequence[Layer], results: Mapping[str, StepResult], store: str
+    record: Record, files: Sequence[File], layers: Sequence[Layer], results: Mapping[str, StepResult], store: str = ""
 ) -> bytes:
     """Write the statement as JSON: the same for the same record and results.
 
     Subjects are the image, its manifest for each architecture (where ``layers`` are the direct builder's), the tree and
     each file; a node may name a running image by any of them. Hyper-parameters stand as they were given, with the
-    digest of their canonical JSON.
+    digest of their canonical JSON. URIs are relative to the store that the statement lies in; one that lies elsewhere
+    takes a record with absolute ones, and the URL of the ``store`` with a ``/`` at its end.
     """
     from importlib.metadata import version
 
@@ -84,7 +85,7 @@ def statement(
                 "finishedOn": record.created_at,
             },
             "byproducts": [
-                {"name": f"{step}.json", "uri": f"{store}/{result_key(record.run, step)}", "digest": _sha(result)}
+                {"name": f"{step}.json", "uri": f"{store}{result_key(record.run, step)}", "digest": _sha(result)}
                 for step, result in sorted(results.items())
             ],
         },

@@ -5,13 +5,18 @@ from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.documents import read_document
+from colchis_steps._store.uris import located
 
 
 def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
-    """Give the two documents that make a version one that may be served. Raises InputError where one is missing."""
+    """Return the two documents that make a version one that may be served; the record's URIs are absolute.
+
+    Raises:
+        InputError: one of them is missing or cannot be read.
+    """
     try:
         manifest = read_document(store, manifest_key(model, version), Manifest)
-        return manifest, read_document(store, record_key(model, version), Record)
+        return manifest, located(store, read_document(store, record_key(model, version), Record))
     except NotFound as error:
         raise InputError(f"version {version} of {model} is not published ({error}); run upload and register") from error
 
@@ -24,6 +29,6 @@ def check_image(record: Record, image: str) -> None:
 
 
 def newest(store: Store, model: str) -> Manifest | None:
-    """Give the manifest of the model's highest version, or None where it has none yet."""
+    """Return the manifest of the model's highest version, or None where it has none yet."""
     found = [place for key in store.keys(model_prefix(model)) if (place := version_of(key))]
     return read_document(store, manifest_key(*max(found)), Manifest) if found else None

@@ -107,4 +107,4 @@ def _statement(store: Store, manifest: Manifest, candidate: Candidate, report: I
         created_by="",
         created_at=manifest.created_at,
     )
-    return statement(record, manifest.files, report.layers, results, store.url)
+    return statement(record, manifest.files, report.layers, results, f"{store.url}/")

@@ -25,6 +25,7 @@ from colchis_steps._report.chain import CHAIN, Stage, stage
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.documents import read_document
+from colchis_steps._store.uris import located
 
 P = TypeVar("P", bound=Part)
 PARENTS = ("child ", "retryStrategy.", "No more retries left")  # what a step's parent says instead of the step
@@ -104,7 +105,7 @@ def read_story(store: Store, run: str, status: str, failures: str) -> Story:
         except StepError as error:
             story.notes.append(str(error))
     try:
-        story.candidate = read_document(store, candidate_key(run), Candidate)
+        story.candidate = located(store, read_document(store, candidate_key(run), Candidate))
     except NotFound:
         pass
     except StepError as error:
