@@ -18,17 +18,18 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound, Store
-from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.documents import find_document, legible_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import located
 
 ALIASES = ("stable", "canary", "latest")
 
 
 def records(store: Store, model: str = "") -> Iterator[Record]:
-    """Give each record in the store, or each of one model."""
+    """Yield each record in the store, or each of one model; one that cannot be read is left out, with a warning."""
     for key in store.keys(model_prefix(model)):
-        if version_of(key, "record"):
-            yield read_document(store, key, Record)
+        if version_of(key, "record") and (record := legible_document(store, key, Record)):
+            yield record
 
 
 def by_digest(store: Store, hexadecimal: str) -> list[Record]:
@@ -71,7 +72,7 @@ def by_name(store: Store, model: str, version: str) -> Record:
 
 def names(store: Store, record: Record) -> list[str]:
     """List the aliases that name the version."""
-    found = {name: find_document(store, alias_key(record.model, name), Alias) for name in ALIASES}
+    found = {name: legible_document(store, alias_key(record.model, name), Alias) for name in ALIASES}
     return [name for name, alias in found.items() if alias and alias.version == record.version]
 
 
@@ -126,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         model, _, version = args.what.partition("/")
         found = [by_name(store, model, version)]
+    found = [located(store, record) for record in found]
     if args.json:
         told = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
         print(json.dumps(told, indent=2, ensure_ascii=False))

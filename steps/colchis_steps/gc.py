@@ -9,18 +9,20 @@ Why it is safe beside uploads: docs/steps/gc.md.
 """
 
 import argparse
+import contextlib
 import logging
+import re
 import time
 from collections.abc import Iterable, Sequence
 
+from colchis_steps._formats.documents import decode
 from colchis_steps._formats.keys import BLOBS, MODELS, RUNS, blob_key, candidate_key, run_of, version_of
 from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._step.flags import positive
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
-from colchis_steps._store.api import Entry, Store
-from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.api import Entry, NotFound, Store
 from colchis_steps._store.opening import open_store
 
 DAY = 24 * 3600
@@ -28,32 +30,39 @@ log = logging.getLogger("colchis")
 
 
 def named(store: Store, since: float) -> set[str]:
-    """Give the keys of the blobs that a version names, or the candidate of a run that wrote something since then.
+    """Return the keys of the blobs that a version names, or the candidate of a run that wrote something since then.
 
     Raises:
-        InputError: a manifest or a candidate cannot be read; what it names is not known, so nothing may go.
+        Unreadable: a manifest or a candidate cannot be read; what it names is not known, so nothing may go.
     """
     kept = set[str]()
     for key in store.keys(MODELS):
         if version_of(key):
-            kept.update(blob_key(file.sha256) for file in read_document(store, key, Manifest).files)
+            kept.update(_blobs(Manifest, store.read(key), f"{store.url}/{key}"))
     newest: dict[str, float] = {}
     for entry in store.entries(RUNS):
         run = run_of(entry.key)
         newest[run] = max(newest.get(run, 0), entry.modified)
     for run, modified in newest.items():
-        if modified >= since and (candidate := find_document(store, candidate_key(run), Candidate)):
-            kept.update(blob_key(file.sha256) for file in candidate.files)
+        if modified >= since:
+            with contextlib.suppress(NotFound):
+                kept.update(_blobs(Candidate, store.read(key := candidate_key(run)), f"{store.url}/{key}"))
     return kept
 
 
+def _blobs(kind: type[Manifest] | type[Candidate], content: bytes, source: str) -> set[str]:
+    """Return the keys of all blobs that a document may name, in fields of a newer release too. Raises Unreadable."""
+    files = {file.sha256 for file in decode(kind, content, source).files}
+    return {blob_key(sha256) for sha256 in files | {found.decode() for found in re.findall(rb"[0-9a-f]{64}", content)}}
+
+
 def garbage(blobs: Iterable[Entry], kept: set[str], since: float) -> list[Entry]:
-    """Give the blobs that are older and that nothing names."""
+    """Return the blobs that are older and that nothing names."""
     return [blob for blob in blobs if blob.modified < since and blob.key not in kept]
 
 
 def collect(store: Store, since: float, *, dry_run: bool) -> list[Entry]:
-    """Remove the garbage; give what went. The blobs are listed before what names them is read: see the docs page."""
+    """Remove the garbage; return what went. The blobs are listed before what names them is read: see the docs page."""
     blobs = list(store.entries(BLOBS))
     found = garbage(blobs, named(store, since), since)
     if dry_run:

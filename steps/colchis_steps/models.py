@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from colchis_steps._content.fetching import fetch_files
-from colchis_steps._formats.documents import encode
+from colchis_steps._formats.documents import decode, encode
 from colchis_steps._formats.keys import MODELS, alias_key, manifest_key, model_of, record_key, result_key
 from colchis_steps._formats.models import Alias, Manifest, Record
 from colchis_steps._formats.runs import RolloutReport, StepResult
@@ -35,8 +35,9 @@ from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import NotFound, Store
-from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.documents import find_document, legible_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import located
 
 log = logging.getLogger("colchis")
 
@@ -57,17 +58,17 @@ class Row:
 
 
 def models(store: Store) -> list[str]:
-    """Give the names of the models that have a version or an alias."""
+    """Return the names of the models that have a version or an alias."""
     return sorted({model for key in store.keys(MODELS) if (model := model_of(key))})
 
 
 def row(store: Store, model: str) -> Row:
-    """Say what a model's newest and stable versions are, and whether the stable one answers now."""
-    latest = find_document(store, alias_key(model, "latest"), Alias)
-    stable = find_document(store, alias_key(model, "stable"), Alias)
-    canary = find_document(store, alias_key(model, "canary"), Alias)
+    """Return a model's newest and stable versions, and whether the stable one answers now; what is illegible is "-"."""
+    aliases = ("latest", "stable", "canary")
+    latest, stable, canary = (legible_document(store, alias_key(model, alias), Alias) for alias in aliases)
     shown = stable or latest
-    record = find_document(store, record_key(model, shown.version), Record) if shown else None
+    record = legible_document(store, record_key(model, shown.version), Record) if shown else None
+    rollout = legible_document(store, result_key(stable.run, "rollout"), StepResult) if stable and stable.run else None
     endpoint = endpoint_now(serving(), stable.endpoint) if stable and stable.endpoint else ""
     return Row(
         model=model,
@@ -76,14 +77,14 @@ def row(store: Store, model: str) -> Row:
         canary=f"{canary.version} ({canary.weight or 0} %)" if canary else "-",
         verdict=judged(record) if record else "-",
         image=record.digest.removeprefix("sha256:")[:12] if record else "-",
-        where=" ".join(place_of(store, stable)) if stable else "-",
+        where=" ".join(place_of(rollout)) if stable else "-",
         endpoint=endpoint or "-",
         up=("yes" if answers(endpoint, stable.version) else "no") if stable and endpoint else "-",
     )
 
 
 def judged(record: Record) -> str:
-    """Give the gate's verdict with the metric that says most: accuracy, or else the first by name."""
+    """Return the gate's verdict with the metric that says most: accuracy, or else the first by name."""
     name = "accuracy" if "accuracy" in record.metrics else min(record.metrics, default="")
     return f"{record.verdict}, {name} {record.metrics[name]:.3f}" if name else record.verdict
 
@@ -94,7 +95,10 @@ def answers(endpoint: str, version: int) -> bool:
         status, found = call(f"{endpoint}/versions/{version}", timeout=2)
     except Away:
         return False
-    return status == 200 and found["model_version_status"][0]["state"] == "AVAILABLE"
+    try:
+        return status == 200 and bool(found["model_version_status"][0]["state"] == "AVAILABLE")
+    except (LookupError, TypeError):  # something else answers there
+        return False
 
 
 def table(rows: Sequence[Row]) -> None:
@@ -116,7 +120,7 @@ def table(rows: Sequence[Row]) -> None:
 
 
 def preferred(store: Store, model: str) -> int:
-    """Give the stable version, or else the latest.
+    """Return the stable version, or else the latest.
 
     Raises:
         InputError: there is neither.
@@ -144,10 +148,11 @@ def show(store: Store, model: str, version: int | None) -> None:
     """Print the record of a version: the one given, the stable one, or the newest."""
     version = version or preferred(store, model)
     try:
-        record = read_document(store, record_key(model, version), Record)
+        content = store.read(key := record_key(model, version))
     except NotFound as error:
         raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list") from error
-    print(msgspec.json.format(encode(record), indent=2).decode())
+    record = located(store, decode(Record, content, f"{store.url}/{key}"))
+    print(msgspec.json.format(encode(record, content), indent=2).decode())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -197,16 +202,17 @@ def start_server(port: int | None) -> None:
     print((found or start(serving(), port_for(serving(), port))).url)
 
 
-def place_of(store: Store, alias: Alias | None) -> list[str]:
-    """Give the target and, on a cluster, the namespace of a version, as the rollout that put it there recorded."""
-    result = find_document(store, result_key(alias.run, "rollout"), StepResult) if alias and alias.run else None
-    details = result.details if result else {}
+def place_of(rollout: StepResult | None) -> list[str]:
+    """Return the target and, on a cluster, the namespace of a version, as the rollout that put it there recorded."""
+    details = rollout.details if rollout else {}
     return [str(details.get("target", "local")), *([str(details["namespace"])] if details.get("namespace") else [])]
 
 
 def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
-    target, *namespace = [args.target] if args.target else place_of(store, stable(store, args.model))
+    alias = None if args.target else stable(store, args.model)
+    rollout = find_document(store, result_key(alias.run, "rollout"), StepResult) if alias and alias.run else None
+    target, *namespace = [args.target] if args.target else place_of(rollout)
     if target == "local":
         return local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
     place = Place(Cluster(args.namespace or "".join(namespace)), TARGETS[target], store, args.model)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+from colchis_steps._formats.documents import Unreadable
 from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias
 from colchis_steps._kube.cluster import Cluster
@@ -51,7 +52,7 @@ def since(found: Object) -> datetime:
 
 
 def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
-    """Give the versions of a model that an alias names or a route leads to."""
+    """Return the versions of a model that an alias names or a route leads to. Raises Unreadable."""
     aliases = [find_document(store, alias_key(model, name), Alias) for name in ("stable", "canary")]
     return {alias.version for alias in aliases if alias} | set(routed(cluster.get("HTTPRoute", route_name(model))))
 
@@ -65,9 +66,14 @@ def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[
             model, number = labels.get(LABEL_MODEL, ""), labels.get(LABEL_VERSION, "")
             if model and number.isdecimal() and found["metadata"]["name"] == version_name(model, int(number)):
                 at_rest.setdefault((model, int(number)), since({"kind": kind, **found}))
-    keep = {model: needed(cluster, store, model) for model in {model for model, _ in at_rest}}
+    keep: dict[str, set[int]] = {}
+    for model in sorted({model for model, _ in at_rest}):
+        try:
+            keep[model] = needed(cluster, store, model)
+        except Unreadable as error:
+            log.warning("all versions of %s stay, as what it needs is not known: %s", model, error)
     for (model, version), when in sorted(at_rest.items()):
-        if version not in keep[model] and when <= before:
+        if model in keep and version not in keep[model] and when <= before:
             yield model, version, when
 
 

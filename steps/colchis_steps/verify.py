@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from colchis_steps._content.blobs import Moved, each, seen, size_of, together
+from colchis_steps._formats.documents import Unreadable
 from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import File, Manifest, tree_digest
 from colchis_steps._step.errors import InputError
@@ -25,18 +26,26 @@ from colchis_steps._store.opening import open_store
 log = logging.getLogger("colchis")
 
 
-def manifests(store: Store, model: str, version: int | None) -> list[Manifest]:
+def manifests(store: Store, model: str, version: int | None) -> tuple[list[Manifest], list[str]]:
     """Read the manifests of a version, of a model (no version), or of all models (no name).
+
+    Returns them, and why others cannot be read: those versions are not known to be whole.
 
     Raises:
         InputError: there is none.
     """
     if version is not None:
-        return [read_document(store, manifest_key(model, version), Manifest)]
-    found = [key for key in store.keys(model_prefix(model)) if version_of(key)]
-    if not found:
+        return [read_document(store, manifest_key(model, version), Manifest)], []
+    keys = [key for key in store.keys(model_prefix(model)) if version_of(key)]
+    if not keys:
         raise InputError(f"{store.url} has no version of {model or 'any model'}; see: colchis models list")
-    return [read_document(store, key, Manifest) for key in found]
+    found, odd = list[Manifest](), list[str]()
+    for key in keys:
+        try:
+            found.append(read_document(store, key, Manifest))
+        except Unreadable as error:
+            odd.append(str(error))
+    return found, odd
 
 
 def faults(store: Store, found: Sequence[Manifest]) -> list[str]:
@@ -87,13 +96,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Verify; end with 65 where something is wrong."""
     args = parser().parse_args(argv)
     store = open_store(args.store or default_store())
-    found = manifests(store, *args.model)
+    found, odd = manifests(store, *args.model)
     lines = faults(store, found)
-    for line in lines:
+    for line in [*odd, *lines]:
         print(line)
     if lines:
         what = f"{len(lines)} files in {store.url} are missing or altered ({lines[0]})"
         raise InputError(f"{what}; store those models again, or go back to a version that is whole")
+    if odd:
+        raise InputError(f"{len(odd)} of {len(found) + len(odd)} versions could not be verified: {odd[0]}")
     log.info("%d versions in %s are whole", len(found), store.url)
 
 

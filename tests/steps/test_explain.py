@@ -116,6 +116,22 @@ def test_what_is_not_on_record_is_said(
     assert re.search(said, caplog.text)
 
 
+@pytest.mark.parametrize("content", [b"\xff", b'{"kind": "colchis.dev/record/v2"}'])
+def test_a_record_that_cannot_be_read_hides_no_other(
+    published: Any,
+    registered: Record,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    content: bytes,
+) -> None:
+    published.store.write("models/digits/2/record.json", content)
+    published.store.write("models/digits/aliases/latest.json", content)
+    assert "digits/1 (stable)" in told(published, registered.tree, capsys)
+    for name in ("models/digits/2/record.json", "models/digits/aliases/latest.json"):
+        assert f"{name} is not a colchis.dev/" in caplog.text
+    assert main(["digits/2", f"--store={published.store.url}"]) == 65, "the one that is asked for is not left out"
+
+
 def test_without_a_store_the_local_one_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,6 +1,7 @@
 """gc frees what nothing names, and nothing else: neither what is young nor what an upload has just found."""
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -104,6 +105,32 @@ def test_nothing_goes_where_a_manifest_cannot_be_read(
     assert gc.main([f"--store={local.url}"]) == 65
     assert "models/digits/1/manifest.json is not a colchis.dev/manifest/v1 document" in caplog.text
     assert local.size(key) == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("models/digits/1/manifest.json", "manifest"), ("runs/r1/model.json", "candidate")]
+)
+def test_nothing_goes_where_a_newer_release_wrote(
+    local: Store, root: Path, caplog: pytest.LogCaptureFixture, key: str, kind: str
+) -> None:
+    old = blob(local, b"old")
+    local.write(key, json.dumps({"kind": f"colchis.dev/{kind}/v2"}).encode())
+    age(root, old, 30)
+    assert gc.main([f"--store={local.url}"]) == 65
+    assert f"{key} is not a colchis.dev/{kind}/v1 document but a colchis.dev/{kind}/v2 one" in caplog.text
+    assert local.size(old) == 3
+
+
+def test_what_a_newer_release_names_in_fields_of_its_own_stays(local: Store, root: Path, tmp_path: Path) -> None:
+    made = candidate(local, directory_with(tmp_path / "a", b"a"), "r1")
+    extra, unnamed = blob(local, b"extra"), blob(local, b"unnamed")
+    raw = json.loads(encode(Manifest("digits", 1, "r1", made.files, made.tree, "")))
+    raw["signatures"] = [{"bundle": "sha256:" + extra.rpartition("/")[2]}]
+    local.write("models/digits/1/manifest.json", json.dumps(raw).encode())
+    for key in list(local.keys("")):
+        age(root, key, 30)
+    assert [one.key for one in gc.collect(local, time.time() - 2 * DAY, dry_run=False)] == [unnamed]
+    assert local.size(extra) == 5
 
 
 def test_a_blob_that_an_upload_finds_is_young_again(local: Store, root: Path, tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ def test_what_a_rollout_left_that_died_goes_too_and_what_only_looks_like_ours_st
     assert gone(store, left, before=datetime(2025, 1, 1, tzinfo=UTC)) == []
 
 
+def test_a_model_whose_aliases_cannot_be_read_keeps_all_and_the_others_are_pruned(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.write("models/a/aliases/stable.json", b'{"kind": "colchis.dev/alias/v2"}')
+    found = [thing("Deployment", model, "1", "2026-01-02T00:00:00Z") for model in ("a", "b")]
+    assert gone(store, *found) == [("b", 1)]
+    assert "all versions of a stay" in caplog.text
+    assert "models/a/aliases/stable.json" in caplog.text
+
+
 def test_an_annotation_that_is_no_time_is_told() -> None:
     with pytest.raises(InputError, match=r"annotation colchis\.dev/held-since of Deployment colchis-a-1 is 'soon'"):
         since(thing("Deployment", "a", "1", "soon"))

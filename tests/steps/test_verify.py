@@ -57,6 +57,22 @@ def test_a_manifest_whose_files_are_not_those_of_its_digest_is_named(
     assert "digits:1 manifest altered: its tree digest is not that of its files" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", [b"{", b'{"kind": "colchis.dev/manifest/v2"}'])
+def test_a_manifest_that_cannot_be_read_stops_no_other_and_is_never_said_to_be_whole(
+    published: Published, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    published.store.write("models/digits/2/manifest.json", content)
+    assert check(published) == 65
+    assert "models/digits/2/manifest.json is not a colchis.dev/manifest/v1 document" in capsys.readouterr().out
+    assert "1 of 2 versions could not be verified" in caplog.text
+    published.blob(b"words\n").unlink()
+    assert check(published) == 65
+    odd, missing = capsys.readouterr().out.splitlines()
+    assert "models/digits/2/manifest.json" in odd
+    assert missing == "digits:1 assets/a name with spaces, and ünïcode.txt missing"
+    assert check(published, "digits:2") == 65
+
+
 @pytest.mark.parametrize("what", ["faces", "digits:9"])
 def test_what_is_not_there_is_said(published: Published, caplog: pytest.LogCaptureFixture, what: str) -> None:
     assert check(published, what) == 65

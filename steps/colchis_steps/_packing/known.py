@@ -21,7 +21,7 @@ from colchis_steps._packing.pack import Known
 from colchis_steps._packing.sources import DirectorySource
 from colchis_steps._step.outputs import write_atomically
 from colchis_steps._store.api import Store
-from colchis_steps._store.documents import find_document
+from colchis_steps._store.documents import legible_document
 
 MOST = 10_000  # layers in the cache's file; the oldest go
 SETTLED = 2.0  # seconds; a file that is younger may be written once more within the clock's grain
@@ -32,8 +32,8 @@ def in_store(store: Store, model: str, version: int) -> dict[tuple[str, str], Kn
     """Find the layers of this version's image and of the one before, by path and sha256 of their file."""
     known: dict[tuple[str, str], Known] = {}
     for number in (version - 1, version):
-        manifest = find_document(store, manifest_key(model, number), Manifest)
-        result = manifest and find_document(store, result_key(manifest.run, "build_image"), StepResult)
+        manifest = legible_document(store, manifest_key(model, number), Manifest)
+        result = manifest and legible_document(store, result_key(manifest.run, "build_image"), StepResult)
         of_it = result and result.inputs.get("version") == str(number)  # a run may have made another version too
         if manifest and result and of_it and result.status == "succeeded" and result.outputs.get("digest"):
             report = msgspec.convert(result.details, ImageReport)

@@ -1,29 +1,41 @@
 """Documents in a store, and the record that a step keeps of itself."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from colchis_steps._formats.documents import D, Part, decode, encode, now
+from colchis_steps._formats.documents import D, Part, Unreadable, decode, encode, now
 from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Store
 
+log = logging.getLogger("colchis")
+
 
 def read_document(store: Store, key: str, kind: type[D]) -> D:
-    """Read a document of the kind. Raises NotFound, or InputError where it is of another kind."""
+    """Read a document of the kind. Raises NotFound, or Unreadable where it is damaged or of another kind."""
     return decode(kind, store.read(key), f"{store.url}/{key}")
 
 
 def find_document(store: Store, key: str, kind: type[D]) -> D | None:
-    """Read a document of the kind, or give None where there is none."""
+    """Read a document of the kind; return None where there is none. Raises Unreadable."""
     try:
         return read_document(store, key, kind)
     except NotFound:
+        return None
+
+
+def legible_document(store: Store, key: str, kind: type[D]) -> D | None:
+    """Read a document for a list, where one must not hide the others: one that is Unreadable is a warning, and None."""
+    try:
+        return find_document(store, key, kind)
+    except Unreadable as error:
+        log.warning("left out: %s", error)
         return None
 
 
