@@ -15,9 +15,10 @@ from pathlib import Path
 from colchis_steps._content.blobs import check_files, plain_files
 from colchis_steps._content.plain import publish
 from colchis_steps._content.storing import store_directory
+from colchis_steps._data.dataset import open_data, served_facts
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import candidate_key, manifest_key
-from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import UploadReport
 from colchis_steps._models.versions import newest
 from colchis_steps._step.errors import InputError
@@ -28,6 +29,7 @@ from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import absolute
 
 log = logging.getLogger("colchis")
 EXAMPLE = (
@@ -36,7 +38,7 @@ EXAMPLE = (
 
 
 def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[Manifest, bool]:
-    """Give the candidate's version and whether it was there already; writers that race get one number each.
+    """Return the candidate's version and whether it was there already; writers that race get one number each.
 
     The newest version is the candidate's where it has its files: a retry makes no duplicate. A run that trained again
     has other files, and gets a version of its own, so that metrics never stand beside files that they do not describe.
@@ -51,6 +53,7 @@ def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[M
             return last, True
         if last and last.run == candidate.run:
             log.warning("run %s made version %d of other files before; this is another one", last.run, last.version)
+        inputs, classes = facts(store, candidate)
         manifest = Manifest(
             model=candidate.model,
             version=last.version + 1 if last else 1,
@@ -58,6 +61,8 @@ def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[M
             files=candidate.files,
             tree=candidate.tree,
             created_at=now(),
+            inputs=inputs,
+            classes=classes,
         )
         if plain:
             publish(store, manifest)
@@ -67,8 +72,20 @@ def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[M
             return manifest, False
 
 
+def facts(store: Store, candidate: Candidate) -> tuple[dict[str, Bounds] | None, tuple[str, ...] | None]:
+    """Return the inputs' bounds and the classes' names from the candidate's data set; None where it does not tell."""
+    if not candidate.data:
+        return None, None
+    try:
+        data = open_data(absolute(store, candidate.data)).manifest
+    except InputError as error:
+        log.warning("the manifest has no bounds of the inputs and no names of classes: %s", error)
+        return None, None
+    return served_facts(data) if data.digest == candidate.data_digest else (None, None)
+
+
 def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
-    """Store a directory as the run's candidate; give it and the bytes sent. What TensorFlow alone can read stays {}."""
+    """Store a directory as the run's candidate; return it and the bytes sent. What only TensorFlow reads stays {}."""
     listed = plain_files(directory)
     _check_saved_model(listed, str(directory))
     with Progress("store", sum(found.st_size for found in listed.values())) as bar:

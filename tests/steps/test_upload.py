@@ -12,10 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from colchis_steps import import_data
 from colchis_steps._content.storing import store_directory
+from colchis_steps._data.dataset import open_data
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import blob_key, manifest_key
-from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import StepResult, UploadReport
 from colchis_steps._models.versions import newest
 from colchis_steps._store.api import Store
@@ -212,3 +214,32 @@ def test_an_upload_that_is_asked_to_stop_does_so_at_once(tmp_path: Path) -> None
     assert step.returncode == 75
     assert [path.name for path in (root / ".incomplete").iterdir()] == ["lock"]
     assert read_document(open_store(root.as_uri()), "runs/r1/upload.json", StepResult).status == "failed"
+
+
+def test_bounds_and_classes_come_from_the_data_set_into_the_manifest(tmp_path: Path, model: Path) -> None:
+    local = open_store((tmp_path / "store").as_uri())
+    assert import_data.main(["digits", "--to", local.url, "--shard-rows=2000"]) == 0
+    (name,) = (tmp_path / "store/data/digits").iterdir()
+    candidate = trained(local, model, "r1")
+    data = open_data(name.as_uri()).manifest
+    candidate.data, candidate.data_digest = f"data/digits/{name.name}", data.digest
+    local.write("runs/r1/model.json", encode(candidate))
+    assert upload(local, "r1") == 0
+    made = newest(local, "digits")
+    assert made
+    assert (made.inputs, made.classes) == ({"image": Bounds(0.0, 16.0)}, tuple(str(digit) for digit in range(10)))
+
+
+@pytest.mark.parametrize("data", ["data/gone/0", "file:///nowhere/at/all", ""])
+def test_a_data_set_that_is_gone_costs_the_bounds_and_not_the_version(
+    tmp_path: Path, model: Path, data: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    local = open_store((tmp_path / "store").as_uri())
+    candidate = trained(local, model, "r1")
+    candidate.data = data
+    local.write("runs/r1/model.json", encode(candidate))
+    assert upload(local, "r1") == 0
+    made = newest(local, "digits")
+    assert made
+    assert (made.inputs, made.classes) == (None, None)
+    assert ("no bounds of the inputs" in caplog.text) == bool(data)

@@ -1,13 +1,14 @@
 """Which data a run takes, and when there is nothing new in them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from colchis_steps import import_data
 from colchis_steps._formats.data import DataManifest
-from colchis_steps._formats.documents import encode
+from colchis_steps._formats.documents import canonical_digest, encode
 from colchis_steps._formats.models import Alias, Code, Record
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._store.documents import read_document
@@ -99,8 +100,6 @@ def test_seen_data_are_validated_where_nobody_asks_for_new_ones(store: Path) -> 
 
 
 def test_of_a_directory_of_data_sets_the_newest_is_taken(store: Path, tmp_path: Path) -> None:
-    import shutil
-
     several, data = tmp_path / "several", data_of(store)
     for name, year in (("new", 2030), ("old", 2020), ("older", 2010)):
         shutil.copytree(data, several / name)
@@ -109,6 +108,35 @@ def test_of_a_directory_of_data_sets_the_newest_is_taken(store: Path, tmp_path: 
         (several / name / "manifest.json").write_text(json.dumps(manifest))
     code, told, _ = validated(store, several.as_uri())
     assert (code, told["data"]) == (0, f"{several.as_uri()}/new")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [("colchis.dev/other/v1", 0), ("colchis.dev/data/v1", 0), ("colchis.dev/data/v2", 65)]
+)
+def test_of_a_directory_a_damaged_manifest_is_left_out_but_not_one_of_a_newer_release(
+    store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, code: int
+) -> None:
+    several = tmp_path / "several"
+    shutil.copytree(data_of(store), several / "whole")
+    (several / "odd").mkdir()
+    (several / "odd/manifest.json").write_text(json.dumps({"kind": kind}))
+    found, told, _ = validated(store, several.as_uri())
+    assert (found, told.get("data")) == (code, None if code else f"{several.as_uri()}/whole")
+    assert "odd/manifest.json is not a colchis.dev/data/v1 document" in caplog.text
+
+
+def test_fields_of_a_newer_release_in_a_manifest_are_read_over(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_of(store), tmp_path / "newer")
+    raw = json.loads((tmp_path / "newer/manifest.json").read_text())
+    raw["columns"][0]["role"] = "feature"
+    raw["digest"] = canonical_digest({name: raw[name] for name in ("name", "label", "columns", "splits")})
+    raw["licence"] = "CC-BY-4.0"
+    (tmp_path / "newer/manifest.json").write_text(json.dumps(raw))
+    code, told, _ = validated(store, (tmp_path / "newer").as_uri())
+    assert (code, told["digest"]) == (0, raw["digest"])
+    raw["columns"][0]["maximum"] = 17.0
+    (tmp_path / "newer/manifest.json").write_text(json.dumps(raw))
+    assert validated(store, (tmp_path / "newer").as_uri())[0] == 65
 
 
 def test_a_directory_without_data_is_named(store: Path, caplog: pytest.LogCaptureFixture) -> None:

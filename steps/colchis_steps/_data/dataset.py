@@ -7,13 +7,16 @@ import functools
 import hashlib
 import io
 import itertools
+import logging
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digest
+from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
+from colchis_steps._formats.models import Bounds
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document, read_document
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+log = logging.getLogger("colchis")
 WINDOW = 4  # shards that are shuffled together: the bound of memory, and of how far a row can move
 KEPT = 256 << 20  # bytes of verified shards that stay in memory from one epoch to the next
 
@@ -72,7 +76,7 @@ class DataSet:
         )
 
     def shards(self, split: str) -> tuple[Shard, ...]:
-        """Give the split's shards.
+        """Return the split's shards.
 
         Raises:
             InputError: there is no such split, or it has no rows.
@@ -89,7 +93,7 @@ class DataSet:
         return sum(shard.rows for shard in self.manifest.splits.get(split, ()))
 
     def read(self, shard: Shard) -> "dict[str, Array]":
-        """Give the shard's columns, verified against the manifest: bytes, columns, dtypes, shapes and label range.
+        """Return the shard's columns, verified against the manifest: bytes, columns, dtypes, shapes and label range.
 
         Raises:
             InputError: the shard is missing or damaged, or holds other things than the manifest says.
@@ -107,7 +111,7 @@ class DataSet:
     def blocks(
         self, split: str, *, seed: int | None = None, epoch: int = 0, skip: int = 0
     ) -> "Iterator[dict[str, Array]]":
-        """Give the split's rows, WINDOW shards' at a time and without the first ``skip`` ones, each row once.
+        """Yield the split's rows, WINDOW shards' at a time and without the first ``skip`` ones, each row once.
 
         The order depends on ``seed`` and ``epoch`` alone; without a seed it is the order of the data. Shards all of
         whose rows are skipped are not read.
@@ -140,7 +144,7 @@ class DataSet:
         parts: int = 1,
         blocks: "Iterable[Mapping[str, Array]] | None" = None,
     ) -> Iterator[Batch]:
-        """Give worker ``rank``'s part of each global batch of ``size`` rows after the first ``skip`` batches.
+        """Yield worker ``rank``'s part of each global batch of ``size`` rows after the first ``skip`` batches.
 
         The k-th global batch holds the same rows whatever the number of workers is: consecutive ones of ``blocks``,
         which are the stored ones unless given. Every worker gets the same number of batches, each of
@@ -178,7 +182,7 @@ class DataSet:
 
 
 def rebatch(blocks: "Iterable[Mapping[str, Array]]", size: int) -> "Iterator[Mapping[str, Array]]":
-    """Give the blocks' rows again, ``size`` at a time; the last batch has those that are left."""
+    """Yield the blocks' rows again, ``size`` at a time; the last batch has those that are left."""
     import numpy as np
 
     left: Mapping[str, Array] = {}
@@ -200,8 +204,10 @@ def open_data(uri: str) -> DataSet:
         InputError: there is no data set, or its manifest is altered.
     """
     store = open_store(uri)
-    found = read_document(store, DATA_MANIFEST, DataManifest)
-    if found.digest != (actual := data_digest(found.name, found.label, found.columns, found.splits)):
+    content = store.read(DATA_MANIFEST)
+    found = decode(DataManifest, content, f"{uri}/{DATA_MANIFEST}")
+    actual = data_digest(found.name, found.label, found.columns, found.splits)
+    if found.digest not in {actual, stated_digest(content)}:
         raise InputError(
             f"{uri}/{DATA_MANIFEST} is altered: it says {found.digest} and is {actual}; import the data again"
         )
@@ -209,30 +215,50 @@ def open_data(uri: str) -> DataSet:
 
 
 def newest(uri: str) -> str:
-    """Give the URI itself where it names a data set; else that of the newest of the data sets in this directory.
+    """Return the URI itself where it names a data set; else that of the newest of the data sets in this directory.
+
+    A damaged manifest is left out with a warning; not so one of a newer release, which is likely the newest.
 
     Raises:
-        InputError: there is no data set, here or one level below.
+        InputError: there is no data set, here or one level below, or one is of a newer release.
     """
     store, name = open_store(uri), DATA_MANIFEST
     if find_document(store, name, DataManifest):
         return uri
     found = [key for key in store.keys("") if key.endswith(f"/{name}") and key.count("/") == 1]
-    if not found:
+    made: dict[str, str] = {}
+    for key in found:
+        try:
+            made[key] = read_document(store, key, DataManifest).created_at
+        except Newer:
+            raise
+        except Unreadable as error:
+            log.warning("left out: %s", error)
+    if not made:
         raise InputError(
             f"{uri} holds no data set; import one (colchis data NAME --to STORE) and give the URI it prints"
         )
-    made = {key: read_document(store, key, DataManifest).created_at for key in found}
     return f"{uri.rstrip('/')}/{max(made, key=lambda key: (made[key], key)).removesuffix(f'/{name}')}"
 
 
+def served_facts(found: DataManifest) -> tuple[dict[str, Bounds], tuple[str, ...]]:
+    """Return each feature's bounds, where they are known, and the names of the label's classes, if any."""
+    bounds = {
+        column.name: Bounds(column.minimum, column.maximum)
+        for column in found.columns
+        if column.name != found.label and column.minimum is not None and column.maximum is not None
+    }
+    classes = next((column.classes for column in found.columns if column.name == found.label), None)
+    return bounds, classes or ()
+
+
 def manifest(uri: str) -> DataManifest:
-    """Give the verified manifest of the data set at the URI."""
+    """Return the verified manifest of the data set at the URI."""
     return open_data(uri).manifest
 
 
 def read_shard(store: Store, shard: Shard) -> "dict[str, Array]":
-    """Give the arrays of a shard by name, its bytes verified.
+    """Return the arrays of a shard by name, its bytes verified.
 
     Raises:
         InputError: it is missing, truncated, altered, or no npz.

@@ -15,7 +15,7 @@ class File(Part):
 
 
 def tree_digest(files: Iterable[File]) -> str:
-    """Give the digest of a directory: over path, size and sha256 of each file, sorted by path."""
+    """Return the digest of a directory: over path, size and sha256 of each file, sorted by path."""
     return canonical_digest([[f.path, f.size, f.sha256] for f in sorted(files, key=lambda f: f.path)])
 
 
@@ -35,7 +35,7 @@ class Candidate(Document, tag="colchis.dev/candidate/v1"):
     model: str
     files: tuple[File, ...]
     tree: str
-    data: str  # URI of the data set
+    data: str  # URI of the data set, relative to the store where it lies in there, as the code's
     data_digest: str
     code: Code
     hyperparameters: dict[str, Any]
@@ -44,8 +44,19 @@ class Candidate(Document, tag="colchis.dev/candidate/v1"):
     created_at: str
 
 
+class Bounds(Part):
+    """The least and the greatest value that a column of the training data can hold."""
+
+    minimum: float
+    maximum: float
+
+
 class Manifest(Document, tag="colchis.dev/manifest/v1"):
-    """A version of a model (``models/<model>/<n>/manifest.json``): it exists when this does, and never changes."""
+    """A version of a model (``models/<model>/<n>/manifest.json``): it exists when this does, and never changes.
+
+    ``inputs`` and ``classes`` are what a server says of the model beyond its signature, by the data that it was trained
+    on; None where the data set did not tell, and in manifests of older releases.
+    """
 
     model: str
     version: int
@@ -53,6 +64,8 @@ class Manifest(Document, tag="colchis.dev/manifest/v1"):
     files: tuple[File, ...]
     tree: str
     created_at: str
+    inputs: dict[str, Bounds] | None = None  # by column
+    classes: tuple[str, ...] | None = None  # the name of class 0, 1, …
 
 
 class Alias(Document, tag="colchis.dev/alias/v1"):
