@@ -1,10 +1,13 @@
 """The rules that a data set is held against, and the checks that need all rows of a split."""
 
 import json
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
 
 from colchis_steps._data import inspection
 from colchis_steps._data.profile import Range
@@ -18,12 +21,11 @@ if TYPE_CHECKING:
 SPLITS = ("train", "eval", "test")
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a user may set: a limit, and whether breaking it ends the run."""
 
-    limit: float
-    severity: str = "error"
+    limit: Annotated[float, Meta(ge=0, le=sys.float_info.max)]  # and neither NaN nor infinite
+    severity: Literal["error", "warn"] = "error"
 
 
 RULES = {
@@ -49,7 +51,7 @@ def parse_rules(text: str) -> dict[str, Rule]:
     """Read --rules over the defaults.
 
     Raises:
-        InputError: no JSON object, an unknown rule, a limit that is no number of at least 0, an unknown severity.
+        InputError: it is not a JSON object, or has an unknown rule, limit or severity.
     """
     try:
         given = json.loads(text or "{}")
@@ -61,15 +63,14 @@ def parse_rules(text: str) -> dict[str, Rule]:
     for name, value in given.items():
         if name not in RULES:
             raise InputError(f"--rules has the unknown rule {name!r}; the known ones are {', '.join(RULES)}")
-        known = value if isinstance(value, dict) else {"limit": value}
-        limit, severity = known.get("limit", RULES[name].limit), known.get("severity", RULES[name].severity)
-        number = isinstance(limit, int | float) and not isinstance(limit, bool) and math.isfinite(limit) and limit >= 0
-        if not number or severity not in {"error", "warn"} or known.keys() - {"limit", "severity"}:
+        changes = value if isinstance(value, dict) else {"limit": value}
+        try:
+            found[name] = msgspec.convert({**msgspec.to_builtins(RULES[name]), **changes}, Rule)
+        except msgspec.ValidationError as error:
             raise InputError(
                 f"--rules gives {name!r} the value {json.dumps(value)[:256]}; give a number of at least 0, "
                 'or {"limit": number, "severity": "error" or "warn"}'
-            )
-        found[name] = Rule(limit, severity)
+            ) from error
     return found
 
 

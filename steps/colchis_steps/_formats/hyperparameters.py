@@ -2,40 +2,41 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
 
 from colchis_steps._step.errors import InputError
 
-DEFAULTS = {"epochs": 10, "global_batch": 64, "seed": 0, "accumulate": 1, "checkpoint_seconds": 300}
-LOWEST = {"epochs": 1, "global_batch": 1, "seed": 0, "accumulate": 1, "checkpoint_seconds": 1}
-TRAINERS = frozenset({*DEFAULTS, "precision"})  # what the trainer itself reads
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+ALWAYS = ("epochs", "global_batch", "seed")  # given or not; the other defaults change nothing of the result
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The hyper-parameters: those that the trainer reads, and all that were given, which the entry reads.
+class Settings(msgspec.Struct, frozen=True):
+    """The hyper-parameters: those that the trainer reads, and ``all`` that were given, which the entry reads.
 
     ``global_batch`` counts the rows of one step over all workers; each worker computes its share in ``accumulate``
     parts, one after the other. ``checkpoint_seconds`` is the time between checkpoints within an epoch.
     """
 
-    epochs: int
-    global_batch: int
-    seed: int
-    accumulate: int
-    checkpoint_seconds: int
-    precision: str
-    all: Mapping[str, Any]
+    epochs: Annotated[int, Meta(ge=1)] = 10
+    global_batch: Annotated[int, Meta(ge=1)] = 64
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    accumulate: Annotated[int, Meta(ge=1)] = 1
+    checkpoint_seconds: Annotated[int, Meta(ge=1)] = 300
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    all: Mapping[str, Any] = MappingProxyType({})
+
+
+TRAINERS = frozenset(Settings.__struct_fields__) - {"all"}  # what the trainer itself reads
 
 
 def settings(text: str) -> Settings:
     """Read hyper-parameters from a JSON object; those of the trainer have defaults.
 
     Raises:
-        InputError: it is no JSON object, or one of the trainer's is no whole number or too small, or no precision.
+        InputError: it is not a JSON object, or one of the trainer's is not of its type or out of its bounds.
     """
     try:
         given = json.loads(text or "{}")
@@ -43,18 +44,31 @@ def settings(text: str) -> Settings:
         raise InputError(f'hyper-parameters {text[:256]!r} are no JSON ({error}); give {{"epochs": 10}}') from error
     if not isinstance(given, dict):
         raise InputError(f'hyper-parameters {text[:256]!r} are no JSON object; give one like {{"epochs": 10}}')
-    every = DEFAULTS | given
-    for name, lowest in LOWEST.items():
-        value = every[name]
-        if type(value) is not int or value < lowest:
-            raise InputError(f"hyper-parameter {name} is {value!r}; give a whole number of at least {lowest}")
-    if every["seed"] >= 2**32:
-        raise InputError(f"hyper-parameter seed is {every['seed']}; give one below {2**32}")
-    if (precision := every.get("precision", PRECISIONS[0])) not in PRECISIONS:
-        raise InputError(f"hyper-parameter precision is {precision!r}; give one of {', '.join(PRECISIONS)}")
-    told = {"epochs", "global_batch", "seed", *given}  # the others change nothing of the result
-    return Settings(
-        **{name: every[name] for name in DEFAULTS},
-        precision=precision,
-        all=MappingProxyType({name: value for name, value in every.items() if name in told}),
-    )
+    chosen = {field.name: _held(field, given[field.name]) for field in _trainers() if field.name in given}
+    defaults = Settings()
+    every = {**{name: getattr(defaults, name) for name in ALWAYS}, **given}
+    return Settings(**chosen, all=MappingProxyType(every))
+
+
+def _trainers() -> list[msgspec.structs.FieldInfo]:
+    return [field for field in msgspec.structs.fields(Settings) if field.name in TRAINERS]
+
+
+def _held(field: msgspec.structs.FieldInfo, value: Any) -> Any:
+    """Return the value where it is of the field's type; the error says what to give in its place."""
+    try:
+        return msgspec.convert(value, field.type)
+    except msgspec.ValidationError as error:
+        raise InputError(f"hyper-parameter {field.name} is {value!r}; give {_wanted(field.type, value)}") from error
+
+
+def _wanted(kind: Any, value: Any) -> str:
+    match msgspec.inspect.type_info(kind):
+        case msgspec.inspect.LiteralType():
+            return f"one of {', '.join(get_args(kind))}"
+        case msgspec.inspect.IntType(lt=int(above)) if type(value) is int and value >= above:
+            return f"one below {above}"
+        case msgspec.inspect.IntType(ge=least):
+            return f"a whole number of at least {least}"
+        case other:
+            raise AssertionError(f"no words for {other}")
