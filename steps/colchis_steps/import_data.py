@@ -28,7 +28,7 @@ log = logging.getLogger("colchis")
 
 
 def write(store: Store, data: DataSet, shard_rows: int) -> str:
-    """Write what of the data set is not in the store yet, the manifest last; give its URI. Safe to run again."""
+    """Write what of the data set is not in the store yet, the manifest last; return its URI. Safe to run again."""
     splits: dict[str, tuple[Shard, ...]] = dict.fromkeys(data.splits, ())
     for split, shard, _ in data.shards(shard_rows):
         splits[split] += (shard,)

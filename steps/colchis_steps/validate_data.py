@@ -101,14 +101,14 @@ def validate(store: Store, manifest: DataManifest, rules: Mapping[str, Rule]) ->
 
 
 def sentence(checks: Iterable[Check]) -> str:
-    """Give what to tell of the rules that must hold and do not: the first in full, and how many more; or nothing."""
+    """Return what to tell of the rules that must hold and do not: the first in full, and how many more; or nothing."""
     reasons = [check.reason for check in checks if not check.passed and check.severity == "error"]
     more = f" ({len(reasons) - 1} more rules do not hold: see the report)" if len(reasons) > 1 else ""
     return reasons[0] + more if reasons else ""
 
 
 def seen(store: Store, model: str, digest: str) -> int | None:
-    """Give the served version where it was trained on these data, or None."""
+    """Return the served version where it was trained on these data, or None."""
     stable = find_document(store, alias_key(model, "stable"), Alias)
     record = stable and find_document(store, record_key(model, stable.version), Record)
     return record.version if record and record.data_digest == digest else None

@@ -23,7 +23,7 @@ BLOCK = 8  # pixels on each side of what goes to one split: neighbours are alike
 
 
 def photographs() -> "list[Array]":
-    """Give the photographs, float64 RGB [height, width, 3], 0 to 255."""
+    """Return the photographs, float64 RGB [height, width, 3], 0 to 255."""
     try:
         from sklearn.datasets import load_sample_images
 
@@ -35,7 +35,7 @@ def photographs() -> "list[Array]":
 
 
 def shrunk(image: "Array", side: int) -> "Array":
-    """Give the image with ``side`` pixels on its longest side, each the mean of those it covers."""
+    """Return the image with ``side`` pixels on its longest side, each the mean of those it covers."""
     import numpy as np
 
     height, width = (max(1, round(length * side / max(image.shape[:2]))) for length in image.shape[:2])
@@ -48,7 +48,7 @@ def shrunk(image: "Array", side: int) -> "Array":
 
 
 def luminance_and_chroma(image: "Array") -> "tuple[Array, Array]":
-    """Give Y [height, width] from 0 to 255, and Cb and Cr [height, width, 2] from -128 to 128."""
+    """Return Y [height, width] from 0 to 255, and Cb and Cr [height, width, 2] from -128 to 128."""
     import numpy as np
 
     grey = image @ np.array([0.299, 0.587, 0.114])
@@ -56,7 +56,7 @@ def luminance_and_chroma(image: "Array") -> "tuple[Array, Array]":
 
 
 def surroundings(grey: "Array") -> "Array":
-    """Give each pixel's row, uint8 [pixels, 9, 9, 2]."""
+    """Yield each pixel's row, uint8 [pixels, 9, 9, 2]."""
     import numpy as np
 
     height, width = grey.shape
@@ -71,7 +71,7 @@ def surroundings(grey: "Array") -> "Array":
 
 
 def transferred(chroma: "list[Array]") -> "list[Array]":
-    """Give each photograph the other's colours: mean and spread, after Reinhard et al., Color Transfer, 2001."""
+    """Paint each photograph in the other's colours: mean and spread, after Reinhard et al., Color Transfer, 2001."""
     own = [(c.mean(axis=(0, 1)), c.std(axis=(0, 1))) for c in chroma]
     return [
         (c - mean) / spread * own[i - 1][1] + own[i - 1][0]
@@ -80,7 +80,7 @@ def transferred(chroma: "list[Array]") -> "list[Array]":
 
 
 def colour(cell: "Array") -> str:
-    """Give the name of a cell's middle, such as ``#8a7f60``."""
+    """Return the name of a cell's middle, such as ``#8a7f60``."""
     import numpy as np
 
     cb, cr = cell * CELL
@@ -89,7 +89,7 @@ def colour(cell: "Array") -> str:
 
 
 def rows(style: str) -> "tuple[Array, Array, Array, tuple[str, ...]]":
-    """Give surroundings [n, 9, 9, 2], classes [n], groups [n] that belong into one split, and the classes' names."""
+    """Return surroundings [n, 9, 9, 2], classes [n], groups [n] that belong into one split, and the classes' names."""
     import numpy as np
 
     features, chromas, groups = [], [], []

@@ -37,7 +37,7 @@ def rules(columns: tuple[Column, ...]) -> Iterator[str]:
 
 
 def limits(column: Column) -> tuple[float, float] | None:
-    """Give the least and the greatest value that the schema allows; a label's classes are numbered from 0."""
+    """Return the least and the greatest value that the schema allows; a label's classes are numbered from 0."""
     if column.classes is not None:
         return (0, len(column.classes) - 1)
     if column.minimum is None and column.maximum is None:

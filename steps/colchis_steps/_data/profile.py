@@ -76,7 +76,7 @@ def histogram(array: "np.ndarray", measured: Range) -> tuple[int, ...]:
 
 
 def profile(column: Column, measured: Range, counts: tuple[int, ...]) -> ColumnProfile:
-    """Give the column's profile as the report keeps it; infinities are left out, since JSON has none."""
+    """Return the column's profile as the report keeps it; infinities are left out, since JSON has none."""
     import math
 
     def finite(value: float | None) -> float | None:

@@ -16,7 +16,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 
 
 def row_hashes(features: Arrays) -> "np.ndarray":
-    """Give a 64-bit hash of each row over the bytes of its features (not of its label), uint64 of shape (rows,).
+    """Return a 64-bit hash of each row over the bytes of its features (not of its label), uint64 of shape (rows,).
 
     Two different rows among n share a hash with a probability of about n²/2⁶⁵: 3·10⁻⁸ for a million rows.
     """
@@ -56,7 +56,7 @@ def divide(hashes: "np.ndarray", labels: "np.ndarray", shares: Mapping[str, floa
 
 
 def shard_bytes(arrays: Arrays) -> bytes:
-    """Give the bytes of an uncompressed npz with these arrays; equal arrays have equal bytes on any day."""
+    """Return the bytes of an uncompressed npz with these arrays; equal arrays have equal bytes on any day."""
     import numpy as np
 
     buffer = io.BytesIO()

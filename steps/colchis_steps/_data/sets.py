@@ -45,7 +45,7 @@ class DataSet:
         return (feature, label)
 
     def shards(self, size: int) -> Iterator[tuple[str, Shard, bytes]]:
-        """Give split, description and content of each shard of at most ``size`` rows."""
+        """Yield split, description and content of each shard of at most ``size`` rows."""
         for split, rows in self.splits.items():
             for i, part in enumerate(shards_of(rows, size)):
                 content = shard_bytes({self.feature: self.values[part], LABEL: self.labels[part]})
