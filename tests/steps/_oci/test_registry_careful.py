@@ -208,7 +208,7 @@ def memory() -> Iterator[None]:
     assert peak < 16 * MIB
 
 
-BOMB = gzip.compress(bytes(256 * MIB), 1)  # some hundred KiB
+BOMB = gzip.compress(bytes(64 * MIB), 1)  # some hundred KiB
 
 
 @pytest.mark.parametrize("kind", ["PING", "POST", "PATCH", "MANIFEST", "GET", "token"])
