@@ -2,9 +2,11 @@
 
 import contextlib
 import secrets
+from typing import cast
 
 from colchis_steps._doctor.checks import Finding
 from colchis_steps._formats.keys import run_key
+from colchis_steps._oci.login import logins_below
 from colchis_steps._oci.registry import Registry
 from colchis_steps._oci.repository import open_repository
 from colchis_steps._step.errors import InputError, StepError, TransientError
@@ -62,17 +64,26 @@ def _conditions(store: Store, key: str) -> str:
 
 
 def try_registry(repository: str, *, insecure: bool) -> Finding:
-    """Open an upload as a push does, and cancel it; ``repository`` may be empty."""
+    """Open an upload as a push does, and cancel it; ``repository`` may be empty.
+
+    Repositories below it that have a login of their own are tried in the place of one that nobody has.
+    """
     name = "registry"
     if not repository:
         return Finding(name, "skipped", "none is named", "try it: --repository host:port/prefix")
     try:
-        opened = open_repository(f"{repository.rstrip('/')}/doctor", insecure=insecure)
+        place = repository.rstrip("/")
+        opened = open_repository(f"{place}/doctor", insecure=insecure)
         if not isinstance(opened, Registry):
             return Finding(
                 name, "wrong", f"{repository} is a directory here", "name one that the cluster can pull from"
             )
-        opened.try_push()
+        own = [f"{place}/{below}" for below in logins_below(opened.host, opened.path.rpartition("/")[0])]
+        tried = [open_repository(below, insecure=insecure) for below in own]
+        if not own or opened.sign_in.login.credentials:
+            tried.append(opened)
+        for one in tried:
+            cast(Registry, one).try_push()
     except (InputError, TransientError) as error:
         return _from(name, error)
     return Finding(name, "fine", f"{repository} takes pushes from this machine")
