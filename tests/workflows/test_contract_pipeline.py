@@ -183,14 +183,6 @@ def test_a_template_keeps_to_the_plain_subset(where: tuple[str, str]) -> None:
         assert "default" in output["valueFrom"]
 
 
-@every_template
-def test_what_is_tried_again_follows_nothing_in_its_dag(where: tuple[str, str]) -> None:
-    """`argo retry` of Argo 3.7 hangs where the failed step is not the first of its DAG (`_common.alone`)."""
-    document = DOCUMENTS[where[0]]
-    for task in TEMPLATES[where].get("dag", {}).get("tasks", []):
-        assert "depends" not in task or "retryStrategy" not in _target(document, task), task["name"]
-
-
 def test_what_ended_goes_and_the_pods_of_a_failed_run_stay_with_it() -> None:
     spec = DOCUMENTS["colchis-pipeline"]["spec"]
     assert spec["podGC"]["strategy"] == "OnWorkflowSuccess"

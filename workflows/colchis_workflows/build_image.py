@@ -19,7 +19,6 @@ from colchis_workflows._templates.step import (
     SCRATCH,
     TMP,
     TRANSIENT,
-    alone,
     environment,
     flags,
     inputs_of,
@@ -72,7 +71,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: build image",
         "Packs a version's files as an OCI image, one layer a file, and pushes it.",
         INPUTS,
-        [build, _kaniko(settings), *alone(pack)],
+        [build, _kaniko(settings), pack],
     )
 
 

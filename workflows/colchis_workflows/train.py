@@ -10,7 +10,6 @@ from hera.workflows import DAG, Container, WorkflowTemplate, models
 
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
-    alone,
     flags,
     inputs_of,
     output,
@@ -55,7 +54,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: train",
         "Trains on a data set with several workers; the chief stores its export as the run's candidate.",
         INPUTS,
-        [train, job, *alone(here)],
+        [train, job, here],
     )
 
 

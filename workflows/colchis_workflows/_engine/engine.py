@@ -24,7 +24,6 @@ from colchis_workflows._engine.scopes import (
     dag_phase,
     failure,
     global_scope,
-    only_task,
     outputs_of_dag,
 )
 from colchis_workflows._engine.subset import exit_hooks
@@ -98,8 +97,6 @@ class Engine:
         for parameter in template.part("inputs").parts("parameters"):
             name, default = str(parameter["name"]), str(parameter.get("value", parameter.get("default")))
             scope[f"inputs.parameters.{name}"] = given[name] if name in given else replace(default, scope)
-        if only := only_task(template):
-            return self.use(found.document, path, only, arguments_of(only, scope))
         with self.turn(node, template, scope):
             if self.stop.is_set():
                 return self.ended(node, "Failed", "the run was stopped")
