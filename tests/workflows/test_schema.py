@@ -1,4 +1,4 @@
-"""All rendered YAML is what Argo takes: by its JSON schema, by ``argo lint``, and by kustomize."""
+"""All rendered YAML is what Argo 3.7 and 4.0 take: by their JSON schemas, by ``argo lint``, and by kustomize."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from colchis_workflows import render
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
-SCHEMA = Path(__file__).parents[1] / "schemas" / "argo-workflows-3.7.1.schema.json"
+SCHEMAS = sorted((Path(__file__).parents[1] / "schemas").glob("argo-workflows-*.schema.json"))
 OVERLAYS = ["namespaced", "quickstart"]
 
 
@@ -31,10 +31,14 @@ def _strict(value: Any) -> Any:
     return closed
 
 
-@pytest.fixture(scope="module")
-def definitions() -> Object:
-    found: Object = _strict(json.loads(SCHEMA.read_text())["definitions"])
+@pytest.fixture(scope="module", params=SCHEMAS, ids=lambda path: path.name.removesuffix(".schema.json"))
+def definitions(request: pytest.FixtureRequest) -> Object:
+    found: Object = _strict(json.loads(request.param.read_text())["definitions"])
     return found
+
+
+def test_there_is_a_schema_of_each_series() -> None:
+    assert [path.name.removeprefix("argo-workflows-")[:3] for path in SCHEMAS] == ["3.7", "4.0"]
 
 
 def _validate(document: Object, definitions: Object) -> None:
