@@ -25,6 +25,7 @@ from colchis_workflows._engine.scopes import (
     failure,
     global_scope,
     outputs_of_dag,
+    outputs_of_skipped,
 )
 from colchis_workflows._engine.subset import exit_hooks
 from colchis_workflows._runs.display import Display
@@ -150,7 +151,7 @@ class Engine:
                         ended.add(dag.running.pop(future))
                 dag.collected |= ended
                 for name in ended:
-                    for key, value in dag.nodes[name].outputs.items():
+                    for key, value in self._outputs(dag, name).items():
                         scope[f"tasks.{name}.outputs.parameters.{key}"] = value
                 scope.update(self.scope)
         phase, message = dag_phase(dag.waits, dag.phases), ""
@@ -181,6 +182,12 @@ class Engine:
                 continue
             ended.add(name)
         return ended
+
+    def _outputs(self, dag: _Dag, name: str) -> dict[str, str]:
+        """Return what the tasks after it read of a task that ended."""
+        used = self.catalog.template(dag.found.document, dag.tasks[name])
+        did_not_run = dag.nodes[name].phase in {"Skipped", "Omitted"}
+        return outputs_of_skipped(used.template) if used and did_not_run else dag.nodes[name].outputs
 
     def _give_inner(self, dag: _Dag) -> None:
         """Give the whole workflow what DAGs in this DAG export; Argo does so when the outer one has succeeded."""

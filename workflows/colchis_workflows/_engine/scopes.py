@@ -62,6 +62,13 @@ def dag_phase(waits: Mapping[str, set[str]], phases: Mapping[str, str]) -> str:
     return next((phase for leaf in leaves for phase in sorted(branch(leaf)) if phase in BAD), "Succeeded")
 
 
+def outputs_of_skipped(template: Object) -> dict[str, str]:
+    """Return the outputs of a task that did not run: the defaults, as Argo does since 3.7.16 and 4.0.7."""
+    outputs = template.part("outputs").parts("parameters")
+    sources = {str(output["name"]): output.part("valueFrom") for output in outputs}
+    return {name: str(source["default"]) for name, source in sources.items() if "default" in source}
+
+
 def outputs_of_dag(template: Object, scope: Scope) -> dict[str, str]:
     """Give a DAG's outputs, which are outputs of its tasks.
 
