@@ -68,7 +68,8 @@ def _program(name: str) -> str:
 
 
 def test_argo_lints_all_of_it() -> None:
-    files = sorted(str(path) for path in (render.MANIFESTS / "base").glob("colchis-*.yaml"))
+    files = sorted(str(path) for path in render.MANIFESTS.glob("*/colchis-*.yaml"))
+    assert len(files) == len(render.TEMPLATES)
     command = [_program("argo"), "lint", "--offline", "--kinds=workflowtemplates,cronworkflows", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -84,10 +85,19 @@ def _built(directory: Path) -> list[Object]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
     documents = _built(render.MANIFESTS / "overlays" / overlay)
-    workflows = [found for found in documents if found["kind"] in {"WorkflowTemplate", "CronWorkflow"}]
-    assert len(workflows) == len(render.TEMPLATES)
-    for document in workflows:
+    templates = [found for found in documents if found["kind"] == "WorkflowTemplate"]
+    assert len(templates) == len(list((render.MANIFESTS / "base").glob("colchis-*.yaml")))
+    for document in templates:
         _validate(document, definitions)
+
+
+def test_the_nightly_jobs_are_applied_by_themselves_and_leave_their_suspension_alone(definitions: Object) -> None:
+    jobs = _built(render.MANIFESTS / "nightly")
+    assert {job["kind"] for job in jobs} == {"CronWorkflow"}
+    assert [job["metadata"]["name"] for job in jobs] == ["colchis-prune-nightly", "colchis-retrain"]
+    for job in jobs:
+        assert "suspend" not in job["spec"]
+        _validate(job, definitions)
 
 
 def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() -> None:
