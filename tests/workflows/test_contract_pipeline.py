@@ -155,15 +155,26 @@ def test_each_tag_resolves(where: tuple[str, str]) -> None:
     assert {tag for text in _strings(template) for tag in TAG.findall(text)} <= known
 
 
+def _before(name: str, tasks: dict[str, Object]) -> set[str]:
+    """Return all tasks that a task waits for, directly or not."""
+    found = set(WAIT.findall(tasks[name].get("depends", "")))
+    return found.union(*(_before(before, tasks) for before in found))
+
+
+@every_template
+def test_a_pod_waits_itself_for_each_dag_before_it(where: tuple[str, str]) -> None:
+    """`argo retry` sets the DAG before a failed pod to Running; Argo looks at it again for who waits for it only."""
+    document, tasks = DOCUMENTS[where[0]], {t["name"]: t for t in TEMPLATES[where].get("dag", {}).get("tasks", [])}
+    for name, task in tasks.items():
+        dags = {before for before in _before(name, tasks) if "dag" in _target(document, tasks[before])}
+        assert "dag" in _target(document, task) or dags <= set(WAIT.findall(task.get("depends", ""))), name
+
+
 @every_template
 def test_a_task_reads_only_tasks_that_it_waits_for_and_that_are_not_skipped(where: tuple[str, str]) -> None:
     tasks = {task["name"]: task for task in TEMPLATES[where].get("dag", {}).get("tasks", [])}
     for task in tasks.values():
-        waits, names = set[str](), {task["name"]}
-        while names:  # all that the task waits for, directly or not
-            found = {name for waiting in names for name in WAIT.findall(tasks[waiting].get("depends", ""))}
-            names = found - waits
-            waits |= names
+        waits = _before(task["name"], tasks)
         read = {tag.split(".")[1] for text in _strings(task) for tag in TAG.findall(text) if tag.startswith("tasks.")}
         assert read <= waits
         assert not [name for name in read if "when" in tasks[name] and tasks[name]["when"] != task.get("when")]

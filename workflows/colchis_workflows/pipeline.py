@@ -137,7 +137,7 @@ def _publish() -> DAG:
             task(
                 "rollout",
                 inputs_of(SERVED) | version | image | {"action": "canary"},
-                depends="register",
+                depends="build-image && register",  # `argo retry` needs the DAG named: test_contract_pipeline.py
             ),
             task(
                 "approval",
