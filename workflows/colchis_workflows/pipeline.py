@@ -1,4 +1,8 @@
-"""``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends."""
+"""``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends.
+
+What waits for a DAG (train, build-image) names more in its ``depends`` than the order takes, so that `argo retry` finds
+its way from a failed pod to the DAG's: tests/workflows/test_contract_pipeline.py says what it needs.
+"""
 
 from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
 
@@ -105,7 +109,7 @@ def _pipeline() -> DAG:
                 depends="validate-data",
                 when="{{tasks.validate-data.outputs.parameters.new-data}} == true",
             ),
-            task("evaluate", _from_workflow(evaluate.INPUTS) | data, depends="train.Succeeded"),
+            task("evaluate", _from_workflow(evaluate.INPUTS) | data, depends="validate-data && train.Succeeded"),
             task(
                 "publish",
                 _from_workflow(PUBLISH),
@@ -132,12 +136,12 @@ def _publish() -> DAG:
             task(
                 "register",
                 inputs_of(["store", "run", "model", "train-image"]) | version | image | LIFE,
-                depends="build-image",
+                depends="upload && build-image",
             ),
             task(
                 "rollout",
                 inputs_of(SERVED) | version | image | {"action": "canary"},
-                depends="build-image && register",  # `argo retry` needs the DAG named: test_contract_pipeline.py
+                depends="build-image && register",
             ),
             task(
                 "approval",
