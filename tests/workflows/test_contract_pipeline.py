@@ -163,16 +163,16 @@ def _before(name: str, tasks: dict[str, Object]) -> set[str]:
 
 @every_template
 def test_a_failed_run_can_be_retried_from_each_pod(where: tuple[str, str]) -> None:
-    """What `argo retry` of Argo 3.7.18 needs of the tasks that come after a DAG.
+    """What `argo retry` of Argo 3.7.18 needs.
 
-    It sets the DAG before a failed pod to Running, and Argo looks at that again only for a task that waits for it by
-    name. And a task after a DAG that was stopped before its last task has no parent, where it waits for nothing else.
+    From a failed pod it walks up to the first DAG, which it takes for the one that the pod is in; one before the pod
+    would stay Running. And what waits for a DAG alone has no parent, where that DAG was stopped before its last task.
     """
     document, tasks = DOCUMENTS[where[0]], {t["name"]: t for t in TEMPLATES[where].get("dag", {}).get("tasks", [])}
     dags = {name for name, task in tasks.items() if "dag" in _target(document, task)}
     for name, task in tasks.items():
         waits = set(WAIT.findall(task.get("depends", "")))
-        assert name in dags or dags & _before(name, tasks) <= waits, name
+        assert name in dags or not dags & _before(name, tasks), name
         assert not waits or waits - dags, name
 
 
@@ -183,7 +183,9 @@ def test_a_task_reads_only_tasks_that_it_waits_for_and_that_are_not_skipped(wher
         waits = _before(task["name"], tasks)
         read = {tag.split(".")[1] for text in _strings(task) for tag in TAG.findall(text) if tag.startswith("tasks.")}
         assert read <= waits
-        assert not [name for name in read if "when" in tasks[name] and tasks[name]["when"] != task.get("when")]
+        for name in read:
+            sure = f"{name}.Succeeded" in task.get("depends", "").split(" && ")
+            assert sure or tasks[name].get("when") in {None, task.get("when")}, name
 
 
 @every_template
