@@ -115,7 +115,7 @@ def _pipeline() -> DAG:
                 "publish",
                 _from_workflow(PUBLISH),
                 template="publish",
-                depends="validate-data && candidate.Succeeded",  # a parent, where candidate is stopped at its start
+                depends="candidate.Succeeded",
                 when="{{tasks.candidate.outputs.parameters.verdict}} == pass",
             ),
         ],
@@ -126,6 +126,7 @@ def _candidate() -> DAG:
     """Return what makes a model and judges it."""
     return DAG(
         name="candidate",
+        target="job train evaluate",  # all: whichever a stopped run got to, `argo retry` finds publish after it
         inputs=[Parameter(name=name) for name in CANDIDATE],
         outputs=[output_of("evaluate", "verdict", "fail")],
         tasks=[
