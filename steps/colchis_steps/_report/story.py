@@ -152,7 +152,7 @@ def parse_failures(text: str) -> dict[str, str]:
             break
     found: dict[str, str] = {}
     failures = [failure for failure in value if isinstance(failure, dict)] if isinstance(value, list) else []
-    for failure in sorted(failures, key=lambda failure: not failure.get("message")):  # a DAG has its step's name, mute
+    for failure in sorted(failures, key=lambda failure: not failure.get("message")):  # a DAG that failed is mute
         name = re.sub(r"\(\d+\)$", "", str(failure.get("displayName") or failure.get("templateName") or "a step"))
         message = str(failure.get("message") or failure.get("phase") or "")[:1024]
         if not message.startswith(PARENTS):

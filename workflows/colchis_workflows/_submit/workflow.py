@@ -1,7 +1,6 @@
 """A Workflow object as the API server gives it, read as a run: its tasks, how it ended, what a caller makes of it."""
 
 import base64
-import dataclasses
 import gzip
 import json
 import re
@@ -87,18 +86,6 @@ def read(workflow: Json) -> Run:
             run.tasks[path].message = _question(node, run)
         if (pod := tries[-1] if tries else node)["type"] == "Pod":
             run.pods[path] = _pod(run.name, pod)
-    return _without_wrappers(run)
-
-
-def _without_wrappers(run: Run) -> Run:
-    """Let a task stand for the DAG that holds it alone and has its name, as each step's does."""
-    for path, task in list(run.tasks.items()):
-        name = path.rpartition(".")[2]
-        inner = f"{path}.{name}"
-        if task.kind == "DAG" and [found for found in run.tasks if found.startswith(f"{path}.")] == [inner]:
-            run.tasks[path] = dataclasses.replace(run.tasks.pop(inner), path=path)
-            if inner in run.pods:
-                run.pods[path] = run.pods.pop(inner)
     return run
 
 
