@@ -2,8 +2,8 @@
 
 Reads   --data, and the entry's module from --code or PYTHONPATH; the worker's place from the environment:
         $COLCHIS_ADDRESSES with $COLCHIS_RANK or $JOB_COMPLETION_INDEX, or $TF_CONFIG
-Writes  runs/<run>/training/ in the store: checkpoints/, history.json, and worker-<rank>.message when it fails; the
-        chief then blobs/sha256/… and result.json. Below --workdir worker-<rank>.alive once a second
+Writes  runs/<run>/training/ in the store: checkpoints/, history.json, and worker-<rank>.failure.json when it fails;
+        the chief then blobs/sha256/… and result.json. Below --workdir worker-<rank>.alive once a second
 """
 
 import argparse
@@ -25,7 +25,7 @@ from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._formats import training as training_
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.hyperparameters import settings
-from colchis_steps._formats.keys import message_key, training_result_key
+from colchis_steps._formats.keys import failure_key, training_result_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
@@ -38,7 +38,8 @@ from colchis_steps._training import checkpoints
 from colchis_steps._training.board import Board
 from colchis_steps._training.command import PREFIX, Command, environment, master, words_of
 from colchis_steps._training.entry import call_entry, load_entry
-from colchis_steps._training.files import alive_path
+from colchis_steps._training.failures import leave_failure
+from colchis_steps._training.files import alive_path, home_of, note_epochs
 from colchis_steps._training.input import Source, blocks_of
 from colchis_steps._training.rendezvous import Place, place, rendezvous
 from colchis_steps._training.signals import GRACE, Stop
@@ -91,6 +92,8 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
     loop = Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
     if found:
         loop.restore(*found)
+        if here.chief:
+            note_epochs(home, len(found[0].history))
         told = f" and {found[0].batches} steps of the next" if found[0].batches else ""
         log.info("going on after epoch %d of %d%s", len(found[0].history), chosen.epochs, told)
     board = Board(store, args.run, home / "tensorboard") if here.chief else None
@@ -201,12 +204,12 @@ def start(args: argparse.Namespace, here: Place) -> None:
     try:
         with contextlib.ExitStack() as stack:
             top = args.workdir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="colchis-")))
-            home = top / f"worker-{here.rank}"
+            home = home_of(top, here.rank)
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
             _beat(alive_path(top, here.rank))
             with contextlib.suppress(NotFound):
-                store.delete(message_key(args.run, here.rank))
+                store.delete(failure_key(args.run, here.rank))
             if args.code:
                 from colchis_steps._content.code import unpack_code
 
@@ -222,7 +225,7 @@ def start(args: argparse.Namespace, here: Place) -> None:
                 work(here, open_data(args.data), store, args, home)
     except StepError as error:
         with contextlib.suppress(StepError):  # the log has it
-            store.write(message_key(args.run, here.rank), f"{error}\n".encode())
+            leave_failure(store, args.run, here.rank, error)
         raise
     except OSError as error:
         raise InputError(f"the working directory cannot be used ({error}); give another --workdir") from error

@@ -17,8 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.errors import InputError
 from colchis_steps._step.polling import poll
+from colchis_steps._training.failures import MeetingError
 
 POLL = 0.2  # seconds between two tries
 REPLY = 10.0  # seconds that a peer that was reached may take for a line
@@ -124,7 +125,7 @@ def rendezvous(here: Place, token: str, message: str, seconds: float) -> str:
     ``token`` (no spaces) is the run's, so that workers of two runs never take each other for peers.
 
     Raises:
-        TransientError: a peer was not reachable in time, by name.
+        MeetingError: a peer was not reachable in time, by name.
     """
     if here.workers == 1:
         return message
@@ -149,7 +150,7 @@ def _gather(here: Place, door: _Door, deadline: float, seconds: float) -> None:
     everyone = set(range(1, here.workers))
     with door.changed:
         if not door.changed.wait_for(lambda: door.ready >= everyone, deadline - time.monotonic()):
-            raise TransientError(
+            raise MeetingError(
                 f"{here.name(min(everyone - door.ready))}, does not reach all of its peers after {seconds:.0f} s; "
                 "look at its log and at the network between the workers, then run it again"
             )
@@ -171,7 +172,7 @@ def _open_door(here: Place, token: str, deadline: float, seconds: float) -> Iter
 
     door = poll(opened, deadline - time.monotonic(), POLL)
     if door is None:
-        raise TransientError(
+        raise MeetingError(
             f"{here.name(here.rank)}, cannot listen at its own address after {seconds:.0f} s ({refused}); "
             "free the port or correct the address, then run it again"
         ) from refused
@@ -198,7 +199,7 @@ def _reach(here: Place, rank: int, token: str, deadline: float, seconds: float) 
 
     peer = poll(reached, deadline - time.monotonic(), POLL)
     if peer is None:
-        raise TransientError(
+        raise MeetingError(
             f"{here.name(rank)}, not reachable after {seconds:.0f} s; "
             "look whether it was started and whether the network lets it through, then run it again"
         )
@@ -215,7 +216,7 @@ def _ask_chief(here: Place, token: str, deadline: float, seconds: float) -> str:
     word, _, rest = answer.partition(" ")
     if word == "go":
         return rest
-    raise TransientError(rest or f"{here.name(0)}, went away while the workers met; look at its log, then run it again")
+    raise MeetingError(rest or f"{here.name(0)}, went away while the workers met; look at its log, then run it again")
 
 
 def _line(peer: socket.socket) -> str:

@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import FrameType
+from typing import NamedTuple
 
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import Object
@@ -45,6 +47,7 @@ class Watch:
     on_line: Callable[[str], object]
     fingerprint: str
     told: set[str] = field(default_factory=set)
+    out_of_memory: bool = False  # a worker has been, once
     memory: list[Ended] = field(default_factory=list)
 
 
@@ -169,17 +172,17 @@ class _Following:
                 continue
             heard = time.monotonic()
             self._report(pods)
-            ended, why = _outcome(found) if found else ("", "")
-            if ended == "good":
+            outcome = _outcome(found) if found else None
+            if outcome and outcome.good:
                 return
-            if ended == "bad" or is_through(pods):
+            if outcome or is_through(pods):
                 if self._has_result():
                     through = through or heard
-                    if ended == "bad" or heard - through > LAST:
+                    if outcome or heard - through > LAST:
                         return
-                elif ended == "bad":
+                elif outcome:
                     self.logs.keep(pods, everything=True)
-                    cause = _explained(self.training, self.logs, failed(pods) or self.watch.memory, why)
+                    cause = _explained(self.training, self.logs, failed(pods) or self.watch.memory, outcome)
                     raise LostError(str(cause)) if isinstance(cause, TransientError) else cause
             if found is None:
                 raise TransientError(f"{self.training.kind} {self.training.name} was deleted by someone else; {AGAIN}")
@@ -210,9 +213,9 @@ class _Following:
                 told.add(name)
                 self.watch.memory = [*self.watch.memory, end][-self.training.workers :]
                 log.warning("worker %d of %d ended: %s", end.rank, self.training.workers, end.told())
-                if end.out_of_memory and "out of memory" in told:
-                    raise _explained(self.training, self.logs, [end], "")
-                told |= {"out of memory"} if end.out_of_memory else set()
+                if end.out_of_memory and self.watch.out_of_memory:
+                    raise _explained(self.training, self.logs, [end])
+                self.watch.out_of_memory |= end.out_of_memory
         waits, hopeless = hindered(pods)
         if found["spec"].get("runPolicy", found["spec"]).get("suspend"):
             waits = f"the job is suspended until queue {self.training.options.queue} admits it"
@@ -223,16 +226,35 @@ class _Following:
             log.info("waiting for workers to start: %s", waits)
 
 
-def _outcome(found: Object) -> tuple[str, str]:
-    """Say whether the job ended and how, by the types of its conditions, and what it gives as the reason."""
+class _Outcome(NamedTuple):
+    """How a job ended."""
+
+    good: bool
+    late: bool  # it took as long as it may
+    why: str  # its own words
+
+
+def _outcome(found: Object) -> _Outcome | None:
+    """Return how the job ended, by the types of its conditions, or None while it goes on."""
     for condition in found.get("status", {}).get("conditions") or []:
         if condition["status"] == "True" and condition["type"] in GOOD + BAD:
             why = ": ".join(filter(None, [condition.get("reason"), condition.get("message")]))
-            return "good" if condition["type"] in GOOD else "bad", why
-    return "", ""
+            return _Outcome(condition["type"] in GOOD, _is_late(found, condition), why)
+    return None
 
 
-def _explained(training: Training, logs: Logs, ends: Sequence[Ended], why: str) -> StepError:
+def _is_late(found: Object, condition: Object) -> bool:
+    """Say whether the deadline ended the job; Kubernetes gives that as a reason, the operators only in words."""
+    if condition.get("reason") == "DeadlineExceeded":
+        return True
+    seconds = (found["spec"].get("runPolicy") or found["spec"]).get("activeDeadlineSeconds")
+    began, ended = found["status"].get("startTime"), condition.get("lastTransitionTime")
+    if not (seconds and began and ended):
+        return False
+    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds() >= float(seconds)
+
+
+def _explained(training: Training, logs: Logs, ends: Sequence[Ended], outcome: _Outcome | None = None) -> StepError:
     """Turn how the job failed into one sentence."""
     if memory := next((end for end in ends if end.out_of_memory), None):
         limit = training.options.memory_limit
@@ -241,10 +263,11 @@ def _explained(training: Training, logs: Logs, ends: Sequence[Ended], why: str) 
             'raise it, as in --job-options \'{"memory_limit": "16Gi"}\', or lower global_batch'
         )
     what = f"{training.kind} {training.name}"
-    if "DeadlineExceeded" in why or "active longer" in why:
+    if outcome and outcome.late:
         return InputError(f"{what} took longer than its {training.options.hours} hours; raise hours in --job-options")
     if ends:
         return explain([logs.end(end) for end in ends], training.workers)
+    why = outcome.why if outcome else ""
     return TransientError(f"{what} failed ({why or 'it gives no reason'}); {AGAIN}")
 
 
