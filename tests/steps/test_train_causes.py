@@ -195,14 +195,32 @@ def test_one_training_at_a_time_uses_a_working_directory(tmp_path: Path, monkeyp
 
 
 def test_the_default_working_directory_goes_when_all_went_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("COLCHIS_HOME", str(tmp_path))
     with pytest.raises(TransientError), workplace(None, "r"):
         raise TransientError("lost; again")
-    (left,) = tmp_path.iterdir()
+    assert (tmp_path / "runs/r/training/lock").exists()
     with workplace(None, "r") as (path, _):
-        assert path == left
+        assert path == tmp_path / "runs/r/training"
         assert path.stat().st_mode & 0o777 == 0o700
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_two_homes_share_no_working_directory_and_a_pod_has_its_scratch_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    for name in ("COLCHIS_HOME", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    places = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with workplace(None, "r") as (path, _):
+            places.append(path)
+    assert places == [tmp_path / name / ".colchis/runs/r/training" for name in ("one", "two")]
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with workplace(None, "r") as (path, _):
+        assert path == tmp_path / "tmp/colchis-r"
 
 
 def test_a_working_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

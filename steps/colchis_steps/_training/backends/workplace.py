@@ -4,11 +4,11 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.home import workdir
 from colchis_steps._step.polling import poll
 
 LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
@@ -22,7 +22,7 @@ def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
         InputError: it is not ours, or not writable.
         TransientError: another training uses it.
     """
-    path = given or Path(tempfile.gettempdir(), f"colchis-{os.getuid()}-{run}")
+    path = given or workdir(run)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_uid != os.getuid():
@@ -36,6 +36,8 @@ def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
         yield path, lock
         if given is None:
             shutil.rmtree(path)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # of a run that has nothing else there
     finally:
         os.close(lock)
 
