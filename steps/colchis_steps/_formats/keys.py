@@ -61,6 +61,11 @@ def golden_key(run: str) -> str:
     return run_key(run, "golden.json")
 
 
+def confirmed_key(run: str) -> str:
+    """Return the key of how the store described the candidate's blobs when they were verified."""
+    return run_key(run, "confirmed.json")
+
+
 def training_key(run: str, name: str) -> str:
     """Return the key of a file of the run's training."""
     return run_key(run, f"training/{name}")

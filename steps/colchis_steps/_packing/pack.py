@@ -14,8 +14,8 @@ from colchis_steps._formats.models import File
 from colchis_steps._formats.runs import ImageReport
 from colchis_steps._oci.image import TAR, ZSTD, Blob, Block, Image, image, layer_blocks, layer_name, layer_size, split
 from colchis_steps._oci.repository import Repository
-from colchis_steps._packing.compression import Compressed, pays, sampled
-from colchis_steps._packing.sources import Source
+from colchis_steps._packing.compression import LEAST, Compressed, pays, sampled
+from colchis_steps._packing.sources import NOTHING, Held, Source
 from colchis_steps._step.errors import InputError
 
 PARALLEL = 4  # layers in flight; hashing and sending release the interpreter's lock
@@ -72,8 +72,8 @@ def write_layers(
     """Write a layer a file, side by side; give them and the bytes sent. Raises as ``pack``."""
     failed, count = threading.Event(), [0]
 
-    def blocks(group: tuple[File, ...]) -> Iterator[Block]:
-        read = source.reader(group)
+    def blocks(group: tuple[File, ...], held: Held) -> Iterator[Block]:
+        read = source.reader(group, held)
 
         def content(file: File) -> Iterator[Block]:
             for block in read(file):
@@ -84,8 +84,12 @@ def write_layers(
 
         return layer_blocks(group, content)
 
-    def shrinks(file: File) -> bool:
-        return pays(source.piece(file, start, end) for start, end in sampled(file.size))
+    def sample(group: tuple[File, ...]) -> tuple[Held, bool]:
+        """Read a sample of a lone file, which is all of a small one; say whether compressing the file pays."""
+        if len(group) > 1 or group[0].size < LEAST:
+            return NOTHING, False
+        held = {start: source.piece(group[0], start, end) for start, end in sampled(group[0].size)}
+        return held, pays(held.values())
 
     def write(group: tuple[File, ...]) -> Layer:
         earlier = known.get((group[0].path, source.key(group[0]))) if len(group) == 1 else None
@@ -94,14 +98,15 @@ def write_layers(
             return earlier.layer
         name, size = layer_name(group), layer_size(group)
         try:
-            if len(group) == 1 and sampler.submit(shrinks, group[0]).result():
-                made = Compressed(lambda: blocks(group))
+            held, shrinks = sampler.submit(sample, group).result()
+            if shrinks:
+                made = Compressed(lambda: blocks(group, held))
                 digest = repository.put(lambda: iter(made), None)
                 layer = Layer(path=name, digest=digest, size=made.size, media_type=ZSTD, diff_id=made.diff_id)
             else:
                 layer = Layer(
                     path=name,
-                    digest=repository.put(lambda: blocks(group), size),
+                    digest=repository.put(lambda: blocks(group, held), size),
                     size=size,
                     media_type=TAR,
                 )
