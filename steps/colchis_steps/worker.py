@@ -29,6 +29,7 @@ from colchis_steps._formats.keys import failure_key, training_result_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
+from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, run_flags
 from colchis_steps._step.main import entrypoint
@@ -54,8 +55,7 @@ log = logging.getLogger("colchis")
 def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, home: Path) -> None:
     """Meet the others, build the model, train, and as the chief export it."""
     chosen = settings(args.hyperparameters)
-    import tensorflow as tf  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
-
+    tf = load_tensorflow()  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
     found = checkpoints.newest(store, args.run, args.fingerprint) if here.chief else None
     step = int(rendezvous(here, args.run, str(found[0].step if found else 0), args.rendezvous_seconds))
     if step and not here.chief:
@@ -135,13 +135,14 @@ def _export(loop: "Loop", store: Store, home: Path, begun: training_.Checkpoint 
 
     data, model = loop.source.data, loop.model
     exports.export(model, data.features, home / "export")
-    exports.check(model, home / "export", next(data.batches("eval", min(8, loop.settings.global_batch))).features)
+    rows = next(data.batches("eval", min(8, loop.settings.global_batch))).features
+    signature = exports.check_export(model, home / "export", rows)
     files = store_directory(store, home / "export").files
     return Result(
         fingerprint=loop.at.fingerprint,
         files=tuple(files),
         tree=tree_digest(files),
-        signature=exports.signature(home / "export"),
+        signature=signature,
         frameworks=exports.frameworks(),
         history=loop.at.history,
         parameters=model.count_params(),

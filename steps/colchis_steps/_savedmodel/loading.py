@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
 
 SIGNATURE = "serving_default"
@@ -45,7 +46,7 @@ class SavedModel:
         Raises:
             InputError: there is no SavedModel, it is damaged, lacks the signature, or has an unusual dtype.
         """
-        import tensorflow as tf
+        tf = load_tensorflow()
         from google.protobuf.json_format import MessageToDict
         from google.protobuf.message import DecodeError
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as Proto

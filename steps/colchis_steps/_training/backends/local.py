@@ -128,7 +128,6 @@ def _threads(workers: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(cores),
         "TF_NUM_INTRAOP_THREADS": str(cores),
         "TF_NUM_INTEROP_THREADS": str(max(2, cores)),
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # what goes wrong comes as an exception too
         "TF_GRPC_REUSE_PORT": "1",
         "PYTHONUNBUFFERED": "1",
     }
