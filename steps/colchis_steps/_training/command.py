@@ -37,6 +37,7 @@ from colchis_steps._formats.keys import BLOBS, blob_key, training_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
+from colchis_steps._savedmodel.library import CHATTER, chosen, is_quiet
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
@@ -86,7 +87,7 @@ def environment(here: Place, port: str, told: Mapping[str, str]) -> dict[str, st
     """Give the command's environment; ``told`` are the values that begin with COLCHIS_, without that."""
     mine = {f"COLCHIS_{name}": value for name, value in told.items()}
     return (
-        dict(os.environ)
+        chosen(os.environ)
         | mine
         | {
             "RANK": str(here.rank),
@@ -147,6 +148,8 @@ class Command:
         keeper.start()
         try:
             for line in process.stdout or ():
+                if CHATTER.match(line) and is_quiet(variables):
+                    continue
                 sys.stderr.write(line)
                 last = line.strip()[:256] or last
             code = process.wait()
@@ -246,6 +249,8 @@ def _end(process: subprocess.Popen[str], grace: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 def _end_with_us() -> Callable[[], object] | None:
