@@ -54,8 +54,38 @@ log = logging.getLogger("colchis")
 
 def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, home: Path) -> None:
     """Meet the others, build the model, train, and as the chief export it."""
-    chosen = settings(args.hyperparameters)
     tf = load_tensorflow()  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
+    begun = _meet(here, store, args)
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    writer = checkpoints.Writer(store, args.run, home) if here.chief else None
+    board = Board(store, args.run, home / "tensorboard") if here.chief else None
+    loop = _loop(here, data, args, writer)
+    epochs = loop.settings.epochs
+    if begun:
+        loop.restore(*begun)
+        _log_restored(begun[0], epochs)
+    if begun and here.chief:
+        note_epochs(home, len(begun[0].history))
+    try:
+        for epoch in loop.epochs():
+            if board:
+                log.info("epoch %d of %d: %s", epoch.epoch, epochs, _told(epoch))
+                board.write(epoch)
+    finally:
+        if writer:
+            writer.wait()
+        if board:
+            board.wait()
+    if here.chief:
+        result = _export(loop, store, home, begun[0] if begun else None)
+        store.write(training_result_key(args.run), encode(result))
+        log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
+    loop.finish()
+
+
+def _meet(here: Place, store: Store, args: argparse.Namespace) -> "checkpoints.Found | None":
+    """Meet the others; return the checkpoint from which all go on, as the chief found it."""
     found = checkpoints.newest(store, args.run, args.fingerprint) if here.chief else None
     step = int(rendezvous(here, args.run, str(found[0].step if found else 0), args.rendezvous_seconds))
     if step and not here.chief:
@@ -63,17 +93,20 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
             found = checkpoints.read(store, args.run, step)
         except InputError as error:
             raise TransientError(f"the chief goes on after step {step}, but here {error}; run it again") from error
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    return found
+
+
+def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpoints.Writer | None") -> "Loop":
+    """Let the entry build the model, and put the loop around it that trains it."""
+    import keras
+
     from colchis_steps._training.loop import Loop
     from colchis_steps._training.steps import Workers
 
+    chosen = settings(args.hyperparameters)
     workers = Workers(here, args.exchange_seconds)
     stop = Stop(args.retry_exit_code, args.grace_seconds)
     stop.install()  # the strategy has put its own handler there, which swallows the signal
-
-    import keras
-
     keras.utils.set_random_seed(chosen.seed)
     keras.config.set_dtype_policy(chosen.precision)
     context = Context(
@@ -87,31 +120,13 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
         blocks=blocks_of(data, chosen.seed),
     )
     training = call_entry(args.entry, load_entry(args.entry), context)
-    writer = checkpoints.Writer(store, args.run, home) if here.chief else None
     source = Source(data, chosen, here, context, training)
-    loop = Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
-    if found:
-        loop.restore(*found)
-        if here.chief:
-            note_epochs(home, len(found[0].history))
-        told = f" and {found[0].batches} steps of the next" if found[0].batches else ""
-        log.info("going on after epoch %d of %d%s", len(found[0].history), chosen.epochs, told)
-    board = Board(store, args.run, home / "tensorboard") if here.chief else None
-    try:
-        for epoch in loop.epochs():
-            if board:
-                log.info("epoch %d of %d: %s", epoch.epoch, chosen.epochs, _told(epoch))
-                board.write(epoch)
-    finally:
-        if writer:
-            writer.wait()
-        if board:
-            board.wait()
-    if here.chief:
-        result = _export(loop, store, home, found[0] if found else None)
-        store.write(training_result_key(args.run), encode(result))
-        log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
-    loop.finish()
+    return Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
+
+
+def _log_restored(at: training_.Checkpoint, epochs: int) -> None:
+    more = f" and {at.batches} steps of the next" if at.batches else ""
+    log.info("going on after epoch %d of %d%s", len(at.history), epochs, more)
 
 
 def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+Found = tuple[Checkpoint, "Mapping[str, Array]"]  # a checkpoint, and its arrays by name
 KEPT = 3
 log = logging.getLogger("colchis")
 

@@ -12,9 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from types import FrameType
-from typing import NamedTuple
 
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import Object
@@ -23,6 +21,7 @@ from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.polling import wait_until
 from colchis_steps._store.api import Store
 from colchis_steps._training.backends.ends import AGAIN, explain
+from colchis_steps._training.backends.outcome import Outcome, outcome_of
 from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
 from colchis_steps._training.files import find_result
 
@@ -31,9 +30,6 @@ OPERATORS = ("pytorchjob", "tfjob")
 POLL = 1.0
 AWAY = 120.0  # seconds for which the API server may be away
 LAST = 60.0  # seconds that the others get to end after the chief has
-
-
-GOOD, BAD = ("Complete", "SuccessCriteriaMet", "Succeeded"), ("Failed", "FailureTarget")
 
 
 log = logging.getLogger("colchis")
@@ -172,7 +168,7 @@ class _Following:
                 continue
             heard = time.monotonic()
             self._report(pods)
-            outcome = _outcome(found) if found else None
+            outcome = outcome_of(found) if found else None
             if outcome and outcome.good:
                 return
             if outcome or is_through(pods):
@@ -226,35 +222,7 @@ class _Following:
             log.info("waiting for workers to start: %s", waits)
 
 
-class _Outcome(NamedTuple):
-    """How a job ended."""
-
-    good: bool
-    late: bool  # it took as long as it may
-    why: str  # its own words
-
-
-def _outcome(found: Object) -> _Outcome | None:
-    """Return how the job ended, by the types of its conditions, or None while it goes on."""
-    for condition in found.get("status", {}).get("conditions") or []:
-        if condition["status"] == "True" and condition["type"] in GOOD + BAD:
-            why = ": ".join(filter(None, [condition.get("reason"), condition.get("message")]))
-            return _Outcome(condition["type"] in GOOD, _is_late(found, condition), why)
-    return None
-
-
-def _is_late(found: Object, condition: Object) -> bool:
-    """Say whether the deadline ended the job; Kubernetes gives that as a reason, the operators only in words."""
-    if condition.get("reason") == "DeadlineExceeded":
-        return True
-    seconds = (found["spec"].get("runPolicy") or found["spec"]).get("activeDeadlineSeconds")
-    began, ended = found["status"].get("startTime"), condition.get("lastTransitionTime")
-    if not (seconds and began and ended):
-        return False
-    return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds() >= float(seconds)
-
-
-def _explained(training: Training, logs: Logs, ends: Sequence[Ended], outcome: _Outcome | None = None) -> StepError:
+def _explained(training: Training, logs: Logs, ends: Sequence[Ended], outcome: Outcome | None = None) -> StepError:
     """Turn how the job failed into one sentence."""
     if memory := next((end for end in ends if end.out_of_memory), None):
         limit = training.options.memory_limit
