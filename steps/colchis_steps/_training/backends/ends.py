@@ -1,5 +1,6 @@
 """How a worker ended, and the sentence for it."""
 
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,9 @@ from dataclasses import dataclass
 from colchis_steps._formats.training import Cause
 from colchis_steps._step.errors import InputError, StepError, TransientError
 
+LAST_WORDS = re.compile(
+    r"\d\d:\d\d:\d\d ERROR "
+)  # how a worker logs its error, which is reported at the end
 AGAIN = "run it again, and it goes on from the last checkpoint"
 
 

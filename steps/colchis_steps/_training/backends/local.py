@@ -16,7 +16,7 @@ from pathlib import Path
 from colchis_steps._formats.keys import failure_key
 from colchis_steps._step.main import alive_pipe
 from colchis_steps._store.api import Store
-from colchis_steps._training.backends.ends import End, explain
+from colchis_steps._training.backends.ends import LAST_WORDS, End, explain
 from colchis_steps._training.failures import find_failure
 from colchis_steps._training.files import alive_path
 
@@ -56,7 +56,7 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
             time.sleep(POLL)
             codes |= {r: c for r, p in enumerate(processes) if r not in codes and (c := p.poll()) is not None}
             for line in chief_log:
-                if " ERROR " not in line[:20]:  # the one error that is told is told at the end
+                if not LAST_WORDS.match(line):
                     on_line(line.rstrip("\n"))
             on_poll()
             silent = {rank: pulse.silence(rank) for rank in range(job.workers) if rank not in codes}

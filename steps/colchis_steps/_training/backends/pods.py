@@ -15,7 +15,7 @@ from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import AGAIN, CONTAINERS, rank_of
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Store
-from colchis_steps._training.backends.ends import End
+from colchis_steps._training.backends.ends import LAST_WORDS, End
 from colchis_steps._training.failures import find_failure
 
 LINES = 20_000  # of each pod's log that are kept
@@ -125,7 +125,7 @@ class Logs:
             when, _, said = line.partition(" ")
             if when > self._last.get(uid, ""):
                 self._last[uid] = when
-                if " ERROR " not in said[:20]:  # the one error that is told is told at the end
+                if not LAST_WORDS.match(said):
                     self.on_line(said)
 
     def keep(self, pods: Sequence[Object], *, everything: bool = False) -> None:
