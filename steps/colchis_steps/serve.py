@@ -178,7 +178,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.log_requests and not args.log_to:
         raise InputError("--log-requests says no place; name the store that takes them with --log-to")
     store = open_store(args.log_to) if args.log_requests else None
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import uvicorn
 

@@ -238,7 +238,7 @@ def _worker(training: Training, environment: Sequence[Object]) -> Object:
     options, values = training.options, {"HOME": SCRATCH, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     if training.backend != "tfjob":
         values["COLCHIS_ADDRESSES"] = ",".join(training.addresses)
-    values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_GRPC_REUSE_PORT": "1"}
+    values["TF_GRPC_REUSE_PORT"] = "1"
     gpus = {options.gpu_resource: str(options.gpus)} if options.gpus else {}
     code = f"--retry-exit-code={RETRY_CODES[training.backend]}"
     return {

@@ -21,10 +21,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from colchis_steps._savedmodel.loading import Refused, Tensor
+from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import pages, protocol
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Predictions, Settings
+from colchis_steps._serving.server.refusals import Refused
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.metrics import Metrics

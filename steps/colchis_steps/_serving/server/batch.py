@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Arrays, Refused
+from colchis_steps._savedmodel.loading import Arrays
+from colchis_steps._serving.server.refusals import Refused
 
 log = logging.getLogger("colchis")
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from colchis_steps._savedmodel.loading import Refused, SavedModel
+from colchis_steps._savedmodel.loading import SavedModel
 from colchis_steps._savedmodel.versions import installed, judge_versions
 from colchis_steps._serving.config import Config, HeaderMatch, Served, ServedModel
+from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
 
 OVERRIDE = "colchis-version"  # the header by which a tester asks for a version, as at a gateway

@@ -5,8 +5,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from colchis_steps._savedmodel.loading import Refused, Tensor
+from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.loaded import Held, Registry, Version
+from colchis_steps._serving.server.refusals import Refused
 
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 HEADERS = {

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Arrays, Refused, Tensor
+from colchis_steps._savedmodel.loading import Arrays, Tensor
+from colchis_steps._serving.server.refusals import Refused
 
 DATATYPES = {  # of V2, by numpy's name
     "bool": "BOOL",
