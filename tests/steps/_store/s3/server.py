@@ -75,6 +75,7 @@ class S3Server:
         self.after: Callable[[Asked, Answer], Answer] = lambda _, answer: answer
         self.cut: Callable[[str, str], bool] = lambda _method, _path: False  # whether to break off amid the body
         self.open, self.base, self.skew = 0, base, 0.0  # connections; what comes before each path; seconds of its clock
+        self.unframes = True  # whether it knows aws-chunked
         self._number, self._lock = itertools.count(1), threading.Lock()
         self._http = _Listener(self, tls, idle)
         self.port = self._http.server_port
@@ -87,6 +88,8 @@ class S3Server:
     def answer(self, it: Asked) -> Answer:
         with self._lock:
             self.asked.append(it)
+            if self.unframes and it.headers.get("x-amz-content-sha256", "").startswith("STREAMING-"):
+                it = it._replace(body=unframed(it.body))
             if found := self.before(it) or self._refused(it):
                 return self.after(it, found)
             return self.after(it, getattr(self, f"_{it.method.lower()}")(it))
@@ -178,6 +181,17 @@ class S3Server:
         return Answer(204)
 
 
+def unframed(body: bytes) -> bytes:
+    """Take the bytes out of aws-chunked framing, without what trails."""
+    content = b""
+    while True:
+        head, _, body = body.partition(b"\r\n")
+        size = int(head.split(b";")[0], 16)
+        if not size:
+            return content
+        content, body = content + body[:size], body[size + 2 :]
+
+
 def checksum(body: bytes) -> str:
     return base64.b64encode(crc64nvme(body).to_bytes(8, "big")).decode()
 
@@ -219,12 +233,10 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.connection.settimeout(self.server.idle)
-        self.server.to.open += 1
 
     def finish(self) -> None:
         with contextlib.suppress(OSError):
             super().finish()
-        self.server.to.open -= 1
 
     def do(self) -> None:
         to, parts = self.server.to, urlsplit(self.path)
@@ -272,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
 class _Listener(ThreadingHTTPServer):
     def __init__(self, to: Any, tls: ssl.SSLContext | None, idle: float | None, handler: Any = _Handler) -> None:
         super().__init__(("127.0.0.1", 0), handler)
-        self.to, self.idle, self._tls = to, idle, tls
+        self.to, self.idle, self._tls, self._counting = to, idle, tls, threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
 
@@ -280,7 +292,14 @@ class _Listener(ThreadingHTTPServer):
         near, address = super().get_request()
         if self._tls:  # the handshake comes with the first read, in the thread of the request
             near = self._tls.wrap_socket(near, server_side=True, do_handshake_on_connect=False)
+        with self._counting:
+            self.to.open += 1
         return near, address
+
+    def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
+        with self._counting:
+            self.to.open -= 1
 
     def handle_error(self, *_: object) -> None:
         """Say nothing of clients that hang up."""
@@ -297,7 +316,7 @@ class Proxy:
     def __init__(
         self, to: S3Server, *, login: str = "", ports: tuple[int, ...] = (443,), tls: ssl.SSLContext | None = None
     ) -> None:
-        self.to, self.login, self.ports, self.asked = to, login, ports, list[str]()
+        self.to, self.login, self.ports, self.asked, self.open = to, login, ports, list[str](), 0
         self._http = _Listener(self, tls, None, _Passing)
         scheme, host = ("https", "localhost") if tls else ("http", "127.0.0.1")
         who = f"{':'.join(quote(part, safe='') for part in login.split(':', 1))}@" if login else ""

@@ -1,6 +1,7 @@
 """Each row by boto3's own call, by a step's documents and blobs, and by ``doctor``: they come to the same end."""
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def by_a_step(directory: Path) -> None:
 
 
 def by_boto3() -> None:
-    client = boto3.client("s3")
+    client = boto3.session.Session().client("s3")
     client.put_object(Bucket=BUCKET, Key="theirs", Body=b"first")
     assert client.get_object(Bucket=BUCKET, Key="theirs")["Body"].read() == b"first"
     client.head_object(Bucket=BUCKET, Key="theirs")
@@ -72,6 +73,29 @@ def test_a_step_works_or_says_why_not(world: World, name: str, tmp_path: Path) -
             by_a_step(tmp_path)
     else:
         by_a_step(tmp_path)
+
+
+def test_a_region_by_the_other_name_is_gone_to_at_once(world: World, tmp_path: Path) -> None:
+    ALL["region_by_the_other_name"](world)
+    by_a_step(tmp_path)
+    assert {it.host for it in world.server.asked} == {f"{BUCKET}.s3.eu-west-1.amazonaws.com"}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
+def test_connections_that_the_server_closed_meanwhile_are_opened_anew(world: World, tmp_path: Path, tls: bool) -> None:
+    """Without a second attempt: a training of minutes lies between two checkpoints."""
+    world.aws.setenv("AWS_MAX_ATTEMPTS", "1")
+    server = world.serve(tls=tls, idle=0.5)
+    store, file = open_store(STORE), tmp_path / "file"
+    for number in range(3):
+        file.write_bytes(bytes([number]) * (3 * PART))
+        assert store.upload(f"{number}", file)
+        assert store.create(f"{number}.json", b"{}")
+        assert b"".join(store.stream(f"{number}", 1000)) == file.read_bytes()
+        deadline = time.monotonic() + 60
+        while server.open:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ALL)
