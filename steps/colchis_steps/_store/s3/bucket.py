@@ -39,7 +39,8 @@ class Bucket:
     """A prefix of a bucket, and what its server can do; threads may share it.
 
     ``checksums`` goes off where the server does not know them, ``conditions`` where it ignores or refuses
-    If-None-Match (None: not known yet); either is said once. ``encryption`` goes with each call that makes an object.
+    If-None-Match (None: not known yet); either is said once. ``proven`` is whether an object that was written has been
+    read back. ``encryption`` goes with each call that makes an object.
     """
 
     def __init__(self, bucket: str, prefix: str) -> None:
@@ -48,12 +49,12 @@ class Bucket:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self.prefix = f"{prefix}/" if prefix else ""
         self.encryption = encryption()
-        self._connection = Connection(self.url)
-        self.client = self._connection.client(checksums=True)
+        self.connection = Connection(self.url)
+        self.client = self.connection.client(checksums=True)
         self.checksums = True
         self.conditions: bool | None = None
         self.place = Place(self.url, bucket, self.client.meta.endpoint_url)
-        self._proven = False
+        self.proven = False
         self._lock = threading.Lock()
 
     def call(self, operation: str, key: str, **arguments: Any) -> Any:
@@ -130,7 +131,7 @@ class Bucket:
                     raise
                 self.go_unconditional("does not implement conditional writes")
             else:
-                if not self._proven:
+                if not self.proven:
                     self._prove(key, body, answer.get("ETag"))
                 return
         raise TransientError(f"others keep writing {key} in {self.url}; try again")
@@ -146,7 +147,7 @@ class Bucket:
             why = code_of_answer(error)
             if why not in CHECKSUM_REFUSALS:
                 raise
-            plain = self._connection.client(checksums=False)
+            plain = self.connection.client(checksums=False)
             with explained(self.place, key):  # where this fails too, it was not the checksum
                 named = {"Bucket": self.place.bucket, "Key": self.prefix + key}
                 answer = getattr(plain, operation)(Body=body, **named, **arguments)
@@ -154,7 +155,7 @@ class Bucket:
             return answer
         if answer.get("ChecksumCRC64NVME") != checksum:
             self._go_without("it does not report what it got")
-            self._proven = False
+            self.proven = False
             if operation == "upload_part" and _md5(body) != answer.get("ETag", "").strip('"'):
                 return self.call(operation, key, Body=body, **arguments)
         return answer
@@ -178,7 +179,7 @@ class Bucket:
                 f"{self.place.endpoint} stored {len(stored)} other bytes at {key} in {self.url} than the {len(body)} "
                 "that it was sent; repair the server or what is between, or give another store"
             )
-        self._proven = True
+        self.proven = True
 
     def _look(self, key: str, condition: Mapping[str, str]) -> None:
         try:
@@ -200,7 +201,7 @@ class Bucket:
         """From now on send no checksums but a signature of the bytes; say so once."""
         with self._lock:
             if self.checksums:
-                self.client, self.checksums = self._connection.client(checksums=False), False
+                self.client, self.checksums = self.connection.client(checksums=False), False
                 text = "%s refuses the SDK's checksums (%s): going on without; digests are still verified"
                 log.warning(text, self.place.endpoint, why)
 

@@ -34,7 +34,7 @@ class Connection:
         self._url = url
         region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION")
         try:
-            self._session = boto3.session.Session(region_name=region)
+            self.session = boto3.session.Session(region_name=region)
         except (sdk.BotoCoreError, ValueError) as error:
             raise self._wrong(error) from error
 
@@ -51,22 +51,28 @@ class Connection:
             s3={"payload_signing_enabled": not checksums},
         )
         try:
-            client = self._session.client("s3", config=config)
+            client = self.session.client("s3", config=config)
         except (sdk.BotoCoreError, ValueError) as error:
             raise self._wrong(error) from error
         if client.meta.endpoint_url.startswith("https:"):
             self._check_authorities()
         return client
 
+    @property
+    def authorities(self) -> str | None:
+        """The file of authorities that the environment or the profile names."""
+        path: str | None = self.session._session.get_config_variable("ca_bundle")
+        return path
+
     def _set(self, name: str) -> bool:
         try:
-            return self._session._session.get_config_variable(name) is not None
+            return self.session._session.get_config_variable(name) is not None
         except (sdk.BotoCoreError, ValueError) as error:
             raise self._wrong(error) from error
 
     def _check_authorities(self) -> None:
         """Load the file of authorities as the SDK will, which reports a bad one as a server that is away."""
-        path = self._session._session.get_config_variable("ca_bundle")
+        path = self.authorities
         if not path:
             return
         named = f"AWS_CA_BUNDLE (or the profile's ca_bundle, or REQUESTS_CA_BUNDLE) names {path}"

@@ -11,7 +11,8 @@ from colchis_steps._store.ahead import ahead
 from colchis_steps._store.api import Blob, Conflict, Entry, NotFound, check_key
 from colchis_steps._store.s3.bucket import Bucket
 from colchis_steps._store.s3.errors import Denied, Taken, UploadGone, explained
-from colchis_steps._store.s3.upload import send_parts, send_whole
+from colchis_steps._store.s3.small import Small
+from colchis_steps._store.s3.upload import content_of, send_parts, send_whole
 from colchis_steps._store.sums import CHUNK, PART, SMALL, Sums, read_sums
 
 PARTS_IN_FLIGHT = 4
@@ -27,6 +28,7 @@ class S3Store:
         self._bucket = Bucket(bucket, prefix)
         self.url = self._bucket.url
         self._parts = ThreadPoolExecutor(PARTS_IN_FLIGHT, "s3-part")
+        self._small = Small(self._bucket)
         self._many = ThreadPoolExecutor(SMALL_IN_FLIGHT, "s3-small")
 
     @property
@@ -164,7 +166,10 @@ class S3Store:
         """Send each file unless its key is taken; give those that were written."""
 
         def send(blob: Blob) -> Blob | None:
-            return blob if send_whole(self._bucket, blob) else None
+            written = self._small.put(blob.key, content_of(blob))
+            if written is None:
+                written = send_whole(self._bucket, blob)
+            return blob if written else None
 
         return (blob for blob in ahead(self._many, send, blobs, WINDOW) if blob)
 
@@ -172,6 +177,8 @@ class S3Store:
         """Copy each object by the server, over what is there."""
 
         def copied(pair: tuple[str, str]) -> bool:
+            if (done := self._small.copy(*pair)) is not None:
+                return done
             try:
                 self._copy_whole(*pair)
             except NotFound:
@@ -200,12 +207,16 @@ class S3Store:
         return ended
 
     def _found(self, key: str) -> Entry | None:
+        if found := self._small.get(key):
+            return found.entry
         with contextlib.suppress(NotFound):
             return self._entry(key, self._bucket.head(key))
         return None
 
     def _short(self, key: str) -> bytes | None:
         """Read an object of at most SMALL bytes; return None for one that is absent or longer."""
+        if found := self._small.get(key):
+            return found.content
         with contextlib.suppress(NotFound):
             answer = self._bucket.call("get_object", key)
             with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:

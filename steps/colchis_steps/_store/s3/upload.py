@@ -38,13 +38,20 @@ class _Sending(NamedTuple):
 
 def send_whole(bucket: Bucket, blob: Blob) -> bool:
     """Send a file of one part in one request unless the key is taken; return whether it was written."""
-    sums = blob.sums
-    body = _read(blob.path, 0, sums.size, sums.parts[0]) if blob.content is None else blob.content
     try:
-        bucket.put(blob.key, body, sums.parts[0], if_none_match="*")
+        bucket.put(blob.key, content_of(blob), blob.sums.parts[0], if_none_match="*")
     except Taken:
         return False
     return True
+
+
+def content_of(blob: Blob) -> bytes:
+    """Return the bytes of a file of one part.
+
+    Raises:
+        InputError: they are not those whose checksum was read before.
+    """
+    return _read(blob.path, 0, blob.sums.size, blob.sums.parts[0]) if blob.content is None else blob.content
 
 
 def send_parts(
