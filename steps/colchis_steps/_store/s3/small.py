@@ -10,16 +10,17 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import obstore
 from awscrt.checksums import crc64nvme
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import S3Store
 
 from colchis_steps._store.api import Entry, check_key
 from colchis_steps._store.s3.bucket import Bucket
 from colchis_steps._store.sums import SMALL, encoded
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig
 
 PLAIN = re.compile(r"[A-Za-z0-9._/-]+")  # keys that every client writes alike
 GIVE_UP = 8
@@ -42,9 +43,6 @@ class Small:
 
     def put(self, key: str, content: bytes) -> bool | None:
         """Write an object unless the key is taken; return whether it was written. The server checks its sha256."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
         if self._bucket.conditions is False or self._bucket.encryption or not self._bucket.proven:
             return None
         try:
@@ -54,7 +52,6 @@ class Small:
 
     def get(self, key: str) -> Found | None:
         """Read an object; one that is longer is for the SDK."""
-        import obstore
 
         def read(store: Any) -> Found | None:
             answer = obstore.get(store, self._path(key))
@@ -71,8 +68,6 @@ class Small:
 
     def copy(self, source: str, target: str) -> bool | None:
         """Copy an object to another key, over what is there; return whether there is one to copy."""
-        import obstore
-
         if self._bucket.encryption or source == target or not PLAIN.fullmatch(source):
             return None
         check_key(source)
@@ -90,8 +85,6 @@ class Small:
         return self._bucket.prefix + key
 
     def _tried(self, key: str, work: Callable[[Any], T]) -> T | None:
-        from obstore.exceptions import AlreadyExistsError
-
         check_key(key)
         if self._failed >= GIVE_UP or not PLAIN.fullmatch(self._path(key)):
             return None
@@ -107,18 +100,17 @@ class Small:
 
 
 def _opened(bucket: Bucket) -> Any:
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Store
-
-    example = bucket.client.generate_presigned_url("put_object", Params={"Bucket": bucket.place.bucket, "Key": "k"})
-    address, authorities = example.partition("?")[0].removesuffix("/k"), bucket.connection.authorities
-    options: ClientConfig = {"allow_http": True, "connect_timeout": "2s", "timeout": "20s"}
+    authorities, name = bucket.connection.authorities, bucket.place.bucket
+    address = f"{bucket.place.endpoint.rstrip('/')}/{name}"
+    if (bucket.client.meta.config.s3 or {}).get("addressing_style") == "virtual":
+        address = bucket.place.endpoint.replace("://", f"://{name}.", 1)
+    options: Any = {"allow_http": True, "connect_timeout": "2s", "timeout": "20s"}
     if authorities:
         options["root_certificate"] = Path(authorities).read_bytes()
     return S3Store(
-        bucket.place.bucket,
-        endpoint=address,  # with the bucket in it, whichever style that is
-        virtual_hosted_style_request=True,
+        name,
+        endpoint=address,
+        virtual_hosted_style_request=True,  # whichever style it is: the bucket is in the address
         region=bucket.client.meta.region_name or "us-east-1",
         credential_provider=Boto3CredentialProvider(bucket.connection.session, ttl=timedelta(minutes=1)),
         client_options=options,

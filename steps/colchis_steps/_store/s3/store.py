@@ -1,19 +1,22 @@
 """A store in an S3 bucket: AWS, or any server that knows conditional writes (MinIO, versitygw, SeaweedFS …)."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._store.ahead import ahead
 from colchis_steps._store.api import Blob, Conflict, Entry, NotFound, check_key
 from colchis_steps._store.s3.bucket import Bucket
 from colchis_steps._store.s3.errors import Denied, Taken, UploadGone, explained
-from colchis_steps._store.s3.small import Small
 from colchis_steps._store.s3.upload import content_of, send_parts, send_whole
 from colchis_steps._store.sums import CHUNK, PART, SMALL, Sums, read_sums
+
+if TYPE_CHECKING:
+    from colchis_steps._store.s3.small import Small
 
 PARTS_IN_FLIGHT = 4
 SMALL_IN_FLIGHT = 8
@@ -28,8 +31,13 @@ class S3Store:
         self._bucket = Bucket(bucket, prefix)
         self.url = self._bucket.url
         self._parts = ThreadPoolExecutor(PARTS_IN_FLIGHT, "s3-part")
-        self._small = Small(self._bucket)
         self._many = ThreadPoolExecutor(SMALL_IN_FLIGHT, "s3-small")
+
+    @functools.cached_property
+    def _small(self) -> "Small":
+        from colchis_steps._store.s3.small import Small
+
+        return Small(self._bucket)
 
     @property
     def atomic(self) -> bool | None:

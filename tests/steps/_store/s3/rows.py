@@ -149,7 +149,7 @@ def fips(world: World) -> str:
     server = world.amazon("us-west-2")
     world.aws.setenv("AWS_DEFAULT_REGION", "us-west-2")
     world.aws.setenv("AWS_USE_FIPS_ENDPOINT", "true")
-    server.before = lambda it: None if ".s3-fips.us-west-2." in it.host else refusal(403, "AccessDenied")
+    server.before = lambda it: None if "s3-fips.us-west-2." in it.host else refusal(403, "AccessDenied")
     return WORKS
 
 
@@ -158,7 +158,7 @@ def dualstack(world: World) -> str:
     server = world.amazon("us-west-2")
     world.aws.setenv("AWS_DEFAULT_REGION", "us-west-2")
     world.aws.setenv("AWS_USE_DUALSTACK_ENDPOINT", "true")
-    server.before = lambda it: None if ".s3.dualstack.us-west-2." in it.host else refusal(403, "AccessDenied")
+    server.before = lambda it: None if "s3.dualstack.us-west-2." in it.host else refusal(403, "AccessDenied")
     return WORKS
 
 

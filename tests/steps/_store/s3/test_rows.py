@@ -9,15 +9,18 @@ import boto3
 import pytest
 from botocore import exceptions as sdk
 from tests.steps._store.s3.rows import ALL, THEIRS_FAIL, World
-from tests.steps._store.s3.server import BUCKET, closing_all
+from tests.steps._store.s3.server import BUCKET, Asked, closing_all, refusal
 
 from colchis_steps._content.blobs import scan
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._content.storing import store_directory
 from colchis_steps._doctor.places import try_store
 from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.models import File
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.s3.small import GIVE_UP
+from colchis_steps._store.s3.store import SMALL_IN_FLIGHT
 
 STORE = f"s3://{BUCKET}/x"
 PART = 200_000
@@ -78,7 +81,38 @@ def test_a_step_works_or_says_why_not(world: World, name: str, tmp_path: Path) -
 def test_a_region_by_the_other_name_is_gone_to_at_once(world: World, tmp_path: Path) -> None:
     ALL["region_by_the_other_name"](world)
     by_a_step(tmp_path)
-    assert {it.host for it in world.server.asked} == {f"{BUCKET}.s3.eu-west-1.amazonaws.com"}
+    assert all(it.host.endswith("s3.eu-west-1.amazonaws.com") for it in world.server.asked)
+
+
+def small_files(directory: Path) -> list[File]:
+    directory.mkdir()
+    for number in range(60):
+        (directory / f"{number}").write_text(f"file {number}")
+    return scan(directory)
+
+
+def by_the_sdk(asked: Asked) -> bool:
+    return "Boto3" in asked.headers["user-agent"]
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["served", "refused"])
+def test_many_small_files_go_by_obstore_or_else_by_boto3(world: World, tmp_path: Path, refused: bool) -> None:
+    server, files = world.serve(), small_files(tmp_path / "model")
+    server.before = lambda it: refusal(500, "InternalError") if refused and not by_the_sdk(it) else None
+    store = open_store(STORE)
+    assert store.create("doc.json", b"read back")
+    assert store_directory(store, tmp_path / "model").files == files
+    fetch_files(store, files, tmp_path / "back")
+    assert scan(tmp_path / "back") == files
+    quick = [it for it in server.asked if not by_the_sdk(it)]
+    assert len(quick) < GIVE_UP + SMALL_IN_FLIGHT if refused else len(quick) == 2 * len(files)
+
+
+def test_nothing_goes_by_obstore_before_the_first_object_was_read_back(world: World, tmp_path: Path) -> None:
+    server, _ = world.serve(), small_files(tmp_path / "model")
+    server.after = lambda it, answer: answer._replace(headers={}) if it.method == "GET" else answer  # no tag
+    store_directory(open_store(STORE), tmp_path / "model")
+    assert all(by_the_sdk(it) for it in server.asked)
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "tls"])
