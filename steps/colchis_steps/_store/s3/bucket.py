@@ -152,13 +152,20 @@ class Bucket:
                 named = {"Bucket": self.place.bucket, "Key": self.prefix + key}
                 answer = getattr(plain, operation)(Body=body, **named, **arguments)
             self._go_without(why)
+            self._hold(key, body, checksum)
             return answer
         if answer.get("ChecksumCRC64NVME") != checksum:
             self._go_without("it does not report what it got")
+            self._hold(key, body, checksum)
             self.proven = False
             if operation == "upload_part" and _md5(body) != answer.get("ETag", "").strip('"'):
                 return self.call(operation, key, Body=body, **arguments)
         return answer
+
+    def _hold(self, key: str, body: bytes, checksum: str) -> None:
+        """Hold bytes against their checksum in the place of a server that does not."""
+        if encoded(crc64nvme(body)) != checksum:
+            raise TransientError(f"{key} changed while it was sent to {self.url}; try again")
 
     def _prove(self, key: str, body: bytes, tag: str | None) -> None:
         """Read an object back that was just written: some servers store the framing of a body, or spoil it.

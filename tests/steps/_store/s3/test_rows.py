@@ -1,5 +1,6 @@
 """Each row by boto3's own call, by a step's documents and blobs, and by ``doctor``: they come to the same end."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from colchis_steps._doctor.places import try_store
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import StepError
+from colchis_steps._store import sums
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.small import GIVE_UP
 from colchis_steps._store.s3.store import SMALL_IN_FLIGHT
@@ -106,6 +108,29 @@ def test_many_small_files_go_by_obstore_or_else_by_boto3(world: World, tmp_path:
     assert scan(tmp_path / "back") == files
     quick = [it for it in server.asked if not by_the_sdk(it)]
     assert len(quick) < GIVE_UP + SMALL_IN_FLIGHT if refused else len(quick) == 2 * len(files)
+
+
+@pytest.mark.parametrize("knows", ["refuses", "is silent about"])
+@pytest.mark.parametrize("size", [PART // 2, 3 * PART])
+def test_a_file_that_changes_is_not_stored_by_a_server_without_the_checksum(
+    world: World, tmp_path: Path, knows: str, size: int
+) -> None:
+    """Its size and its time say nothing here, nor does the server."""
+    server = world.serve()
+    if knows == "refuses":
+        server.before = lambda it: refusal(400, "InvalidRequest") if "x-amz-checksum-crc64nvme" in it.headers else None
+    else:
+        server.after = lambda it, answer: answer._replace(
+            headers={name: value for name, value in answer.headers.items() if "checksum" not in name}
+        )
+    file = tmp_path / "file"
+    file.write_bytes(bytes(size))
+    found, times = sums.read_sums(file), file.stat()
+    file.write_bytes(b"other" + bytes(size - 5))
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(StepError, match="changed while it was|did not reach"):
+        open_store(STORE).upload("k", file, None, found._replace(stamp=sums.read_sums(file).stamp))
+    assert "k" not in server.objects
 
 
 def test_nothing_goes_by_obstore_before_the_first_object_was_read_back(world: World, tmp_path: Path) -> None:
