@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from botocore import exceptions as sdk
 
@@ -118,9 +119,19 @@ def _of_way(error: Exception, place: Place, key: str) -> Exception:
         case sdk.FlexibleChecksumError() | sdk.IncompleteReadError() | sdk.ResponseStreamingError():
             return TransientError(f"{key} did not come whole from {place.url} at {place.endpoint}; try again")
         case sdk.ConnectionError() | sdk.HTTPClientError():  # among them: no name, refused, closed, time-out
+            asked = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+            if asked.hostname and not asked.hostname.endswith(urlsplit(place.endpoint).hostname or ""):
+                where = f"{asked.scheme}://{asked.netloc}, which gives the credentials for {place.url}"
+                return TransientError(f"no answer from {where}; start it, or correct the AWS_ settings")
             fix = "start it, or correct AWS_ENDPOINT_URL"
             return TransientError(f"no answer from {place.endpoint}, the server of {place.url}; {fix}")
-        case sdk.ParamValidationError() | sdk.UnknownEndpointError() | sdk.EndpointProviderError() | ValueError():
+        case (
+            sdk.ParamValidationError()
+            | sdk.UnknownEndpointError()
+            | sdk.EndpointProviderError()
+            | sdk.InvalidProxiesConfigError()
+            | ValueError()
+        ):
             told = f"{place.url} is not a valid store address ({text}); correct it, or the AWS_ settings"
     return InputError(told or f"the credentials for {place.url} do not load ({text}); {CREDENTIALS}")
 

@@ -61,7 +61,8 @@ class S3Store:
         answer = self._bucket.call("get_object", key, **part)
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
             blocks = iter(lambda: body.read(chunk), b"")
-            yield from _within(blocks, start, end) if part and "ContentRange" not in answer else blocks
+            whole = part and answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+            yield from _within(blocks, start, end) if whole else blocks
 
     def find(self, key: str) -> Entry | None:
         """Report an object, or return None."""

@@ -350,6 +350,15 @@ def profile_with_a_role_that_is_refused(world: World) -> str:
 
 
 @row
+def profile_with_a_role_whose_server_is_away(world: World) -> str:
+    world.serve()
+    world.profile(ROLE)
+    world.aws.setenv("AWS_ENDPOINT_URL_STS", "http://localhost:1")
+    world.aws.setattr("time.sleep", lambda _: None)
+    return "no answer from http://localhost:1, which gives the credentials for s3://bucket/x"
+
+
+@row
 def web_identity(world: World) -> str:
     world.serve()
     world.profile("")

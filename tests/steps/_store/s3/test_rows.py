@@ -128,7 +128,7 @@ def test_a_file_that_changes_is_not_stored_by_a_server_without_the_checksum(
     found, times = sums.read_sums(file), file.stat()
     file.write_bytes(b"other" + bytes(size - 5))
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(StepError, match="changed while it was|did not reach"):
+    with pytest.raises(StepError, match=r"changed while it was|did not reach"):
         open_store(STORE).upload("k", file, None, found._replace(stamp=sums.read_sums(file).stamp))
     assert "k" not in server.objects
 
