@@ -40,7 +40,7 @@ def test_a_store_that_is_none_or_away_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr("colchis_steps._store.s3.bucket.ATTEMPTS", 1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     assert [f.state for f in try_store("")] == ["skipped"]
     assert [f.state for f in try_store("gs://bucket")] == ["wrong"]
     [finding] = try_store("s3://bucket")
