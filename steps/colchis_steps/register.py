@@ -28,6 +28,7 @@ from colchis_steps._formats.keys import (
 )
 from colchis_steps._formats.models import Candidate, Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from colchis_steps._formats.images import Layer
 
 log = logging.getLogger("colchis")
-EARLIER = ("validate_data", "train", "evaluate", "build_image")
 
 
 def submitter(text: str) -> str:
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     told = {**vars(args), "step_images": json.dumps(args.step_images)}
     with recorded(store, args.run, "register", told) as recorder:
         digest = parse_reference(args.image)[1]
-        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in EARLIER}
+        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in before("register")}
         results = {step: result for step, result in found.items() if result}
         evaluated = judged(results, args.run)
         key = manifest_key(args.model, args.version)

@@ -7,21 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from colchis_steps._formats.steps import BESIDE, CHAIN, template_name
 from colchis_steps._kube.api import NAMES_ONLY, Answer, Api
 from colchis_steps._manifests.objects import LABEL_MODEL
 
-STEPS = (
-    "build-image",
-    "evaluate",
-    "prune",
-    "register",
-    "report",
-    "rollout",
-    "train",
-    "upload",
-    "validate-data",
-)
-TEMPLATES = ("colchis-pipeline", *(f"colchis-{step}" for step in STEPS))
+TEMPLATES = ("colchis-pipeline", *map(template_name, sorted({*CHAIN, *BESIDE})))
 ARGO = "argoproj.io"
 ROUTES = "gateway.networking.k8s.io"
 KSERVE = "serving.kserve.io"

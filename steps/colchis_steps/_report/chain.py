@@ -7,7 +7,6 @@ from datetime import datetime
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._report.charts import node, picture, text_of
 
-CHAIN = ("validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout")
 MARKS = {  # drawn about (0, 0), so that a state is told by form and not by colour alone
     "done": "M-4.5 .5l3 3l6-7",
     "failed": "M-4-4l8 8M4-4l-8 8",

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats.documents import now
 from colchis_steps._formats.runs import Evaluation, TrainingReport
+from colchis_steps._formats.steps import CHAIN
 from colchis_steps._report import chain, charts
 from colchis_steps._report import story as _story
-from colchis_steps._report.chain import CHAIN
 from colchis_steps._report.story import Story
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from colchis_steps._formats.runs import (
     TrainingReport,
     UploadReport,
 )
-from colchis_steps._report.chain import CHAIN, Stage, stage
+from colchis_steps._formats.steps import CHAIN
+from colchis_steps._report.chain import Stage, stage
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.documents import read_document

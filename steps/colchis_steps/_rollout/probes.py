@@ -1,6 +1,7 @@
 """Questions that a rollout asks canary and stable through the gateway, the same row of both, and their own metrics."""
 
 import bisect
+import logging
 import random
 import re
 import time
@@ -8,23 +9,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from colchis_steps._formats.keys import requests_prefix
 from colchis_steps._formats.models import Golden
+from colchis_steps._formats.requests import RequestLog
 from colchis_steps._rollout.checks import least_row
 from colchis_steps._rollout.judge import Answer
 from colchis_steps._serving.client import Away, call
+from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
 
 PATIENCE = 10.0  # seconds until an answer counts as none
-
-
 OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
-
-
 FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
 BINS = 4  # of equal golden rows, for answers without a class
+log = logging.getLogger("colchis")
 
 
 class Prober:
@@ -81,23 +80,20 @@ class Prober:
         return bisect.bisect_right(self.edges, number)
 
 
-class Asked(msgspec.Struct):
-    """A request that a server has kept."""
-
-    inputs: dict[str, list[Any]]
-
-
-class RequestLog(msgspec.Struct, tag_field="kind", tag="colchis.dev/request-log/v1"):
-    """Requests that a server has kept, as far as they are asked again."""
-
-    requests: tuple[Asked, ...]
-
-
 def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
-    """Give the newest rows that users asked a version and that its server kept a sample of, at most ROWS."""
-    newest = deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS)
-    logs = [msgspec.json.decode(store.read(key), type=RequestLog) for key in newest]
-    return [row for log in logs for asked in log.requests for row in rows_of(asked.inputs)][-ROWS:]
+    """Return the newest rows that users asked a version and that its server kept a sample of, at most ROWS.
+
+    A sample is a help, not a condition: one that cannot be read is left out, with a warning.
+    """
+    rows: list[Any] = []
+    for key in deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS):
+        try:
+            kept = read_document(store, key, RequestLog)
+        except InputError as error:
+            log.warning("a sample of requests is left out: %s", error)
+            continue
+        rows += [row for request in kept.requests for row in rows_of(request.inputs)]
+    return rows[-ROWS:]
 
 
 def rows_of(columns: dict[str, list[Any]]) -> Iterator[Any]:

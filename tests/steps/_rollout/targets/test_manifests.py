@@ -182,12 +182,12 @@ def test_a_budget_and_an_autoscaler_belong_to_the_version() -> None:
         ("{", "serve options '{'"),
         ("[]", "give JSON like"),
         ('{"replica": 1}', "there are cpu, memory"),
-        ('{"cpu": "much"}', "cpu is 'much'; give something like 500m"),
+        ('{"cpu": "much"}', '- at `$.cpu`; give JSON like {"cpu": "500m"'),
         ('{"memory": 4}', "Expected `str`"),
-        ('{"min_available": -1}', "min_available is -1; give at least 0"),
-        ('{"log_requests": 1.5}', "log_requests is 1.5; give a share of at most 1"),
-        ('{"log_requests": -1}', "log_requests is -1.0; give at least 0"),
-        ('{"startup_seconds": 0}', "startup_seconds is 0; give at least 1"),
+        ('{"min_available": -1}', "Expected `int` >= 0 - at `$.min_available`"),
+        ('{"log_requests": 1.5}', "Expected `float` <= 1.0 - at `$.log_requests`"),
+        ('{"log_requests": -1}', "Expected `float` >= 0.0 - at `$.log_requests`"),
+        ('{"startup_seconds": 0}', "Expected `int` >= 1 - at `$.startup_seconds`"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(text: str, sentence: str) -> None:
