@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.polling import poll
 
 POLL = 0.2  # seconds between two tries
 REPLY = 10.0  # seconds that a peer that was reached may take for a line
@@ -157,18 +158,23 @@ def _gather(here: Place, door: _Door, deadline: float, seconds: float) -> None:
 @contextlib.contextmanager
 def _open_door(here: Place, token: str, deadline: float, seconds: float) -> Iterator[_Door]:
     host, _, port = here.addresses[here.rank].rpartition(":")
-    while True:
+    refused: OSError | None = None
+
+    def opened() -> _Door | None:
+        nonlocal refused
         try:
             family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-            door = _Door(address, family, f"colchis {token} {here.rank}")
-            break
+            return _Door(address, family, f"colchis {token} {here.rank}")
         except OSError as error:
-            if time.monotonic() > deadline:
-                raise TransientError(
-                    f"{here.name(here.rank)}, cannot listen at its own address after {seconds:.0f} s ({error}); "
-                    "free the port or correct the address, then run it again"
-                ) from error
-            time.sleep(POLL)
+            refused = error
+            return None
+
+    door = poll(opened, deadline - time.monotonic(), POLL)
+    if door is None:
+        raise TransientError(
+            f"{here.name(here.rank)}, cannot listen at its own address after {seconds:.0f} s ({refused}); "
+            "free the port or correct the address, then run it again"
+        ) from refused
     with door:
         thread = threading.Thread(target=door.serve_forever, args=(0.05,), name="rendezvous", daemon=True)
         thread.start()
@@ -181,18 +187,22 @@ def _open_door(here: Place, token: str, deadline: float, seconds: float) -> Iter
 
 def _reach(here: Place, rank: int, token: str, deadline: float, seconds: float) -> socket.socket:
     host, _, port = here.addresses[rank].rpartition(":")
-    while True:
+
+    def reached() -> socket.socket | None:
         with contextlib.suppress(OSError):
             peer = socket.create_connection((host.strip("[]"), int(port)), timeout=REPLY)
             if _line(peer) == f"colchis {token} {rank}":
                 return peer
             peer.close()
-        if time.monotonic() > deadline:
-            raise TransientError(
-                f"{here.name(rank)}, not reachable after {seconds:.0f} s; "
-                "look whether it was started and whether the network lets it through, then run it again"
-            )
-        time.sleep(POLL)
+        return None
+
+    peer = poll(reached, deadline - time.monotonic(), POLL)
+    if peer is None:
+        raise TransientError(
+            f"{here.name(rank)}, not reachable after {seconds:.0f} s; "
+            "look whether it was started and whether the network lets it through, then run it again"
+        )
+    return peer
 
 
 def _ask_chief(here: Place, token: str, deadline: float, seconds: float) -> str:

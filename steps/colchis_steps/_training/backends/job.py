@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from colchis_steps._kube.cluster import Cluster, wait_until
+from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import ASKED, CONTAINERS, LABEL_JOB, Training, job, service
 from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._step.polling import wait_until
 from colchis_steps._store.api import Store
 from colchis_steps._training.backends.ends import AGAIN, explain
 from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
