@@ -23,8 +23,9 @@ from colchis_steps._formats.models import Alias, Manifest, Record
 from colchis_steps._formats.runs import RolloutReport, StepResult
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._models.aliases import stable
-from colchis_steps._rollout import cluster, flags, local
+from colchis_steps._rollout import flags, local
 from colchis_steps._rollout.local import serving
+from colchis_steps._rollout.rollback import roll_back
 from colchis_steps._rollout.targets.table import TARGETS
 from colchis_steps._rollout.versions import Place
 from colchis_steps._serving.client import Away, call
@@ -216,7 +217,7 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     if target == "local":
         return local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
     place = Place(Cluster(args.namespace or "".join(namespace)), TARGETS[target], store, args.model)
-    return cluster.roll_back(place, run, withdrawn=None, to=args.to)
+    return roll_back(place, run, withdrawn=None, to=args.to)
 
 
 def of_store(store: Store, args: argparse.Namespace) -> None:

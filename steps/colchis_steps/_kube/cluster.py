@@ -8,8 +8,7 @@ import contextlib
 import json
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from colchis_steps._step.errors import InputError, TransientError
 
 FIELD_MANAGER = "colchis"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-PATIENT = 5.0  # seconds of waiting that are nothing to tell of
 TIMEOUT = (10, 30)  # seconds to connect and to answer
 INSTALL = {  # how a kind comes to a cluster
     "HTTPRoute": "install a Gateway API implementation: https://gateway-api.sigs.k8s.io/implementations/",
@@ -255,20 +253,3 @@ def reason(error: Any) -> str:
         return str(json.loads(error.body)["message"])[:256].rstrip(".")
     except (KeyError, TypeError, ValueError):
         return str(error.reason)[:256]
-
-
-def wait_until(seconds: float, found: Callable[[], str], what: str, interval: float = 0.5) -> None:
-    """Poll until ``found`` gives an empty string; it says else what is still missing, which is logged as it changes.
-
-    Raises:
-        TransientError: the deadline is over; the sentence says what was missing last.
-    """
-    began, said, at = time.monotonic(), "", 0.0
-    while missing := found():
-        passed = time.monotonic() - began
-        if passed > seconds:
-            raise TransientError(f"{what} after {seconds:.0f} s: {missing}")
-        if missing != said and passed - at >= PATIENT:
-            log.info("%s after %.0f s: %s", what, passed, missing)
-            said, at = missing, passed
-        time.sleep(interval)

@@ -92,13 +92,13 @@ def predictor_name(name: str) -> str:
     return f"{name}-predictor"
 
 
-def told(found: Object) -> str:
-    """Say what KServe says is missing, from the conditions by type; "" where all is well."""
+def shortcoming(found: Object) -> str:
+    """Return what KServe reports as missing, from the conditions by type; "" where all is well."""
     status = found.get("status", {})
     if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
         return "KServe's controller has not answered yet; does it run?"
     conditions = {one["type"]: one for one in status.get("conditions", [])}
     for kind in ("PredictorReady", "Ready"):
         if (one := conditions.get(kind, {})).get("status") != "True":
-            return f"{kind} is {one.get('status', 'not told')}, {one.get('message', 'without a reason')}"[:300]
+            return f"{kind} is {one.get('status', 'not reported')}, {one.get('message', 'without a reason')}"[:300]
     return ""

@@ -9,9 +9,10 @@ from colchis_steps._formats.models import Record
 from colchis_steps._manifests.tensorflow_serving import release
 from colchis_steps._savedmodel.versions import judge_versions
 from colchis_steps._serving.client import Away, call
-from colchis_steps._serving.daemon import LOG, Running, last_line, poll, running
+from colchis_steps._serving.daemon import LOG, Running, last_line, running
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.home import home
+from colchis_steps._step.polling import poll
 
 LOADING = 180.0  # seconds until the server has loaded a version
 DATATYPES = {  # of V2, by TensorFlow's name
@@ -43,7 +44,7 @@ def wait(server: Running, digest: str, what: str) -> None:
         raise TransientError(f"{what} is not loaded after {LOADING:.0f} s ({last_line(top)}); read {top / LOG}")
 
 
-def check(url: str, model: str, version: int) -> None:
+def check_answers(url: str, model: str, version: int) -> None:
     """Ask the version once over HTTP, with the least value that each input takes.
 
     Raises:

@@ -21,7 +21,7 @@ from colchis_steps._manifests.route import HeaderRoute
 from colchis_steps._models.aliases import move_stable, stable
 from colchis_steps._models.versions import check_image, published
 from colchis_steps._oci.contents import unpack
-from colchis_steps._rollout.checks import check, wait
+from colchis_steps._rollout.checks import check_answers, wait
 from colchis_steps._rollout.golden import skew
 from colchis_steps._rollout.journal import begun, described, write
 from colchis_steps._serving.config import (
@@ -33,9 +33,10 @@ from colchis_steps._serving.config import (
     read_config,
     write_config,
 )
-from colchis_steps._serving.daemon import CONFIG, poll, port_for, running, start
+from colchis_steps._serving.daemon import CONFIG, port_for, running, start
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.home import home
+from colchis_steps._step.polling import poll
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
 
@@ -175,7 +176,7 @@ def _serve(
     try:
         server = start(top, server_port)
         wait(server, digest, f"{model} {version}")
-        check(server.url, model, version)
+        check_answers(server.url, model, version)
         golden = None if back else find_document(store, golden_key(manifest.run), Golden)
         why = skew(golden, server.url, model, version) if golden else ""
     except StepError:
@@ -183,10 +184,10 @@ def _serve(
         raise
     ready = time.monotonic()
     alias = stable(store, model)
-    told = begun(store, model, version, run, alias.version if alias else None)
+    rollout = begun(store, model, version, run, alias.version if alias else None)
     if why or approval:
         write_config(top / CONFIG, before)
-        write(store, told, "fail" if why else "", why)
+        write(store, rollout, "fail" if why else "", why)
         serves, there = (alias.version, alias.endpoint) if alias else (None, "")
         report = RolloutReport("local", "embedded", there, None, serves, round(ready - began, 3), 0.0)
         report.verdict, report.reason, report.waiting = "fail" if why else "pass", why, not why
@@ -198,7 +199,7 @@ def _serve(
     moved = time.monotonic()
     _tidy(top / model, version, previous)
     if not back:
-        write(store, told, "pass")
+        write(store, rollout, "pass")
     return RolloutReport(
         "local", "embedded", endpoint, previous, version, round(ready - began, 3), round(moved - ready, 3)
     )

@@ -57,18 +57,18 @@ class Prober:
         began = time.perf_counter()
         try:
             status, found = call(f"{self.base}/{version}:predict", {"instances": [row]}, timeout=PATIENCE)
-        except Away as error:
-            return Answer(ok=False, told=str(error))
+        except Away as away:
+            return Answer(ok=False, error=str(away))
         seconds = time.perf_counter() - began
         if status != 200:
-            told = found.get("error", found) if isinstance(found, dict) else "no JSON"
-            return Answer(ok=False, told=f"status {status}: {str(told)[:256]}")
+            error = found.get("error", found) if isinstance(found, dict) else "no JSON"
+            return Answer(ok=False, error=f"status {status}: {str(error)[:256]}")
         try:
             answer = found["predictions"][0]
         except (KeyError, IndexError, TypeError):
-            return Answer(ok=False, told="an answer without predictions")
+            return Answer(ok=False, error="an answer without predictions")
         if not whole(answer):
-            return Answer(ok=False, told="an answer with NaN or infinity")
+            return Answer(ok=False, error="an answer with NaN or infinity")
         return Answer(ok=True, seconds=seconds, label=self.label(answer))
 
     def label(self, answer: Any) -> Any:

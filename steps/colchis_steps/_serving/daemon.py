@@ -12,10 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,6 +22,7 @@ import msgspec
 from colchis_steps._formats.documents import Part
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.home import port as default_port
+from colchis_steps._step.polling import poll
 
 CONFIG, STATE, LOG = "config.json", "server.json", "server.log"
 
@@ -30,7 +30,6 @@ CONFIG, STATE, LOG = "config.json", "server.json", "server.log"
 LOG_BYTES = 1 << 20  # a longer log is put aside when the server starts
 STARTING = 60.0
 STOPPING = 40.0  # longer than the server lets requests end
-T = TypeVar("T")
 
 
 class Running(Part):
@@ -44,14 +43,6 @@ class Running(Part):
     def url(self) -> str:
         """Give the address without a slash at its end."""
         return f"http://{self.host}:{self.port}"
-
-
-def poll(found: Callable[[], T | None], seconds: float, pause: float = 0.05) -> T | None:
-    """Give the first result that is not None, or None when the time is over."""
-    deadline = time.monotonic() + seconds
-    while (result := found()) is None and time.monotonic() < deadline:
-        time.sleep(pause)
-    return result
 
 
 @contextlib.contextmanager

@@ -70,10 +70,10 @@ def test_answers_have_a_class_and_failures_say_why(url: str) -> None:
     prober = Prober(url, "m", CLASSES, 1)
     good, bad = prober.pair(1, 2)
     assert (good.ok, good.label, good.seconds > 0) == (True, (3,), True)
-    assert (bad.ok, bad.told) == (False, "status 500: out of order")
-    assert prober.ask(3, {"x": [0]}).told == "an answer with NaN or infinity"
-    assert prober.ask(4, {"x": [0]}).told == "an answer without predictions"
-    assert "nothing answers" in Prober("http://127.0.0.1:9", "m", CLASSES, 1).ask(1, {"x": [0]}).told
+    assert (bad.ok, bad.error) == (False, "status 500: out of order")
+    assert prober.ask(3, {"x": [0]}).error == "an answer with NaN or infinity"
+    assert prober.ask(4, {"x": [0]}).error == "an answer without predictions"
+    assert "nothing answers" in Prober("http://127.0.0.1:9", "m", CLASSES, 1).ask(1, {"x": [0]}).error
     assert prober.classes == {(3,), (4,)}
 
 

@@ -1,4 +1,4 @@
-"""The target ``deployment``: a Deployment and a Service a version. ``_rollout_target`` says what the functions do."""
+"""The target ``deployment``: a Deployment and a Service a version. ``protocol`` says what the functions do."""
 
 import contextlib
 from collections.abc import Mapping
@@ -38,13 +38,13 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
     if is_ready(found):
         return ""
     pods = pods_of(cluster, model, version)
-    told, hopeless = trouble(found, pods)
+    why, hopeless = trouble(found, pods)
     if hopeless:
-        raise InputError(f"{what} cannot be served: {told}; put that right and roll it out again")
+        raise InputError(f"{what} cannot be served: {why}; put that right and roll it out again")
     for pod in pods:
         if error := load_error(pod, model, version):
             raise InputError(f"{what} does not load: {error}; train it again, or serve it with another image")
-    return told or starting(pods) or "its pods start"
+    return why or starting(pods) or "its pods start"
 
 
 def replicas(found: Object) -> int:

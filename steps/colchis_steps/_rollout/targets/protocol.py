@@ -1,4 +1,4 @@
-"""What a target is to a rollout on a cluster: a module with these functions, such as ``_rollout_deployment``.
+"""What a target is to a rollout on a cluster: a module with these functions, such as ``deployment``.
 
 A target knows how a version's pods are described; who asks them, judges them and moves traffic to them does not care.
 Each version has one main object of the kind ``KIND`` with Colchis's labels, on which annotations say that it rests.

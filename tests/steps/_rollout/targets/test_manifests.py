@@ -11,7 +11,7 @@ import yaml
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Code, Manifest, Record
 from colchis_steps._manifests.deployment import Deployed, deployment
-from colchis_steps._manifests.kserve import inference_service, knative, storage_uri, told
+from colchis_steps._manifests.kserve import inference_service, knative, shortcoming, storage_uri
 from colchis_steps._manifests.objects import again
 from colchis_steps._manifests.preheat import daemon_set, pull_job
 from colchis_steps._manifests.route import HeaderRoute
@@ -77,11 +77,11 @@ def test_a_version_rests_by_kserves_stop_and_keeps_its_number_of_pods() -> None:
 def test_what_kserve_says_is_told_by_the_conditions_type() -> None:
     ready = [{"type": "Ready", "status": "True"}, {"type": "PredictorReady", "status": "True"}]
     found: dict[str, Any] = {"metadata": {"generation": 2}, "status": {"observedGeneration": 1, "conditions": ready}}
-    assert "does it run?" in told(found)
+    assert "does it run?" in shortcoming(found)
     found["status"]["observedGeneration"] = 2
-    assert told(found) == ""
+    assert shortcoming(found) == ""
     ready[1] |= {"status": "False", "message": "no quota"}
-    assert told(found) == "PredictorReady is False, no quota"
+    assert shortcoming(found) == "PredictorReady is False, no quota"
 
 
 def rendered(name: str, documents: list[Any]) -> None:
