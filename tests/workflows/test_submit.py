@@ -200,11 +200,11 @@ TEMPLATE = {
 )
 def test_a_wrong_argument_is_told_with_the_nearest(given: dict[str, str], sentence: str) -> None:
     with pytest.raises(UsageError, match=re.escape(sentence)):
-        submit.check(TEMPLATE, given)
+        submit.checked_arguments(TEMPLATE, given)
 
 
 def test_what_a_config_map_gives_needs_no_value() -> None:
-    assert submit.check(TEMPLATE, {"model": "x"}) == {"size": "small", "model": "x"}
+    assert submit.checked_arguments(TEMPLATE, {"model": "x"}) == {"size": "small", "model": "x"}
 
 
 def test_the_workflow_sets_what_was_given_and_says_who() -> None:
