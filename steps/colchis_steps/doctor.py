@@ -34,12 +34,12 @@ def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
 def lines(found: Sequence[Finding]) -> list[str]:
     """Write the findings for a person: a line a check, and below it the fix where there is one."""
     width = max(len(finding.name) for finding in found)
-    told: list[str] = []
+    written: list[str] = []
     for finding in found:
-        told.append(f"{SIGNS[finding.state]} {finding.name:{width}}  {finding.text}")
+        written.append(f"{SIGNS[finding.state]} {finding.name:{width}}  {finding.text}")
         if finding.fix:
-            told.append(f"  {'':{width}}  → {finding.fix}")
-    return told
+            written.append(f"  {'':{width}}  → {finding.fix}")
+    return written
 
 
 def verdict(found: Sequence[Finding]) -> None:

@@ -103,8 +103,8 @@ def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
         InputError, TransientError: as ``Api``.
     """
     facts, core = Facts(api.server, api.namespace), f"/api/v1/namespaces/{api.namespace}"
-    told = api.get("/version").body
-    facts.version = _number(told.get("major")), _number(told.get("minor"))
+    version = api.get("/version").body
+    facts.version = _number(version.get("major")), _number(version.get("minor"))
     facts.namespace_there = _there(api.get(core))
     facts.image_volumes = _image_volumes(api, core)
     facts.argo = _resources(api.get(f"/apis/{ARGO}/v1alpha1"))
@@ -200,7 +200,7 @@ def _image_volumes(api: Api, core: str) -> bool | None:
     answer = api.post(f"{core}/pods?dryRun=All", pod)
     if answer.found:
         return any("image" in one for one in answer.body["spec"].get("volumes") or [])
-    return False if "volumes[0]" in answer.told and answer.status == 422 else None
+    return False if "volumes[0]" in answer.message and answer.status == 422 else None
 
 
 def _may(api: Api, right: Right) -> bool:

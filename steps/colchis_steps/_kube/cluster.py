@@ -7,17 +7,14 @@ table, not discovered: that saves a score of requests, and no other group's ``Se
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
+from colchis_steps._kube.connection import TIMEOUT, connect, unreachable
 from colchis_steps._manifests.objects import KINDS, MANAGED, Object
 from colchis_steps._step.errors import InputError, TransientError
 
 FIELD_MANAGER = "colchis"
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-TIMEOUT = (10, 30)  # seconds to connect and to answer
 INSTALL = {  # how a kind comes to a cluster
     "HTTPRoute": "install a Gateway API implementation: https://gateway-api.sigs.k8s.io/implementations/",
     "InferenceService": "install KServe (https://kserve.github.io/website), or choose --target=deployment",
@@ -37,26 +34,8 @@ class Cluster:
     """
 
     def __init__(self, namespace: str = "", role: str = "colchis-rollout") -> None:
-        from kubernetes import client, config, dynamic
-
-        try:
-            if os.environ.get("KUBERNETES_SERVICE_HOST") and NAMESPACE_FILE.exists():
-                config.load_incluster_config()
-                found = NAMESPACE_FILE.read_text().strip()
-            else:
-                config.load_kube_config()
-                found = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
-        except config.ConfigException as error:
-            raise InputError(f"no cluster is configured ({error}); set KUBECONFIG or run in a pod") from error
-        if (
-            not client.Configuration.get_default_copy().verify_ssl
-        ):  # the user's choice: told once, not with each request
-            import urllib3
-
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            log.warning("the API server's certificate is not verified, as the kubeconfig says")
-        self.namespace, self.role = namespace or found, role
-        self._client = dynamic.DynamicClient(client.ApiClient(), discoverer=lambda *_: None)
+        self._client, self._server, self.namespace = connect(namespace)
+        self.role = role
 
     def apply(self, manifest: Object) -> Object:
         """Make the object so, by server-side apply.
@@ -212,19 +191,19 @@ class Cluster:
                 raise UnknownKind(sentence) from error
             raise
         except (DynamicApiError, ApiException) as error:
-            told = reason(error)
+            why = reason(error)
             if error.status == 401:
-                raise InputError(f"the cluster does not know this account ({told}); log in again") from error
-            if error.status == 403 and "cannot" in told:
+                raise InputError(f"the cluster does not know this account ({why}); log in again") from error
+            if error.status == 403 and "cannot" in why:
                 raise InputError(
                     f"this account may not {verb} {what} in namespace {self.namespace}; bind it to the Role "
-                    f"{self.role} of workflows/manifests/base/accounts.yaml ({told})"
+                    f"{self.role} of workflows/manifests/base/accounts.yaml ({why})"
                 ) from error
             if error.status in {400, 403, 409, 413, 422}:
-                raise InputError(f"the cluster refuses {what}: {told}; change that and run this again") from error
-            raise TransientError(f"the cluster answers {error.status} to {verb} {what}: {told}; try again") from error
+                raise InputError(f"the cluster refuses {what}: {why}; change that and run this again") from error
+            raise TransientError(f"the cluster answers {error.status} to {verb} {what}: {why}; try again") from error
         except HTTPError as error:
-            raise TransientError("the cluster's API server is not reachable; try again when it is back") from error
+            raise unreachable(self._server, error) from error
 
 
 def is_ours(thing: Object, labels: Mapping[str, str]) -> bool:

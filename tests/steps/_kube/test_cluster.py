@@ -31,8 +31,12 @@ def test_only_what_has_our_label_and_this_models_is_ours(labels: dict[str, str] 
 
 def test_no_configuration_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    with pytest.raises(InputError, match=r"no cluster is configured .*set KUBECONFIG or run in a pod"):
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"no cluster is configured .*set KUBECONFIG, or run in a pod"):
+        Cluster()
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    with pytest.raises(InputError, match=r"no cluster is configured .*set KUBECONFIG"):
         Cluster()
 
 
