@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from colchis_workflows.demo import curl_line, free_port
+from colchis_workflows.demo import curl_line
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(600)]
 COLCHIS = [sys.executable, "-m", "colchis_workflows.cli"]
@@ -29,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "COLCHIS_HOME": str(home), "COLCHIS_PORT": str(free_port(0)), "NO_COLOR": "1"}
+    return {**os.environ, "COLCHIS_HOME": str(home), "NO_COLOR": "1"}  # each home finds a port of its own
 
 
 def colchis(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -16,6 +16,7 @@ from colchis_steps._doctor.facts import BACKENDS, gather
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._kube.api import Api
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
 
 SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
@@ -71,7 +72,7 @@ def gateway_name(text: str) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.doctor",
+        prog=prog("colchis_steps.doctor"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: colchis doctor --namespace ml --store s3://colchis --repository registry.example/models\n\n"
         "exit codes: 0 all is fine, 65 a finding with its fix, 75 something is away",

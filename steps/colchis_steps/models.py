@@ -31,7 +31,7 @@ from colchis_steps._rollout.versions import Place
 from colchis_steps._serving.client import Away, call
 from colchis_steps._serving.daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import model_version, positive
+from colchis_steps._step.flags import model_version, positive, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
@@ -159,7 +159,7 @@ def show(store: Store, model: str, version: int | None) -> None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.models",
+        prog=prog("colchis_steps.models"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.models rollback digits",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -17,6 +17,7 @@ from colchis_steps._rollout.local import serving
 from colchis_steps._serving.client import LOCAL, Away, call
 from colchis_steps._serving.daemon import endpoint_now
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
@@ -99,7 +100,7 @@ def request(text: str) -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.predict",
+        prog=prog("colchis_steps.predict"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.predict digits --row 7",
         formatter_class=argparse.RawDescriptionHelpFormatter,

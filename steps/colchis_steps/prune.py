@@ -18,7 +18,7 @@ from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, MANAGED, Object, version_name
 from colchis_steps._manifests.route import route_name, routed
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean
+from colchis_steps._step.flags import boolean, prog
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
@@ -80,7 +80,7 @@ def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.prune",
+        prog=prog("colchis_steps.prune"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.prune --store=s3://colchis --hold=24h --dry-run",
         formatter_class=argparse.RawDescriptionHelpFormatter,

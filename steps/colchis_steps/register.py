@@ -34,7 +34,7 @@ from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
 from colchis_steps._oci.repository import parse_reference
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import model_name, positive, run_flags
+from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
@@ -104,7 +104,7 @@ def held(found: Record, new: Record) -> Record:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.register",
+        prog=prog("colchis_steps.register"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.register --store=file:///tmp/store --run=r1 \\\n"
         "  --model=digits --version=1 --image=oci:/tmp/images/digits@sha256:…",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests.route import MOST_RULES, Traffic, rule_count
 from colchis_steps._manifests.serve_options import serve_options
 from colchis_steps._rollout import cluster, flags, local
 from colchis_steps._rollout.canary import Plan
@@ -27,7 +28,7 @@ from colchis_steps._rollout.rollback import roll_back
 from colchis_steps._rollout.targets.table import TARGETS
 from colchis_steps._rollout.versions import Place
 from colchis_steps._step.errors import InputError, Rejected
-from colchis_steps._step.flags import boolean, model_name, positive, run_flags
+from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._store.api import Store
@@ -50,7 +51,7 @@ def by_digest(image: str) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.rollout",
+        prog=prog("colchis_steps.rollout"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.rollout --store=file:///tmp/store --run=r1 --model=digits --version=2 "
         "--image=oci:/tmp/images/digits@sha256:…",
@@ -63,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", choices=["local", *TARGETS, *RENDERED], default="local")
     p.add_argument("--runtime", choices=["embedded", "tensorflow-serving"], default="embedded")
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
-    p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
+    p.add_argument(
+        "--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT, or the home's own"
+    )
     traffic = p.add_argument_group("--action=canary, on a cluster", "who gets which version, and what is tolerated")
     traffic.add_argument(
         "--steps", type=flags.steps, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100"
@@ -220,6 +223,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         p.error(f"--target={args.target} only writes YAML, so it cannot go back; apply the YAML of the version before")
     if args.split and args.version not in args.split:
         p.error(f"--split gives version {args.version} no share; add {args.version}=0, or more")
+    if args.split and args.target in TARGETS:
+        rules = rule_count(Traffic(args.split, args.headers, args.sticky))
+        if rules > MOST_RULES:
+            p.error(
+                f"--split, --headers and --sticky make a route of {rules} rules, and a Gateway takes {MOST_RULES}; "
+                "give fewer versions or headers, or leave --sticky out"
+            )
     store = open_store(args.store)
     with recorded(store, args.run, "rollout", vars(args)) as record:
         report = change(store, args)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from colchis_steps._serving.config import Config, config_of, read_config
 from colchis_steps._serving.daemon import Running, held
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import positive
+from colchis_steps._step.flags import positive, prog
 from colchis_steps._step.home import port
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.opening import open_store
@@ -140,7 +140,7 @@ def fraction(text: str) -> float:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.serve",
+        prog=prog("colchis_steps.serve"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.serve --model digits=/models/digits",
         formatter_class=argparse.RawDescriptionHelpFormatter,

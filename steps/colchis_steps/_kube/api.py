@@ -66,7 +66,7 @@ class Api:
 
 def _json(content: Any) -> Object:
     try:
-        found: Object = json.loads(content)
+        found: Any = json.loads(content)
     except (TypeError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -13,6 +13,7 @@ import msgspec
 from colchis_steps._manifests.objects import LABEL_MODEL, MANAGED, Object
 from colchis_steps._manifests.sticky import patterns
 
+MOST_RULES = 16  # of an HTTPRoute, as its CRD has it
 OVERRIDE = "colchis-version"  # the header by which a tester asks for a version
 
 
@@ -77,6 +78,12 @@ def route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: Backe
     if traffic.mirror:
         others["filters"] = [mirror(to(traffic.mirror))]
     return described(route_name(model), model, gateway, [*rules, others])
+
+
+def rule_count(traffic: Traffic) -> int:
+    """Return how many rules the route for this traffic has."""
+    sticky = len(patterns(traffic.weights)) if traffic.sticky else 0
+    return len(traffic.weights) + len(traffic.headers) + sticky + 1
 
 
 def mirror_probe(model: str, version: int, gateway: tuple[str, str], backend: Backend) -> Object:

@@ -165,6 +165,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     wrong = sum(n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j)
     title = f"Confusion matrix: {wrong} of {sum(map(sum, counts))} rows are predicted as another class"
     svg = picture(left + size + 10, top + size + 10, title, class_="confusion")
+    svg.set("width", str(left + size + 10))  # a matrix of few classes is not drawn larger than one of many
     node(svg, "text", "prediction", x=left + size / 2, y=14, text_anchor="middle", class_="tick")
     node(svg, "text", "label", x=left - 8, y=top - 12, text_anchor="end", class_="tick")
     worst = max([n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j] + [1])

@@ -230,7 +230,9 @@ def advice(story: Story) -> str:
             "or the data; lower a threshold only when the model is good enough for its use."
         )
     if story.said_no == "rollout":
-        return "What was served before keeps serving. Look at the rollout below, mend the model, and run again."
+        served = story.rollout is not None and story.rollout.stable is not None
+        before = "What was served before keeps serving. " if served else ""
+        return f"{before}Look at the rollout below, mend the model, and run again."
     if story.broken:
         result = story.results.get(story.broken[0])
         if result and result.status == "running":

@@ -27,6 +27,7 @@ from colchis_steps._step.polling import poll
 CONFIG, STATE, LOG = "config.json", "server.json", "server.log"
 
 
+HOST = "127.0.0.1"
 LOG_BYTES = 1 << 20  # a longer log is put aside when the server starts
 STARTING = 60.0
 STOPPING = 40.0  # longer than the server lets requests end
@@ -127,11 +128,16 @@ def start(directory: Path, port: int) -> Running:
 
 
 def port_for(directory: Path, port: int | None) -> int:
-    """Give the port to start on: the one given, $COLCHIS_PORT, the one of the last time, 8501."""
+    """Return the port to start on: the one given, or $COLCHIS_PORT, or the home's own, which no other home has.
+
+    A home's own port is that of the last time, at first 8501; where another program has it, any free one (0).
+    """
+    if port or os.environ.get("COLCHIS_PORT"):
+        return port or default_port()
+    last = Running(0, HOST, default_port())
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        last = msgspec.json.decode((directory / STATE).read_bytes(), type=Running).port
-        return port or (default_port() if os.environ.get("COLCHIS_PORT") else last)
-    return port or default_port()
+        last = msgspec.json.decode((directory / STATE).read_bytes(), type=Running)
+    return last.port if _free(last) else 0
 
 
 def endpoint_now(directory: Path, endpoint: str) -> str:
