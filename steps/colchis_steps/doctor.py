@@ -23,7 +23,7 @@ SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
 
 
 def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
-    """Give the findings about the cluster; where it is away, that is the only one."""
+    """Return the findings about the cluster; where it is away, that is the only one."""
     try:
         facts = gather(Api(namespace), gateway, backend)
     except (InputError, TransientError) as error:

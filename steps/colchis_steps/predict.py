@@ -51,7 +51,7 @@ def instance_of(data: "DataSet", number: int) -> tuple[dict[str, Any], int]:
     raise AssertionError("the split has as many rows as its shards")
 
 
-def told(prediction: Any, classes: Sequence[str], label: int) -> str:
+def in_words(prediction: Any, classes: Sequence[str], label: int) -> str:
     """Return a prediction, its probability and the true label in one line."""
     if not isinstance(prediction, dict) or "class" not in prediction:
         return f"prediction {json.dumps(prediction)}, label {named(classes, label)}"
@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return print(json.dumps(next(iter(instance.values())) if len(instance) == 1 else instance))
     url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
     answer = post(url.rstrip("/"), {"instances": [instance]})
-    return print(told(answer["predictions"][0], data.classes, label))
+    return print(in_words(answer["predictions"][0], data.classes, label))
 
 
 if __name__ == "__main__":

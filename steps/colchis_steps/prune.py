@@ -43,12 +43,12 @@ def since(found: Object) -> datetime:
         InputError: somebody wrote something else than a time into the annotation.
     """
     metadata = found["metadata"]
-    told = (metadata.get("annotations") or {}).get(HELD_SINCE) or metadata["creationTimestamp"]
+    text = (metadata.get("annotations") or {}).get(HELD_SINCE) or metadata["creationTimestamp"]
     try:
-        return datetime.fromisoformat(told)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         what = f"annotation {HELD_SINCE} of {found['kind']} {metadata['name']}"
-        raise InputError(f"{what} is {told!r}, which is no time; remove the annotation") from error
+        raise InputError(f"{what} is {text!r}, which is no time; remove the annotation") from error
 
 
 def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
@@ -58,7 +58,7 @@ def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
 
 
 def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[str, int, datetime]]:
-    """Give model, version and time of what rests since before that time; a rollout that died leaves such, too."""
+    """Return model, version and time of what rests since before that time; a rollout that died leaves such, too."""
     at_rest: dict[tuple[str, int], datetime] = {}
     for kind in filter(cluster.knows, KINDS):
         for found in cluster.list(kind, MANAGED):

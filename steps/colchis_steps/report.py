@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def _read(store: Store, args: argparse.Namespace) -> Story:
     try:
         return _story.read_story(store, args.run, args.status, args.failures)
-    except StepError as error:  # the store is away: what the engine says can still be told
+    except StepError as error:  # the store is away: what the engine says can still be reported
         story = Story(args.run, args.status, failures=_story.parse_failures(args.failures))
         story.notes.append(str(error))
         return story

@@ -40,7 +40,7 @@ log = logging.getLogger("colchis")
 
 
 def by_digest(image: str) -> str:
-    """Give the reference back. Raises InputError where it is a tag, which may name another image tomorrow."""
+    """Return the reference back. Raises InputError where it is a tag, which may name another image tomorrow."""
     if not BY_DIGEST.fullmatch(image):
         raise InputError(
             f"the image {image!r} is not named by its digest; give REPOSITORY@sha256:…, as build_image does"
@@ -136,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    """Give how the version comes to its traffic."""
+    """Return how the version comes to its traffic."""
     if args.action != "canary":
         return Plan()
     below = tuple(weight for weight in args.steps if weight < 100)

@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from colchis_steps._serving.server.loaded import Registry
 
 POLL = 0.2  # seconds between looks at the configuration
-LINGER = 1.0  # seconds after SIGTERM in which open connections are told to close, by the answers that go over them
+LINGER = 1.0  # seconds after SIGTERM in which open connections are asked to close, by the answers that go over them
 DRAIN = 20  # seconds that requests have to end then; with a preStop of 3 and 5 for the log it is under Kubernetes' 30
 log = logging.getLogger("colchis")
 
 
 def listen(host: str, number: int) -> socket.socket:
-    """Give a listening socket; port 0 is any free one.
+    """Return a listening socket; port 0 is any free one.
 
     Raises:
         InputError: the port is in use or may not be used, or the host is no address of this machine.
@@ -67,7 +67,7 @@ def listen(host: str, number: int) -> socket.socket:
 def watcher(
     registry: "Registry", read: Callable[[], tuple[Config, str]], path: Path | None, begin: Callable[[], None]
 ) -> Callable[[], Awaitable[None]]:
-    """Give what keeps the registry as configured: it applies the configuration, and again after each change of it.
+    """Return what keeps the registry as configured: it applies the configuration, and again after each change of it.
 
     ``begin`` is called first, in the event loop.
     """

@@ -1,8 +1,8 @@
 """What a terminal says at the end of a run: after a no only what is true, and of a task that was not needed that."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -18,7 +18,7 @@ class Record:
 
     def __init__(self, *nodes: Node) -> None:
         self.nodes = {node.path: node for node in nodes}
-        self.listener: Callable[[Node], None] = lambda _: None
+        self.listener: Any = lambda _: None
 
 
 @pytest.mark.parametrize(

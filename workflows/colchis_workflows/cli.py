@@ -58,7 +58,7 @@ examples:
 
 
 def help_text() -> str:
-    """Give what ``colchis --help`` prints."""
+    """Return what ``colchis --help`` prints."""
     lines = ["usage: colchis VERB …        colchis VERB --help", ""]
     for title, verbs in GROUPS.items():
         lines += [f"{title}:", *(f"  {verb:14} {text}" for verb, text in verbs.items()), ""]
@@ -66,7 +66,7 @@ def help_text() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; give its exit code."""
+    """Run a verb; return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help", "help"}:
         print(help_text())

@@ -22,7 +22,7 @@ THRESHOLDS = {"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min"
 
 
 def curl_line(url: str, instance: Any) -> str:
-    """Give the line to paste: one prediction asked with nothing but curl."""
+    """Return the line to paste: one prediction asked with nothing but curl."""
     body = json.dumps({"instances": [instance]}, separators=(",", ":"))
     return f"curl -s {url}:predict -d '{body}'"
 
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _short(path: Path) -> Path:
-    """Give the path as seen from here, where that is shorter."""
+    """Return the path as seen from here, where that is shorter."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 

@@ -54,7 +54,7 @@ def document(value: Any) -> Any:
 
 
 def checked_arguments(template: Json, given: Mapping[str, str]) -> dict[str, str]:
-    """Give each argument's value; what the cluster finds in a ConfigMap is left out.
+    """Return each argument's value; what the cluster finds in a ConfigMap is left out.
 
     Raises:
         UsageError: a name is unknown, a value is none of the allowed ones, or one is missing.
@@ -67,7 +67,7 @@ def checked_arguments(template: Json, given: Mapping[str, str]) -> dict[str, str
 
 
 def manifest(template: str, given: Mapping[str, str], who: str) -> Json:
-    """Give the Workflow: only what was given is set, as templateReferencing Secure wants it."""
+    """Return the Workflow: only what was given is set, as templateReferencing Secure wants it."""
     name = f"{template[:50].rstrip('-.')}-{secrets.token_hex(3)}"
     creator = re.sub(r"[^A-Za-z0-9_.-]", "-", who)[:63].strip("-_.")
     return {
@@ -82,7 +82,7 @@ def manifest(template: str, given: Mapping[str, str], who: str) -> Json:
 
 
 def stop_command(run: Run) -> str:
-    """Give the command that stops the run; its exit handler still runs."""
+    """Return the command that stops the run; its exit handler still runs."""
     patch = '\'{"spec":{"shutdown":"Stop"}}\''
     return f"kubectl --namespace {run.namespace} patch workflow {run.name} --type merge --patch {patch}"
 

@@ -219,7 +219,7 @@ def _training(facts: Facts) -> list[Finding]:
 
 
 def _takes_routes(facts: Facts, gateway: dict[str, Any]) -> bool:
-    """Say whether some listener takes routes of our namespace; a selector may."""
+    """Return whether some listener takes routes of our namespace; a selector may."""
     if facts.gateway.partition("/")[0] == facts.namespace:
         return True
     listeners = gateway.get("spec", {}).get("listeners") or []

@@ -220,7 +220,7 @@ def _attributes(api: Api, right: Right) -> dict[str, str]:
 
 
 def training_rights(backend: str) -> tuple[Right, ...]:
-    """Give what a training's job takes: to make, follow and remove it; none where workers are processes."""
+    """Return what a training's job takes: to make, follow and remove it; none where workers are processes."""
     if backend not in BACKENDS:
         return ()
     return (*((verb, *BACKENDS[backend]) for verb in ("create", "delete", "get", "patch")), *FOLLOWER)

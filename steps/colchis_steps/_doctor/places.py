@@ -43,7 +43,7 @@ def try_store(url: str) -> list[Finding]:
 
 
 def _conditions(store: Store, key: str) -> str:
-    """Give what the store lets through that it must not."""
+    """Return what the store lets through that it must not."""
     if not store.create(key, b"first"):
         return "a new key counts as taken"
     if store.create(key, b"second") or store.read(key) != b"first":

@@ -88,7 +88,7 @@ class Cluster:
             return sorted(plain(found).get("items") or [], key=lambda item: str(item["metadata"]["name"]))
 
     def knows(self, kind: str) -> bool:
-        """Say whether the cluster has such a kind at all."""
+        """Return whether the cluster has such a kind at all."""
         try:
             self.get(kind, "colchis")
         except UnknownKind:
@@ -122,7 +122,7 @@ class Cluster:
             self.delete(kind, name)
 
     def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
-        """Give a container's log, each line after its time: of the last seconds, or the last lines; "" without one."""
+        """Return a container's log, each line after its time: of the last seconds or lines; "" without one."""
         from kubernetes.client import CoreV1Api
         from kubernetes.client.exceptions import ApiException
 
@@ -207,7 +207,7 @@ class Cluster:
 
 
 def is_ours(thing: Object, labels: Mapping[str, str]) -> bool:
-    """Say whether Colchis made the object, and for the model that ``labels`` name."""
+    """Return whether Colchis made the object, and for the model that ``labels`` name."""
     there, wanted = thing["metadata"].get("labels") or {}, {**MANAGED, **labels}
     return all(there.get(key) == wanted[key] for key in wanted if key in {*MANAGED, "colchis.dev/model"})
 
@@ -219,7 +219,7 @@ def plain(thing: Any) -> Object:
 
 
 def details(error: Any) -> Object:
-    """Give what the API server says the error is about; nothing where it knows no such path."""
+    """Return what the API server says the error is about; nothing where it knows no such path."""
     try:
         return dict(json.loads(error.body).get("details") or {})
     except (AttributeError, TypeError, ValueError):
@@ -227,7 +227,7 @@ def details(error: Any) -> Object:
 
 
 def reason(error: Any) -> str:
-    """Give the API server's own sentence, clipped."""
+    """Return the API server's own sentence, clipped."""
     try:
         return str(json.loads(error.body)["message"])[:256].rstrip(".")
     except (KeyError, TypeError, ValueError):

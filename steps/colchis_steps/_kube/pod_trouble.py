@@ -21,7 +21,7 @@ class Trouble(NamedTuple):
 
 
 def is_ready(deployment: Object) -> bool:
-    """Say whether all pods are of the newest description, and answer."""
+    """Return whether all pods are of the newest description, and answer."""
     wanted, status = deployment["spec"]["replicas"], deployment.get("status", {})
     updated = status.get("updatedReplicas", 0)
     return bool(

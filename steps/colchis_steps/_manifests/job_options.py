@@ -50,7 +50,7 @@ def job_options(text: str) -> JobOptions:
 
 
 def placed(options: JobOptions) -> Object:
-    """Give the fields of a pod's specification that say where it may run."""
+    """Return the fields of a pod's specification that say where it may run."""
     tolerations: list[Object] = [msgspec.to_builtins(one) for one in options.tolerations]
     if options.gpus:
         tolerations.append({"key": options.gpu_resource, "operator": "Exists", "effect": "NoSchedule"})

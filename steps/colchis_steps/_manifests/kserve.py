@@ -81,14 +81,14 @@ def knative(deployed: Deployed, config: str, percent: int) -> Object:
 
 
 def storage_uri(deployed: Deployed) -> str:
-    """Give the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
+    """Return the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
     if not deployed.store.startswith("s3://"):
         raise InputError(f"the storage container reads buckets, not {deployed.store}; give --model-volume=image")
     return f"colchis+{deployed.store.rstrip('/')}/{version_prefix(deployed.model, deployed.version)}"
 
 
 def predictor_name(name: str) -> str:
-    """Give the name of the Deployment and the Service that KServe makes of an InferenceService."""
+    """Return the name of the Deployment and the Service that KServe makes of an InferenceService."""
     return f"{name}-predictor"
 
 

@@ -41,7 +41,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 def route_name(model: str) -> str:
-    """Give the name of a model's HTTPRoute."""
+    """Return the name of a model's HTTPRoute."""
     return f"colchis-{model}"
 
 
@@ -95,7 +95,7 @@ def mirror_probe(model: str, version: int, gateway: tuple[str, str], backend: Ba
 
 
 def mirror_path(model: str) -> str:
-    """Give the path of ``mirror_probe``."""
+    """Return the path of ``mirror_probe``."""
     return f"/colchis/mirror/{model}"
 
 
@@ -134,7 +134,7 @@ def with_header(paths: list[Object], name: str, kind: str, value: str) -> list[O
 
 
 def routed(found: Object | None) -> dict[int, int]:
-    """Give the weights by version that a route has; 0 is a version that is reached by name only."""
+    """Return the weights by version that a route has; 0 is a version that is reached by name only."""
     weights: dict[int, int] = {}
     for rule in found["spec"].get("rules", []) if found else []:
         everybody = not any("headers" in match for match in rule.get("matches", []))

@@ -56,7 +56,7 @@ def wait_ready(place: Place, version: int, deadline: float = READY) -> None:
 
 
 def promote(place: Place, alias: Alias, way: Way, report: RolloutReport, *, back: bool = False) -> None:
-    """Give the version all traffic, then the alias: from there on it is what is served, and nothing is put back."""
+    """Return the version all traffic, then the alias: from there on it is what is served, and nothing is put back."""
     began = time.monotonic()
     move(place.cluster, place.target, place.model, Traffic({alias.version: 100}), way)
     report.seconds_to_move = round(time.monotonic() - began, 3)

@@ -65,7 +65,7 @@ def check_answers(url: str, model: str, version: int) -> None:
 
 
 def least_row(url: str, model: str, version: int) -> dict[str, Any]:
-    """Give a row of the least value that each input takes."""
+    """Return a row of the least value that each input takes."""
     tensors = inputs_of(url, model, version)
     return {tensor["name"]: _least({**tensor, "shape": tensor["shape"][1:]}) for tensor in tensors}
 
@@ -79,7 +79,7 @@ def inputs_of(url: str, model: str, version: int) -> list[dict[str, Any]]:
 
 
 def inputs_of_v1(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the inputs of ``serving_default`` from the metadata of protocol V1; whole numbers are all INT64 here."""
+    """Return the inputs of ``serving_default`` from the metadata of protocol V1; whole numbers are all INT64 here."""
     signature = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     return [
         {

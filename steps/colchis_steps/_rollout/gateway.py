@@ -59,7 +59,7 @@ class Way:
 
     @classmethod
     def of(cls, gateway: str, url: str) -> "Way":
-        """Give the way that the flags name, or else the environment (ConfigMap colchis)."""
+        """Return the way that the flags name, or else the environment (ConfigMap colchis)."""
         gateway = gateway or os.environ.get("COLCHIS_GATEWAY", "")
         url = (url or os.environ.get("COLCHIS_GATEWAY_URL", "")).rstrip("/")
         namespace, _, name = gateway.partition("/")
@@ -73,7 +73,7 @@ class Way:
 
     @classmethod
     def there(cls, cluster: Cluster, model: str, alias: Alias) -> "Way":
-        """Give the way that requests for a served model take now."""
+        """Return the way that requests for a served model take now."""
         found = cluster.own("HTTPRoute", route_name(model), {LABEL_MODEL: model})
         url, separator, _ = alias.endpoint.rpartition(f"/v1/models/{model}")
         if found is None or not separator:

@@ -43,7 +43,7 @@ def difference(wanted: Mapping[str, Sequence[Any]], outputs: Any) -> str:
 
 
 def close(one: Any, other: Any) -> bool:
-    """Say whether two values are the same: numbers within rounding, all else exactly."""
+    """Return whether two values are the same: numbers within rounding, all else exactly."""
     if isinstance(one, list | tuple):
         same = isinstance(other, list | tuple) and len(one) == len(other)
         return same and all(close(a, b) for a, b in zip(one, other, strict=True))

@@ -74,7 +74,7 @@ class Answer:
 
 
 def evidence(events: float, trials: float, tolerated: float, unbearable: float) -> float:
-    """Give the natural logarithm of the likelihood ratio of unbearable to tolerated, for events among trials."""
+    """Return the natural logarithm of the likelihood ratio of unbearable to tolerated, for events among trials."""
     calm = math.log1p(-unbearable) - math.log1p(-tolerated)
     return events * math.log(unbearable / tolerated) + (trials - events) * calm
 
@@ -107,12 +107,12 @@ class Bets:
                     self.wealth[name, sign, bet] += math.log1p(bet * (sign * moved - self.tolerated))
 
     def evidence(self) -> float:
-        """Give the natural logarithm of the mean wealth."""
+        """Return the natural logarithm of the mean wealth."""
         most = max(self.wealth.values())
         return most + math.log(sum(math.exp(one - most) for one in self.wealth.values()) / len(self.wealth))
 
     def most(self) -> int:
-        """Give the greatest move of a class, in pairs."""
+        """Return the greatest move of a class, in pairs."""
         return max(map(abs, self.moved.values()))
 
 
@@ -152,7 +152,7 @@ class Judge:
         self.counts["served"][1] += requests
 
     def findings(self) -> tuple[Finding, ...]:
-        """Give each measure with what it shows: good, bad or open."""
+        """Return each measure with what it shows: good, bad or open."""
         found = []
         for name, (events, trials) in self.counts.items():
             tolerated, unbearable = self._bounds(name)
@@ -186,7 +186,7 @@ class Judge:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Give fail where one measure is bad, pass where all that must be are good, "" while it is open."""
+    """Return fail where one measure is bad, pass where all that must be are good, "" while it is open."""
     if any(finding.state == "bad" for finding in findings):
         return "fail"
     return "pass" if all(one.state == "good" for one in findings if one.name not in WATCHED) else ""

@@ -47,7 +47,7 @@ log = logging.getLogger("colchis")
 
 
 def serving() -> Path:
-    """Give the directory of the local server: configuration, state, log and unpacked models."""
+    """Return the directory of the local server: configuration, state, log and unpacked models."""
     return home() / "serving"
 
 
@@ -222,7 +222,7 @@ def _is_model(path: str) -> bool:
 
 
 def _unpacked(directory: Path, image: str, manifest: Manifest) -> Path:
-    """Give the directory with the image's files in it, those of the manifest and no others."""
+    """Return the directory with the image's files in it, those of the manifest and no others."""
     for left in directory.parent.glob(".*.incomplete-*") if directory.parent.is_dir() else []:
         shutil.rmtree(left)  # of a rollout that was killed; none other is at work
     if directory.is_dir() and any(directory.iterdir()) and tree_digest(scan(directory)) == manifest.tree:

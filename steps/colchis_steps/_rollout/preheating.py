@@ -17,7 +17,7 @@ log = logging.getLogger("colchis")
 
 
 def counted(found: Object) -> tuple[int, int, bool]:
-    """Give the nodes that are wanted, those that have the image, and whether the cluster has begun to count."""
+    """Return the nodes that are wanted, those that have the image, and whether the cluster has begun to count."""
     status = found.get("status", {})
     if found["kind"] == PULL_JOB:
         return int(status.get("desired", 0)), int(status.get("succeeded", 0)), "startTime" in status

@@ -72,7 +72,7 @@ class Prober:
         return Answer(ok=True, seconds=seconds, label=self.label(answer))
 
     def label(self, answer: Any) -> Any:
-        """Give the class of an answer: its whole numbers, texts and truths; else the bin of its first number."""
+        """Return the class of an answer: its whole numbers, texts and truths; else the bin of its first number."""
         values = [answer[name] for name in sorted(answer)] if isinstance(answer, dict) else [answer]
         classes = tuple(value for value in values if isinstance(value, int | str))
         if classes or not isinstance(number := first_number(answer), int | float):
@@ -97,27 +97,27 @@ def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
 
 
 def rows_of(columns: dict[str, list[Any]]) -> Iterator[Any]:
-    """Give rows by name, of columns; answers of one output come bare, as the server gives them."""
+    """Return rows by name, of columns; answers of one output come bare, as the server gives them."""
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 
 
 def first_number(answer: Any) -> Any:
-    """Give the first number of the first output, or what is there in its place."""
+    """Return the first number of the first output, or what is there in its place."""
     while isinstance(answer, dict | list) and answer:
         answer = answer[min(answer)] if isinstance(answer, dict) else answer[0]
     return answer
 
 
 def whole(answer: Any) -> bool:
-    """Say whether nothing is missing: JSON has no NaN, so the server writes null."""
+    """Return whether nothing is missing: JSON has no NaN, so the server writes null."""
     if isinstance(answer, dict | list):
         return all(whole(one) for one in (answer.values() if isinstance(answer, dict) else answer))
     return answer is not None
 
 
 def served(metrics: str, model: str, version: int) -> tuple[int, int]:
-    """Give from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
+    """Return from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
 
     TensorFlow Serving names the model and how a request ended; the version is the one that its pod has.
     """
@@ -134,6 +134,6 @@ def served(metrics: str, model: str, version: int) -> tuple[int, int]:
 
 
 def since(before: Sequence[int], after: Sequence[int]) -> tuple[int, int]:
-    """Give how many requests, and failed ones, came between two counts; a server that began anew counts from 0."""
+    """Return how many requests, and failed ones, came between two counts; a server that began anew counts from 0."""
     requests, failed = ((b - a if b >= a else b) for a, b in zip(before, after, strict=True))
     return requests, min(requests, failed)

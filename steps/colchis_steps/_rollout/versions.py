@@ -40,22 +40,22 @@ class Place:
     model: str
 
     def found(self, version: int) -> Object | None:
-        """Give a version's main object. Raises InputError where it is another's."""
+        """Return a version's main object. Raises InputError where it is another's."""
         return self.cluster.own(self.target.KIND, version_name(self.model, version), {LABEL_MODEL: self.model})
 
     def route(self) -> Object | None:
-        """Give the model's HTTPRoute. Raises InputError where it is another's."""
+        """Return the model's HTTPRoute. Raises InputError where it is another's."""
         return self.cluster.own("HTTPRoute", route_name(self.model), {LABEL_MODEL: self.model})
 
     def versions(self) -> dict[int, Object]:
-        """Give the main objects of the model's versions that are there."""
+        """Return the main objects of the model's versions that are there."""
         found = self.cluster.list(self.target.KIND, {**MANAGED, LABEL_MODEL: self.model})
         numbers = [(one["metadata"]["labels"].get(LABEL_VERSION, ""), one) for one in found]
         numbered = {int(number): one for number, one in numbers if number.isdecimal()}
         return {n: one for n, one in numbered.items() if one["metadata"]["name"] == version_name(self.model, n)}
 
     def replicas(self) -> int:
-        """Give how many pods serve the model now; traffic must not fall on fewer."""
+        """Return how many pods serve the model now; traffic must not fall on fewer."""
         alias = stable(self.store, self.model)
         found = self.found(alias.version) if alias else None
         return max(1, self.target.replicas(found)) if found else 1
@@ -87,7 +87,7 @@ class Place:
 
 
 def held_replicas(target: Target, found: Object) -> int:
-    """Give how many pods a version had before it was put to rest, or has."""
+    """Return how many pods a version had before it was put to rest, or has."""
     return max(int((found["metadata"].get("annotations") or {}).get(REPLICAS, 1)), target.replicas(found))
 
 

@@ -42,7 +42,7 @@ class Running(Part):
 
     @property
     def url(self) -> str:
-        """Give the address without a slash at its end."""
+        """Return the address without a slash at its end."""
         return f"http://{self.host}:{self.port}"
 
 
@@ -75,7 +75,7 @@ def _lock(file: IO[bytes], how: int) -> bool | None:
 
 
 def running(directory: Path) -> Running | None:
-    """Give the server that serves this directory's configuration, or None."""
+    """Return the server that serves this directory's configuration, or None."""
 
     def look() -> Running | bool | None:
         try:
@@ -141,7 +141,7 @@ def port_for(directory: Path, port: int | None) -> int:
 
 
 def endpoint_now(directory: Path, endpoint: str) -> str:
-    """Give an endpoint at the port that the local server has now; one elsewhere is given as it is."""
+    """Return an endpoint at the port that the local server has now; one elsewhere is given as it is."""
     parts = urlsplit(endpoint)
     if parts.hostname in {"127.0.0.1", "localhost"} and (server := running(directory)):
         return server.url + parts.path
@@ -174,7 +174,7 @@ def _free(server: Running) -> bool | None:
 
 
 def last_line(directory: Path) -> str:
-    """Give the last line of the server's log, without time and level."""
+    """Return the last line of the server's log, without time and level."""
     with contextlib.suppress(FileNotFoundError), (directory / LOG).open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - 4096))
         if lines := file.read().decode(errors="replace").strip().splitlines():

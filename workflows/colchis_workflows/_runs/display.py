@@ -45,7 +45,7 @@ def seconds(value: float) -> str:
 
 
 def in_tree_order(nodes: Sequence[Node]) -> Iterator[Node]:
-    """Give the tasks each after the DAG that it is in; those of one DAG in the order of its tasks."""
+    """Return the tasks each after the DAG that it is in; those of one DAG in the order of its tasks."""
     inside: dict[str, list[Node]] = {}
     for node in nodes:
         inside.setdefault(node.path.rpartition(".")[0], []).append(node)

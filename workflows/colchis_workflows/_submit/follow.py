@@ -29,7 +29,7 @@ class Followed:
         self.listener: Callable[[Node], None] = lambda _: None
 
     def update(self, run: Run) -> None:
-        """Tell the listener of each task that is new or has changed."""
+        """Return the listener of each task that is new or has changed."""
         before, self.nodes = self.nodes, run.tasks
         for path, task in run.tasks.items():
             if shown(task) != shown(before.get(path)):
@@ -94,12 +94,12 @@ def follow(
 
 
 def left(until: float | None) -> float:
-    """Give the seconds that are left of a deadline."""
+    """Return the seconds that are left of a deadline."""
     return max(0.0, until - time.monotonic()) if until is not None else PATIENCE
 
 
 def _watched(cluster: Cluster, workflow: Json, changed: Callable[[Run], None], until: float | None) -> Run | None:
-    """Give the run when there is nothing to wait for any more, or None where the watch ended before it."""
+    """Return the run when there is nothing to wait for any more, or None where the watch ended before it."""
     run = read(workflow)
     changed(run)
     if run.ended or not left(until):

@@ -17,7 +17,7 @@ KIND = "Deployment"
 
 
 def backend(model: str, version: int) -> tuple[str, int]:
-    """Give the version's Service."""
+    """Return the version's Service."""
     return version_name(model, version), PORT
 
 
@@ -48,12 +48,12 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
 
 
 def replicas(found: Object) -> int:
-    """Give what the Deployment asks for."""
+    """Return what the Deployment asks for."""
     return int(found["spec"]["replicas"])
 
 
 def scaled(replicas: int, about: Object) -> Object:
-    """Give a Deployment's replicas."""
+    """Return a Deployment's replicas."""
     return {"metadata": {"annotations": about}, "spec": {"replicas": replicas}}
 
 
@@ -64,7 +64,7 @@ def remove(cluster: Cluster, model: str, version: int) -> None:
 
 
 def addresses(cluster: Cluster, model: str, version: int) -> list[str]:
-    """Give the addresses of the pods that run."""
+    """Return the addresses of the pods that run."""
     hosts = [pod.get("status", {}).get("podIP", "") for pod in pods_of(cluster, model, version)]
     return [f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}" for host in hosts if host]
 
@@ -75,7 +75,7 @@ def pods_of(cluster: Cluster, model: str, version: int) -> list[Object]:
 
 
 def load_error(pod: Object, model: str, version: int) -> str:
-    """Give what the server in a pod that is not ready says of the version; a cluster's outside hears nothing."""
+    """Return what the server in a pod that is not ready says of the version; a cluster's outside hears nothing."""
     status = pod.get("status", {})
     started = [one for one in status.get("containerStatuses", []) if "running" in one.get("state", {})]
     if not started or not status.get("podIP"):

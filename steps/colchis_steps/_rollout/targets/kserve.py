@@ -15,7 +15,7 @@ KIND = "InferenceService"
 
 
 def backend(model: str, version: int) -> tuple[str, int]:
-    """Give the Service that KServe makes."""
+    """Return the Service that KServe makes."""
     return predictor_name(version_name(model, version)), SERVICE_PORT
 
 
@@ -49,7 +49,7 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
 
 
 def replicas(found: Object) -> int:
-    """Give what the InferenceService asks for."""
+    """Return what the InferenceService asks for."""
     if found["metadata"].get("annotations", {}).get(STOP) == "true":
         return 0
     return int(found["spec"]["predictor"].get("minReplicas", 1))
@@ -64,7 +64,7 @@ def scaled(replicas: int, about: Object) -> Object:
 
 
 def addresses(cluster: Cluster, model: str, version: int) -> list[str]:
-    """Give the addresses of the pods that run."""
+    """Return the addresses of the pods that run."""
     return _rollout_deployment.addresses(cluster, model, version)
 
 
