@@ -10,6 +10,7 @@ from urllib.parse import quote
 from colchis_steps._formats.steps import BESIDE, CHAIN, template_name
 from colchis_steps._kube.api import NAMES_ONLY, Answer, Api
 from colchis_steps._manifests.objects import LABEL_MODEL
+from colchis_steps._manifests.questions import AUTHORIZATION, account_s_rights, image_volume_pod, own_rights
 
 TEMPLATES = ("colchis-pipeline", *map(template_name, sorted({*CHAIN, *BESIDE})))
 ARGO = "argoproj.io"
@@ -176,39 +177,15 @@ def _controllers(api: Api) -> tuple[str, ...] | None:
 
 def _image_volumes(api: Api, core: str) -> bool | None:
     """Dry-run a pod with an image volume: a server that does not know the field forgets it."""
-    locked = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    container = {
-        "name": "probe",
-        "image": "scratch.invalid/probe:1",
-        "securityContext": locked,
-        "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
-        "volumeMounts": [{"name": "model", "mountPath": "/models"}],
-    }
-    volume = {"name": "model", "image": {"reference": "scratch.invalid/model:1"}}
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": "colchis-doctor-"},
-        "spec": {"automountServiceAccountToken": False, "containers": [container], "volumes": [volume]},
-    }
-    answer = api.post(f"{core}/pods?dryRun=All", pod)
+    answer = api.post(f"{core}/pods?dryRun=All", image_volume_pod())
     if answer.found:
         return any("image" in one for one in answer.body["spec"].get("volumes") or [])
     return False if "volumes[0]" in answer.message and answer.status == 422 else None
 
 
 def _may(api: Api, right: Right) -> bool:
-    attributes = _attributes(api, right)
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-    answer = api.post(
-        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {**review, "spec": {"resourceAttributes": attributes}}
-    )
+    review = own_rights(_attributes(api, right))
+    answer = api.post(f"/apis/{AUTHORIZATION}/selfsubjectaccessreviews", review)
     return bool(answer.body.get("status", {}).get("allowed"))
 
 
@@ -236,15 +213,8 @@ def _accounts(api: Api, facts: Facts, core: str) -> None:
         if account == "colchis-step":
             facts.cloud_role = any(note.startswith(("eks.amazonaws.com/", "iam.gke.io/")) for note in notes)
         for right in rights if allowed else ():
-            attributes = _attributes(api, right)
-            spec = {"user": f"system:serviceaccount:{api.namespace}:{account}", "resourceAttributes": attributes}
-            review = {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "LocalSubjectAccessReview",
-                "metadata": {"namespace": api.namespace},
-                "spec": spec,
-            }
-            path = f"/apis/authorization.k8s.io/v1/namespaces/{api.namespace}/localsubjectaccessreviews"
+            review = account_s_rights(account, api.namespace, _attributes(api, right))
+            path = f"/apis/{AUTHORIZATION}/namespaces/{api.namespace}/localsubjectaccessreviews"
             if not (reply := api.post(path, review)).found:
                 allowed = False
                 break

@@ -12,6 +12,7 @@ from typing import Any
 
 from colchis_steps._kube.connection import TIMEOUT, connect, unreachable
 from colchis_steps._manifests.objects import KINDS, MANAGED, Object
+from colchis_steps._manifests.questions import own_rights
 from colchis_steps._step.errors import InputError, TransientError
 
 FIELD_MANAGER = "colchis"
@@ -147,10 +148,10 @@ class Cluster:
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Ask the cluster whether this account may do that here."""
         attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
-        kind = "SelfSubjectAccessReview"
-        review = {"apiVersion": KINDS[kind][0], "kind": kind, "spec": {"resourceAttributes": attributes}}
-        with self._explained("create", kind, ""):
-            return bool(plain(self._resource(kind).create(body=review, _request_timeout=TIMEOUT))["status"]["allowed"])
+        review = own_rights(attributes)
+        with self._explained("create", review["kind"], ""):
+            made = plain(self._resource(review["kind"]).create(body=review, _request_timeout=TIMEOUT))
+            return bool(made["status"]["allowed"])
 
     def _resource(self, kind: str) -> Any:
         from kubernetes.dynamic.resource import Resource
