@@ -147,3 +147,13 @@ def test_what_a_cluster_refuses_is_a_sentence(
 def test_an_object_that_is_not_there_is_none(server: Server) -> None:
     server.answers["/api/v1/namespaces/ml/services/a"] = (404, {"details": {"kind": "services", "name": "a"}})
     assert Cluster().get("Service", "a") is None
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_right_is_asked_for_by_a_review(server: Server, allowed: bool) -> None:
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    server.answers[reviews] = (201, {"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}})
+    assert Cluster().may("get", "apps", "deployments") is allowed
+    [(method, path, _, body)] = server.asked
+    asked = {"namespace": "ml", "verb": "get", "group": "apps", "resource": "deployments"}
+    assert (method, path, json.loads(body)["spec"]["resourceAttributes"]) == ("POST", reviews, asked)
