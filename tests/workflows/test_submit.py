@@ -80,7 +80,7 @@ def test_a_starting_pod_is_pending_without_a_message() -> None:
     ("name", "code", "sentence"),
     [
         ("served", 0, "the run succeeded"),
-        ("rejected", 3, "gate or canary said no"),
+        ("rejected", 3, "the gate or the canary said no; the report says why"),
         ("refused", 3, f"judge: {SENTENCE}"),
         ("bad-data", 65, f"judge: {SENTENCE}"),
         ("away", 75, f"judge: {SENTENCE}"),
