@@ -26,7 +26,7 @@ from colchis_steps._packing.pack import Known, pack
 from colchis_steps._packing.sources import DirectorySource, StoreSource
 from colchis_steps._savedmodel.files import check_saved_model
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean, model_name, positive, run_flags
+from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
@@ -157,7 +157,7 @@ def given(text: str) -> Path | None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.build_image",
+        prog=prog("colchis_steps.build_image"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.build_image --store=file:///tmp/store --run=r1 \\\n"
         "  --model=digits --version=1 --builder=direct --repository=oci:/tmp/images",

@@ -25,7 +25,7 @@ from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, ma
 from colchis_steps._formats.models import Alias, Candidate, Manifest
 from colchis_steps._formats.runs import Check, Evaluation
 from colchis_steps._step.errors import InputError, Rejected
-from colchis_steps._step.flags import boolean, run_flags
+from colchis_steps._step.flags import boolean, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -99,7 +99,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; docs and contract tests read it too."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.evaluate",
+        prog=prog("colchis_steps.evaluate"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.evaluate --store file:///tmp/store --run demo --model digits "
         '--data file:///tmp/store/data/digits/0123456789abcdef --thresholds \'{"accuracy": {"min": 0.95}}\'',

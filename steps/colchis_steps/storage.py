@@ -16,6 +16,7 @@ from colchis_steps._content.blobs import scan
 from colchis_steps._formats.keys import manifest_key, plain_prefix
 from colchis_steps._formats.models import Manifest, tree_digest
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound
 from colchis_steps._store.documents import read_document
@@ -69,7 +70,7 @@ def download(uri: str, directory: Path) -> None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line, which is KServe's."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.storage",
+        prog=prog("colchis_steps.storage"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.storage colchis+s3://colchis/models/digits/2 /mnt/models",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -24,7 +24,7 @@ from colchis_steps._manifests.job_options import job_options
 from colchis_steps._manifests.training_jobs import KINDS, Training, service
 from colchis_steps._manifests.training_jobs import job as job_of
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._step.flags import model_name, positive, run_flags
+from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -209,7 +209,7 @@ def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epo
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; docs and contract tests read it too."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.train",
+        prog=prog("colchis_steps.train"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.train --store file:///tmp/store --run demo --model digits "
         "--data file:///tmp/store/data/digits/0123456789abcdef --workers 2",

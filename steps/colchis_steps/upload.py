@@ -24,7 +24,7 @@ from colchis_steps._formats.runs import UploadReport
 from colchis_steps._models.versions import newest
 from colchis_steps._savedmodel.files import check_saved_model
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean, model_name, run_flags
+from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
@@ -133,7 +133,7 @@ def stored_candidate(store: Store, run: str, model: str) -> Candidate:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.upload",
+        prog=prog("colchis_steps.upload"),
         description=(__doc__ or "").partition("\n")[0],
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

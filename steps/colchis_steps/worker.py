@@ -31,7 +31,7 @@ from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._step.flags import model_name, run_flags
+from colchis_steps._step.flags import model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.opening import open_store
@@ -185,7 +185,7 @@ def _beat(path: Path) -> None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; docs and contract tests read it too."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.worker",
+        prog=prog("colchis_steps.worker"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.worker --store file:///tmp/store --run demo --model digits "
         "--data file:///tmp/store/data/digits/0123456789abcdef --entry colchis_steps.classifier:build",

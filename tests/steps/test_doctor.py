@@ -168,7 +168,7 @@ def test_templates_and_accounts_are_those_of_the_manifests_and_rights_no_more_th
         kind: {d["metadata"]["name"] for d in documents if d["kind"] == kind} for kind in ("ServiceAccount", "Secret")
     }
     templates = {d["metadata"]["name"] for d in documents if d["kind"] == "WorkflowTemplate"}
-    assert templates == set(TEMPLATES), "keep TEMPLATES in _doctor/facts.py to what is installed"
+    assert templates == set(TEMPLATES), "keep the list in _formats/steps.py to what is installed"
     assert names["ServiceAccount"] == set(ACCOUNTS)
     assert TOKEN in names["Secret"]
     given = {

@@ -200,8 +200,8 @@ def _gateway_state(facts: Facts, gateway: dict[str, Any]) -> Finding:
     conditions = {c["type"]: c for c in gateway.get("status", {}).get("conditions") or []}
     for wanted in ("Accepted", "Programmed"):
         if conditions.get(wanted, {}).get("status") != "True":
-            told = conditions.get(wanted, {}).get("message") or "its controller says nothing"
-            return Finding(name, "wrong", f"{facts.gateway} is not {wanted} ({told})", "see its controller's log")
+            why = conditions.get(wanted, {}).get("message") or "its controller says nothing"
+            return Finding(name, "wrong", f"{facts.gateway} is not {wanted} ({why})", "see its controller's log")
     if not _takes_routes(facts, gateway):
         fix = "set allowedRoutes.namespaces.from of a listener to All, or to a Selector that this namespace meets"
         return Finding(name, "wrong", f"{facts.gateway} takes routes of its own namespace only", fix)
@@ -218,8 +218,8 @@ def _served(facts: Facts) -> list[Finding]:
     for model, namespaces in facts.served.items():
         others = ", ".join(one for one in namespaces if one != facts.namespace)
         if facts.namespace in namespaces and others:
-            told = f"{model} is served from {others} too: at {facts.gateway} the oldest route answers for all"
-            return [Finding(name, "wrong", told, "rename one of them, or give this namespace a Gateway of its own")]
+            text = f"{model} is served from {others} too: at {facts.gateway} the oldest route answers for all"
+            return [Finding(name, "wrong", text, "rename one of them, or give this namespace a Gateway of its own")]
     return [Finding(name, "fine", f"no model of {facts.namespace} shares its paths at {facts.gateway}")]
 
 
@@ -235,7 +235,7 @@ def _training(facts: Facts) -> list[Finding]:
 
 
 def _takes_routes(facts: Facts, gateway: dict[str, Any]) -> bool:
-    """Say whether some listener takes routes of our namespace; a selector may."""
+    """Return whether some listener takes routes of our namespace; a selector may."""
     if facts.gateway.partition("/")[0] == facts.namespace:
         return True
     listeners = gateway.get("spec", {}).get("listeners") or []

@@ -75,7 +75,7 @@ def _blobs(store: Store) -> None:
 
 
 def _conditions(store: Store, key: str) -> str:
-    """Give what the store lets through that it must not."""
+    """Return what the store lets through that it must not."""
     if not store.create(key, b"first"):
         return "a new key counts as taken"
     if store.create(key, b"second") or store.read(key) != b"first":

@@ -114,12 +114,12 @@ def app(
     async def parting(scope: Scope, receive: Receive, send: Send) -> None:
         """Ask for the connection's end with each answer while draining, so that no request comes on a closed one."""
 
-        async def told(message: Message) -> None:
+        async def sent(message: Message) -> None:
             if draining.now and message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
-        await application(scope, receive, told)
+        await application(scope, receive, sent)
 
     return parting
 

@@ -118,7 +118,7 @@ class Predictions:
         return question
 
     async def _body(self, request: Request, held: list[int]) -> bytes:
-        """Give the body; ``held`` and ``in_hand`` count its bytes from their arrival."""
+        """Return the body; ``held`` and ``in_hand`` count its bytes from their arrival."""
         length, limit, body = int(request.headers.get("content-length", "0")), self.settings.body, bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
