@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-cluster mutate bench render images lint format lock clean
+.PHONY: help demo unit test test-long test-cluster mutate coverage bench render images release lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,8 @@ render: $(READY)  ## write workflows/manifests from the templates
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGES ?= steps train serve storage
 
+DIST ?= dist
+
 images:  ## build the images with docker, podman or buildah (PUSH=registry/prefix pushes; ENGINE, BUILD_OPTIONS, PUSH_OPTIONS)
 	@engine=$(ENGINE); for e in docker podman buildah; do [ -n "$$engine" ] || ! $$e info >/dev/null 2>&1 || engine=$$e; done; \
 	[ -n "$$engine" ] || { echo "neither docker, podman nor buildah works here: install or start one, or name it with ENGINE=" >&2; exit 1; }; \
@@ -61,8 +63,31 @@ images:  ## build the images with docker, podman or buildah (PUSH=registry/prefi
 	  reference=$(or $(PUSH),colchis)/$$image:$(VERSION); echo "$$engine: $$reference"; \
 	  BUILDAH_LAYERS=true $$engine build --file images/$$image/Dockerfile --tag $$reference \
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$revision $(BUILD_OPTIONS) . || exit; \
-	  $(if $(PUSH),$$engine push $(PUSH_OPTIONS) $$reference || exit;) \
+	  $(if $(PUSH),mkdir -p $(DIST)/digests; digest=$(DIST)/digests/$$image; \
+	  if [ $${engine##*/} = docker ]; then \
+	    docker push $(PUSH_OPTIONS) $$reference && docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $$reference \
+	      | sed -n "s|^$${reference%:*}@||p" > $$digest; \
+	  else $$engine push --digestfile $$digest $(PUSH_OPTIONS) $$reference; fi || exit;) \
 	done
+
+RELEASE = $(DIST)/release
+REGISTRY = $(or $(PUSH),ghcr.io/colchis)
+# what an image was installed from, each package once: serve has what train has, and more
+LOCKS = $(if $(filter serve,$(1)),requirements/train.txt) requirements/$(1).txt
+SBOM = awk '/^[^ \#]/ {new = !seen[$$0]++} new' $(call LOCKS,$(1)) | $(BIN)/python -W ignore -m cyclonedx_py requirements \
+  --pyproject pyproject.toml --output-reproducible --output-file $(RELEASE)/sbom/$(1).cdx.json -
+
+release: $(READY)  ## what a release holds, in dist/release: wheel, manifests by digest (after make images PUSH=…), SBOMs, checksums
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)/sbom
+	@$(BIN)/colchis render --to $(RELEASE)/manifests --registry $(REGISTRY) --tag $(VERSION) --digests $(DIST)/digests
+	@cp -R workflows/manifests/crd workflows/manifests/samples $(RELEASE)/manifests
+	@sed "s|ghcr.io/colchis/storage:.*|$(REGISTRY)/storage:$(VERSION)@$$(cat $(DIST)/digests/storage)|" \
+	  workflows/manifests/samples/kserve-storage.yaml > $(RELEASE)/manifests/samples/kserve-storage.yaml
+	@tar -C $(RELEASE) --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw -czf $(RELEASE)/manifests.tar.gz manifests
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir $(RELEASE) && rm -f $(RELEASE)/.gitignore
+	@$(foreach image,$(IMAGES),$(call SBOM,$(image)) &&) true
+	@cd $(RELEASE) && sha256sum *.whl *.tar.gz sbom/*.json > SHA256SUMS
+	@echo $(RELEASE)
 
 lint: $(READY)  ## ruff, mypy, import contracts
 	$(BIN)/ruff check
@@ -73,7 +98,7 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+LOCK = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock" pyproject.toml
 # serve has TensorFlow from the requirements of train
 TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
