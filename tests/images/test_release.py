@@ -72,7 +72,7 @@ def test_kustomize_keeps_the_digests(release: Path, overlay: str) -> None:
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_sbom_lists_what_the_image_is_installed_from_each_once(release: Path, image: str) -> None:
-    parts = json.loads((release / "sbom" / f"{image}.cdx.json").read_text())["components"]
+    parts = json.loads((release / f"{image}.cdx.json").read_text())["components"]
     locks = ["train", "serve"] if image == "serve" else [image]
     locked = {pin for lock in locks for pin in pins(lock)}
     assert sorted((part["name"], part["version"]) for part in parts) == sorted(locked)
@@ -90,7 +90,7 @@ def test_the_checksums_are_those_of_the_files(release: Path) -> None:
     expected = {
         "manifests.tar.gz",
         f"colchis-{VERSION}-py3-none-any.whl",
-        *(f"sbom/{image}.cdx.json" for image in IMAGES),
+        *(f"{image}.cdx.json" for image in IMAGES),
     }
     assert sums.keys() == expected
     assert {name: hashlib.sha256((release / name).read_bytes()).hexdigest() for name in sums} == sums
