@@ -59,20 +59,22 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place in which the run ``try`` is done. The store's documents name no place, so it can be copied."""
-    place = Place(tmp_path_factory.mktemp("tried"))
+def tried(tmp_path_factory: pytest.TempPathFactory) -> tuple[Place, Path]:
+    """A place in which the run ``try`` is done, and a copy of it: its records name the place, so pages run in it."""
+    place, kept = Place(tmp_path_factory.mktemp("checkout")), tmp_path_factory.mktemp("kept") / "checkout"
     done = place.run(TRIED)
     assert done.returncode == 0, done.stdout + done.stderr
-    return place.root
+    shutil.copytree(place.root, kept, symlinks=True)
+    return place, kept
 
 
 @pytest.fixture
-def place(tried: Path, tmp_path: Path) -> Iterator[Place]:
-    place = Place(tmp_path)
-    shutil.copytree(tried / "tmp", tmp_path / "tmp")
+def place(tried: tuple[Place, Path]) -> Iterator[Place]:
+    place, kept = tried
     yield place
     place.run("colchis models stop")
+    shutil.rmtree(place.root)
+    shutil.copytree(kept, place.root, symlinks=True)
 
 
 def follow(page: Path, place: Place, where: set[str]) -> None:
