@@ -52,6 +52,7 @@ def told(machine: Path) -> list[str]:
     return (machine / "told").read_text().splitlines()
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("engine", ENGINES)
 def test_builds_each_image_with_the_engine_that_works(machine: Path, engine: str) -> None:
     works(machine, engine)
@@ -64,6 +65,7 @@ def test_builds_each_image_with_the_engine_that_works(machine: Path, engine: str
         assert line.endswith(" .")
 
 
+@pytest.mark.servers
 def test_pushes_under_the_given_prefix_after_each_build(machine: Path) -> None:
     works(machine, "podman")
     done = make(machine, "PUSH=registry.example/team", "IMAGES=steps", "PUSH_OPTIONS=--tls-verify=false")
@@ -74,6 +76,7 @@ def test_pushes_under_the_given_prefix_after_each_build(machine: Path) -> None:
     assert push.endswith(f" --tls-verify=false registry.example/team/steps:{VERSION}")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_push_writes_down_the_digest_that_the_registry_has(machine: Path, engine: str) -> None:
     works(machine, engine)
@@ -81,12 +84,14 @@ def test_a_push_writes_down_the_digest_that_the_registry_has(machine: Path, engi
     assert (machine / "dist/digests/steps").read_text().strip() == DIGEST
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_push_that_fails_ends_it(machine: Path, engine: str) -> None:
     install(machine, engine, '[ "$1" = push ] && exit 7\nexit 0')
     assert make(machine, "PUSH=registry.example/team", "IMAGES=steps").returncode == 2
 
 
+@pytest.mark.servers
 def test_takes_the_engine_that_is_named(machine: Path) -> None:
     works(machine, "docker")
     works(machine, "buildah")
@@ -94,12 +99,14 @@ def test_takes_the_engine_that_is_named(machine: Path) -> None:
     assert told(machine)[0].startswith("buildah build ")
 
 
+@pytest.mark.servers
 def test_stops_at_the_first_failure(machine: Path) -> None:
     works(machine, "docker", status=7)
     assert make(machine).returncode == 2
     assert len(told(machine)) == 1
 
 
+@pytest.mark.servers
 def test_says_what_to_do_where_no_engine_works(machine: Path) -> None:
     done = make(machine)
     assert done.returncode == 2

@@ -37,6 +37,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dist / "release"
 
 
+@pytest.mark.servers
 def test_the_wheel_is_of_this_version_and_holds_both_packages(release: Path) -> None:
     (wheel,) = release.glob("*.whl")
     assert wheel.name == f"colchis-{VERSION}-py3-none-any.whl"
@@ -44,6 +45,7 @@ def test_the_wheel_is_of_this_version_and_holds_both_packages(release: Path) -> 
     assert tops == {"colchis_steps", "colchis_workflows", f"colchis-{VERSION}.dist-info"}
 
 
+@pytest.mark.servers
 def test_each_image_in_the_manifests_is_named_by_its_digest(release: Path) -> None:
     with tarfile.open(release / "manifests.tar.gz") as archive:
         files = [member for member in archive.getmembers() if member.name.endswith(".yaml")]
@@ -60,6 +62,7 @@ def read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     return file.read().decode()
 
 
+@pytest.mark.servers
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH")
 @pytest.mark.parametrize("overlay", ["namespaced", "quickstart"])
 def test_kustomize_keeps_the_digests(release: Path, overlay: str) -> None:
@@ -70,6 +73,7 @@ def test_kustomize_keeps_the_digests(release: Path, overlay: str) -> None:
     assert [match for match in found if not match[1].endswith(f"@{DIGESTS[match[0]]}")] == []
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_sbom_lists_what_the_image_is_installed_from_each_once(release: Path, image: str) -> None:
     parts = json.loads((release / f"{image}.cdx.json").read_text())["components"]
@@ -84,6 +88,7 @@ def pins(lock: str) -> list[tuple[str, str]]:
     return re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)
 
 
+@pytest.mark.servers
 def test_the_checksums_are_those_of_the_files(release: Path) -> None:
     lines = (release / "SHA256SUMS").read_text().splitlines()
     sums = {line[66:]: line[:64] for line in lines}
@@ -96,6 +101,7 @@ def test_the_checksums_are_those_of_the_files(release: Path) -> None:
     assert {name: hashlib.sha256((release / name).read_bytes()).hexdigest() for name in sums} == sums
 
 
+@pytest.mark.servers
 def test_without_a_digest_there_is_no_release(tmp_path: Path) -> None:
     (tmp_path / "digests").mkdir()
     (tmp_path / "digests/steps").write_text("sha256:abc")

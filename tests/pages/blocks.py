@@ -17,9 +17,8 @@ ROOT = Path(__file__).parents[2]
 FENCE = re.compile(
     r"^(?:<!-- (?P<note>[^\n]*) -->\n)?(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^ *```$", re.M | re.S
 )
-PATTERNS = ("*.md", "docs/**/*.md", "examples/*/README.md", "images/*.md", "benchmarks/*.md", "requirements/*.md")
-PATTERNS = (*PATTERNS, "workflows/manifests/**/*.md")
-PAGES = sorted(page for pattern in PATTERNS for page in ROOT.glob(pattern))
+FOLDERS = ("docs", "examples", "images", "benchmarks", "requirements", "workflows/manifests")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in ROOT.glob(f"{folder}/**/*.md"))])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pytest
 from tests.cluster.beside import free_port
 from tests.pages.blocks import PAGES, ROOT, blocks, commands
 
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 RUNS = {page: [block.runs for block in blocks(page) if block.language == "console"] for page in PAGES}
 TRIED = """
 colchis data digits --to file:///tmp/store
@@ -29,7 +30,7 @@ colchis models stop
 
 
 def pages(where: str) -> pytest.MarkDecorator:
-    found = [page for page in PAGES if where in RUNS[page]]
+    found = [page for page in PAGES if where in RUNS[page] and page != CONTRIBUTING]
     return pytest.mark.parametrize("page", found, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -100,6 +101,19 @@ def test_each_command_of_the_page_does_what_it_says(page: Path, place: Place) ->
 @pages("long")
 def test_each_long_command_of_the_page_does_what_it_says(page: Path, place: Place) -> None:
     follow(page, place, {"test", "long"})
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone of the repository")
+def test_contributing_leads_from_a_clone_to_passing_tests(tmp_path: Path) -> None:
+    script = "".join(commands(block.text)[0] for block in blocks(CONTRIBUTING) if block.runs == "long")
+    script = script.replace("https://github.com/colchis/colchis", f"{ROOT} colchis")
+    assert script.startswith(f"git clone {ROOT}")
+    command = ["bash", "-euxo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "colchis/.git/hooks/pre-commit").is_file()
 
 
 def test_what_is_marked_for_the_cluster_is_run_there() -> None:

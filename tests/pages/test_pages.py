@@ -105,11 +105,12 @@ def test_each_make_target_and_verb_that_a_page_names_exists() -> None:
         assert set(re.findall(r"^(?:\$ )?colchis ([a-z][a-z-]*)", code, re.MULTILINE)) <= verbs, page
 
 
-def test_the_programs_of_the_environment_that_contributing_names_exist() -> None:
+def test_the_programs_and_tests_that_contributing_names_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     names = set(re.findall(r"\.venv/bin/([\w-]+)", text))
     assert names
     assert [name for name in names if not (Path(sys.prefix) / "bin" / name).exists()] == []
+    assert [path for path in re.findall(r"\btests/[\w/]+\.py\b", text) if not (ROOT / path).exists()] == []
 
 
 def test_contributing_lists_the_markers_there_are() -> None:

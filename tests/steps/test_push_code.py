@@ -36,6 +36,7 @@ def git(directory: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.servers
 def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (code / "digits.py").chmod(0o755)
     assert main([str(code), f"--store={store.url}"]) == 0
@@ -53,6 +54,7 @@ def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pyte
     assert unpack_code(uri, tmp_path / "back")[0] == f"sha256:{digest}"
 
 
+@pytest.mark.servers
 def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
     first = push(store, code)
     for path in code.rglob("*.py"):
@@ -64,6 +66,7 @@ def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
     assert push(store, code) != first
 
 
+@pytest.mark.servers
 def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Store, code: Path, tmp_path: Path) -> None:
     def revision() -> str:
         return unpack_code(push(store, code), tmp_path / "back")[1]

@@ -71,6 +71,7 @@ def flags(trainer: Trainer, workers: int, program: str = "program.py", **given: 
     return [f"--workers={workers}", f"--entry={words}", f"--hyperparameters={json.dumps(given)}"]
 
 
+@pytest.mark.servers
 def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidate(trainer: Trainer) -> None:
     share = trainer.root / "share"
     share.mkdir()
@@ -91,6 +92,7 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     assert [row[0] for row in trainer.history("r")] == [1.0, 0.5, pytest.approx(1 / 3)]
 
 
+@pytest.mark.servers
 def test_a_command_that_is_asked_to_stop_goes_on_from_its_checkpoints(trainer: Trainer) -> None:
     command = trainer.command("r", *flags(trainer, 1, waits=True))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=trainer.root) as process:
@@ -111,6 +113,7 @@ def test_a_command_that_is_asked_to_stop_goes_on_from_its_checkpoints(trainer: T
     assert (trainer.root / "got/weights/w.txt").read_text() == "[33, 1]"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("workers", "given", "says"),
     [
@@ -125,6 +128,7 @@ def test_a_command_that_fails_says_why(trainer: Trainer, workers: int, given: di
     assert says in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.servers
 def test_a_killed_worker_takes_its_command_along_and_is_the_one_to_blame(trainer: Trainer) -> None:
     command = trainer.command("r", *flags(trainer, 2, waits=True))
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

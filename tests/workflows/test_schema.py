@@ -77,6 +77,7 @@ def _built(directory: Path) -> list[Object]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
     documents = _built(render.MANIFESTS / "overlays" / overlay)
@@ -86,6 +87,7 @@ def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
         _validate(document, definitions)
 
 
+@pytest.mark.servers
 def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() -> None:
     documents = {d["metadata"]["name"]: d for d in _built(render.MANIFESTS / "overlays/quickstart") if "spec" in d}
     pipeline, build = documents["colchis-pipeline"]["spec"], documents["colchis-build-image"]["spec"]
@@ -96,6 +98,7 @@ def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() 
     assert {p["name"]: p.get("default") for p in inputs}["insecure-registry"] == "true"
 
 
+@pytest.mark.servers
 def test_images_of_a_kustomization_reach_into_workflow_templates(tmp_path: Path) -> None:
     shutil.copytree(render.MANIFESTS, tmp_path / "manifests")
     overlay = tmp_path / "manifests/overlays/namespaced/kustomization.yaml"
