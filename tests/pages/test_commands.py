@@ -1,7 +1,7 @@
 """Every command of the pages is run as it stands there, and prints what the page says that it prints.
 
 A page starts in a copy of the examples and manifests, where the run ``try`` has made version 1 of the model digits in
-the store file:///tmp/store. Its blocks run in order, in one shell.
+the store file:///tmp/store. Its blocks run in order, in one shell. A block that begins with a file's name is that file.
 """
 
 import os
@@ -79,13 +79,17 @@ def place(tried: tuple[Place, Path]) -> Iterator[Place]:
 
 
 def follow(page: Path, place: Place, where: set[str]) -> None:
-    """Run the blocks of a page that run there, and look for what they are said to print."""
+    """Run the blocks of a page that run there, and look for what they are said to print; a block may be a file."""
     script, answers = "", list[str]()
     for block in blocks(page):
         if block.language == "console" and block.runs in where:
             more, said = commands(block.text)
             script += more
             answers += [line for line in said if line and "…" not in line]
+        elif named := re.match(r"# (\S+\.py)\n", block.text):
+            file = place.root / named[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
     done = place.run(script)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line for line in answers if line.strip() not in done.stdout + done.stderr] == []
