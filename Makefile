@@ -26,7 +26,7 @@ demo: $(READY)  ## train on real data with two workers, serve the model, ask it 
 	@$(BIN)/colchis demo $(if $(KEEP),--keep)
 
 unit: $(READY)  ## the tests that take seconds: no servers, no TensorFlow, no browser, no cluster
-	$(BIN)/pytest --quiet -m "not servers and not tensorflow and not browser and not cluster and not long"
+	$(BIN)/pytest --quiet --numprocesses=2 -m "not servers and not tensorflow and not browser and not cluster and not long"
 
 test: $(READY)  ## lint, types and all tests that need no cluster
 	$(BIN)/ruff check --quiet
