@@ -5,9 +5,13 @@ from collections.abc import Generator
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 MARKERS = ("servers", "tensorflow", "browser", "cluster", "long")
 STARTERS = {"docker_registry", "front", "minio", "minio_url", "moto_url", "versitygw_url"}  # fixtures that start one
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's matter
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
