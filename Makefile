@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long test-cluster mutate bench render images lint format lock clean
+.PHONY: help demo unit test test-long test-cluster mutate coverage bench render images release version lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,11 +26,15 @@ $(READY): $(VENV)/bin/uv requirements/dev.txt pyproject.toml
 demo: $(READY)  ## train on real data with two workers, serve the model, ask it (KEEP=1 keeps serving)
 	@$(BIN)/colchis demo $(if $(KEEP),--keep)
 
+unit: $(READY)  ## the tests that take seconds: no servers, no TensorFlow, no browser, no cluster
+	$(BIN)/pytest --quiet --numprocesses=2 -m "not servers and not tensorflow and not browser and not cluster and not long"
+
 test: $(READY)  ## lint, types and all tests that need no cluster
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --quiet --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	$(BIN)/deptry steps workflows 2>/dev/null || $(BIN)/deptry steps workflows
 	$(BIN)/pytest -m "not cluster and not long"
 
 test-long: $(READY)  ## what takes minutes: results go to docs/
@@ -44,6 +48,12 @@ mutate: $(READY)  ## change the pure cores one operator at a time; list the chan
 	cp -R steps/colchis_steps workflows/colchis_workflows workflows tests benchmarks pyproject.toml .mutation
 	cd .mutation && mutmut run && mutmut results
 
+coverage: $(READY)  ## the tests of make test, measured; prints the modules with the most lines that none runs
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "$(or $(MARKERS),not cluster and not long)"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 bench: $(READY)  ## race against named rivals: RACE=pack; benchmarks/README.md lists the races (OPTIONS are the race's own)
 	@[ -f "benchmarks/$(RACE).py" ] || { echo "name a race with RACE=: $(notdir $(basename $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))))" >&2; exit 2; }
 	@$(BIN)/python -m benchmarks.$(RACE) $(OPTIONS)
@@ -54,6 +64,11 @@ render: $(READY)  ## write workflows/manifests from the templates
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGES ?= steps train serve storage
 
+version:  ## print the version, which pyproject.toml has
+	@echo $(VERSION)
+
+DIST ?= dist
+
 images:  ## build the images with docker, podman or buildah (PUSH=registry/prefix pushes; ENGINE, BUILD_OPTIONS, PUSH_OPTIONS)
 	@engine=$(ENGINE); for e in docker podman buildah; do [ -n "$$engine" ] || ! $$e info >/dev/null 2>&1 || engine=$$e; done; \
 	[ -n "$$engine" ] || { echo "neither docker, podman nor buildah works here: install or start one, or name it with ENGINE=" >&2; exit 1; }; \
@@ -62,24 +77,48 @@ images:  ## build the images with docker, podman or buildah (PUSH=registry/prefi
 	  reference=$(or $(PUSH),colchis)/$$image:$(VERSION); echo "$$engine: $$reference"; \
 	  BUILDAH_LAYERS=true $$engine build --file images/$$image/Dockerfile --tag $$reference \
 	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$$revision $(BUILD_OPTIONS) . || exit; \
-	  $(if $(PUSH),$$engine push $(PUSH_OPTIONS) $$reference || exit;) \
+	  $(if $(PUSH),mkdir -p $(DIST)/digests; digest=$(DIST)/digests/$$image; \
+	  if [ $${engine##*/} = docker ]; then \
+	    docker push $(PUSH_OPTIONS) $$reference && docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' $$reference \
+	      | sed -n "s|^$${reference%:*}@||p" > $$digest; \
+	  else $$engine push --digestfile $$digest $(PUSH_OPTIONS) $$reference; fi || exit;) \
 	done
 
-lint: $(READY)  ## ruff, mypy, import contracts
+RELEASE = $(DIST)/release
+REGISTRY = $(or $(PUSH),ghcr.io/colchis)
+# what an image was installed from, each package once: serve has what train has, and more
+LOCKS = $(if $(filter serve,$(1)),requirements/train.txt) requirements/$(1).txt
+SBOM = awk '/^[^ \#]/ {new = !seen[$$0]++} new' $(call LOCKS,$(1)) | $(BIN)/python -W ignore -m cyclonedx_py requirements \
+  --pyproject pyproject.toml --output-reproducible --output-file $(RELEASE)/$(1).cdx.json -
+
+release: $(READY)  ## what a release holds, in dist/release: wheel, manifests by digest (after make images PUSH=…), SBOMs, checksums
+	@rm -rf $(RELEASE) && mkdir -p $(RELEASE)
+	@$(BIN)/colchis render --to $(RELEASE)/manifests --registry $(REGISTRY) --tag $(VERSION) --digests $(DIST)/digests
+	@cp -R workflows/manifests/crd workflows/manifests/samples $(RELEASE)/manifests
+	@sed "s|ghcr.io/colchis/storage:.*|$(REGISTRY)/storage:$(VERSION)@$$(cat $(DIST)/digests/storage)|" \
+	  workflows/manifests/samples/kserve-storage.yaml > $(RELEASE)/manifests/samples/kserve-storage.yaml
+	@tar -C $(RELEASE) --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw -czf $(RELEASE)/manifests.tar.gz manifests
+	@$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir $(RELEASE) && rm -f $(RELEASE)/.gitignore
+	@$(foreach image,$(IMAGES),$(call SBOM,$(image)) &&) true
+	@cd $(RELEASE) && sha256sum *.whl *.tar.gz *.json > SHA256SUMS
+	@echo $(RELEASE)
+
+lint: $(READY)  ## ruff, mypy, import contracts, declared dependencies
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry steps workflows
 
 format: $(READY)  ## format the code
 	$(BIN)/ruff check --fix --quiet
 	$(BIN)/ruff format --quiet
 
-LOCK = $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+LOCK = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock" pyproject.toml
 # serve has TensorFlow from the requirements of train
 TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 
-lock: $(VENV)/bin/uv  ## resolve the requirements anew, those of the images to the same versions
+lock: $(VENV)/bin/uv  ## lock what pyproject.toml asks for, for the images at the same versions (UPGRADE=--upgrade raises all)
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
 	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \

@@ -145,6 +145,7 @@ def test_both_contenders_go_to_the_races_own_controller() -> None:
     assert settings == {"instanceID": "me"}
 
 
+@pytest.mark.servers
 def test_the_program_writes_what_each_path_flag_names(tmp_path: Path) -> None:
     words = [
         "--store=s3://a",
@@ -159,6 +160,7 @@ def test_the_program_writes_what_each_path_flag_names(tmp_path: Path) -> None:
     assert "{{" not in manifests.NOOP  # Argo would take it for a tag
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [([], 1, "KUBECONFIG names no cluster"), (["--runs", "0"], 2, "--runs is 0"), (["--case", "none"], 2, "none")],
@@ -173,6 +175,7 @@ def test_a_race_that_cannot_start_says_what_it_needs(words: list[str], code: int
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", ["", "none", "_table.txt"])
 def test_make_names_the_races_where_none_is_named(name: str) -> None:
     command = ["make", "--silent", "--assume-old=.venv/ready", "bench", f"RACE={name}"]
@@ -182,6 +185,7 @@ def test_make_names_the_races_where_none_is_named(name: str) -> None:
     assert " engine " in done.stderr
 
 
+@pytest.mark.servers
 def test_a_contender_is_measured_with_its_children() -> None:
     busy = (
         "import sys, subprocess; x = bytearray(64 << 20); subprocess.run([sys.executable, '-c', 'sum(range(3000000))'])"
@@ -192,6 +196,7 @@ def test_a_contender_is_measured_with_its_children() -> None:
     assert sample["wall_s"] > 0
 
 
+@pytest.mark.servers
 def test_a_contender_that_fails_ends_the_race_with_what_it_said() -> None:
     with pytest.raises(SystemExit, match="ended with 3:\nno room"):
         measured([sys.executable, "-c", "print('no room', end=''); raise SystemExit(3)"])

@@ -14,6 +14,7 @@ needs_registry = pytest.mark.skipif(
 )
 
 
+@pytest.mark.servers
 @needs_registry
 def test_a_shard_that_changed_is_all_that_is_sent(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
@@ -23,6 +24,7 @@ def test_a_shard_that_changed_is_all_that_is_sent(tmp_path: Path) -> None:
     assert 2 << 20 < row["bytes"] < (2 << 20) + 50_000
 
 
+@pytest.mark.servers
 @needs_registry
 def test_an_image_without_the_models_files_ends_the_race(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")

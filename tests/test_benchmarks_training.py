@@ -48,6 +48,7 @@ def test_the_order_has_each_row_once_an_epoch_and_another_each_time(tmp_path: Pa
     assert numbers.tolist() == list(range(900)), "the order's numbers are not those of the rivals' rows"
 
 
+@pytest.mark.servers
 def test_contenders_take_turns_and_the_first_does_not_count(tmp_path: Path) -> None:
     paths = {name: tmp_path / f"{name}.txt" for name in ("a", "b")}
     found = take_turns({"a": contender(paths["a"], 5), "b": contender(paths["b"], 5, processes=2)}, 4, tmp_path)
@@ -62,6 +63,7 @@ def test_contenders_take_turns_and_the_first_does_not_count(tmp_path: Path) -> N
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
 
 
+@pytest.mark.servers
 def test_a_turn_is_as_many_epochs_as_told(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     one = contender(path, 7)
@@ -83,6 +85,7 @@ def test_steps_are_told_apart_by_the_checkpoint_that_they_met() -> None:
         saved(ends, [])
 
 
+@pytest.mark.servers
 def test_a_contender_that_fails_ends_the_race_with_its_words(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"(?s)a has ended.*it broke"):
         take_turns({"a": contender(tmp_path / "a.txt", 2, "broken")}, 4, tmp_path)

@@ -3,9 +3,12 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 STEMS = ["validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"]
@@ -29,6 +32,7 @@ def test_a_module_is_small_and_says_what_it_is_for(path: Path) -> None:
     assert lines[0].startswith('"""')
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("stem", STEMS)
 def test_importing_a_step_loads_nothing_heavy(stem: str) -> None:
     code = f"import sys, colchis_steps.{stem}; print(*{HEAVY!r} & set(sys.modules))"
@@ -36,28 +40,13 @@ def test_importing_a_step_loads_nothing_heavy(stem: str) -> None:
     assert done.stdout.strip() == ""
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_step_describes_itself_with_an_example(stem: str) -> None:
     command = [sys.executable, "-m", f"colchis_steps.{stem}", "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "example" in text.lower()
     assert f"colchis_steps.{stem}" in text
-
-
-def test_links_between_documents_lead_somewhere() -> None:
-    pages = [
-        *ROOT.glob("*.md"),
-        *ROOT.glob("docs/**/*.md"),
-        *ROOT.glob("examples/*/README.md"),
-        *ROOT.glob("images/*.md"),
-    ]
-    broken = [
-        f"{page.relative_to(ROOT)}: {target}"
-        for page in pages
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text())
-        if "://" not in target and not (page.parent / target).exists()
-    ]
-    assert broken == []
 
 
 def test_the_readme_is_short_and_shows_both_commands_first() -> None:
@@ -73,3 +62,29 @@ def test_each_make_target_is_explained() -> None:
     targets = re.findall(r"^([a-z][a-z-]*):", makefile, re.MULTILINE)
     explained = re.findall(r"^([a-z][a-z-]*):.*## ", makefile, re.MULTILINE)
     assert targets == explained
+
+
+def test_ci_tests_each_python_that_is_supported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yaml").read_text())
+    supported = SpecifierSet(project["requires-python"])
+    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == [
+        f"3.{minor}" for minor in range(30) if f"3.{minor}" in supported
+    ]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/workflows/*.yaml")), ids=lambda path: path.stem)
+def test_a_workflow_pins_its_actions_and_takes_no_right_by_default(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {}
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert [step["uses"] for step in steps if not re.search(r"@[0-9a-f]{40}$", step.get("uses", f"@{40 * '0'}"))] == []
+
+
+def test_the_hooks_run_the_programs_of_the_lock() -> None:
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"
+    for hook in repository["hooks"]:
+        folder, program = hook["entry"].split()[0].rsplit("/", 1)
+        assert folder == ".venv/bin"
+        assert (Path(sys.prefix) / "bin" / program).exists()

@@ -48,6 +48,7 @@ def test_there_is_a_dockerfile_for_each_image() -> None:
     assert {path.parent.name for path in ROOT.glob("images/*/Dockerfile")} == set(IMAGES)
 
 
+@pytest.mark.servers
 def test_hadolint_finds_nothing() -> None:
     beside = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     hadolint = shutil.which("hadolint", path=beside)

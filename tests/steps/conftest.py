@@ -217,7 +217,7 @@ def real_store(request: pytest.FixtureRequest, server: str) -> str:
     return f"s3://{name}/some/prefix"
 
 
-@pytest.fixture(params=["file", "s3"])
+@pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.servers)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store of each kind, one after the other."""
     if request.param == "file":

@@ -132,6 +132,7 @@ def test_flags_that_do_not_go_together_are_a_usage_error(published: Any, flags: 
     assert caught.value.code == 2
 
 
+@pytest.mark.servers
 def test_kill_at_any_time_leaves_no_half_image_and_the_next_run_makes_it_whole(published: Any, tmp_path: Path) -> None:
     published.publish({"saved_model.pb": b"g", "w": os.urandom(60 << 20)})
     command = [sys.executable, "-m", "colchis_steps.build_image", f"--store={published.store.url}", "--run=run-1"]

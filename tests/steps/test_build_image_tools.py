@@ -133,6 +133,7 @@ def test_oras_reads_every_manifest_and_blob(pushed: Pushed, tmp_path: Path) -> N
     assert found == [[None, names], [None, names], ["application/vnd.cncf.model.manifest.v1+json", names]]
 
 
+@pytest.mark.servers
 def test_olot_reads_the_layout_and_its_model_pack(published: Any, tmp_path: Path) -> None:
     python = tool(lambda: environment("olot"))
     place = [f"--store={published.store.url}", "--run=run-1", f"--repository=oci:{tmp_path}/images"]

@@ -36,6 +36,7 @@ def git(directory: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.servers
 def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (code / "digits.py").chmod(0o755)
     assert main([str(code), f"--store={store.url}"]) == 0
@@ -54,6 +55,7 @@ def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pyte
     unpack_code(uri, tmp_path / "back")  # over what is there
 
 
+@pytest.mark.servers
 def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
     first = push(store, code)
     for path in code.rglob("*.py"):
@@ -65,6 +67,7 @@ def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
     assert push(store, code) != first
 
 
+@pytest.mark.servers
 def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Store, code: Path, tmp_path: Path) -> None:
     def revision() -> str:
         return describe_code(push(store, code))[1]

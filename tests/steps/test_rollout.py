@@ -286,6 +286,7 @@ def test_a_version_that_answers_otherwise_than_it_was_judged_by_is_refused(
     store.delete("runs/r2/golden.json")
 
 
+@pytest.mark.servers
 def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: Store, images: dict[int, str]) -> None:
     def sentence(version: int, image: str, code: int = 65) -> str:
         told = [f"--store={store.url}", "--run=run-2", "--model=tiny", f"--version={version}", f"--image={image}"]
@@ -299,6 +300,7 @@ def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: S
     assert json.loads(store.read("runs/run-2/rollout.json"))["status"] == "failed"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     "flags",
     [
@@ -329,6 +331,7 @@ def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
     assert ("a route of 21 rules, and a Gateway takes 16" in ended.stderr) is ("--sticky=x-user" in flags)
 
 
+@pytest.mark.servers
 def test_the_parser_takes_what_the_template_sends() -> None:
     sent = "--store=s --run=r --model=m --version=1 --image=i --target=local --runtime=embedded --action=promote"
     assert parser().parse_args([*sent.split(), "--steps=10,30,100"]).steps == (10, 30, 100)

@@ -92,5 +92,6 @@ raise SystemExit(main([]))
 """
 
 
+@pytest.mark.servers
 def test_workers_that_are_still_beginning_when_their_pool_ends_are_not_waited_for() -> None:
     subprocess.run([sys.executable, "-c", POOL], check=True, timeout=120)

@@ -75,6 +75,7 @@ def flags(trainer: Trainer, workers: int, program: str = "program.py", **given: 
     return [f"--workers={workers}", f"--entry={words}", f"--hyperparameters={json.dumps(given)}"]
 
 
+@pytest.mark.servers
 def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidate(trainer: Trainer) -> None:
     share = trainer.root / "share"
     share.mkdir()
@@ -95,6 +96,7 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     assert [row[0] for row in trainer.history("r")] == [1.0, 0.5, pytest.approx(1 / 3)]
 
 
+@pytest.mark.servers
 def test_a_train_beside_its_workers_asks_the_store_for_no_history(
     trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_train_beside_its_workers_asks_the_store_for_no_history(
     assert trainer.candidate("r").code.digest == digest
 
 
+@pytest.mark.servers
 def test_a_command_that_is_asked_to_stop_goes_on_from_its_checkpoints(trainer: Trainer) -> None:
     command = trainer.command("r", *flags(trainer, 1, waits=True))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=trainer.root) as process:
@@ -137,6 +140,7 @@ def test_a_command_that_is_asked_to_stop_goes_on_from_its_checkpoints(trainer: T
     assert (trainer.root / "got/weights/w.txt").read_text() == "[33, 1]"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("workers", "given", "says"),
     [
@@ -151,6 +155,7 @@ def test_a_command_that_fails_says_why(trainer: Trainer, workers: int, given: di
     assert says in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.servers
 def test_a_killed_worker_takes_its_command_along_and_is_the_one_to_blame(trainer: Trainer) -> None:
     command = trainer.command("r", *flags(trainer, 2, waits=True))
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

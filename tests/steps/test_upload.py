@@ -161,6 +161,7 @@ def test_a_name_that_is_no_label_is_a_usage_error(name: str, capsys: pytest.Capt
     assert "is no model name; use 1 to 40 lower case letters, digits and '-'" in capsys.readouterr().err
 
 
+@pytest.mark.servers
 def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Store, tmp_path: Path) -> None:
     model = tmp_path / "saved"
     model.mkdir()
@@ -194,6 +195,7 @@ def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Store, tm
         assert [path.name for path in (tmp_path / "store/.incomplete").iterdir()] == ["lock"]
 
 
+@pytest.mark.servers
 def test_an_upload_that_is_asked_to_stop_does_so_at_once(tmp_path: Path) -> None:
     model, root = tmp_path / "saved", tmp_path / "store"
     model.mkdir()

@@ -90,6 +90,7 @@ def reading(store: Store) -> Iterator[list[int]]:
     assert faults == []
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3000)])])
 def test_readers_never_see_half(url: str, tmp_path: Path, kills: int) -> None:
     store, model, seed, before = open_store(url), tmp_path / "model", 0, 0

@@ -46,6 +46,7 @@ def workers(trainer: Trainer, ranks: list[int], *flags: str) -> Iterator[list[su
                 process.stderr.close()
 
 
+@pytest.mark.servers
 def test_a_worker_whose_peer_never_comes_names_it_and_ends_with_its_back_ends_code(trainer: Trainer) -> None:
     flags = ["--entry=command:true", "--rendezvous-seconds=1", f"--retry-exit-code={TFJOBS}"]
     with workers(trainer, [0], *flags) as (chief,):
@@ -55,6 +56,7 @@ def test_a_worker_whose_peer_never_comes_names_it_and_ends_with_its_back_ends_co
     assert "not reachable after 1 s; look whether it was started" in log.splitlines()[-1]
 
 
+@pytest.mark.servers
 def test_a_command_that_is_asked_to_stop_ends_its_worker_with_its_back_ends_code(trainer: Trainer) -> None:
     program = trainer.root / "program.sh"
     program.write_text("touch $COLCHIS_CHECKPOINTS/begun; exec sleep 600\n")

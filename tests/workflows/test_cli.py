@@ -32,6 +32,7 @@ def test_an_unknown_verb_is_a_usage_error_with_the_nearest(
     assert hint in capsys.readouterr().err
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("verb", [verb for verbs in cli.GROUPS.values() for verb in verbs])
 def test_each_verb_shows_its_help(verb: str) -> None:
     words = [sys.executable, "-m", "colchis_workflows.cli", verb, "--help"]
@@ -63,6 +64,7 @@ def test_a_module_of_ours_that_is_missing_is_a_bug(monkeypatch: pytest.MonkeyPat
         cli.main(["lint"])
 
 
+@pytest.mark.servers
 def test_a_steps_exit_code_is_the_commands() -> None:
     words = [sys.executable, "-m", "colchis_workflows.cli", "data", "no-such-set"]
     assert subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 2

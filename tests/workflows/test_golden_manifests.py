@@ -19,6 +19,7 @@ def test_rendering_twice_gives_the_same_bytes() -> None:
     assert render.manifests(Settings()) == render.manifests(Settings())
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("seed", ["1", "2"])
 def test_rendering_does_not_depend_on_the_order_of_hashes(seed: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "colchis_workflows.render", "--to", str(tmp_path)]

@@ -21,6 +21,7 @@ FAILS = (
 )
 
 
+@pytest.mark.servers
 def test_the_failed_steps_sentence_is_the_nodes_message_and_its_code_the_commands(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -31,11 +32,13 @@ def test_the_failed_steps_sentence_is_the_nodes_message_and_its_code_the_command
     assert "resume: colchis run --run r" in said
 
 
+@pytest.mark.servers
 def test_a_traceback_gives_code_1_and_its_last_line(write: Write, tmp_path: Path) -> None:
     assert run(write(dag("name: a, template: a") + python("a", "1 / 0")), tmp_path) == 1
     assert node(tmp_path, "a")["message"] == "exit code 1: ZeroDivisionError: division by zero"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 3)])
 def test_the_gates_no_is_exit_code_3(write: Write, tmp_path: Path, verdict: str, code: int) -> None:
     outputs = "outputs: {parameters: [{name: verdict, globalName: verdict, valueFrom: {path: /tmp/outputs/verdict}}]}"
@@ -43,12 +46,14 @@ def test_the_gates_no_is_exit_code_3(write: Write, tmp_path: Path, verdict: str,
     assert run(write(python("main", program, outputs)), tmp_path) == code
 
 
+@pytest.mark.servers
 def test_an_output_that_is_not_written_is_an_error(write: Write, tmp_path: Path) -> None:
     outputs = "outputs: {parameters: [{name: x, valueFrom: {path: /tmp/outputs/x}}]}"
     assert run(write(python("main", "pass", outputs)), tmp_path) == 65
     assert "output 'x' was not written" in node(tmp_path, "")["message"]
 
 
+@pytest.mark.servers
 def test_a_second_start_keeps_what_succeeded_with_the_same_inputs(write: Write, tmp_path: Path) -> None:
     count = f"open({str(tmp_path / 'count')!r}, 'a').write('{{{{workflow.parameters.mark}}}}.')"
     fail = f"import pathlib, sys; sys.exit(0 if pathlib.Path({str(tmp_path / 'mended')!r}).exists() else 65)"
@@ -65,6 +70,7 @@ def test_a_second_start_keeps_what_succeeded_with_the_same_inputs(write: Write, 
     assert (tmp_path / "count").read_text() == ".x."
 
 
+@pytest.mark.servers
 def test_braces_in_a_value_are_no_tags(write: Write, tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     program = f"import sys; open({str(seen)!r}, 'a').write(sys.argv[1])"
@@ -76,6 +82,7 @@ def test_braces_in_a_value_are_no_tags(write: Write, tmp_path: Path) -> None:
     assert seen.read_text() == "{{workflow.uid}}"
 
 
+@pytest.mark.servers
 def test_kept_tasks_hand_their_outputs_on(write: Write, tmp_path: Path) -> None:
     outputs = "outputs: {parameters: [{name: x, valueFrom: {path: /tmp/outputs/x}}]}"
     program = "open('{{outputs.parameters.x.path}}', 'w').write('1')"
@@ -88,6 +95,7 @@ def test_kept_tasks_hand_their_outputs_on(write: Write, tmp_path: Path) -> None:
     assert node(tmp_path, "t5")["reused"]
 
 
+@pytest.mark.servers
 def test_independent_tasks_run_side_by_side(write: Write, tmp_path: Path) -> None:
     meet = (
         "import pathlib, sys, time; here = pathlib.Path(sys.argv[1]); (here / sys.argv[2]).touch()\n"
@@ -107,6 +115,7 @@ def test_the_tree_has_each_task_below_its_dag() -> None:
     assert [node.path for node in in_tree_order(nodes)] == ["a", "a.x", "a.x.z", "a.y", "b", "c", "onExit"]
 
 
+@pytest.mark.servers
 def test_a_run_of_one_process_is_shown_by_its_templates_name(
     write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +123,7 @@ def test_a_run_of_one_process_is_shown_by_its_templates_name(
     assert "main  Failed exit code 1: ZeroDivisionError: division by zero" in capsys.readouterr().err
 
 
+@pytest.mark.servers
 def test_data_that_is_not_there_yet_is_fetched_by_the_line_that_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -88,6 +88,7 @@ def phases(tmp_path: Path) -> dict[str, str]:
     return {node["path"]: node["phase"] for node in run["nodes"]}
 
 
+@pytest.mark.servers
 def test_a_suspend_template_asks_and_the_answer_goes_on(tmp_path: Path) -> None:
     terminal = start(tmp_path)
     terminal.until("approve: ok? YES/NO (NO)")
@@ -100,6 +101,7 @@ def test_a_suspend_template_asks_and_the_answer_goes_on(tmp_path: Path) -> None:
     assert re.search(r"✔.* go .*Succeeded", terminal.seen)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("first", "second", "want"), [("", "yes", "Succeeded"), ("YES", "no", "Failed")])
 def test_the_default_answer_is_no(tmp_path: Path, first: str, second: str, want: str) -> None:
     terminal = start(tmp_path)
@@ -112,6 +114,7 @@ def test_the_default_answer_is_no(tmp_path: Path, first: str, second: str, want:
     assert phases(tmp_path)["sure"] == want
 
 
+@pytest.mark.servers
 def test_no_color_is_honoured(tmp_path: Path) -> None:
     terminal = start(tmp_path, NO_COLOR="1")
     terminal.until("approve: ok?")

@@ -82,6 +82,7 @@ def _built(directory: Path) -> list[Object]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
     documents = _built(render.MANIFESTS / "overlays" / overlay)
@@ -91,6 +92,7 @@ def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
         _validate(document, definitions)
 
 
+@pytest.mark.servers
 def test_the_nightly_jobs_are_applied_by_themselves_and_leave_their_suspension_alone(definitions: Object) -> None:
     jobs = _built(render.MANIFESTS / "nightly")
     assert {job["kind"] for job in jobs} == {"CronWorkflow"}
@@ -100,6 +102,7 @@ def test_the_nightly_jobs_are_applied_by_themselves_and_leave_their_suspension_a
         _validate(job, definitions)
 
 
+@pytest.mark.servers
 def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() -> None:
     documents = {d["metadata"]["name"]: d for d in _built(render.MANIFESTS / "overlays/quickstart") if "spec" in d}
     pipeline, build = documents["colchis-pipeline"]["spec"], documents["colchis-build-image"]["spec"]
@@ -110,6 +113,7 @@ def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() 
     assert {p["name"]: p.get("default") for p in inputs}["insecure-registry"] == "true"
 
 
+@pytest.mark.servers
 def test_images_of_a_kustomization_reach_into_workflow_templates(tmp_path: Path) -> None:
     shutil.copytree(render.MANIFESTS, tmp_path / "manifests")
     overlay = tmp_path / "manifests/overlays/namespaced/kustomization.yaml"

@@ -4,6 +4,7 @@ Writes  --to DIR  the tree of manifests; the same settings always give the same 
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from colchis_workflows import (
 )
 from colchis_workflows._argo.documents import Object, parse, read
 from colchis_workflows._templates.access import accounts
-from colchis_workflows._templates.overlays import IMAGE_FIELDS, KUSTOMIZATION, overlays
+from colchis_workflows._templates.overlays import IMAGE_FIELDS, IMAGES, KUSTOMIZATION, overlays
 from colchis_workflows.settings import Settings
 
 MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
@@ -136,6 +137,18 @@ def differences(tree: Path, files: dict[str, str]) -> list[str]:
     ]
 
 
+def digests(directory: Path) -> tuple[tuple[str, str], ...]:
+    """Read the digests that ``make images PUSH=…`` left here, a file for each image.
+
+    Raises ValueError where a digest of an image in the templates is missing, or is not one.
+    """
+    found = {path.name: path.read_text().strip() for path in sorted(directory.glob("*"))}
+    for name in IMAGES:
+        if not re.fullmatch(r"sha256:[0-9a-f]{64}", found.get(name, "")):
+            raise ValueError(f"{directory / name} holds no digest; `make images PUSH=…` writes it")
+    return tuple(found.items())
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     default = Settings()
@@ -148,14 +161,20 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--to", type=Path, default=MANIFESTS, metavar="DIR", help="where to (default: workflows/manifests)")
     p.add_argument("--registry", default=default.registry, help="prefix of our images (default: %(default)s)")
     p.add_argument("--tag", default=default.tag, help="tag of our images (default: %(default)s)")
+    p.add_argument("--digests", type=Path, metavar="DIR", help="name images by the digests in these files")
     p.add_argument("--check", action="store_true", help="write nothing; end with 1 where a file would change")
     return p
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the tree, or say what would change."""
-    args = parser().parse_args(argv)
-    files = manifests(Settings(registry=args.registry, tag=args.tag))
+    p = parser()
+    args = p.parse_args(argv)
+    try:
+        known = digests(args.digests) if args.digests else ()
+    except ValueError as error:
+        p.error(str(error))
+    files = manifests(Settings(registry=args.registry, tag=args.tag, digests=known))
     found = differences(args.to, files)
     if args.check:
         for line in found:

@@ -1,24 +1,28 @@
 """What may differ from one installation's manifests to another's; the templates are pure functions of it."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
-VERSION = "0.1.0"
+VERSION = version("colchis")  # pyproject.toml says it, and nothing else does
 
 
 @dataclass(frozen=True)
 class Settings:
     """Where the images are and which release this is: equal settings render to equal bytes.
 
-    ``registry`` is a prefix (``host:5000/colchis``); ``tag`` is that of all images; each object gets ``labels``.
+    ``registry`` is a prefix (``host:5000/colchis``); ``tag`` is that of all images; ``digests`` are pairs
+    of an image's name and its digest, for releases; each object gets ``labels``.
     """
 
     registry: str = "ghcr.io/colchis"
     tag: str = VERSION
+    digests: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
 
     def image(self, name: str) -> str:
-        """Give the reference of one of the images below ``images/``."""
-        return f"{self.registry}/{name}:{self.tag}"
+        """Return the reference of one of the images below ``images/``, by digest where that is known."""
+        digest = dict(self.digests).get(name)
+        return f"{self.registry}/{name}:{self.tag}" + (f"@{digest}" if digest else "")
 
     def object_labels(self, name: str) -> dict[str, str]:
         """Give the labels of the object of this name."""

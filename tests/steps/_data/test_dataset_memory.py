@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.steps.training_data import COLUMNS, shard_of, write_manifest
 
 SCRIPT = """
@@ -33,6 +34,7 @@ def peak(directory: Path, shards: int) -> int:
     return kib
 
 
+@pytest.mark.servers
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     few, many = peak(tmp_path / "few", 48), peak(tmp_path / "many", 192)  # 18 and 72 MiB
     assert many < few + 3072

@@ -198,6 +198,7 @@ def test_a_place_that_cannot_be_written_is_refused(published: Any) -> None:
         packed(published, Path("/proc/nowhere/layout"))
 
 
+@pytest.mark.servers
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from colchis_steps._oci.layout import Layout\n"
@@ -213,6 +214,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
     assert done.stdout.endswith(" []\n")
 
 
+@pytest.mark.servers
 def test_memory_stays_the_same_from_small_to_large(tmp_path: Path) -> None:
     program = """
 import os, resource, sys
@@ -249,6 +251,7 @@ def test_an_odd_repository_is_refused(name: str) -> None:
         open_repository(name)
 
 
+@pytest.mark.servers
 def test_buildah_reads_the_layout(published: Any, tmp_path: Path) -> None:
     if shutil.which("buildah") is None:
         pytest.skip("buildah is not on PATH")

@@ -77,6 +77,7 @@ def test_a_key_below_another_key_is_refused(tmp_path: Path) -> None:
     assert files_below(tmp_path) == {"a", "d/k", ".incomplete/lock"}
 
 
+@pytest.mark.servers
 def test_a_full_store_keeps_nothing_half(mount: Callable[..., Path], tmp_path: Path) -> None:
     store, big = FileStore(mount("size=4m")), tmp_path / "big"
     big.write_bytes(bytes(8 << 20))
@@ -89,6 +90,7 @@ def test_a_full_store_keeps_nothing_half(mount: Callable[..., Path], tmp_path: P
     assert store.create("small", bytes(1 << 20))
 
 
+@pytest.mark.servers
 def test_a_read_only_store_is_read_and_not_written(mount: Callable[..., Path]) -> None:
     store = FileStore(mount("size=1m"))
     store.write("kept", b"x")
@@ -113,6 +115,7 @@ def test_a_store_without_permission_says_so(tmp_path: Path) -> None:
         os.seteuid(user)
 
 
+@pytest.mark.servers
 def test_a_killed_writer_leaves_nothing_visible_and_the_next_one_tidies_up(tmp_path: Path) -> None:
     big, root = tmp_path / "big", tmp_path / "store"
     with big.open("wb") as file:
@@ -142,6 +145,7 @@ def test_tidying_spares_writers_that_live(tmp_path: Path) -> None:
         assert files_below(tmp_path) == {"k", ".incomplete/alive", ".incomplete/lock"}
 
 
+@pytest.mark.servers
 def test_a_big_file_goes_through_in_constant_memory(tmp_path: Path) -> None:
     big = tmp_path / "big"
     with big.open("wb") as file:
@@ -153,6 +157,7 @@ def test_a_big_file_goes_through_in_constant_memory(tmp_path: Path) -> None:
         assert hashlib.file_digest(file, "sha256").digest() == hashlib.sha256(bytes(256 << 20)).digest()
 
 
+@pytest.mark.servers
 def test_replace_waits_for_the_lock(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     store.write("k", b"1")

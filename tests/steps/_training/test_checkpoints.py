@@ -135,6 +135,7 @@ while True:
 """
 
 
+@pytest.mark.servers
 def test_a_writer_killed_in_the_middle_leaves_whole_checkpoints_only(place: Store, tmp_path: Path) -> None:
     for i in range(6):
         command = [sys.executable, "-c", ENDLESS, place.url, str(tmp_path)]

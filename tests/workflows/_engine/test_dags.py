@@ -26,6 +26,7 @@ def test_there_are_thirteen() -> None:
     assert len(DAGS) == 13
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
 def test_phases_and_outputs_are_those_of_argo(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     expected = next(yaml.safe_load_all(path.read_text()))["metadata"]["annotations"]

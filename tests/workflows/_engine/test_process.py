@@ -18,6 +18,7 @@ def write(tmp_path: Path) -> Write:
     return write_to(tmp_path)
 
 
+@pytest.mark.servers
 def test_a_deadline_ends_the_task(write: Write, tmp_path: Path) -> None:
     path = write(python("main", "import time; time.sleep(60)", "activeDeadlineSeconds: 1"))
     began = time.monotonic()
@@ -26,6 +27,7 @@ def test_a_deadline_ends_the_task(write: Write, tmp_path: Path) -> None:
     assert "it took longer than 1 s" in node(tmp_path, "")["message"]
 
 
+@pytest.mark.servers
 def test_progress_is_noted_and_shown(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     program = (
         "import os, pathlib, time; pathlib.Path(os.environ['ARGO_PROGRESS_FILE']).write_text('4/12'); time.sleep(1.5)"
@@ -63,6 +65,7 @@ def alive(pid: int) -> bool:
 WAITS = "import os, pathlib, time; pathlib.Path({!r}).write_text(str(os.getpid()))\nwhile True: time.sleep(1)"
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 def test_a_signal_stops_the_tasks_and_runs_the_exit_handler(
     write: Write, tmp_path: Path, number: signal.Signals, code: int
@@ -81,6 +84,7 @@ def test_a_signal_stops_the_tasks_and_runs_the_exit_handler(
     assert node(tmp_path, "b")["phase"] == "Pending"
 
 
+@pytest.mark.servers
 def test_kill_9_ends_the_steps_and_the_same_run_goes_on(write: Write, tmp_path: Path) -> None:
     pid, go = tmp_path / "pid", tmp_path / "go"
     step = (
@@ -103,6 +107,7 @@ def test_kill_9_ends_the_steps_and_the_same_run_goes_on(write: Write, tmp_path: 
     assert node(tmp_path, "first")["reused"]
 
 
+@pytest.mark.servers
 def test_a_mutex_lets_one_run_in_at_a_time_and_one_run_is_started_once(write: Write, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     lock = "synchronization: {mutexes: [{name: 'turn-{{workflow.parameters.model}}'}]}"

@@ -40,6 +40,7 @@ def script(name: str, command: str, source: str) -> str:
     )
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("command", "source"),
     [
@@ -56,17 +57,20 @@ def test_what_a_script_writes_to_stdout_is_its_result(write: Write, tmp_path: Pa
     assert ("noise" in log) == (command == "sh")
 
 
+@pytest.mark.servers
 def test_a_script_that_fails_says_its_last_line_and_its_code(write: Write, tmp_path: Path) -> None:
     assert run(write(script("main", "sh", "echo out; echo 'no such thing' >&2; exit 7")), tmp_path) == 7
     assert node(tmp_path, "")["message"] == "exit code 7: no such thing"
 
 
+@pytest.mark.servers
 def test_a_script_is_kept_while_its_source_is_the_same(write: Write, tmp_path: Path) -> None:
     for source, reused in (("echo 1", False), ("echo 1", True), ("echo 2", False)):
         assert run(write(dag("name: a, template: a") + script("a", "sh", source)), tmp_path) == 0
         assert node(tmp_path, "a")["reused"] is reused
 
 
+@pytest.mark.servers
 def test_a_result_of_a_task_that_is_kept_is_there_for_the_next(write: Write, tmp_path: Path) -> None:
     tasks = dag("name: a, template: a", f"name: b, template: say, depends: a, {LAST}")
     path = write(tasks + script("a", "sh", "echo {{workflow.parameters.mark}}1") + SAY)
@@ -75,6 +79,7 @@ def test_a_result_of_a_task_that_is_kept_is_there_for_the_next(write: Write, tmp
     assert node(tmp_path, "b")["result"] == "got 1"
 
 
+@pytest.mark.servers
 def test_a_condition_may_be_anything_that_argo_evaluates(write: Write, tmp_path: Path) -> None:
     conditions = [
         "'{{tasks.a.outputs.result}}' =~ '^1' && 2 > 1",
@@ -86,6 +91,7 @@ def test_a_condition_may_be_anything_that_argo_evaluates(write: Write, tmp_path:
     assert [node(tmp_path, f"t{n}")["phase"] for n in range(3)] == ["Succeeded", "Skipped", "Succeeded"]
 
 
+@pytest.mark.servers
 def test_a_users_workflow_refers_to_our_templates_without_naming_their_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +102,7 @@ def test_a_users_workflow_refers_to_our_templates_without_naming_their_files(
     assert "check  Failed exit code 65: " in capsys.readouterr().err
 
 
+@pytest.mark.servers
 def test_a_users_template_stands_for_ours_of_the_same_name(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     own = "apiVersion: argoproj.io/v1alpha1\nkind: WorkflowTemplate\nmetadata: {name: colchis-validate-data}\n"

@@ -89,6 +89,7 @@ def test_what_a_local_run_does_not_have_is_refused_by_name_before_anything_runs(
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.servers
 def test_a_template_that_the_arguments_keep_from_running_may_hold_anything(write: Write, tmp_path: Path) -> None:
     tasks = dag("name: a, template: a", "name: k, template: k, when: '{{workflow.parameters.size}} == big'")
     path = write(tasks + python("a", "pass") + "- name: k\n  container: {command: [/kaniko/executor]}\n")

@@ -12,6 +12,7 @@ import yaml
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
+IMAGES = ("steps", "train", "serve")
 PATHS = (
     "spec/arguments/parameters/value",
     "spec/templates/container/image",
@@ -27,9 +28,11 @@ GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://t
 
 def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[Object]]:
     """Give each overlay file's documents by its path; ``templates`` are the base's, which patches find places in."""
+    digests = dict(settings.digests)
     images = [
-        {"name": f"{settings.registry}/{name}", "newName": f"{settings.registry}/{name}", "newTag": settings.tag}
-        for name in ("steps", "train", "serve")
+        {"name": f"{settings.registry}/{name}", "newName": f"{settings.registry}/{name}"}
+        | ({"digest": digests[name]} if name in digests else {"newTag": settings.tag})
+        for name in IMAGES
     ]
     common = KUSTOMIZATION | {"resources": ["../../base"], "configurations": ["image-fields.yaml"], "images": images}
     by_name = {template["metadata"]["name"]: template for template in templates}
