@@ -12,6 +12,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/uv: requirements/uv.txt
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) is not installed here: install Python 3.11, 3.12 or 3.13, or name another with make PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14) and f"Python {v[0]}.{v[1]} will not do: TensorFlow has wheels for 3.11 to 3.13; name one with make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip --quiet install --require-hashes --requirement requirements/uv.txt

@@ -1,4 +1,4 @@
-"""Who uploads in the race `upload`: each as its users run it, the parts and threads that it comes with.
+"""Who uploads in the race `upload`: each as its users run it, and once more with sha256sum before it.
 
 A contender sends a directory to ``s3://<bucket>/<prefix>``; endpoint and keys are in the environment.
 """
@@ -63,11 +63,25 @@ def _rclone(directory: Path, bucket: str, prefix: str) -> Command:
     return [where, "copy", "--config", "", "--no-update-dir-modtime", directory, remote]
 
 
-CONTENDERS: dict[str, Callable[[Path, str, str], Command]] = {
-    "colchis": _colchis,
+def _hashed(command: Callable[[Path, str, str], Command]) -> Callable[[Path, str, str], Command]:
+    """Let sha256sum read every file first: the same work as ours, whose blobs have their digests for names."""
+    hashing = 'find "$1" -type f -exec sha256sum {} + >/dev/null && shift && exec "$@"'
+
+    def both(directory: Path, bucket: str, prefix: str) -> Command:
+        return ["sh", "-c", hashing, "sh", directory, *command(directory, bucket, prefix)]
+
+    return both
+
+
+RIVALS: dict[str, Callable[[Path, str, str], Command]] = {
     "boto3": _script("boto3", BOTO3),
     "minio": _script("minio", MINIO),
     "obstore": _script("obstore", OBSTORE),
     "s5cmd": _s5cmd,
     "rclone": _rclone,
+}
+CONTENDERS = {
+    "colchis": _colchis,
+    **RIVALS,
+    **{f"{name}+sha256sum": _hashed(command) for name, command in RIVALS.items()},
 }

@@ -60,7 +60,7 @@ def answered(chance: random.Random, canary: Canary) -> tuple[Answer, Answer]:
     label = chance.randrange(CLASSES)
     stable = Answer(ok=True, seconds=SLOW * chance.lognormvariate(0, 0.3), label=label)
     if chance.random() < canary.errors:
-        return Answer(ok=False, told="status 500"), stable
+        return Answer(ok=False, error="status 500"), stable
     if chance.random() < canary.drift:
         label = 8
     elif chance.random() < canary.other:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster.beside import free_port
 
-from colchis_workflows.demo import curl_line, free_port
+from colchis_workflows.demo import curl_line
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(600)]
 COLCHIS = [sys.executable, "-m", "colchis_workflows.cli"]
@@ -29,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {**os.environ, "COLCHIS_HOME": str(home), "COLCHIS_PORT": str(free_port(0)), "NO_COLOR": "1"}
+    return {**os.environ, "COLCHIS_HOME": str(home), "COLCHIS_PORT": str(free_port("127.0.0.1")), "NO_COLOR": "1"}
 
 
 def colchis(home: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -57,6 +58,7 @@ def test_the_demo_serves_a_model_that_is_good_enough(home: Path, demo: str) -> N
     assert evaluation["verdict"] == "pass"
     assert evaluation["details"]["metrics"]["accuracy"] >= 0.95
     assert f"accuracy {evaluation['details']['metrics']['accuracy']:.3f}" in demo
+    assert told(demo, "draw a digit").endswith("/board/digits")
     assert "<script" not in Path(told(demo, "the report")).read_text()
     with urllib.request.urlopen(told(demo, "draw a digit"), timeout=10) as page:
         assert page.status == 200

@@ -24,8 +24,9 @@ from colchis_steps._packing.base import parse_base, stand_on
 from colchis_steps._packing.known import in_cache, in_store, remember
 from colchis_steps._packing.pack import Known, pack
 from colchis_steps._packing.sources import DirectorySource, StoreSource
+from colchis_steps._savedmodel.files import check_saved_model
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean, model_name, positive, run_flags
+from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
@@ -75,12 +76,12 @@ def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> N
     Raises:
         InputError: the tag is another image's: of another store's version of this model and number, for one.
     """
-    from colchis_steps._packing.kaniko import check
+    from colchis_steps._packing.kaniko import check_image_files
 
     if (there := repository.tagged(str(manifest.version))) is None:
         return
     try:
-        check(f"{repository.name}@{there}", repository, manifest.files, insecure=insecure)
+        check_image_files(f"{repository.name}@{there}", repository, manifest.files, insecure=insecure)
     except InputError as error:
         raise InputError(
             f"{repository.name} has the tag {manifest.version} for another image ({there}), which may be served; give "
@@ -107,13 +108,8 @@ def version_of(store: Store, model: str, version: int) -> Manifest:
     manifest = read_document(store, manifest_key(model, version), Manifest)
     if tree_digest(manifest.files) != manifest.tree:
         raise InputError(f"the manifest of {model}/{version} in {store.url} is altered; upload anew")
-    _check_saved_model([file.path for file in manifest.files], f"{model}/{version} in {store.url}")
+    check_saved_model([file.path for file in manifest.files], f"{model}/{version} in {store.url}")
     return manifest
-
-
-def _check_saved_model(paths: Sequence[str], source: str) -> None:
-    if "saved_model.pb" not in paths:
-        raise InputError(f"{source} has no saved_model.pb; give a SavedModel, as keras.Model.export writes it")
 
 
 def pack_version(
@@ -136,7 +132,7 @@ def pack_version(
 def pack_directory(directory: Path, version: int, repository: Repository) -> ImageReport:
     """Pack a directory as it stands."""
     source = DirectorySource(directory)
-    _check_saved_model([file.path for file in source.files], str(directory))
+    check_saved_model([file.path for file in source.files], str(directory))
     with Progress("build-image", sum(file.size for file in source.files)) as progress:
         report = pack(source, repository, str(version), known=in_cache(source), sent=progress.advance)
     remember(source, report)
@@ -161,7 +157,7 @@ def given(text: str) -> Path | None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.build_image",
+        prog=prog("colchis_steps.build_image"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.build_image --store=file:///tmp/store --run=r1 \\\n"
         "  --model=digits --version=1 --builder=direct --repository=oci:/tmp/images",
@@ -235,11 +231,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 return
             held = on_record(store, manifest, repository, args.builder)
             if held or args.builder == "kaniko":
-                from colchis_steps._packing.kaniko import check, read_digest
+                from colchis_steps._packing.kaniko import check_image_files, read_digest
 
                 digest = held or (read_digest(args.check) if args.check else pushed(repository, args.version))
                 reference = f"{repository.name}@{digest}"
-                report = check(reference, repository, manifest.files, insecure=args.insecure_registry)
+                report = check_image_files(reference, repository, manifest.files, insecure=args.insecure_registry)
             else:
                 report = pack_version(store, manifest, candidate, repository, known)
         recorder.details = report

@@ -16,13 +16,14 @@ from colchis_steps._doctor.facts import BACKENDS, gather
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._kube.api import Api
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
 
 SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
 
 
 def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
-    """Give the findings about the cluster; where it is away, that is the only one."""
+    """Return the findings about the cluster; where it is away, that is the only one."""
     try:
         facts = gather(Api(namespace), gateway, backend)
     except (InputError, TransientError) as error:
@@ -34,12 +35,12 @@ def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
 def lines(found: Sequence[Finding]) -> list[str]:
     """Write the findings for a person: a line a check, and below it the fix where there is one."""
     width = max(len(finding.name) for finding in found)
-    told: list[str] = []
+    written: list[str] = []
     for finding in found:
-        told.append(f"{SIGNS[finding.state]} {finding.name:{width}}  {finding.text}")
+        written.append(f"{SIGNS[finding.state]} {finding.name:{width}}  {finding.text}")
         if finding.fix:
-            told.append(f"  {'':{width}}  → {finding.fix}")
-    return told
+            written.append(f"  {'':{width}}  → {finding.fix}")
+    return written
 
 
 def verdict(found: Sequence[Finding]) -> None:
@@ -71,7 +72,7 @@ def gateway_name(text: str) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.doctor",
+        prog=prog("colchis_steps.doctor"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: colchis doctor --namespace ml --store s3://colchis --repository registry.example/models\n\n"
         "exit codes: 0 all is fine, 65 a finding with its fix, 75 something is away",

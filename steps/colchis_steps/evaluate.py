@@ -3,6 +3,7 @@
 Reads   runs/<run>/model.json and its blobs, the version that the model's alias stable names, the data's test split
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
+        runs/<run>/confirmed.json: the blobs that were read and verified, so that upload need not
 """
 
 import argparse
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._content.confirmed import confirm, described
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._evaluation.gate import judge, rules, verdict
 from colchis_steps._evaluation.model import Model
@@ -23,7 +25,7 @@ from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, ma
 from colchis_steps._formats.models import Alias, Candidate, Manifest
 from colchis_steps._formats.runs import Check, Evaluation
 from colchis_steps._step.errors import InputError, Rejected
-from colchis_steps._step.flags import boolean, run_flags
+from colchis_steps._step.flags import boolean, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -48,7 +50,9 @@ def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Ev
     if candidate.model != args.model:
         raise InputError(f"run {args.run} has trained {candidate.model!r}, not {args.model!r}; correct --model")
     progress(0, 2)
+    before = described(store, candidate.files)
     model = Model(store, candidate.files, top / "candidate", f"the model of run {args.run}")
+    confirm(store, args.run, before)
     if found := model.mismatch(data):
         raise InputError(f"{found}; evaluate it on data like that of its training")
     samples = Samples(data)
@@ -95,7 +99,7 @@ def _finite(values: Mapping[str, float]) -> dict[str, float]:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; docs and contract tests read it too."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.evaluate",
+        prog=prog("colchis_steps.evaluate"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.evaluate --store file:///tmp/store --run demo --model digits "
         '--data file:///tmp/store/data/digits/0123456789abcdef --thresholds \'{"accuracy": {"min": 0.95}}\'',

@@ -15,6 +15,7 @@ import msgspec
 from colchis_steps._formats.keys import alias_key, model_prefix, record_key, statement_key, version_of
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound, Store
@@ -103,7 +104,7 @@ def text(record: Record, aliases: Sequence[str]) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.explain",
+        prog=prog("colchis_steps.explain"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.explain digits/1\n"
         "example: python -m colchis_steps.explain sha256:… --store=s3://bucket/prefix --json",

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from colchis_steps._formats.documents import decode
 from colchis_steps._formats.keys import BLOBS, MODELS, RUNS, blob_key, candidate_key, run_of, version_of
 from colchis_steps._formats.models import Candidate, Manifest
-from colchis_steps._step.flags import positive
+from colchis_steps._step.flags import positive, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
@@ -88,7 +88,7 @@ def keep_days(text: str) -> int:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.gc",
+        prog=prog("colchis_steps.gc"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.gc --store=s3://bucket/colchis --dry-run",
         formatter_class=argparse.RawDescriptionHelpFormatter,

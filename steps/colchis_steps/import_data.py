@@ -18,7 +18,7 @@ from colchis_steps._data.sets import LABEL, LOADERS, DataSet, own
 from colchis_steps._formats.data import DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import DATA_MANIFEST, data_prefix
-from colchis_steps._step.flags import model_name, positive
+from colchis_steps._step.flags import model_name, positive, prog
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
@@ -60,7 +60,7 @@ def write(store: Store, data: DataSet, shard_rows: int) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.import_data",
+        prog=prog("colchis_steps.import_data"),
         description=__doc__.partition("\n")[0],
         epilog="example: python -m colchis_steps.import_data digits --to file:///tmp/store",
         formatter_class=argparse.RawDescriptionHelpFormatter,

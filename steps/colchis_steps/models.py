@@ -23,14 +23,15 @@ from colchis_steps._formats.models import Alias, Manifest, Record
 from colchis_steps._formats.runs import RolloutReport, StepResult
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._models.aliases import stable
-from colchis_steps._rollout import cluster, flags, local
+from colchis_steps._rollout import flags, local
 from colchis_steps._rollout.local import serving
+from colchis_steps._rollout.rollback import roll_back
 from colchis_steps._rollout.targets.table import TARGETS
 from colchis_steps._rollout.versions import Place
 from colchis_steps._serving.client import Away, call
 from colchis_steps._serving.daemon import CONFIG, endpoint_now, port_for, running, start, stop
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import model_version, positive
+from colchis_steps._step.flags import model_version, positive, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
@@ -158,7 +159,7 @@ def show(store: Store, model: str, version: int | None) -> None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.models",
+        prog=prog("colchis_steps.models"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.models rollback digits",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -216,7 +217,7 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     if target == "local":
         return local.roll_back(store, run, args.model, withdrawn=None, to=args.to)
     place = Place(Cluster(args.namespace or "".join(namespace)), TARGETS[target], store, args.model)
-    return cluster.roll_back(place, run, withdrawn=None, to=args.to)
+    return roll_back(place, run, withdrawn=None, to=args.to)
 
 
 def of_store(store: Store, args: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from colchis_steps._rollout.local import serving
 from colchis_steps._serving.client import LOCAL, Away, call
 from colchis_steps._serving.daemon import endpoint_now
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
@@ -50,7 +51,7 @@ def instance_of(data: "DataSet", number: int) -> tuple[dict[str, Any], int]:
     raise AssertionError("the split has as many rows as its shards")
 
 
-def told(prediction: Any, classes: Sequence[str], label: int) -> str:
+def in_words(prediction: Any, classes: Sequence[str], label: int) -> str:
     """Return a prediction, its probability and the true label in one line."""
     if not isinstance(prediction, dict) or "class" not in prediction:
         return f"prediction {json.dumps(prediction)}, label {named(classes, label)}"
@@ -99,7 +100,7 @@ def request(text: str) -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.predict",
+        prog=prog("colchis_steps.predict"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.predict digits --row 7",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -145,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return print(json.dumps(next(iter(instance.values())) if len(instance) == 1 else instance))
     url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
     answer = post(url.rstrip("/"), {"instances": [instance]})
-    return print(told(answer["predictions"][0], data.classes, label))
+    return print(in_words(answer["predictions"][0], data.classes, label))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import HELD_SINCE, LABEL_MODEL, LABEL_VERSION, MANAGED, Object, version_name
 from colchis_steps._manifests.route import route_name, routed
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean
+from colchis_steps._step.flags import boolean, prog
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
@@ -43,12 +43,12 @@ def since(found: Object) -> datetime:
         InputError: somebody wrote something else than a time into the annotation.
     """
     metadata = found["metadata"]
-    told = (metadata.get("annotations") or {}).get(HELD_SINCE) or metadata["creationTimestamp"]
+    text = (metadata.get("annotations") or {}).get(HELD_SINCE) or metadata["creationTimestamp"]
     try:
-        return datetime.fromisoformat(told)
+        return datetime.fromisoformat(text)
     except ValueError as error:
         what = f"annotation {HELD_SINCE} of {found['kind']} {metadata['name']}"
-        raise InputError(f"{what} is {told!r}, which is no time; remove the annotation") from error
+        raise InputError(f"{what} is {text!r}, which is no time; remove the annotation") from error
 
 
 def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
@@ -58,7 +58,7 @@ def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
 
 
 def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[str, int, datetime]]:
-    """Give model, version and time of what rests since before that time; a rollout that died leaves such, too."""
+    """Return model, version and time of what rests since before that time; a rollout that died leaves such, too."""
     at_rest: dict[tuple[str, int], datetime] = {}
     for kind in filter(cluster.knows, KINDS):
         for found in cluster.list(kind, MANAGED):
@@ -80,7 +80,7 @@ def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.prune",
+        prog=prog("colchis_steps.prune"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.prune --store=s3://colchis --hold=24h --dry-run",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from colchis_steps._content.code import listed, pack, revision_of
 from colchis_steps._formats.keys import code_key
+from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import Store
 from colchis_steps._store.opening import open_store
@@ -35,7 +36,7 @@ def push(store: Store, directory: Path) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.push_code",
+        prog=prog("colchis_steps.push_code"),
         description=(__doc__ or "").partition("\n")[0],
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -28,12 +28,13 @@ from colchis_steps._formats.keys import (
 )
 from colchis_steps._formats.models import Candidate, Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
 from colchis_steps._oci.repository import parse_reference
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import model_name, positive, run_flags
+from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from colchis_steps._formats.images import Layer
 
 log = logging.getLogger("colchis")
-EARLIER = ("validate_data", "train", "evaluate", "build_image")
 
 
 def submitter(text: str) -> str:
@@ -104,7 +104,7 @@ def held(found: Record, new: Record) -> Record:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.register",
+        prog=prog("colchis_steps.register"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.register --store=file:///tmp/store --run=r1 \\\n"
         "  --model=digits --version=1 --image=oci:/tmp/images/digits@sha256:…",
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     told = {**vars(args), "step_images": json.dumps(args.step_images)}
     with recorded(store, args.run, "register", told) as recorder:
         digest = parse_reference(args.image)[1]
-        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in EARLIER}
+        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in before("register")}
         results = {step: result for step, result in found.items() if result}
         evaluated = judged(results, args.run)
         key = manifest_key(args.model, args.version)

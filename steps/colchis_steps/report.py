@@ -14,7 +14,7 @@ from colchis_steps._report import story as _story
 from colchis_steps._report.page import UNENCODABLE, render
 from colchis_steps._report.story import Story
 from colchis_steps._step.errors import StepError
-from colchis_steps._step.flags import run_flags
+from colchis_steps._step.flags import prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._store.api import Store
@@ -27,7 +27,7 @@ log = logging.getLogger("colchis")
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.report",
+        prog=prog("colchis_steps.report"),
         description=__doc__.partition("\n")[0],
         epilog="example: python -m colchis_steps.report --store=file:///tmp/store --run=try --status=Succeeded "
         "--failures='[]' --report-path=report.html",
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
 def _read(store: Store, args: argparse.Namespace) -> Story:
     try:
         return _story.read_story(store, args.run, args.status, args.failures)
-    except StepError as error:  # the store is away: what the engine says can still be told
+    except StepError as error:  # the store is away: what the engine says can still be reported
         story = Story(args.run, args.status, failures=_story.parse_failures(args.failures))
         story.notes.append(str(error))
         return story

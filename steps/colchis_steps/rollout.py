@@ -17,16 +17,18 @@ from pathlib import Path
 
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests.route import MOST_RULES, Traffic, rule_count
 from colchis_steps._manifests.serve_options import serve_options
-from colchis_steps._rollout import cluster as _rollout_cluster
-from colchis_steps._rollout import flags, local
+from colchis_steps._rollout import cluster, flags, local
 from colchis_steps._rollout.canary import Plan
 from colchis_steps._rollout.judge import tolerances
+from colchis_steps._rollout.options import Options
 from colchis_steps._rollout.rendered import RENDERED, rendered
+from colchis_steps._rollout.rollback import roll_back
 from colchis_steps._rollout.targets.table import TARGETS
 from colchis_steps._rollout.versions import Place
 from colchis_steps._step.errors import InputError, Rejected
-from colchis_steps._step.flags import boolean, model_name, positive, run_flags
+from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._store.api import Store
@@ -38,7 +40,7 @@ log = logging.getLogger("colchis")
 
 
 def by_digest(image: str) -> str:
-    """Give the reference back. Raises InputError where it is a tag, which may name another image tomorrow."""
+    """Return the reference back. Raises InputError where it is a tag, which may name another image tomorrow."""
     if not BY_DIGEST.fullmatch(image):
         raise InputError(
             f"the image {image!r} is not named by its digest; give REPOSITORY@sha256:…, as build_image does"
@@ -49,7 +51,7 @@ def by_digest(image: str) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.rollout",
+        prog=prog("colchis_steps.rollout"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.rollout --store=file:///tmp/store --run=r1 --model=digits --version=2 "
         "--image=oci:/tmp/images/digits@sha256:…",
@@ -62,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--target", choices=["local", *TARGETS, *RENDERED], default="local")
     p.add_argument("--runtime", choices=["embedded", "tensorflow-serving"], default="embedded")
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
-    p.add_argument("--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT or 8501")
+    p.add_argument(
+        "--port", type=positive, metavar="N", help="local server's; default: $COLCHIS_PORT, or the home's own"
+    )
     traffic = p.add_argument_group("--action=canary, on a cluster", "who gets which version, and what is tolerated")
     traffic.add_argument(
         "--steps", type=flags.steps, default=(10, 30, 100), metavar="PERCENT,…", help="default: 10,30,100"
@@ -95,34 +99,34 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
     )
-    cluster = p.add_argument_group("--target=deployment or kserve", "the cluster is $KUBECONFIG's, or the pod's own")
-    cluster.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
-    cluster.add_argument("--serve-image", default="", metavar="REF", help="the model server's image")
-    cluster.add_argument(
+    on_cluster = p.add_argument_group("--target=deployment or kserve", "the cluster is $KUBECONFIG's, or the pod's own")
+    on_cluster.add_argument("--namespace", default="", metavar="NAME", help="default: the context's, or the pod's own")
+    on_cluster.add_argument("--serve-image", default="", metavar="REF", help="the model server's image")
+    on_cluster.add_argument(
         "--model-volume",
         choices=["image", "copy", "storage"],
         default="image",
         help="mount the model's image (Kubernetes 1.35, the default), copy the model out of it (any), or let KServe's "
         "storage container fetch it from the store",
     )
-    cluster.add_argument(
+    on_cluster.add_argument(
         "--insecure-registry",
         type=boolean,
         default=False,
         metavar="BOOL",
         help="true: copy over plain HTTP (default: false)",
     )
-    cluster.add_argument("--serve-options", default="{}", metavar="JSON", help="how many pods, what each asks for")
-    cluster.add_argument(
+    on_cluster.add_argument("--serve-options", default="{}", metavar="JSON", help="how many pods, what each asks for")
+    on_cluster.add_argument(
         "--preheat",
         type=boolean,
         default=False,
         metavar="BOOL",
         help="true: bring the model's image to all nodes first (default: false)",
     )
-    cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
-    cluster.add_argument("--gateway-url", default="", metavar="URL", help="default: $COLCHIS_GATEWAY_URL")
-    cluster.add_argument(
+    on_cluster.add_argument("--gateway", default="", metavar="NAMESPACE/NAME", help="default: $COLCHIS_GATEWAY")
+    on_cluster.add_argument("--gateway-url", default="", metavar="URL", help="default: $COLCHIS_GATEWAY_URL")
+    on_cluster.add_argument(
         "--ready-seconds", type=positive, default=600, metavar="N", help="for the pods to be ready (default: 600)"
     )
     p.add_argument("--endpoint-path", type=Path, metavar="FILE", help="gets the model's URL")
@@ -132,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def plan_of(args: argparse.Namespace) -> Plan:
-    """Give how the version comes to its traffic."""
+    """Return how the version comes to its traffic."""
     if args.action != "canary":
         return Plan()
     below = tuple(weight for weight in args.steps if weight < 100)
@@ -171,7 +175,7 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
     except argparse.ArgumentTypeError as error:
         raise InputError(str(error)) from error
     plan = plan_of(args)
-    options = _rollout_cluster.Options(
+    options = Options(
         serve_image=args.serve_image,
         volume=args.model_volume,
         gateway=args.gateway,
@@ -186,12 +190,12 @@ def change(store: Store, args: argparse.Namespace) -> RolloutReport:
         return rendered(store, args.run, model, args.version, image, form=args.target, options=options, plan=plan)
     place = Place(Cluster(args.namespace), TARGETS[args.target], store, model)
     if back:
-        return _rollout_cluster.roll_back(place, args.run, withdrawn=args.version, to=None)
-    return _rollout_cluster.roll_out(place, args.run, version=args.version, image=image, options=options, plan=plan)
+        return roll_back(place, args.run, withdrawn=args.version, to=None)
+    return cluster.roll_out(place, args.run, version=args.version, image=image, options=options, plan=plan)
 
 
-def told(args: argparse.Namespace, report: RolloutReport) -> str:
-    """Say how it went in one sentence."""
+def sentence(args: argparse.Namespace, report: RolloutReport) -> str:
+    """Return how it went, in one sentence."""
     ready, moved = report.seconds_to_ready, report.seconds_to_move
     if args.target in RENDERED:
         return f"nothing is applied: the YAML of {args.model} {args.version} is above, and in runs/{args.run}/"
@@ -219,6 +223,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         p.error(f"--target={args.target} only writes YAML, so it cannot go back; apply the YAML of the version before")
     if args.split and args.version not in args.split:
         p.error(f"--split gives version {args.version} no share; add {args.version}=0, or more")
+    if args.split and args.target in TARGETS:
+        rules = rule_count(Traffic(args.split, args.headers, args.sticky))
+        if rules > MOST_RULES:
+            p.error(
+                f"--split, --headers and --sticky make a route of {rules} rules, and a Gateway takes {MOST_RULES}; "
+                "give fewer versions or headers, or leave --sticky out"
+            )
     store = open_store(args.store)
     with recorded(store, args.run, "rollout", vars(args)) as record:
         report = change(store, args)
@@ -229,11 +240,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_output(args.endpoint_path, report.endpoint)
         write_output(args.verdict_path, verdict)
         write_output(args.waiting_path, str(report.waiting).lower())
-    log.info("%s", told(args, report))
+    log.info("%s", sentence(args, report))
     if args.target not in RENDERED:
         print(report.endpoint)
     if report.verdict == "fail" and args.fail_on_reject:
-        raise Rejected(f"{told(args, report)}; mend the model, and train it again")
+        raise Rejected(f"{sentence(args, report)}; mend the model, and train it again")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from colchis_steps._serving.config import Config, config_of, read_config
 from colchis_steps._serving.daemon import Running, held
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import positive
+from colchis_steps._step.flags import positive, prog
 from colchis_steps._step.home import port
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.opening import open_store
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from colchis_steps._serving.server.loaded import Registry
 
 POLL = 0.2  # seconds between looks at the configuration
-LINGER = 1.0  # seconds after SIGTERM in which open connections are told to close, by the answers that go over them
+LINGER = 1.0  # seconds after SIGTERM in which open connections are asked to close, by the answers that go over them
 DRAIN = 20  # seconds that requests have to end then; with a preStop of 3 and 5 for the log it is under Kubernetes' 30
 log = logging.getLogger("colchis")
 
 
 def listen(host: str, number: int) -> socket.socket:
-    """Give a listening socket; port 0 is any free one.
+    """Return a listening socket; port 0 is any free one.
 
     Raises:
         InputError: the port is in use or may not be used, or the host is no address of this machine.
@@ -67,7 +67,7 @@ def listen(host: str, number: int) -> socket.socket:
 def watcher(
     registry: "Registry", read: Callable[[], tuple[Config, str]], path: Path | None, begin: Callable[[], None]
 ) -> Callable[[], Awaitable[None]]:
-    """Give what keeps the registry as configured: it applies the configuration, and again after each change of it.
+    """Return what keeps the registry as configured: it applies the configuration, and again after each change of it.
 
     ``begin`` is called first, in the event loop.
     """
@@ -140,7 +140,7 @@ def fraction(text: str) -> float:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.serve",
+        prog=prog("colchis_steps.serve"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.serve --model digits=/models/digits",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -178,7 +178,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.log_requests and not args.log_to:
         raise InputError("--log-requests says no place; name the store that takes them with --log-to")
     store = open_store(args.log_to) if args.log_requests else None
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import uvicorn
 

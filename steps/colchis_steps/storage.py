@@ -16,6 +16,7 @@ from colchis_steps._content.blobs import scan
 from colchis_steps._formats.keys import manifest_key, plain_prefix
 from colchis_steps._formats.models import Manifest, tree_digest
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound
 from colchis_steps._store.documents import read_document
@@ -53,7 +54,6 @@ def download(uri: str, directory: Path) -> None:
     """Download by KServe's own library; it reads AWS_* as boto3 does, and the region by its older name only.
 
     Raises:
-        InputError: there is no such object.
         TransientError: the store is away or refuses.
     """
     from kserve_storage import Storage
@@ -64,15 +64,13 @@ def download(uri: str, directory: Path) -> None:
         Storage.download(uri, str(directory))
     except Exception as error:  # it raises plain Exception and RuntimeError, too
         told = " ".join(str(error).split())[:300]
-        if "No model found" in told:
-            raise InputError(f"{uri} holds no files; publish the version's plain copy, or serve it by image") from error
         raise TransientError(f"{uri} cannot be downloaded ({told}); try again") from error
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line, which is KServe's."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.storage",
+        prog=prog("colchis_steps.storage"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.storage colchis+s3://colchis/models/digits/2 /mnt/models",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -87,14 +85,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Download and verify."""
     args = parser().parse_args(argv)
     url, model, version = parsed(args.uri)
+    store, plain = open_store(url), plain_prefix(model, version)
     try:
-        manifest = read_document(open_store(url), manifest_key(model, version), Manifest)
+        manifest = read_document(store, manifest_key(model, version), Manifest)
     except NotFound as error:
         raise InputError(f"version {version} of {model} is not published ({error}); run upload") from error
+    if next(store.keys(plain), None) is None:
+        raise InputError(f"{url}/{plain} holds no files; publish the version's plain copy, or serve it by image")
     part, whole = args.directory / f".{version}", args.directory / str(version)
     shutil.rmtree(part, ignore_errors=True)  # of a container that was killed
     part.mkdir(parents=True)
-    download(f"{url}/{plain_prefix(model, version)[:-1]}", part)
+    download(f"{url}/{plain[:-1]}", part)
     complete(part, manifest)
     shutil.rmtree(whole, ignore_errors=True)
     part.rename(whole)

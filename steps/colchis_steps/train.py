@@ -9,8 +9,6 @@ import argparse
 import contextlib
 import logging
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,7 +24,7 @@ from colchis_steps._manifests.job_options import job_options
 from colchis_steps._manifests.training_jobs import KINDS, Training, service
 from colchis_steps._manifests.training_jobs import job as job_of
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._step.flags import model_name, positive, run_flags
+from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -34,13 +32,13 @@ from colchis_steps._store.api import Store
 from colchis_steps._store.documents import Recorder, find_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import portable
+from colchis_steps._training.backends.epochs import StoredEpochs
 from colchis_steps._training.backends.job import ROLE, Watch, run_job
 from colchis_steps._training.backends.local import Job, run_workers
 from colchis_steps._training.backends.workplace import workplace
 from colchis_steps._training.command import PREFIX, words_of
-from colchis_steps._training.files import find_history, find_result
+from colchis_steps._training.files import find_history, find_result, noted_epochs
 
-ASK = 0.2  # seconds between two looks at the history in the store
 log = logging.getLogger("colchis")
 
 
@@ -52,37 +50,33 @@ def fingerprint(data_digest: str, code: Code, chosen: Settings) -> str:
 
 
 @contextlib.contextmanager
-def followed(
-    store: Store, run: str, key: str, epochs: int
-) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
-    """Give what to call at each poll and for each line of the log: they tell the engine and the terminal."""
-    told, asked = -1, 0.0
+def followed(count: Callable[[], int], epochs: int) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
+    """Return what to call at each poll and for each line of the log: they report to the engine and the terminal."""
+    reported = -1
 
-    def count() -> int:
-        nonlocal told, asked
-        if time.monotonic() - asked > ASK:
-            asked = time.monotonic()
-            if (done := len(find_history(store, run, key))) != told:
-                told = done
-                progress(done, epochs)
-        return max(0, told)
+    def counted() -> int:
+        nonlocal reported
+        if (done := count()) != reported:
+            reported = done
+            progress(done, epochs)
+        return done
 
     if not sys.stderr.isatty():
-        yield lambda: (count(), None)[1], lambda line: print(line, file=sys.stderr, flush=True)
+        yield lambda: (counted(), None)[1], lambda line: print(line, file=sys.stderr, flush=True)
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("epochs", total=epochs)
-        yield lambda: bar.update(task, completed=count()), lambda line: bar.console.print(line, markup=False)
+        yield lambda: bar.update(task, completed=counted()), lambda line: bar.console.print(line, markup=False)
 
 
 def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: Path, lock: int) -> Candidate:
     """Run the workers where that is still to do, then store what the chief exported."""
     chosen, data = settings(args.hyperparameters), open_data(args.data)
-    check(chosen, data, args.workers, args.entry)
-    code = code_of(args, workdir)
+    check_trainable(chosen, data, args.workers, args.entry)
+    code = code_of(args)
     key = fingerprint(data.manifest.digest, code, chosen)
     result = find_result(store, args.run, key)
     if result is None:
@@ -91,7 +85,8 @@ def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: P
         finally:
             with contextlib.suppress(StepError):  # a failure of its own is the one to tell
                 result = find_result(store, args.run, key)
-                recorder.details = report(args, chosen, result, find_history(store, args.run, key))
+                epochs = result.history if result else find_history(store, args.run, key)
+                recorder.details = report(args, chosen, result, epochs)
     if result is None:
         where = f"{store.url}/{training_result_key(args.run)}"
         raise TransientError(f"the chief ended without a result in {where}; run it again")
@@ -118,13 +113,14 @@ def run(args: argparse.Namespace, store: Store, key: str, chosen: Settings, *, w
             "train does not follow a JobSet yet; add --render, give what it prints to kubectl apply -f -, "
             "and run this again when the workers are through"
         )
-    with followed(store, args.run, key, chosen.epochs) as (on_poll, on_line):
-        if args.backend == "local":
-            log.info("starting %d workers; their logs are %s/worker-*.log", args.workers, workdir)
-            job = Job(store, args.run, worker_flags(args, key), workdir, args.workers, args.silence_seconds, [lock])
+    if args.backend == "local":
+        log.info("starting %d workers; their logs are %s/worker-*.log", args.workers, workdir)
+        job = Job(store, args.run, worker_flags(args, key), workdir, args.workers, args.silence_seconds, [lock])
+        with followed(lambda: noted_epochs(workdir), chosen.epochs) as (on_poll, on_line):
             run_workers(job, on_poll, on_line)
-        else:
-            cluster = Cluster(args.namespace, ROLE)
+    else:
+        cluster, stored = Cluster(args.namespace, ROLE), StoredEpochs(store, args.run, key)
+        with followed(stored.count, chosen.epochs) as (on_poll, on_line):
             run_job(cluster, store, training(args, key), Watch(on_poll, on_line, key))
 
 
@@ -155,21 +151,19 @@ def render(args: argparse.Namespace) -> None:
     if args.backend == "local":
         raise InputError("--backend=local starts processes; name another back-end with --render")
     chosen, data = settings(args.hyperparameters), open_data(args.data)
-    check(chosen, data, args.workers, args.entry)
-    with tempfile.TemporaryDirectory() as directory:
-        found = training(args, fingerprint(data.manifest.digest, code_of(args, Path(directory)), chosen))
+    check_trainable(chosen, data, args.workers, args.entry)
+    found = training(args, fingerprint(data.manifest.digest, code_of(args), chosen))
     documents = [made for made in (service(found), job_of(found)) if made]
     print(yaml.safe_dump_all(documents, sort_keys=False, width=110), end="")
 
 
-def code_of(args: argparse.Namespace, directory: Path) -> Code:
-    """Give what identifies the user's code; it is unpacked below the directory for that, and dropped."""
+def code_of(args: argparse.Namespace) -> Code:
+    """Return what identifies the user's code: its URI has the digest, and the end of the zip git's revision."""
     if not args.code:
         return Code(entry=args.entry)
-    from colchis_steps._content.code import unpack_code
+    from colchis_steps._content.code import describe_code
 
-    with tempfile.TemporaryDirectory(dir=directory) as place:
-        digest, revision = unpack_code(args.code, Path(place))
+    digest, revision = describe_code(args.code)
     return Code(entry=args.entry, uri=args.code, digest=digest, revision=revision)
 
 
@@ -179,12 +173,12 @@ def worker_flags(args: argparse.Namespace, key: str) -> list[str]:
     return [*flags, f"--hyperparameters={args.hyperparameters}", f"--fingerprint={key}"]
 
 
-def check(chosen: Settings, data: DataSet, workers: int, entry: str = "") -> None:
+def check_trainable(chosen: Settings, data: DataSet, workers: int, entry: str = "") -> None:
     """Refuse what no worker could train, before any starts.
 
     Raises:
         InputError: a split is absent or empty, the label has no classes, or a worker would have no row of a batch;
-            a command is malformed, and knows itself what it takes.
+            for ``command:`` entries, the command is malformed: nothing else is checked.
     """
     if entry.startswith(PREFIX):
         words_of(entry)
@@ -215,7 +209,7 @@ def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epo
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; docs and contract tests read it too."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.train",
+        prog=prog("colchis_steps.train"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.train --store file:///tmp/store --run demo --model digits "
         "--data file:///tmp/store/data/digits/0123456789abcdef --workers 2",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._oci.contents import unpack
-from colchis_steps._step.flags import boolean
+from colchis_steps._step.flags import boolean, prog
 from colchis_steps._step.main import entrypoint
 
 log = logging.getLogger("colchis")
@@ -19,7 +19,7 @@ log = logging.getLogger("colchis")
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.unpack",
+        prog=prog("colchis_steps.unpack"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.unpack --image=oci:/tmp/images/digits@sha256:… --to=/tmp/digits/1",
         formatter_class=argparse.RawDescriptionHelpFormatter,

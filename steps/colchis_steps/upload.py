@@ -9,10 +9,11 @@ Writes  blobs/sha256/<hex>     with --from only; nothing that is there is sent a
 
 import argparse
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._content.blobs import check_files, plain_files
+from colchis_steps._content.blobs import plain_files
+from colchis_steps._content.confirmed import check_confirmed
 from colchis_steps._content.plain import publish
 from colchis_steps._content.storing import store_directory
 from colchis_steps._data.dataset import open_data, served_facts
@@ -21,8 +22,9 @@ from colchis_steps._formats.keys import candidate_key, manifest_key
 from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import UploadReport
 from colchis_steps._models.versions import newest
+from colchis_steps._savedmodel.files import check_saved_model
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean, model_name, run_flags
+from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
@@ -87,7 +89,7 @@ def facts(store: Store, candidate: Candidate) -> tuple[dict[str, Bounds] | None,
 def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
     """Store a directory as the run's candidate; return it and the bytes sent. What only TensorFlow reads stays {}."""
     listed = plain_files(directory)
-    _check_saved_model(listed, str(directory))
+    check_saved_model(listed, str(directory))
     with Progress("store", sum(found.st_size for found in listed.values())) as bar:
         files, sent = store_directory(store, directory, bar.advance, listed)
     candidate = Candidate(
@@ -124,19 +126,14 @@ def stored_candidate(store: Store, run: str, model: str) -> Candidate:
         raise InputError(f"run {run} trained model {candidate.model!r}, not {model!r}; name the same one to both steps")
     if tree_digest(candidate.files) != candidate.tree:
         raise InputError(f"{store.url}/{key} is altered: its tree digest is not that of its files; train again")
-    _check_saved_model([file.path for file in candidate.files], f"{store.url}/{key}")
+    check_saved_model([file.path for file in candidate.files], f"{store.url}/{key}")
     return candidate
-
-
-def _check_saved_model(paths: Collection[str], source: str) -> None:
-    if "saved_model.pb" not in paths:
-        raise InputError(f"{source} has no saved_model.pb; give a SavedModel, as keras.Model.export writes it")
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.upload",
+        prog=prog("colchis_steps.upload"),
         description=(__doc__ or "").partition("\n")[0],
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -167,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             candidate, sent = stored_candidate(store, args.run, args.model), 0
             size = sum({file.sha256: file.size for file in candidate.files}.values())
             with Progress("verify", size) as bar:
-                check_files(store, candidate.files, bar.advance)
+                check_confirmed(store, args.run, candidate.files, bar.advance)
         manifest, reused = allot(store, candidate, plain=args.plain_prefix)
         total = sum(file.size for file in candidate.files)
         told.outputs["version"] = str(manifest.version)

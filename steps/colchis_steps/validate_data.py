@@ -23,7 +23,7 @@ from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._formats.runs import Check, DataReport, SplitProfile
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import boolean, model_name, run_flags
+from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -117,7 +117,7 @@ def seen(store: Store, model: str, digest: str) -> int | None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.validate_data",
+        prog=prog("colchis_steps.validate_data"),
         description=__doc__.partition("\n")[0],
         epilog="example: python -m colchis_steps.validate_data --store=file:///tmp/store --run=try "
         "--data=file:///tmp/store/data/digits/840e74a1e825d543 --rules='{\"min_rows\": 200}'",

@@ -15,7 +15,7 @@ from colchis_steps._formats.documents import Unreadable
 from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import File, Manifest, tree_digest
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import model_version
+from colchis_steps._step.flags import model_version, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
@@ -81,7 +81,7 @@ def _fault(read: tuple[int, str] | None) -> str:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.verify",
+        prog=prog("colchis_steps.verify"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.verify digits:3 --store=s3://bucket/colchis",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -2,8 +2,8 @@
 
 Reads   --data, and the entry's module from --code or PYTHONPATH; the worker's place from the environment:
         $COLCHIS_ADDRESSES with $COLCHIS_RANK or $JOB_COMPLETION_INDEX, or $TF_CONFIG
-Writes  runs/<run>/training/ in the store: checkpoints/, history.json, and worker-<rank>.message when it fails; the
-        chief then blobs/sha256/… and result.json. Below --workdir worker-<rank>.alive once a second
+Writes  runs/<run>/training/ in the store: checkpoints/, history.json, and worker-<rank>.failure.json when it fails;
+        the chief then blobs/sha256/… and result.json. Below --workdir worker-<rank>.alive once a second
 """
 
 import argparse
@@ -25,12 +25,13 @@ from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._formats import training as training_
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.hyperparameters import settings
-from colchis_steps._formats.keys import message_key, training_result_key
+from colchis_steps._formats.keys import failure_key, training_result_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
+from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._step.flags import model_name, run_flags
+from colchis_steps._step.flags import model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.opening import open_store
@@ -38,7 +39,8 @@ from colchis_steps._training import checkpoints
 from colchis_steps._training.board import Board
 from colchis_steps._training.command import PREFIX, Command, environment, master, words_of
 from colchis_steps._training.entry import call_entry, load_entry
-from colchis_steps._training.files import alive_path
+from colchis_steps._training.failures import leave_failure
+from colchis_steps._training.files import alive_path, home_of, note_epochs
 from colchis_steps._training.input import Source, blocks_of
 from colchis_steps._training.rendezvous import Place, place, rendezvous
 from colchis_steps._training.signals import GRACE, Stop
@@ -52,9 +54,38 @@ log = logging.getLogger("colchis")
 
 def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, home: Path) -> None:
     """Meet the others, build the model, train, and as the chief export it."""
-    chosen = settings(args.hyperparameters)
-    import tensorflow as tf  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
+    tf = load_tensorflow()  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
+    begun = _meet(here, store, args)
+    for name in ("tensorflow", "absl"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    writer = checkpoints.Writer(store, args.run, home) if here.chief else None
+    board = Board(store, args.run, home / "tensorboard") if here.chief else None
+    loop = _loop(here, data, args, writer)
+    epochs = loop.settings.epochs
+    if begun:
+        loop.restore(*begun)
+        _log_restored(begun[0], epochs)
+    if begun and here.chief:
+        note_epochs(home, len(begun[0].history))
+    try:
+        for epoch in loop.epochs():
+            if board:
+                log.info("epoch %d of %d: %s", epoch.epoch, epochs, _told(epoch))
+                board.write(epoch)
+    finally:
+        if writer:
+            writer.wait()
+        if board:
+            board.wait()
+    if here.chief:
+        result = _export(loop, store, home, begun[0] if begun else None)
+        store.write(training_result_key(args.run), encode(result))
+        log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
+    loop.finish()
 
+
+def _meet(here: Place, store: Store, args: argparse.Namespace) -> "checkpoints.Found | None":
+    """Meet the others; return the checkpoint from which all go on, as the chief found it."""
     found = checkpoints.newest(store, args.run, args.fingerprint) if here.chief else None
     step = int(rendezvous(here, args.run, str(found[0].step if found else 0), args.rendezvous_seconds))
     if step and not here.chief:
@@ -62,17 +93,20 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
             found = checkpoints.read(store, args.run, step)
         except InputError as error:
             raise TransientError(f"the chief goes on after step {step}, but here {error}; run it again") from error
-    for name in ("tensorflow", "absl"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    return found
+
+
+def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpoints.Writer | None") -> "Loop":
+    """Let the entry build the model, and put the loop around it that trains it."""
+    import keras
+
     from colchis_steps._training.loop import Loop
     from colchis_steps._training.steps import Workers
 
+    chosen = settings(args.hyperparameters)
     workers = Workers(here, args.exchange_seconds)
     stop = Stop(args.retry_exit_code, args.grace_seconds)
     stop.install()  # the strategy has put its own handler there, which swallows the signal
-
-    import keras
-
     keras.utils.set_random_seed(chosen.seed)
     keras.config.set_dtype_policy(chosen.precision)
     context = Context(
@@ -86,29 +120,13 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
         blocks=blocks_of(data, chosen.seed),
     )
     training = call_entry(args.entry, load_entry(args.entry), context)
-    writer = checkpoints.Writer(store, args.run, home) if here.chief else None
     source = Source(data, chosen, here, context, training)
-    loop = Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
-    if found:
-        loop.restore(*found)
-        told = f" and {found[0].batches} steps of the next" if found[0].batches else ""
-        log.info("going on after epoch %d of %d%s", len(found[0].history), chosen.epochs, told)
-    board = Board(store, args.run, home / "tensorboard") if here.chief else None
-    try:
-        for epoch in loop.epochs():
-            if board:
-                log.info("epoch %d of %d: %s", epoch.epoch, chosen.epochs, _told(epoch))
-                board.write(epoch)
-    finally:
-        if writer:
-            writer.wait()
-        if board:
-            board.wait()
-    if here.chief:
-        result = _export(loop, store, home, found[0] if found else None)
-        store.write(training_result_key(args.run), encode(result))
-        log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
-    loop.finish()
+    return Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
+
+
+def _log_restored(at: training_.Checkpoint, epochs: int) -> None:
+    more = f" and {at.batches} steps of the next" if at.batches else ""
+    log.info("going on after epoch %d of %d%s", len(at.history), epochs, more)
 
 
 def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: Path) -> None:
@@ -132,13 +150,14 @@ def _export(loop: "Loop", store: Store, home: Path, begun: training_.Checkpoint 
 
     data, model = loop.source.data, loop.model
     exports.export(model, data.features, home / "export")
-    exports.check(model, home / "export", next(data.batches("eval", min(8, loop.settings.global_batch))).features)
+    rows = next(data.batches("eval", min(8, loop.settings.global_batch))).features
+    signature = exports.check_export(model, home / "export", rows)
     files = store_directory(store, home / "export").files
     return Result(
         fingerprint=loop.at.fingerprint,
         files=tuple(files),
         tree=tree_digest(files),
-        signature=exports.signature(home / "export"),
+        signature=signature,
         frameworks=exports.frameworks(),
         history=loop.at.history,
         parameters=model.count_params(),
@@ -166,7 +185,7 @@ def _beat(path: Path) -> None:
 def parser() -> argparse.ArgumentParser:
     """Describe the command line; docs and contract tests read it too."""
     p = argparse.ArgumentParser(
-        prog="colchis_steps.worker",
+        prog=prog("colchis_steps.worker"),
         description=(__doc__ or "").partition("\n")[0],
         epilog="example: python -m colchis_steps.worker --store file:///tmp/store --run demo --model digits "
         "--data file:///tmp/store/data/digits/0123456789abcdef --entry colchis_steps.classifier:build",
@@ -201,12 +220,12 @@ def start(args: argparse.Namespace, here: Place) -> None:
     try:
         with contextlib.ExitStack() as stack:
             top = args.workdir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="colchis-")))
-            home = top / f"worker-{here.rank}"
+            home = home_of(top, here.rank)
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
             _beat(alive_path(top, here.rank))
             with contextlib.suppress(NotFound):
-                store.delete(message_key(args.run, here.rank))
+                store.delete(failure_key(args.run, here.rank))
             if args.code:
                 from colchis_steps._content.code import unpack_code
 
@@ -222,7 +241,7 @@ def start(args: argparse.Namespace, here: Place) -> None:
                 work(here, open_data(args.data), store, args, home)
     except StepError as error:
         with contextlib.suppress(StepError):  # the log has it
-            store.write(message_key(args.run, here.rank), f"{error}\n".encode())
+            leave_failure(store, args.run, here.rank, error)
         raise
     except OSError as error:
         raise InputError(f"the working directory cannot be used ({error}); give another --workdir") from error

@@ -51,6 +51,7 @@ INSTALLED = {
     "test_chain",
     "test_faults",
     "test_faults_away",
+    "test_series",
     "test_stop",
     "test_training",
     "test_ways",

@@ -13,6 +13,7 @@ COLCHIS_TEST_PATIENCE         how many times longer than on two quiet cores to w
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -80,6 +81,15 @@ def until(seconds: float, what: str, found: Callable[[], T | None]) -> T:
         assert time.monotonic() < end, f"{what} did not come about in {seconds:.0f} s"
         time.sleep(1)
     return value
+
+
+def argo_release() -> tuple[int, int, int]:
+    """Ask Argo's server which release serves: 3.7.18 is ``(3, 7, 18)``."""
+    with urllib.request.urlopen(f"{ARGO}/api/v1/version", timeout=30) as answer:
+        version = str(json.load(answer)["version"])
+    match = re.match(r"v(\d+)\.(\d+)\.(\d+)", version)
+    assert match, f"{ARGO} is of version {version!r}"
+    return int(match[1]), int(match[2]), int(match[3])
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -103,6 +104,12 @@ def test_the_direct_builder_a_job_and_a_copied_volume_give_another_model_beside_
     assert run.node("job")["phase"] == "Succeeded"
     agrees(here, run, DIRECT, 1)
     assert (answer(KANIKO), answer(DIRECT)) == ("1", "1")
+
+
+def test_the_graph_has_a_node_a_pod_one_for_its_attempts_and_few_besides(first_runs: dict[str, Run]) -> None:
+    """What the UI draws; the DAGs are pipeline, candidate and publish, and job and approval were skipped."""
+    found = Counter(node["type"] for node in first_runs[KANIKO].nodes)
+    assert found == {"Pod": 9, "Retry": 9, "DAG": 3, "Skipped": 2}, first_runs[KANIKO].told()
 
 
 @pytest.mark.parametrize("model", [KANIKO, DIRECT])

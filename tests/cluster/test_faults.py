@@ -52,7 +52,7 @@ def test_bad_data_ends_with_65_and_is_not_tried_again(runs: dict[str, Run]) -> N
     assert sentence.startswith("train-00000.npz is corrupt: its sha256 is ")
     assert sentence.endswith("import the data again")
     assert run.outputs["summary"] == f"validate_data failed: {sentence}"
-    assert run.node("train")["phase"] == "Omitted"
+    assert run.node("candidate")["phase"] == "Omitted"
 
 
 def test_a_no_of_the_gate_succeeds_or_fails_as_asked_and_deploys_nothing(
@@ -100,7 +100,7 @@ def test_two_runs_of_one_model_take_turns_around_publish_only(here: Installation
     runs = [here.ended(name, 600) for name in names]
     for run in runs:
         assert run.phase == "Succeeded", run.told()
-    trained = [run.attempts("workers")[0] for run in runs]
+    trained = [run.attempts("train")[0] for run in runs]
     assert trained[0]["startedAt"] < trained[1]["finishedAt"]
     assert trained[1]["startedAt"] < trained[0]["finishedAt"]
     first, second = sorted(

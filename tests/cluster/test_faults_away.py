@@ -35,9 +35,9 @@ def test_wrong_credentials_for_the_registry_end_with_65_and_a_retry_with_right_o
         given |= {"repository": f"{server.place}/team"}
         names = {
             task: here.submit("colchis-build-image", builder=builder, **given)
-            for builder, task in (("direct", "pack"), ("kaniko", "kaniko"))
+            for builder, task in (("direct", "build-image"), ("kaniko", "kaniko"))
         }
-        direct, kaniko = here.ended(names["pack"]), here.ended(names["kaniko"])
+        direct, kaniko = here.ended(names["build-image"]), here.ended(names["kaniko"])
         login(server.place, LOGIN)
         for by, run in (("server", direct), ("command", kaniko)):
             here.retry(run.name, by)
@@ -50,7 +50,7 @@ def test_wrong_credentials_for_the_registry_end_with_65_and_a_retry_with_right_o
     finally:
         server.down()
     assert [run.phase for run in again] == ["Succeeded", "Succeeded"], again[0].told() + again[1].told()
-    assert server.place in direct.failed("pack", 65)
+    assert server.place in direct.failed("build-image", 65)
     (tried,) = kaniko.attempts("kaniko")
     assert "exit code 65" in tried["message"]
     assert "401" in tried["message"] or "login" in tried["message"]
@@ -62,14 +62,14 @@ def test_a_registry_that_is_down_is_tried_again(here: Installation, made: Run, t
     login(server.place, LOGIN)
     given = {"store": here.url, "run": made.uid, "model": "beta", "version": "1", "builder": "direct"}
     name = here.submit("colchis-build-image", repository=f"{server.place}/team", **given)
-    until(120, "a first attempt that failed", lambda: attempts_failed(here, name, "pack") >= 1)
+    until(120, "a first attempt that failed", lambda: attempts_failed(here, name, "build-image") >= 1)
     server.up()
     try:
         run = here.ended(name)
     finally:
         server.down()
     assert run.phase == "Succeeded", run.told()
-    first, *_, last = run.attempts("pack")
+    first, *_, last = run.attempts("build-image")
     assert "exit code 75" in first["message"]
     assert last["phase"] == "Succeeded"
     known = json.loads(json.dumps(run.outputs))

@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.conftest import Site, asking
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, kubectl, until
 
-from colchis_steps._rollout.checks import check
+from colchis_steps._rollout.checks import check_answers
 
 pytestmark = NEEDS_CLUSTER
 
@@ -44,7 +44,7 @@ def test_versions_and_models_come_go_and_come_back(site: Site, models: tuple[str
         both = [pool.submit(site.roll, model, 1), pool.submit(site.roll, other, 1, "--model-volume=copy")]
         assert all("moved in" in ended.result() for ended in both)
     assert (site.ask(model), site.ask(other)) == (1, 3)
-    check(GATEWAY, model, 1)  # V1 and V2, under the version's own path
+    check_answers(GATEWAY, model, 1)  # V1 and V2, under the version's own path
     first = pod_of(site, model, 1)
     assert (first["images"], first["copies"], first["token"]) == ([site.record(model, 1).image], 0, False)
     copied = pod_of(site, other, 1)

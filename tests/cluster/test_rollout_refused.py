@@ -136,7 +136,7 @@ def test_an_account_without_the_right_is_told_which_role_has_it(site: Site, mode
     assert "does not know this account" in site.roll(model, 5, code=65, KUBECONFIG=str(config))
     wrong["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     config.write_text(json.dumps(wrong))
-    assert "API server is not reachable" in site.roll(model, 5, code=75, KUBECONFIG=str(config))
+    assert "does not answer" in site.roll(model, 5, code=75, KUBECONFIG=str(config))
     assert "no cluster is configured" in site.roll(model, 5, code=65, KUBECONFIG="/nonexistent")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.beside import program
-from tests.cluster.installed import ARGO, AWS, NEEDS_CLUSTER, Installation, Run, until
+from tests.cluster.installed import ARGO, AWS, MANIFESTS, NEEDS_CLUSTER, Installation, Run, until
 
 from colchis_steps._formats.data import DataManifest
 from colchis_steps._formats.documents import encode, now
@@ -52,19 +52,14 @@ def arguments(here: Installation) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in given.items()]
 
 
-def test_it_is_installed_asleep_and_careful(here: Installation) -> None:
-    spec = here.get("cronworkflow", CRON)["spec"]
-    assert spec["suspend"] is True
-    assert spec["concurrencyPolicy"] == "Forbid"
-    assert spec["timezone"] == "UTC"  # the one zone that a controller without a zone database knows too
-    assert spec["startingDeadlineSeconds"] > 0
-    assert spec["stopStrategy"] == {"expression": "cronworkflow.failed >= 3"}
-    assert started(here) == []
+def test_nothing_runs_by_the_clock_before_somebody_applies_it(here: Installation) -> None:
+    assert here.get("cronworkflows")["items"] == []
 
 
 @pytest.fixture(scope="module")
 def night(here: Installation, no_news: str) -> datetime:
     """Let the cron job run at the next minute that begins in 5 s or more, by when the controller knows; give it."""
+    here.kubectl("apply", "--kustomize", str(MANIFESTS / "nightly"))
     at = datetime.now(UTC) + timedelta(seconds=65)
     workflow = {"arguments": {"parameters": arguments(here)}, "workflowTemplateRef": {"name": "colchis-pipeline"}}
     change(
@@ -72,7 +67,6 @@ def night(here: Installation, no_news: str) -> datetime:
         schedules=[f"{at.minute} {at.hour} * * *"],
         stopStrategy={"expression": "cronworkflow.succeeded >= 1"},
         workflowSpec=workflow,
-        suspend=False,
     )
     return at.replace(second=0, microsecond=0)
 
@@ -156,7 +150,7 @@ def test_a_night_without_new_data_skips_and_says_so(here: Installation, night: d
     run = here.ended(name, 120)
     assert run.phase == "Succeeded", run.told()
     assert run.outputs["summary"] == no_news
-    assert run.node("train")["phase"] == "Skipped"
+    assert run.node("candidate")["phase"] == "Skipped"
     assert run.node("publish")["phase"] == "Omitted"
     assert [n["displayName"] for n in run.nodes if n["type"] == "Pod" and "onExit" not in n["name"]] == [
         "validate-data(0)"
@@ -172,7 +166,7 @@ def test_no_run_starts_beside_another(here: Installation) -> None:
     waiting = {"AWS_ENDPOINT_URL_S3": "http://198.51.100.1:9"}  # an address of documentation: nobody answers
     here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": waiting}))
     workflow = {"arguments": {"parameters": parameters}, "workflowTemplateRef": {"name": "colchis-pipeline"}}
-    change(here, schedules=["* * * * *"], workflowSpec=workflow, suspend=False, stopStrategy=None)
+    change(here, schedules=["* * * * *"], workflowSpec=workflow, stopStrategy=None)
     here.kubectl("patch", "cronworkflow", CRON, "--type=merge", "--patch", '{"status": {"phase": "Active"}}')
     (name,) = until(150, "a run by the clock", lambda: set(started(here)) - before or None)
 

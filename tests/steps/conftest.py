@@ -206,6 +206,17 @@ def versitygw_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.terminate()
 
 
+REAL = ["minio", pytest.param("versitygw", marks=pytest.mark.long)]  # building that one takes minutes
+
+
+def real_store(request: pytest.FixtureRequest, server: str) -> str:
+    """Make a bucket of this server and lead the environment there; return the URL of a store in it."""
+    request.getfixturevalue("aws").setenv("AWS_ENDPOINT_URL", request.getfixturevalue(f"{server}_url"))
+    name = f"bucket-{uuid4().hex[:12]}"
+    boto3.session.Session().client("s3").create_bucket(Bucket=name)
+    return f"s3://{name}/some/prefix"
+
+
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.servers)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """A store of each kind, one after the other."""

@@ -16,6 +16,9 @@ BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
 ALL = frozenset({"workflows", "workflowtemplates", "cronworkflows", "workflowtaskresults"})
 CONDITIONS = [{"type": "Accepted", "status": "True"}, {"type": "Programmed", "status": "True"}]
 OPEN = {"listeners": [{"allowedRoutes": {"namespaces": {"from": "All"}}}]}
+OF_37 = "quay.io/argoproj/workflow-controller:v3.7.18"
+BELOW = dict.fromkeys(("2.12.13", "3.6.19", "3.7.1", "3.7.14"), "3.7.15") | dict.fromkeys(("4.0.0", "4.0.5"), "4.0.6")
+ADVISORIES = ("CVE-2026-28229", "CVE-2026-31892", "CVE-2026-40886", "CVE-2026-54526")
 FINE = Facts(
     server="https://cluster:6443",
     namespace="ml",
@@ -23,7 +26,7 @@ FINE = Facts(
     image_volumes=True,
     namespace_there=True,
     argo=ALL,
-    controllers=("quay.io/argoproj/workflow-controller:v3.7.1",),
+    controllers=(OF_37,),
     templates=dict.fromkeys(TEMPLATES, "1.2.3"),
     submitter=dict.fromkeys(SUBMITTER, True),
     accounts=dict.fromkeys(ACCOUNTS, True),
@@ -56,7 +59,22 @@ def test_a_cluster_where_all_is_there_has_no_finding() -> None:
         ("Argo's CRDs", {"argo": frozenset()}, "absent", "install Argo Workflows 3.7"),
         ("Argo's CRDs", {"argo": ALL - {"workflowtaskresults"}}, "no workflowtaskresults", "install Argo"),
         ("Argo's controller", {"controllers": ()}, "no workflow-controller runs", "start it"),
-        ("Argo's controller", {"controllers": ("argo/workflow-controller:v3.6.4",)}, "older than 3.7", "update"),
+        *(
+            (
+                "Argo's controller",
+                {"controllers": (f"argo/workflow-controller:v{found}",)},
+                text,
+                "3.7.15, 4.0.6 or newer",
+            )
+            for found, floor in BELOW.items()
+            for text in (f":v{found} is below {floor}", *ADVISORIES)
+        ),
+        (
+            "Argo's controller",
+            {"controllers": (OF_37, "argo/workflow-controller:v4.0.5")},
+            ":v4.0.5 is below",
+            "update",
+        ),
         ("namespace", {"namespace_there": False}, "ml is absent", "kubectl create namespace ml"),
         ("templates", {"templates": {}}, "none is installed", "--namespace ml"),
         (
@@ -108,6 +126,7 @@ def test_what_is_wrong_is_said_with_its_fix(name: str, changed: dict[str, Any], 
     [
         ("Argo's controller", {"controllers": None}, "you may not list"),
         ("Argo's controller", {"controllers": ("own/controller@sha256:1",)}, "does not tell its version"),
+        ("Argo's controller", {"controllers": ("argo/workflow-controller:v3.7",)}, "does not tell its version"),
         ("templates", {"templates": dict.fromkeys(TEMPLATES)}, "you may not read WorkflowTemplates"),
         ("service accounts", {"accounts": dict.fromkeys(ACCOUNTS)}, "you may not read ServiceAccounts"),
         ("Roles", {"roles": None}, "LocalSubjectAccessReviews"),
@@ -128,6 +147,10 @@ def test_what_may_not_be_seen_is_skipped_with_the_reason(name: str, changed: dic
 @pytest.mark.parametrize(
     ("name", "changed"),
     [
+        *(
+            ("Argo's controller", {"controllers": (f"argo/workflow-controller:v{number}@sha256:1",)})
+            for number in ("3.7.15", "3.7.18", "4.0.6", "4.1.0", "5.0.0")
+        ),
         ("image volumes", {"image_volumes": None, "version": (1, 35)}),
         ("image volumes", {"image_volumes": True, "version": (1, 33)}),
         ("Secret colchis-s3", {"secrets": {"colchis-s3": False}, "cloud_role": True}),
@@ -145,7 +168,7 @@ def test_templates_and_accounts_are_those_of_the_manifests_and_rights_no_more_th
         kind: {d["metadata"]["name"] for d in documents if d["kind"] == kind} for kind in ("ServiceAccount", "Secret")
     }
     templates = {d["metadata"]["name"] for d in documents if d["kind"] == "WorkflowTemplate"}
-    assert templates == set(TEMPLATES), "keep TEMPLATES in _doctor_facts.py to what is installed"
+    assert templates == set(TEMPLATES), "keep the list in _formats/steps.py to what is installed"
     assert names["ServiceAccount"] == set(ACCOUNTS)
     assert TOKEN in names["Secret"]
     given = {

@@ -44,8 +44,8 @@ def test_a_server_that_is_away_can_be_started(local: Store, caplog: pytest.LogCa
 def test_a_prediction_is_told_in_one_line() -> None:
     names = ("cat", "dog")
     assert (
-        predict.told({"class": 1, "probability": [0.1, 0.9]}, names, 0)
+        predict.in_words({"class": 1, "probability": [0.1, 0.9]}, names, 0)
         == "prediction dog (probability 0.900), label cat"
     )
-    assert predict.told({"class": 4}, names, 1) == "prediction 4, label dog"
-    assert predict.told(0.5, names, 1) == "prediction 0.5, label dog"
+    assert predict.in_words({"class": 4}, names, 1) == "prediction 4, label dog"
+    assert predict.in_words(0.5, names, 1) == "prediction 0.5, label dog"

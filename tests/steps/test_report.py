@@ -107,6 +107,19 @@ def test_a_no_that_was_asked_to_be_a_failure_is_still_a_no(tmp_path: Path) -> No
     assert reported(tmp_path, "Failed")[1] == "the gate said no: the gate said no; nothing is served"
 
 
+def test_after_a_no_nothing_is_said_to_serve_that_does_not(whole: Path) -> None:
+    refused = r.RolloutReport("local", "embedded", "", None, None, 3.0, 0.0, verdict="fail", reason="it differs")
+    record(whole, "rollout", verdict="fail", message="it differs", details=msgspec.to_builtins(refused))
+    page, summary = reported(whole)
+    assert summary == "the canary said no: it differs; nothing is served"
+    assert "keeps serving" not in page
+    refused.stable = 2
+    record(whole, "rollout", verdict="fail", message="it differs", details=msgspec.to_builtins(refused))
+    page, summary = reported(whole)
+    assert summary == "the canary said no: it differs; version 2 stays"
+    assert "What was served before keeps serving." in page
+
+
 def test_a_rollout_shows_each_step_with_its_figures(whole: Path) -> None:
     assert "rollout" not in sections(parsed(reported(whole)[0])), "a rollout without steps has no section"
     refused = r.RolloutReport("deployment", "embedded", "http://m", None, 2, 3.0, 2.0, verdict="fail")

@@ -320,6 +320,7 @@ def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: S
         ["--headers=style: ü=2"],
         ["--headers=style: a=1; Style: a=2"],
         ["--approval=perhaps"],
+        ["--target=deployment", "--sticky=x-user", f"--split={','.join(f'{n}=10' for n in range(1, 11))}"],
     ],
     ids=" ".join,
 )
@@ -327,6 +328,7 @@ def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
     told = ["--store=file:///nowhere", "--run=r", "--model=tiny", "--version=1", "--image=x"]
     ended = run("rollout", *told, *flags)
     assert (ended.returncode, "usage:" in ended.stderr) == (2, True)
+    assert ("a route of 21 rules, and a Gateway takes 16" in ended.stderr) is ("--sticky=x-user" in flags)
 
 
 @pytest.mark.servers

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from colchis_steps._content.blobs import scan
-from colchis_steps._formats.documents import now
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.keys import manifest_key
 from colchis_steps._formats.models import Manifest, tree_digest
 from colchis_steps._step.errors import InputError
+from colchis_steps._store.opening import open_store
 from colchis_steps.storage import complete, main, parsed
 
 
@@ -54,6 +56,18 @@ def test_what_is_not_the_manifests_is_named(downloaded: tuple[Path, Manifest], d
         (directory / name).unlink()
     with pytest.raises(InputError, match=f"1 files of digits 2 are missing, altered or too much, as {name}; publish"):
         complete(directory, manifest)
+
+
+def test_a_version_without_its_plain_copy_is_named(
+    bucket: str, tmp_path: Path, downloaded: tuple[Path, Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"s3://{bucket}/team"
+    uri = f"colchis+{url}/models/digits/2"
+    assert main([uri, str(tmp_path / "to")]) == 65
+    assert "version 2 of digits is not published" in caplog.text
+    open_store(url).write(manifest_key("digits", 2), encode(downloaded[1]))
+    assert main([uri, str(tmp_path / "to")]) == 65
+    assert f"{url}/models/digits/2/files/ holds no files; publish the version's plain copy" in caplog.text
 
 
 POOL = """

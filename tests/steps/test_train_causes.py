@@ -9,61 +9,77 @@ from tests.steps.training_data import write_data
 from colchis_steps._data.dataset import open_data
 from colchis_steps._formats.hyperparameters import settings
 from colchis_steps._formats.models import Code
+from colchis_steps._formats.training import Cause
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._training.backends import workplace as _training_workplace
 from colchis_steps._training.backends.ends import End, explain
 from colchis_steps._training.backends.workplace import workplace
 from colchis_steps._training.entry import load_entry
-from colchis_steps.train import check, fingerprint, main
+from colchis_steps.train import check_trainable, fingerprint, main
 
-LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it again", "")
+LOST = End(0, 75, sentence="worker 0 of 2 lost its peers (Socket closed); run it again", cause=Cause.PEER)
 
 
 @pytest.mark.parametrize(
     ("ends", "kind", "says"),
     [
         (
-            [LOST, End(1, 65, False, "loss is nan at step 3 (epoch 1); lower it", "")],
+            [LOST, End(1, 65, sentence="loss is nan at step 3 (epoch 1); lower it")],
             InputError,
             "^loss is nan at step 3",
         ),
         (
-            [LOST, End(1, -signal.SIGKILL, False, "", "")],
+            [LOST, End(1, -signal.SIGKILL)],
             TransientError,
             r"^worker 1 of 2 was killed \(SIGKILL: by hand",
         ),
         (
-            [LOST, End(1, -signal.SIGSEGV, False, "", "x")],
+            [LOST, End(1, -signal.SIGSEGV, last_line="x")],
             TransientError,
             r"^worker 1 of 2 was killed \(SIGSEGV\).*'x'",
         ),
         (
-            [LOST, End(1, 1, False, "", "ValueError: no")],
+            [LOST, End(1, 1, last_line="ValueError: no")],
             StepError,
             "^worker 1 of 2 ended with exit code 1: ValueError: no",
         ),
-        ([LOST, End(1, None, True, "", "")], TransientError, "^worker 1 of 2 stopped answering"),
-        ([End(0, -signal.SIGABRT, False, "", ""), End(1, None, True, "", "")], TransientError, "^worker 1 .* stopped"),
-        ([LOST, End(1, 75, False, "asked to stop", "")], TransientError, "^worker 1 of 2: asked to stop"),
+        ([LOST, End(1, None, frozen=True)], TransientError, "^worker 1 of 2 stopped answering"),
+        ([End(0, -signal.SIGABRT), End(1, None, frozen=True)], TransientError, "^worker 1 .* stopped"),
+        ([LOST, End(1, 75, sentence="asked to stop")], TransientError, "^worker 1 of 2: asked to stop"),
         ([LOST], TransientError, "^worker 0 of 2 lost its peers"),
         (
             [
-                End(0, 65, False, "the command 'x' ended with exit code 1: peer", ""),
-                End(1, -signal.SIGKILL, False, "", ""),
+                End(0, 65, sentence="the command 'x' ended with 1", cause=Cause.COMMAND),
+                End(1, -signal.SIGKILL),
             ],
             TransientError,
             r"^worker 1 of 2 was killed \(SIGKILL",
         ),
         (
-            [End(0, 75, False, "a peer of worker 0 of 2 was asked to stop", ""), End(1, 75, False, "the step was", "")],
+            [
+                End(0, 75, sentence="a peer of worker 0 was", cause=Cause.PEER),
+                End(1, 75, sentence="the step was"),
+            ],
             TransientError,
             "^worker 1 of 2: the step was",
         ),
         (
-            [End(1, -signal.SIGABRT, False, "", "heartbeat")],
+            [End(1, -signal.SIGABRT, last_line="heartbeat")],
             TransientError,
             "^worker 1 of 2 was killed .SIGABRT.*heartbeat",
         ),
+        (
+            [End(0, 65, sentence="the command 'x' ended with 1", cause=Cause.COMMAND)],
+            InputError,
+            "^the command 'x' ended with 1$",
+        ),
+        (
+            [End(0, 75, sentence="worker 1 of 2, host b:1, not reachable", cause=Cause.MEETING)],
+            TransientError,
+            "^worker 1 of 2, host b:1, not",
+        ),
+        ([End(0, 75, sentence="lost its peers, says the user's own code")], TransientError, "^worker 0 of 2: lost its"),
+        ([End(0, 75, last_line="Aborted")], TransientError, "^worker 0 of 2: lost its peers: Aborted; run it again"),
     ],
     ids=[
         "bad input",
@@ -77,6 +93,10 @@ LOST = End(0, 75, False, "worker 0 of 2 lost its peers (Socket closed); run it a
         "command",
         "stopped",
         "aborted",
+        "command alone",
+        "not met",
+        "words alone decide nothing",
+        "nothing left",
     ],
 )
 def test_the_cause_wins_over_what_it_caused(ends: list[End], kind: type[StepError], says: str) -> None:
@@ -142,10 +162,10 @@ def test_entries_that_do_not_load_say_why(
 def test_data_that_cannot_be_trained_on_is_refused_before_workers_start(tmp_path: Path) -> None:
     data = open_data(write_data(tmp_path / "set", {"train": [6], "eval": []}))
     with pytest.raises(InputError, match=r"split 'eval' .* has no rows"):
-        check(settings("{}"), data, 1)
+        check_trainable(settings("{}"), data, 1)
     whole = open_data(write_data(tmp_path / "whole", {"train": [6], "eval": [3]}))
     with pytest.raises(InputError, match="global_batch is 2, too few for 3 workers"):
-        check(settings('{"global_batch": 2}'), whole, 3)
+        check_trainable(settings('{"global_batch": 2}'), whole, 3)
 
 
 def test_a_fingerprint_changes_with_what_is_trained() -> None:
@@ -175,14 +195,32 @@ def test_one_training_at_a_time_uses_a_working_directory(tmp_path: Path, monkeyp
 
 
 def test_the_default_working_directory_goes_when_all_went_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("COLCHIS_HOME", str(tmp_path))
     with pytest.raises(TransientError), workplace(None, "r"):
         raise TransientError("lost; again")
-    (left,) = tmp_path.iterdir()
+    assert (tmp_path / "runs/r/training/lock").exists()
     with workplace(None, "r") as (path, _):
-        assert path == left
+        assert path == tmp_path / "runs/r/training"
         assert path.stat().st_mode & 0o777 == 0o700
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_two_homes_share_no_working_directory_and_a_pod_has_its_scratch_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    for name in ("COLCHIS_HOME", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    places = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with workplace(None, "r") as (path, _):
+            places.append(path)
+    assert places == [tmp_path / name / ".colchis/runs/r/training" for name in ("one", "two")]
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    with workplace(None, "r") as (path, _):
+        assert path == tmp_path / "tmp/colchis-r"
 
 
 def test_a_working_directory_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -14,10 +14,14 @@ import pytest
 from tests.steps.training_data import Trainer, write_data
 
 from colchis_steps._content.fetching import fetch_files
+from colchis_steps._formats.keys import history_key
 from colchis_steps._step.errors import InputError
+from colchis_steps._store.directory import FileStore
 from colchis_steps._store.opening import open_store
 from colchis_steps._training.command import environment, master, words_of
 from colchis_steps._training.rendezvous import Place
+from colchis_steps.push_code import push
+from colchis_steps.train import main
 
 PROGRAM = """
 import json, os, pathlib, sys, time
@@ -90,6 +94,29 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     assert candidate.data == "data/thirds/0", "relative, so that the store can be copied as a whole"
     assert candidate.frameworks["python"].startswith("3.")
     assert [row[0] for row in trainer.history("r")] == [1.0, 0.5, pytest.approx(1 / 3)]
+
+
+@pytest.mark.servers
+def test_a_train_beside_its_workers_asks_the_store_for_no_history(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, keys, code = FileStore.read, list[str](), trainer.root / "code"
+
+    def counted(self: FileStore, key: str) -> bytes:
+        keys.append(key)
+        return read(self, key)
+
+    code.mkdir()
+    (code / "unused.py").write_text("")
+    uri = push(open_store(trainer.store), code)
+    monkeypatch.setattr(FileStore, "read", counted)
+    monkeypatch.setenv("ARGO_PROGRESS_FILE", str(trainer.root / "progress"))
+    assert main([*trainer.command("r", *flags(trainer, 1, epochs=3), f"--code={uri}")[3:]]) == 0
+    assert (trainer.root / "progress").read_text() == "3/3\n"
+    assert history_key("r") not in keys
+    assert [key for key in keys if key.startswith("code/")] == []  # its digest is its name
+    digest = f"sha256:{uri.rpartition('/')[2].removesuffix('.zip')}"
+    assert trainer.candidate("r").code.digest == digest
 
 
 @pytest.mark.servers

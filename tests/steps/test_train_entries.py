@@ -17,7 +17,7 @@ for i, entry in enumerate(sys.argv[2:]):
     top = top / str(i)
     flags = [f"--store={top.as_uri()}", "--run=r", "--model=m", f"--data={data}", f"--entry={entry}"]
     code = worker.main([*flags, '--hyperparameters={"epochs": 2, "global_batch": 8}'])
-    print(json.dumps([code, (top / "runs/r/training/worker-0.message").read_text()]))
+    print(json.dumps([code, json.loads((top / "runs/r/training/worker-0.failure.json").read_text())]))
 """
 CODE = """
 import keras
@@ -123,7 +123,7 @@ WANTED = {
 
 
 @pytest.fixture(scope="module")
-def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, dict[str, str]]]:
     root = tmp_path_factory.mktemp("entries")
     for name in ("data", "damaged"):
         write_data(root / name, {"train": [24], "eval": [6], "test": [6]})
@@ -137,14 +137,14 @@ def ends(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]
 
 
 @pytest.mark.parametrize("entry", WANTED)
-def test_it_ends_with_65_and_says_why(ends: dict[str, tuple[int, str]], entry: str) -> None:
-    code, message = ends[entry]
-    assert code == 65
-    assert WANTED[entry] in message
-    assert message.count("\n") == 1
+def test_it_ends_with_65_and_says_why(ends: dict[str, tuple[int, dict[str, str]]], entry: str) -> None:
+    code, failure = ends[entry]
+    assert (code, failure["cause"]) == (65, "here")
+    assert WANTED[entry] in failure["sentence"]
+    assert "\n" not in failure["sentence"]
 
 
-def test_a_loss_that_is_no_number_names_step_and_remedy(ends: dict[str, tuple[int, str]]) -> None:
-    message = ends["mine:explodes"][1]
+def test_a_loss_that_is_no_number_names_step_and_remedy(ends: dict[str, tuple[int, dict[str, str]]]) -> None:
+    message = ends["mine:explodes"][1]["sentence"]
     assert message.startswith(("loss is nan at step ", "loss is inf at step "))
     assert "(epoch 1); lower the learning rate" in message

@@ -19,7 +19,6 @@ from colchis_steps._formats.keys import blob_key
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store import sums
 from colchis_steps._store.opening import open_store
-from colchis_steps._store.s3 import bucket as _s3_client
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def few_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_s3_client, "ATTEMPTS", 2)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     monkeypatch.setattr("colchis_steps._store.s3.upload.ATTEMPTS", 2)
 
 
@@ -224,7 +223,7 @@ def test_without_conditional_writes_keys_are_looked_at_first(
 def test_a_server_that_lies_about_its_parts_is_not_believed_for_ever(
     front: Front, bucket: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_s3_client, "ATTEMPTS", 2)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     monkeypatch.setattr("colchis_steps._store.s3.upload.ATTEMPTS", 2)
 
     def lie(environ: Environ) -> tuple[int, str] | None:

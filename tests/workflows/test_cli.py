@@ -1,7 +1,9 @@
 """``colchis``: which verbs there are and where they go."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +38,30 @@ def test_each_verb_shows_its_help(verb: str) -> None:
     words = [sys.executable, "-m", "colchis_workflows.cli", verb, "--help"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("usage: colchis")
+    assert done.stdout.startswith(f"usage: colchis {verb} ")
+
+
+def test_a_step_s_help_says_what_was_typed() -> None:
+    words = [sys.executable, "-m", "colchis_steps.import_data", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("usage: python -m colchis_steps.import_data ")
+
+
+@pytest.mark.parametrize("verb", ["run", "lint", "render"])
+def test_a_verb_whose_extra_is_not_installed_names_it(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "hera").mkdir()
+    (tmp_path / "hera/__init__.py").write_text("raise ModuleNotFoundError(\"No module named 'hera'\", name='hera')\n")
+    words = [sys.executable, "-m", "colchis_workflows.cli", verb]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    sentence = f"colchis {verb}: hera is not installed; install it with: pip install 'colchis[workflows]'\n"
+    assert (done.returncode, done.stderr) == (65, sentence)
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "colchis_workflows.lint", None)
+    with pytest.raises(ModuleNotFoundError, match=r"colchis_workflows\.lint"):
+        cli.main(["lint"])
 
 
 @pytest.mark.servers

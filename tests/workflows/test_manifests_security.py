@@ -42,8 +42,8 @@ def test_a_pod_is_locked_down(name: str) -> None:
 
 @every_pod
 def test_only_what_speaks_to_the_cluster_has_a_token(name: str) -> None:
-    template, allowed = PODS[name], {"colchis-rollout/rollout-pod", "colchis-prune/prune", "colchis-train/job"}
-    allowed |= {"colchis-register/register-pod"}
+    template, allowed = PODS[name], {"colchis-rollout/rollout", "colchis-prune/prune", "colchis-train/job"}
+    allowed |= {"colchis-register/register"}
     assert template["automountServiceAccountToken"] is (name in allowed)
     assert template["executor"] == {"serviceAccountName": "colchis-step"}
 

@@ -83,28 +83,6 @@ def test_braces_in_a_value_are_no_tags(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.servers
-def test_a_task_stands_for_the_dag_that_holds_it_alone_and_has_its_name(write: Write, tmp_path: Path) -> None:
-    inner = "outputs: {parameters: [{name: x, globalName: x, valueFrom: {path: /tmp/outputs/x}}]}\n"
-    outer = "{name: x, valueFrom: {parameter: '{{tasks.a.outputs.parameters.x}}', default: ''}}"
-    alone = f"- name: a\n  dag: {{tasks: [{{name: a, template: a-pod}}]}}\n  outputs: {{parameters: [{outer}]}}\n"
-    alone += "- name: c\n  dag: {tasks: [{name: b, template: b}]}\n"
-    program = python("a-pod", "open('{{outputs.parameters.x.path}}', 'w').write('1')", inner) + python("b", "1 / 0")
-    when = "when: '{{tasks.a.outputs.parameters.x}} == 1'"
-    path = write(dag("name: a, template: a", f"name: c, template: c, depends: a, {when}") + alone + program)
-    assert run(path, tmp_path) == 1
-    document = json.loads((tmp_path / "runs" / "r" / "run.json").read_text())
-    assert [(n["path"], n["kind"]) for n in document["nodes"]] == [
-        ("", "DAG"),
-        ("a", "Pod"),
-        ("c", "DAG"),
-        ("c.b", "Pod"),
-    ]
-    assert document["outputs"] == {"x": "1"}
-    assert run(path, tmp_path) == 1
-    assert node(tmp_path, "a")["reused"]
-
-
-@pytest.mark.servers
 def test_kept_tasks_hand_their_outputs_on(write: Write, tmp_path: Path) -> None:
     outputs = "outputs: {parameters: [{name: x, valueFrom: {path: /tmp/outputs/x}}]}"
     program = "open('{{outputs.parameters.x.path}}', 'w').write('1')"

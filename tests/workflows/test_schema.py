@@ -1,4 +1,4 @@
-"""All rendered YAML is what Argo takes: by its JSON schema, by ``argo lint``, and by kustomize."""
+"""All rendered YAML is what Argo 3.7 and 4.0 take: by their JSON schemas, by ``argo lint``, and by kustomize."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from colchis_workflows import render
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
-SCHEMA = Path(__file__).parents[1] / "schemas" / "argo-workflows-3.7.1.schema.json"
+SCHEMAS = sorted((Path(__file__).parents[1] / "schemas").glob("argo-workflows-*.schema.json"))
 OVERLAYS = ["namespaced", "quickstart"]
 
 
@@ -31,10 +31,14 @@ def _strict(value: Any) -> Any:
     return closed
 
 
-@pytest.fixture(scope="module")
-def definitions() -> Object:
-    found: Object = _strict(json.loads(SCHEMA.read_text())["definitions"])
+@pytest.fixture(scope="module", params=SCHEMAS, ids=lambda path: path.name.removesuffix(".schema.json"))
+def definitions(request: pytest.FixtureRequest) -> Object:
+    found: Object = _strict(json.loads(request.param.read_text())["definitions"])
     return found
+
+
+def test_there_is_a_schema_of_each_series() -> None:
+    assert [path.name.removeprefix("argo-workflows-")[:3] for path in SCHEMAS] == ["3.7", "4.0"]
 
 
 def _validate(document: Object, definitions: Object) -> None:
@@ -64,7 +68,8 @@ def _program(name: str) -> str:
 
 
 def test_argo_lints_all_of_it() -> None:
-    files = sorted(str(path) for path in (render.MANIFESTS / "base").glob("colchis-*.yaml"))
+    files = sorted(str(path) for path in render.MANIFESTS.glob("*/colchis-*.yaml"))
+    assert len(files) == len(render.TEMPLATES)
     command = [_program("argo"), "lint", "--offline", "--kinds=workflowtemplates,cronworkflows", *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -81,10 +86,20 @@ def _built(directory: Path) -> list[Object]:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
     documents = _built(render.MANIFESTS / "overlays" / overlay)
-    workflows = [found for found in documents if found["kind"] in {"WorkflowTemplate", "CronWorkflow"}]
-    assert len(workflows) == len(render.TEMPLATES)
-    for document in workflows:
+    templates = [found for found in documents if found["kind"] == "WorkflowTemplate"]
+    assert len(templates) == len(list((render.MANIFESTS / "base").glob("colchis-*.yaml")))
+    for document in templates:
         _validate(document, definitions)
+
+
+@pytest.mark.servers
+def test_the_nightly_jobs_are_applied_by_themselves_and_leave_their_suspension_alone(definitions: Object) -> None:
+    jobs = _built(render.MANIFESTS / "nightly")
+    assert {job["kind"] for job in jobs} == {"CronWorkflow"}
+    assert [job["metadata"]["name"] for job in jobs] == ["colchis-prune-nightly", "colchis-retrain"]
+    for job in jobs:
+        assert "suspend" not in job["spec"]
+        _validate(job, definitions)
 
 
 @pytest.mark.servers

@@ -80,7 +80,7 @@ def test_a_starting_pod_is_pending_without_a_message() -> None:
     ("name", "code", "sentence"),
     [
         ("served", 0, "the run succeeded"),
-        ("rejected", 3, "gate or canary said no"),
+        ("rejected", 3, "the gate or the canary said no; the report says why"),
         ("refused", 3, f"judge: {SENTENCE}"),
         ("bad-data", 65, f"judge: {SENTENCE}"),
         ("away", 75, f"judge: {SENTENCE}"),
@@ -200,11 +200,11 @@ TEMPLATE = {
 )
 def test_a_wrong_argument_is_told_with_the_nearest(given: dict[str, str], sentence: str) -> None:
     with pytest.raises(UsageError, match=re.escape(sentence)):
-        submit.check(TEMPLATE, given)
+        submit.checked_arguments(TEMPLATE, given)
 
 
 def test_what_a_config_map_gives_needs_no_value() -> None:
-    assert submit.check(TEMPLATE, {"model": "x"}) == {"size": "small", "model": "x"}
+    assert submit.checked_arguments(TEMPLATE, {"model": "x"}) == {"size": "small", "model": "x"}
 
 
 def test_the_workflow_sets_what_was_given_and_says_who() -> None:

@@ -4,6 +4,7 @@ With builder ``kaniko`` a first pod writes the context and builds it, and the la
 builder ``direct`` the last task packs. So both ways end in one task, whose outputs are always there to read.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, models
@@ -19,7 +20,6 @@ from colchis_workflows._templates.step import (
     SCRATCH,
     TMP,
     TRANSIENT,
-    alone,
     environment,
     flags,
     inputs_of,
@@ -57,23 +57,29 @@ def template(settings: Settings) -> WorkflowTemplate:
         mounted_at=REGISTRY_LOGIN,
     )
     pack.name = "pack"
-    tasks: list[Any] = [
-        task("kaniko", inputs_of(BUILD), template="kaniko", when="{{inputs.parameters.builder}} == kaniko"),
-        task("pack", inputs_of(PACK), template="pack", depends="kaniko.Succeeded || kaniko.Skipped"),
-    ]
     build = DAG(
         name="build-image",
         inputs=[parameter(settings, name) for name in INPUTS],
-        outputs=[output_of("pack", name) for name in ("digest", "image", "based-image")],
-        tasks=tasks,
+        outputs=[output_of("build-image", name) for name in ("digest", "image", "based-image")],
+        tasks=tasks(inputs_of(INPUTS)),
     )
     return workflow_template(
         settings,
         "Colchis: build image",
         "Packs a version's files as an OCI image, one layer a file, and pushes it.",
         INPUTS,
-        [build, _kaniko(settings), *alone(pack)],
+        [build, _kaniko(settings), pack],
     )
+
+
+def tasks(given: Mapping[str, str], document: str | None = None, after: str | None = None) -> list[Any]:
+    """Return the tasks of a build, with these arguments; the last one is ``build-image``, whatever the builder."""
+    build, pack = ({name: given[name] for name in names if name in given} for names in (BUILD, PACK))
+    kaniko = f"{given['builder']} == kaniko"
+    return [
+        task("kaniko", build, template="kaniko", document=document, depends=after, when=kaniko),
+        task("build-image", pack, template="pack", document=document, depends="kaniko.Succeeded || kaniko.Skipped"),
+    ]
 
 
 def _kaniko(settings: Settings) -> Container:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+COMMAND = "COLCHIS_COMMAND"  # tells a step what was typed for it, for its help
 HERE = {"render", "run", "submit", "lint", "demo"}  # verbs of this package, by module
 MODULES = {"data": "import_data", "push-code": "push_code"}  # where the module has another name
 GROUPS: dict[str, dict[str, str]] = {
@@ -57,7 +58,7 @@ examples:
 
 
 def help_text() -> str:
-    """Give what ``colchis --help`` prints."""
+    """Return what ``colchis --help`` prints."""
     lines = ["usage: colchis VERB …        colchis VERB --help", ""]
     for title, verbs in GROUPS.items():
         lines += [f"{title}:", *(f"  {verb:14} {text}" for verb, text in verbs.items()), ""]
@@ -65,12 +66,13 @@ def help_text() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a verb; give its exit code."""
+    """Run a verb; return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in {"-h", "--help", "help"}:
         print(help_text())
         return 0 if words else 2
     verb, *rest = words
+    typed = f"colchis {verb}"
     known = [name for verbs in GROUPS.values() for name in verbs]
     if verb not in known:
         close = difflib.get_close_matches(verb, known, n=1, cutoff=0.4)
@@ -78,23 +80,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"colchis: there is no verb {verb!r}; {hint}", file=sys.stderr)
         return 2
     if verb == "rollback":
-        verb, rest = "models", ["rollback", *rest]
+        verb, rest, typed = "models", ["rollback", *rest], "colchis"
     module = MODULES.get(verb, verb.replace("-", "_"))
     if verb in HERE:
-        return int(importlib.import_module(f"colchis_workflows.{module}").main(rest) or 0)
-    return _step(verb, f"colchis_steps.{module}", rest)
+        return _here(verb, rest)
+    return _step(typed, f"colchis_steps.{module}", rest)
 
 
-def _step(verb: str, module: str, rest: Sequence[str]) -> int:  # noqa: RET503 - exec does not come back
+def _here(verb: str, rest: Sequence[str]) -> int:
+    """Run a verb of this package; what it needs beyond the base installation may be absent."""
+    try:
+        module = importlib.import_module(f"colchis_workflows.{verb}")
+    except ModuleNotFoundError as error:
+        if (error.name or "colchis").partition(".")[0].startswith("colchis"):
+            raise  # our own bug
+        fix = "install it with: pip install 'colchis[workflows]'"
+        print(f"colchis {verb}: {error.name} is not installed; {fix}", file=sys.stderr)
+        return 65
+    return int(module.main(rest) or 0)
+
+
+def _step(typed: str, module: str, rest: Sequence[str]) -> int:  # noqa: RET503 - exec does not come back
     """Become ``python -m module``: signals and the terminal are then the step's own."""
     if importlib.util.find_spec(module) is None:
         print(
-            f"colchis: {verb!r} is not in this installation ({module} is absent); install all of colchis",
+            f"{typed}: it is not in this installation ({module} is absent); install all of colchis",
             file=sys.stderr,
         )
         return 2
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module, *rest])  # noqa: S606 - no shell is wanted
+    environment = {**os.environ, COMMAND: f"{module}={typed}"}
+    os.execve(sys.executable, [sys.executable, "-m", module, *rest], environment)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,27 +16,15 @@ from pathlib import Path
 from typing import Any
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "01-digits"
+MODEL = "digits"
 HYPERPARAMETERS = {"epochs": 15, "global_batch": 32, "seed": 7}
 THRESHOLDS = {"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.85}}
 
 
 def curl_line(url: str, instance: Any) -> str:
-    """Give the line to paste: one prediction asked with nothing but curl."""
+    """Return the line to paste: one prediction asked with nothing but curl."""
     body = json.dumps({"instances": [instance]}, separators=(",", ":"))
     return f"curl -s {url}:predict -d '{body}'"
-
-
-def free_port(wanted: int) -> int:
-    """Give the wanted port of the loopback address, or a free one where another program has it."""
-    for port in (wanted, 0):
-        with contextlib.closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise AssertionError("the kernel always has a free port")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,12 +51,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = (home / "store").as_uri()
     run = f"demo-{uuid.uuid4().hex[:8]}"
     was_serving = any(line.endswith("  yes") for line in _ask("models", "list", quiet=True).splitlines())
-    os.environ["COLCHIS_PORT"] = str(free_port(int(os.environ.get("COLCHIS_PORT", "8501"))))
     try:
         data = _ask("data", "digits", "--to", store)
         code = _ask("push-code", str(EXAMPLE), "--store", store)
         arguments = {
-            "model": "digits",
+            "model": MODEL,
             "data": data,
             "store": store,
             "code": code,
@@ -80,16 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         sets = [part for name, value in arguments.items() for part in ("--set", f"{name}={value}")]
         _colchis("run", "--run", run, *sets, capture=False)
-        answer = _ask("predict", "digits", "--row", "0")
+        answer = _ask("predict", MODEL, "--row", "0")
     except subprocess.CalledProcessError as error:
         return error.returncode
     results = home / "store" / "runs" / run
     accuracy = json.loads((results / "evaluate.json").read_text())["details"]["metrics"]["accuracy"]
     endpoint = json.loads((results / "rollout.json").read_text())["outputs"]["endpoint"]
-    instance = json.loads(_ask("predict", "digits", "--row", "0", "--show-instance"))
+    instance = json.loads(_ask("predict", MODEL, "--row", "0", "--show-instance"))
     print(f"\nasked for a prediction: {answer}")
     print(f"\nServed in {time.monotonic() - began:.0f} s, accuracy {accuracy:.3f} on held-out digits.\n")
-    print(f"  draw a digit  {endpoint.partition('/v1/')[0]}/board")
+    print(f"  draw a digit  {endpoint.partition('/v1/')[0]}/board/{MODEL}")
     print(f"  the report    {_short(results / 'report.html')}")
     print(f"  ask it        {curl_line(endpoint, instance)}\n")
     if args.keep or was_serving:
@@ -104,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _short(path: Path) -> Path:
-    """Give the path as seen from here, where that is shorter."""
+    """Return the path as seen from here, where that is shorter."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import alone, output, resources, step, workflow_template
+from colchis_workflows._templates.step import output, resources, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = ["store", "run", "model", "data", "thresholds", "first-model", "fail-on-reject", "train-image"]
@@ -24,5 +24,5 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: evaluate",
         "Evaluates the exported model on held-out data and judges it by thresholds and against the served version.",
         INPUTS,
-        alone(container),
+        [container],
     )

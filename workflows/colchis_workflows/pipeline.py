@@ -1,9 +1,13 @@
-"""``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends."""
+"""``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends.
+
+No pod comes after a DAG in its own DAG: `argo retry` of Argo 3.7.18 takes that DAG for the one that the pod is in, and
+the run never ends. So ``candidate`` and ``publish`` hold the pods of training and build themselves.
+"""
 
 from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
 
-from colchis_workflows import evaluate, rollout, train
-from colchis_workflows._templates.step import inputs_of, task, workflow_template
+from colchis_workflows import build_image, evaluate, rollout, train
+from colchis_workflows._templates.step import inputs_of, output_of, task, workflow_template
 from colchis_workflows.settings import Settings
 
 ARGUMENTS = [
@@ -34,6 +38,7 @@ ARGUMENTS = [
     "fail-on-reject",
     "train-image",
 ]
+CANDIDATE = [*dict.fromkeys([*train.INPUTS, *evaluate.INPUTS])]
 PUBLISH = [
     "store",
     "run",
@@ -70,7 +75,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
         "rolls it out. `report` shows what happened, whatever happened.",
         ARGUMENTS,
-        [_pipeline(), _publish(), _approval(), _approve()],
+        [_pipeline(), _candidate(), _publish(), _approval(), _approve()],
         hooks={"exit": _report()},
         workflow_metadata=models.WorkflowMetadata(
             labels_from={
@@ -100,19 +105,33 @@ def _pipeline() -> DAG:
         tasks=[
             task("validate-data", _from_workflow(["store", "run", "data", "model", "only-new-data"])),
             task(
-                "train",
-                _from_workflow(train.INPUTS) | data,
+                "candidate",
+                _from_workflow(CANDIDATE) | data,
+                template="candidate",
                 depends="validate-data",
                 when="{{tasks.validate-data.outputs.parameters.new-data}} == true",
             ),
-            task("evaluate", _from_workflow(evaluate.INPUTS) | data, depends="train.Succeeded"),
             task(
                 "publish",
                 _from_workflow(PUBLISH),
                 template="publish",
-                depends="evaluate",
-                when="{{tasks.evaluate.outputs.parameters.verdict}} == pass",
+                depends="candidate.Succeeded",
+                when="{{tasks.candidate.outputs.parameters.verdict}} == pass",
             ),
+        ],
+    )
+
+
+def _candidate() -> DAG:
+    """Return what makes a model and judges it."""
+    return DAG(
+        name="candidate",
+        target="job train evaluate",  # all: whichever a stopped run got to, `argo retry` finds publish after it
+        inputs=[Parameter(name=name) for name in CANDIDATE],
+        outputs=[output_of("evaluate", "verdict", "fail")],
+        tasks=[
+            *train.tasks(inputs_of(train.INPUTS), "colchis-train"),
+            task("evaluate", inputs_of(evaluate.INPUTS), depends="train"),
         ],
     )
 
@@ -128,7 +147,7 @@ def _publish() -> DAG:
         synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
         tasks=[
             task("upload", inputs_of(["store", "run", "model", "plain-prefix"])),
-            task("build-image", build, depends="upload"),
+            *build_image.tasks(build, "colchis-build-image", after="upload"),
             task(
                 "register",
                 inputs_of(["store", "run", "model", "train-image"]) | version | image | LIFE,

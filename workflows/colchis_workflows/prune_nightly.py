@@ -1,4 +1,7 @@
-"""``colchis-prune-nightly``: ``colchis-prune`` by the clock; suspended until someone resumes it."""
+"""``colchis-prune-nightly``: ``colchis-prune`` by the clock; who applies it starts it.
+
+It sets no ``suspend``: `kubectl apply` would put back whatever it sets, and undo `argo cron suspend` and `resume`.
+"""
 
 from hera.workflows import CronWorkflow, models
 
@@ -12,12 +15,11 @@ def template(settings: Settings) -> CronWorkflow:
         annotations={
             "workflows.argoproj.io/title": "Colchis: prune every night",
             "workflows.argoproj.io/description": "Submits `colchis-prune` with the defaults of its template. "
-            "Resume it to start: `argo cron resume colchis-prune-nightly`.",
+            "`argo cron suspend colchis-prune-nightly` halts it, until `argo cron resume`.",
         },
         labels=settings.object_labels("colchis-prune-nightly"),
         schedules=["30 4 * * *"],
         timezone="UTC",
-        cron_suspend=True,
         concurrency_policy="Forbid",
         starting_deadline_seconds=600,
         successful_jobs_history_limit=1,

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import alone, flags, step, workflow_template
+from colchis_workflows._templates.step import flags, step, workflow_template
 from colchis_workflows.settings import Settings
 
 FLAGS = ["store", "run", "model", "version", "image", "workflow", "created-by"]
@@ -17,7 +17,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: register",
         "Writes the version's record and its in-toto statement with SLSA provenance.",
         INPUTS,
-        alone(
+        [
             step(
                 settings,
                 "register",
@@ -26,5 +26,5 @@ def template(settings: Settings) -> WorkflowTemplate:
                 account="colchis-register",
                 token=True,
             )
-        ),
+        ],
     )

@@ -1,4 +1,4 @@
-"""``colchis render``: write the templates as plain YAML, a kustomize base and its overlays.
+"""``colchis render``: write the templates as plain YAML, a kustomize base and its overlays, the nightly jobs beside it.
 
 Writes  --to DIR  the tree of manifests; the same settings always give the same bytes
 """
@@ -28,7 +28,7 @@ from colchis_workflows import (
 )
 from colchis_workflows._argo.documents import Object, parse, read
 from colchis_workflows._templates.access import accounts
-from colchis_workflows._templates.overlays import IMAGE_FIELDS, IMAGES, overlays
+from colchis_workflows._templates.overlays import IMAGE_FIELDS, IMAGES, KUSTOMIZATION, overlays
 from colchis_workflows.settings import Settings
 
 MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
@@ -42,8 +42,8 @@ TEMPLATES = (
     rollout,
     report,
     pipeline,
-    retrain,
     prune,
+    retrain,
     prune_nightly,
 )
 FIRST = (
@@ -62,27 +62,27 @@ LAST = ("templates",)
 
 
 def objects(settings: Settings) -> list[dict[str, Any]]:
-    """Give the WorkflowTemplates and the CronWorkflow, as Argo gets them."""
+    """Return the WorkflowTemplates and the CronWorkflows, as Argo gets them."""
     return [_ordered(module.template(settings).to_dict()) for module in TEMPLATES]
 
 
 def manifests(settings: Settings) -> dict[str, str]:
     """Give each file's text by its path below the tree of manifests."""
     templates = objects(settings)
-    base = {f"{template['metadata']['name']}.yaml": [template] for template in templates}
-    base |= {"accounts.yaml": accounts(settings)}
-    base["kustomization.yaml"] = [
-        {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "resources": sorted(base),
-            "configurations": ["image-fields.yaml"],
-        }
-    ]
+    base = {_file(found): [found] for found in templates if found["kind"] == "WorkflowTemplate"}
+    base["accounts.yaml"] = accounts(settings)
+    base["kustomization.yaml"] = [KUSTOMIZATION | {"resources": sorted(base), "configurations": ["image-fields.yaml"]}]
     base["image-fields.yaml"] = [IMAGE_FIELDS]
+    nightly = {_file(found): [found] for found in templates if found["kind"] == "CronWorkflow"}
+    nightly["kustomization.yaml"] = [KUSTOMIZATION | {"resources": sorted(nightly)}]
     files = {f"base/{name}": documents for name, documents in base.items()}
+    files |= {f"nightly/{name}": documents for name, documents in nightly.items()}
     files |= overlays(settings, templates)
     return {path: _yaml(documents) for path, documents in sorted(files.items())}
+
+
+def _file(document: dict[str, Any]) -> str:
+    return f"{document['metadata']['name']}.yaml"
 
 
 def default_documents() -> list[Object]:

@@ -1,4 +1,7 @@
-"""``colchis-retrain``: the pipeline by the clock, where there are new data; suspended until someone resumes it."""
+"""``colchis-retrain``: the pipeline by the clock, where there are new data; who applies it starts it.
+
+It sets no ``suspend``: `kubectl apply` would put back whatever it sets, and undo `argo cron suspend` and `resume`.
+"""
 
 from hera.workflows import CronWorkflow, Parameter, models
 
@@ -14,7 +17,7 @@ def template(settings: Settings) -> CronWorkflow:
             "workflows.argoproj.io/title": "Colchis: retrain every night",
             "workflows.argoproj.io/description": "Submits `colchis-pipeline` with the newest data. "
             "A night without new data ends after its first step. "
-            "Resume it to start: `argo cron resume colchis-retrain`.",
+            "`argo cron suspend colchis-retrain` halts it, until `argo cron resume`.",
         },
         labels=settings.object_labels("colchis-retrain"),
         arguments=[
@@ -23,7 +26,6 @@ def template(settings: Settings) -> CronWorkflow:
         ],
         schedules=["0 2 * * *"],
         timezone="UTC",
-        cron_suspend=True,
         concurrency_policy="Forbid",
         starting_deadline_seconds=600,
         stop_strategy=models.StopStrategy(expression="cronworkflow.failed >= 3"),

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import alone, flags, output, step, workflow_template
+from colchis_workflows._templates.step import flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = [
@@ -47,7 +47,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: roll out",
         "Serves a version beside the stable one, shifts traffic to it by steps, judges it, and goes back by itself.",
         INPUTS,
-        alone(
+        [
             step(
                 settings,
                 "rollout",
@@ -58,5 +58,5 @@ def template(settings: Settings) -> WorkflowTemplate:
                 token=True,
                 hours=6,
             )
-        ),
+        ],
     )

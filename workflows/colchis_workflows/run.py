@@ -139,9 +139,10 @@ def conclude(engine: Engine, display: Display, phase: str, code: int) -> None:
         display.say(f"log:    {record.place(failed[0]) / 'log'}", f"resume: colchis run --run {record.run}")
         data = engine.arguments.get("data", "")
         if data.startswith("file://") and not Path(data.removeprefix("file://")).exists():
-            display.say(f"data:   colchis data {Path(data).parent.name} --to {engine.arguments.get('store', 'STORE')}")
+            store, _, name = data.rpartition("/data/")  # where the run looks for it, whatever its own store is
+            display.say(f"data:   colchis data {name.partition('/')[0] or 'NAME'} --to {store or 'STORE'}")
     elif code == REJECTED:
-        display.say("Gate or canary said no. The report says why; `stable` serves on.")
+        display.say(record.outputs.get("summary") or "the gate or the canary said no; the report says why")
     elif code == 0 and "endpoint" in record.outputs:
         model = engine.arguments.get("model", "MODEL")
         display.say(f"next:   colchis predict {model} --row 0", f"        colchis models show {model}")

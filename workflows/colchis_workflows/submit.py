@@ -53,8 +53,8 @@ def document(value: Any) -> Any:
     return made
 
 
-def check(template: Json, given: Mapping[str, str]) -> dict[str, str]:
-    """Give each argument's value; what the cluster finds in a ConfigMap is left out.
+def checked_arguments(template: Json, given: Mapping[str, str]) -> dict[str, str]:
+    """Return each argument's value; what the cluster finds in a ConfigMap is left out.
 
     Raises:
         UsageError: a name is unknown, a value is none of the allowed ones, or one is missing.
@@ -67,7 +67,7 @@ def check(template: Json, given: Mapping[str, str]) -> dict[str, str]:
 
 
 def manifest(template: str, given: Mapping[str, str], who: str) -> Json:
-    """Give the Workflow: only what was given is set, as templateReferencing Secure wants it."""
+    """Return the Workflow: only what was given is set, as templateReferencing Secure wants it."""
     name = f"{template[:50].rstrip('-.')}-{secrets.token_hex(3)}"
     creator = re.sub(r"[^A-Za-z0-9_.-]", "-", who)[:63].strip("-_.")
     return {
@@ -82,37 +82,24 @@ def manifest(template: str, given: Mapping[str, str], who: str) -> Json:
 
 
 def stop_command(run: Run) -> str:
-    """Give the command that stops the run; its exit handler still runs."""
+    """Return the command that stops the run; its exit handler still runs."""
     patch = '\'{"spec":{"shutdown":"Stop"}}\''
     return f"kubectl --namespace {run.namespace} patch workflow {run.name} --type merge --patch {patch}"
 
 
 def _installed(cluster: Cluster, name: str) -> Json:
     try:
-        return cluster.get(cluster.path("workflowtemplates", name))
+        return cluster.get("workflowtemplates", name)
     except Refused as error:
         if error.status != 404:
             raise
     try:
-        there = [item["metadata"]["name"] for item in cluster.get(cluster.path("workflowtemplates"))["items"]]
+        there = [item["metadata"]["name"] for item in cluster.list("workflowtemplates")]
     except Refused as error:
         if error.status != 404:
             raise
         raise InputError("the cluster has no Argo Workflows; install it, then run `colchis doctor`") from error
     raise UsageError(f"namespace {cluster.namespace} has no template {name!r}; {nearest(name, there)}")
-
-
-def _who(cluster: Cluster) -> str:
-    """Ask the cluster who we are, for the version's record; an old cluster does not say."""
-    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
-    try:
-        return str(
-            cluster.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", review)["status"]["userInfo"][
-                "username"
-            ]
-        )
-    except (Refused, KeyError):
-        return ""
 
 
 @contextmanager
@@ -143,8 +130,8 @@ class Submission:
         given = pairs(self.args.set)
         until = time.monotonic() + self.args.timeout if self.args.timeout else None
         cluster = Cluster(self.args.namespace)
-        self.arguments = check(_installed(cluster, self.args.template), given)
-        workflow = manifest(self.args.template, given, _who(cluster))
+        self.arguments = checked_arguments(_installed(cluster, self.args.template), given)
+        workflow = manifest(self.args.template, given, cluster.user())
         self.run.name, self.run.namespace = workflow["metadata"]["name"], cluster.namespace
         try:
             with _signals():
@@ -178,7 +165,7 @@ class Submission:
         self.code, self.message = code, f"{message}; it goes on. To stop it: {stop_command(self.run)}"
         if self.args.on_interrupt == "stop":
             try:
-                cluster.merge(cluster.path("workflows", self.run.name), {"spec": {"shutdown": "Stop"}})
+                cluster.merge("workflows", self.run.name, {"spec": {"shutdown": "Stop"}})
                 self.message = f"{message}; it was asked to stop"
             except (InputError, TransientError) as error:
                 self.message = f"{message}, which could not be stopped ({error}); to stop it: {stop_command(self.run)}"

@@ -4,13 +4,13 @@ On a back-end other than ``local`` a first pod makes the job and follows it; it 
 user's. The last task trains where that is still to do, in its own pod and without a token, and gives the outputs.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from hera.workflows import DAG, Container, WorkflowTemplate, models
 
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
-    alone,
     flags,
     inputs_of,
     output,
@@ -39,24 +39,29 @@ def template(settings: Settings) -> WorkflowTemplate:
         value_from=models.EnvVarSource(field_ref=models.ObjectFieldSelector(field_path="metadata.name")),
     )
     job.env = [*(job.env if isinstance(job.env, list) else []), pod]
-    tasks: list[Any] = [
-        # in quotes, since Argo takes the dash of indexed-job for a minus
-        task("job", inputs_of(INPUTS), template="job", when="'{{inputs.parameters.backend}}' != 'local'"),
-        task("workers", inputs_of(INPUTS), template="workers", depends="job.Succeeded || job.Skipped"),
-    ]
     train = DAG(
         name="train",
         inputs=[parameter(settings, name) for name in INPUTS],
-        outputs=[output_of("workers", "tree")],
-        tasks=tasks,
+        outputs=[output_of("train", "tree")],
+        tasks=tasks(inputs_of(INPUTS)),
     )
     return workflow_template(
         settings,
         "Colchis: train",
         "Trains on a data set with several workers; the chief stores its export as the run's candidate.",
         INPUTS,
-        [train, job, *alone(here)],
+        [train, job, here],
     )
+
+
+def tasks(given: Mapping[str, str], document: str | None = None) -> list[Any]:
+    """Return the tasks of a training, with these arguments; the last one is ``train``, whatever the back-end."""
+    # in quotes, since Argo takes the dash of indexed-job for a minus
+    other = f"'{given['backend']}' != 'local'"
+    return [
+        task("job", given, template="job", document=document, when=other),
+        task("train", given, template="workers", document=document, depends="job.Succeeded || job.Skipped"),
+    ]
 
 
 def _step(settings: Settings, name: str) -> Container:

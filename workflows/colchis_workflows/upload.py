@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import alone, output, step, workflow_template
+from colchis_workflows._templates.step import output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = ["store", "run", "model", "plain-prefix"]
@@ -15,5 +15,5 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: upload",
         "Verifies the candidate's files in the store and writes the manifest that makes them a version.",
         INPUTS,
-        alone(step(settings, "upload", INPUTS, [output("version", global_name="version")])),
+        [step(settings, "upload", INPUTS, [output("version", global_name="version")])],
     )

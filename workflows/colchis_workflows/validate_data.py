@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import alone, output, resources, step, workflow_template
+from colchis_workflows._templates.step import output, resources, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = ["store", "run", "data", "rules", "model", "only-new-data"]
@@ -17,5 +17,5 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: validate data",
         "Checks schema, rows, duplicates, leakage and class balance of a data set.",
         INPUTS,
-        alone(step(settings, "validate_data", INPUTS, outputs, size=size)),
+        [step(settings, "validate_data", INPUTS, outputs, size=size)],
     )

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from colchis_steps._formats.keys import code_key
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import check_key
+from colchis_steps._store.api import Store, check_key
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import readable
 
 LIMIT = 64 << 20  # bytes; code is held in memory, data belongs into the store
+TAIL = 256  # bytes at the end of the zip, which hold its comment
+_REVISION = re.compile(rb"PK\x05\x06.{18}([0-9a-f]{40,64}(?:-dirty)?)\Z", re.DOTALL)  # of its last record
 _URI = re.compile(r"(?P<store>.+)/code/(?P<hex>[0-9a-f]{64})\.zip")
 
 
@@ -77,26 +79,46 @@ def pack(directory: Path, files: list[Path], revision: str) -> bytes:
     return out.getvalue()
 
 
-def unpack_code(uri: str, directory: Path) -> tuple[str, str]:
-    """Write the code at ``<store>/code/<hex>.zip`` into the directory; give its digest (sha256:…) and git revision.
+def describe_code(uri: str) -> tuple[str, str]:
+    """Return the digest (sha256:…) of the code at ``<store>/code/<hex>.zip``, which the URI has, and git's revision.
+
+    The revision is the zip's comment, so the last bytes are all that is read; who unpacks the code verifies it.
+
+    Raises:
+        InputError: the URI is of another form, or the code is absent or larger than code may be.
+    """
+    store, key, digest = _located(uri)
+    if (size := store.size(key) or 0) > 2 * LIMIT:
+        raise InputError(f"{uri} is larger than code may be; push it again with data left out")
+    tail = b"".join(store.stream(key, start=max(0, size - TAIL)))
+    revision = _REVISION.search(tail)
+    return f"sha256:{digest}", revision[1].decode() if revision else ""
+
+
+def unpack_code(uri: str, directory: Path) -> None:
+    """Write the code at ``<store>/code/<hex>.zip`` into the directory, verified.
 
     Raises:
         InputError: the URI is of another form, the code is absent or altered, or a name in it leaves the directory.
     """
-    if not (match := _URI.fullmatch(uri)):
-        raise InputError(f"{uri!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
-    store, key = open_store(match["store"]), code_key(match["hex"])
+    store, key, digest = _located(uri)
     if (store.size(key) or 0) > 2 * LIMIT:
         raise InputError(f"{uri} is larger than code may be; push it again with data left out")
     content = store.read(key)
-    if hashlib.sha256(content).hexdigest() != match["hex"]:
+    if hashlib.sha256(content).hexdigest() != digest:
         raise InputError(f"{uri} is altered: its sha256 is not its name; remove it and push the code again")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _extract(archive, uri, directory)
-            return f"sha256:{match['hex']}", archive.comment.decode(errors="replace")
     except zipfile.BadZipFile as error:
         raise InputError(f"{uri} is no zip; push the code again") from error
+
+
+def _located(uri: str) -> tuple[Store, str, str]:
+    """Return the code's store, key and sha256 (hex)."""
+    if not (match := _URI.fullmatch(uri)):
+        raise InputError(f"{uri!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
+    return open_store(match["store"]), code_key(match["hex"]), match["hex"]
 
 
 def _extract(archive: zipfile.ZipFile, uri: str, directory: Path) -> None:

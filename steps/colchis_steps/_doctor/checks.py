@@ -10,7 +10,8 @@ State = Literal["fine", "wrong", "skipped", "away"]
 
 
 INSTALL = "kubectl apply --kustomize workflows/manifests/overlays/namespaced --namespace {namespace}"
-OLDEST_ARGO = (3, 7)
+FLOORS = (3, 7, 15), (4, 0, 6)  # the first release of each series of Argo in which ADVISORIES are mended
+ADVISORIES = "CVE-2026-28229, CVE-2026-31892, CVE-2026-40886, CVE-2026-54526"
 ARGO = {"cronworkflows", "workflows", "workflowtaskresults", "workflowtemplates"}
 
 
@@ -26,7 +27,7 @@ class Finding:
 
 def findings(facts: Facts, version: str) -> list[Finding]:
     """Judge a cluster; ``version`` is the one of this installation."""
-    kubernetes = f"{facts.server}, Kubernetes {'.'.join(map(str, facts.version))}"
+    kubernetes = f"{facts.server}, Kubernetes {_dotted(facts.version)}"
     return [
         Finding("API server", "fine", kubernetes),
         _image_volumes(facts),
@@ -64,21 +65,36 @@ def _image_volumes(facts: Facts) -> Finding:
 def _argo(facts: Facts) -> list[Finding]:
     if missing := sorted(ARGO - facts.argo):
         text = "absent" if not facts.argo else f"no {', '.join(missing)}"
-        fix = "install Argo Workflows 3.7 or newer: https://argo-workflows.readthedocs.io/en/latest/installation/"
-        return [Finding("Argo's CRDs", "wrong", text, fix)]
+        where = "https://argo-workflows.readthedocs.io/en/latest/installation/"
+        return [Finding("Argo's CRDs", "wrong", text, f"install Argo Workflows {_newest()}: {where}")]
     known = Finding("Argo's CRDs", "fine", "argoproj.io/v1alpha1")
     if facts.controllers is None:
         return [known, Finding("Argo's controller", "skipped", "you may not list the pods where it runs")]
     if not facts.controllers:
         return [known, Finding("Argo's controller", "wrong", "no workflow-controller runs", "install or start it")]
-    image = facts.controllers[0]
-    match = re.search(r":v?(\d+)\.(\d+)", image)
+    judged = [_controller(image) for image in facts.controllers]
+    return [known, min(judged, key=lambda finding: ("wrong", "skipped", "fine").index(finding.state))]
+
+
+def _controller(image: str) -> Finding:
+    name = "Argo's controller"
+    match = re.search(r":v?(\d+)\.(\d+)\.(\d+)", image)
     if match is None:
-        return [known, Finding("Argo's controller", "skipped", f"the image {image} does not tell its version")]
-    number = int(match[1]), int(match[2])
-    if number < OLDEST_ARGO:
-        return [known, Finding("Argo's controller", "wrong", f"{image} is older than 3.7", "update Argo Workflows")]
-    return [known, Finding("Argo's controller", "fine", image)]
+        return Finding(name, "skipped", f"the image {image} does not tell its version")
+    version = int(match[1]), int(match[2]), int(match[3])
+    floor = next((floor for floor in FLOORS if version[:2] <= floor[:2]), version)
+    if version < floor:
+        text = f"{image} is below {_dotted(floor)}, where {ADVISORIES} are mended"
+        return Finding(name, "wrong", text, f"update Argo Workflows to {_newest()}")
+    return Finding(name, "fine", image)
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _newest() -> str:
+    return f"{', '.join(map(_dotted, FLOORS))} or newer"
 
 
 def _namespace(facts: Facts) -> list[Finding]:
@@ -184,8 +200,8 @@ def _gateway_state(facts: Facts, gateway: dict[str, Any]) -> Finding:
     conditions = {c["type"]: c for c in gateway.get("status", {}).get("conditions") or []}
     for wanted in ("Accepted", "Programmed"):
         if conditions.get(wanted, {}).get("status") != "True":
-            told = conditions.get(wanted, {}).get("message") or "its controller says nothing"
-            return Finding(name, "wrong", f"{facts.gateway} is not {wanted} ({told})", "see its controller's log")
+            why = conditions.get(wanted, {}).get("message") or "its controller says nothing"
+            return Finding(name, "wrong", f"{facts.gateway} is not {wanted} ({why})", "see its controller's log")
     if not _takes_routes(facts, gateway):
         fix = "set allowedRoutes.namespaces.from of a listener to All, or to a Selector that this namespace meets"
         return Finding(name, "wrong", f"{facts.gateway} takes routes of its own namespace only", fix)
@@ -202,8 +218,8 @@ def _served(facts: Facts) -> list[Finding]:
     for model, namespaces in facts.served.items():
         others = ", ".join(one for one in namespaces if one != facts.namespace)
         if facts.namespace in namespaces and others:
-            told = f"{model} is served from {others} too: at {facts.gateway} the oldest route answers for all"
-            return [Finding(name, "wrong", told, "rename one of them, or give this namespace a Gateway of its own")]
+            text = f"{model} is served from {others} too: at {facts.gateway} the oldest route answers for all"
+            return [Finding(name, "wrong", text, "rename one of them, or give this namespace a Gateway of its own")]
     return [Finding(name, "fine", f"no model of {facts.namespace} shares its paths at {facts.gateway}")]
 
 
@@ -219,7 +235,7 @@ def _training(facts: Facts) -> list[Finding]:
 
 
 def _takes_routes(facts: Facts, gateway: dict[str, Any]) -> bool:
-    """Say whether some listener takes routes of our namespace; a selector may."""
+    """Return whether some listener takes routes of our namespace; a selector may."""
     if facts.gateway.partition("/")[0] == facts.namespace:
         return True
     listeners = gateway.get("spec", {}).get("listeners") or []

@@ -7,21 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from colchis_steps._formats.steps import BESIDE, CHAIN, template_name
 from colchis_steps._kube.api import NAMES_ONLY, Answer, Api
 from colchis_steps._manifests.objects import LABEL_MODEL
+from colchis_steps._manifests.questions import AUTHORIZATION, account_s_rights, image_volume_pod, own_rights
 
-STEPS = (
-    "build-image",
-    "evaluate",
-    "prune",
-    "register",
-    "report",
-    "rollout",
-    "train",
-    "upload",
-    "validate-data",
-)
-TEMPLATES = ("colchis-pipeline", *(f"colchis-{step}" for step in STEPS))
+TEMPLATES = ("colchis-pipeline", *map(template_name, sorted({*CHAIN, *BESIDE})))
 ARGO = "argoproj.io"
 ROUTES = "gateway.networking.k8s.io"
 KSERVE = "serving.kserve.io"
@@ -113,8 +104,8 @@ def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
         InputError, TransientError: as ``Api``.
     """
     facts, core = Facts(api.server, api.namespace), f"/api/v1/namespaces/{api.namespace}"
-    told = api.get("/version").body
-    facts.version = _number(told.get("major")), _number(told.get("minor"))
+    version = api.get("/version").body
+    facts.version = _number(version.get("major")), _number(version.get("minor"))
     facts.namespace_there = _there(api.get(core))
     facts.image_volumes = _image_volumes(api, core)
     facts.argo = _resources(api.get(f"/apis/{ARGO}/v1alpha1"))
@@ -186,39 +177,15 @@ def _controllers(api: Api) -> tuple[str, ...] | None:
 
 def _image_volumes(api: Api, core: str) -> bool | None:
     """Dry-run a pod with an image volume: a server that does not know the field forgets it."""
-    locked = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    container = {
-        "name": "probe",
-        "image": "scratch.invalid/probe:1",
-        "securityContext": locked,
-        "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
-        "volumeMounts": [{"name": "model", "mountPath": "/models"}],
-    }
-    volume = {"name": "model", "image": {"reference": "scratch.invalid/model:1"}}
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": "colchis-doctor-"},
-        "spec": {"automountServiceAccountToken": False, "containers": [container], "volumes": [volume]},
-    }
-    answer = api.post(f"{core}/pods?dryRun=All", pod)
+    answer = api.post(f"{core}/pods?dryRun=All", image_volume_pod())
     if answer.found:
         return any("image" in one for one in answer.body["spec"].get("volumes") or [])
-    return False if "volumes[0]" in answer.told and answer.status == 422 else None
+    return False if "volumes[0]" in answer.message and answer.status == 422 else None
 
 
 def _may(api: Api, right: Right) -> bool:
-    attributes = _attributes(api, right)
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
-    answer = api.post(
-        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {**review, "spec": {"resourceAttributes": attributes}}
-    )
+    review = own_rights(_attributes(api, right))
+    answer = api.post(f"/apis/{AUTHORIZATION}/selfsubjectaccessreviews", review)
     return bool(answer.body.get("status", {}).get("allowed"))
 
 
@@ -230,7 +197,7 @@ def _attributes(api: Api, right: Right) -> dict[str, str]:
 
 
 def training_rights(backend: str) -> tuple[Right, ...]:
-    """Give what a training's job takes: to make, follow and remove it; none where workers are processes."""
+    """Return what a training's job takes: to make, follow and remove it; none where workers are processes."""
     if backend not in BACKENDS:
         return ()
     return (*((verb, *BACKENDS[backend]) for verb in ("create", "delete", "get", "patch")), *FOLLOWER)
@@ -246,15 +213,8 @@ def _accounts(api: Api, facts: Facts, core: str) -> None:
         if account == "colchis-step":
             facts.cloud_role = any(note.startswith(("eks.amazonaws.com/", "iam.gke.io/")) for note in notes)
         for right in rights if allowed else ():
-            attributes = _attributes(api, right)
-            spec = {"user": f"system:serviceaccount:{api.namespace}:{account}", "resourceAttributes": attributes}
-            review = {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "LocalSubjectAccessReview",
-                "metadata": {"namespace": api.namespace},
-                "spec": spec,
-            }
-            path = f"/apis/authorization.k8s.io/v1/namespaces/{api.namespace}/localsubjectaccessreviews"
+            review = account_s_rights(account, api.namespace, _attributes(api, right))
+            path = f"/apis/{AUTHORIZATION}/namespaces/{api.namespace}/localsubjectaccessreviews"
             if not (reply := api.post(path, review)).found:
                 allowed = False
                 break

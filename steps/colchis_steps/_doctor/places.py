@@ -2,12 +2,21 @@
 
 import contextlib
 import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
 
+from colchis_steps._content.blobs import scan
+from colchis_steps._content.fetching import fetch_files
+from colchis_steps._content.storing import store_directory
 from colchis_steps._doctor.checks import Finding
-from colchis_steps._formats.keys import run_key
+from colchis_steps._formats.keys import blob_key, run_key
+from colchis_steps._oci.login import logins_below
 from colchis_steps._oci.registry import Registry
 from colchis_steps._oci.repository import open_repository
 from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._store import sums
 from colchis_steps._store.api import Conflict, Store
 from colchis_steps._store.opening import open_store
 
@@ -18,30 +27,55 @@ CONDITIONAL = (
 
 
 def try_store(url: str) -> list[Finding]:
-    """Write a probe twice and replace it with a wrong and a right tag; ``url`` may be empty."""
+    """Write a document under conditions, then store and fetch two files as a step does; ``url`` may be empty."""
     if not url:
         return [Finding("bucket", "skipped", "none is named", "try it: --store s3://bucket/prefix")]
     try:
         store = open_store(url)
-        key = run_key(f"doctor-{secrets.token_hex(8)}", "probe")
-        try:
+        with _removed(store, run_key(f"doctor-{secrets.token_hex(8)}", "probe")) as key:
             wrong = _conditions(store, key)
-        finally:
-            with contextlib.suppress(StepError):
-                store.delete(key)
-        store.delete(key)
-    except TransientError as error:
+        _blobs(store)
+    except (InputError, TransientError) as error:
         return [_from("bucket", error)]
-    except InputError as error:
-        return [_from("bucket", error)]
-    fine = Finding("bucket", "fine", f"{store.url} can be listed, read, written and cleaned up from this machine")
+    what = "a document, a small file, a file in parts and ranges of it go there and come back, and are removed"
+    fine = Finding("bucket", "fine", f"{store.url}: {what}")
     if wrong:
         return [fine, Finding("conditional writes", "wrong", wrong, CONDITIONAL)]
     return [fine, Finding("conditional writes", "fine", "If-None-Match and If-Match hold")]
 
 
+@contextlib.contextmanager
+def _removed(store: Store, *keys: str) -> Iterator[str]:
+    """Remove the keys at the end; the first error is the one to report."""
+    try:
+        yield keys[0]
+    except BaseException:
+        with contextlib.suppress(StepError):
+            for key in keys:
+                store.delete(key)
+        raise
+    for key in keys:
+        store.delete(key)
+
+
+def _blobs(store: Store) -> None:
+    """Store random files, whose blobs are therefore nobody else's: one that is small, and one of two parts."""
+    with tempfile.TemporaryDirectory() as scratch:
+        there, back = Path(scratch, "there"), Path(scratch, "back")
+        there.mkdir()
+        (there / "small").write_bytes(secrets.token_bytes(100))
+        (there / "large").write_bytes(secrets.token_bytes(sums.PART + 1))
+        files = scan(there)
+        with _removed(store, *(blob_key(file.sha256) for file in files)):
+            store_directory(store, there)
+            for file in files:
+                if store.size(blob_key(file.sha256)) != file.size:
+                    raise InputError(f"{store.url} does not report the size of what it holds; give another store")
+            fetch_files(store, files, back)
+
+
 def _conditions(store: Store, key: str) -> str:
-    """Give what the store lets through that it must not."""
+    """Return what the store lets through that it must not."""
     if not store.create(key, b"first"):
         return "a new key counts as taken"
     if store.create(key, b"second") or store.read(key) != b"first":
@@ -62,17 +96,26 @@ def _conditions(store: Store, key: str) -> str:
 
 
 def try_registry(repository: str, *, insecure: bool) -> Finding:
-    """Open an upload as a push does, and cancel it; ``repository`` may be empty."""
+    """Open an upload as a push does, and cancel it; ``repository`` may be empty.
+
+    Repositories below it that have a login of their own are tried in the place of one that nobody has.
+    """
     name = "registry"
     if not repository:
         return Finding(name, "skipped", "none is named", "try it: --repository host:port/prefix")
     try:
-        opened = open_repository(f"{repository.rstrip('/')}/doctor", insecure=insecure)
+        place = repository.rstrip("/")
+        opened = open_repository(f"{place}/doctor", insecure=insecure)
         if not isinstance(opened, Registry):
             return Finding(
                 name, "wrong", f"{repository} is a directory here", "name one that the cluster can pull from"
             )
-        opened.try_push()
+        own = [f"{place}/{below}" for below in logins_below(opened.host, opened.path.rpartition("/")[0])]
+        tried = [open_repository(below, insecure=insecure) for below in own]
+        if not own or opened.sign_in.login.credentials:
+            tried.append(opened)
+        for one in tried:
+            cast(Registry, one).try_push()
     except (InputError, TransientError) as error:
         return _from(name, error)
     return Finding(name, "fine", f"{repository} takes pushes from this machine")

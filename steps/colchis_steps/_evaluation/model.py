@@ -1,7 +1,6 @@
 """An exported model, loaded to be evaluated, and the golden rows that it answers."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from colchis_steps._content.fetching import fetch_files
 from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.models import File, Golden
+from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Store
 
@@ -28,10 +28,7 @@ class Model:
     """A SavedModel from the store."""
 
     def __init__(self, store: Store, files: Sequence[File], directory: Path, name: str) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-        import tensorflow as tf
-
+        tf = load_tensorflow()
         fetch_files(store, files, directory)
         self.name = name
         try:

@@ -4,7 +4,7 @@ blobs/sha256/<hex>                                     a file of a model
 code/<hex>.zip                                         code that was pushed
 data/<set>/<digest>/manifest.json, shards              a data set
 runs/<run>/<step>.json, model.json, golden.json, …     what a run's steps recorded, and its candidate
-runs/<run>/training/…                                  the training's history, result, checkpoints and messages
+runs/<run>/training/…                                  the training's history, result, checkpoints and failures
 models/<model>/<n>/{manifest,record,statement}.json    a version
 models/<model>/<n>/files/…                             a version's files in plain sight, where asked for
 models/<model>/aliases/{latest,canary,stable}.json
@@ -61,6 +61,11 @@ def golden_key(run: str) -> str:
     return run_key(run, "golden.json")
 
 
+def confirmed_key(run: str) -> str:
+    """Return the key of how the store described the candidate's blobs when they were verified."""
+    return run_key(run, "confirmed.json")
+
+
 def training_key(run: str, name: str) -> str:
     """Return the key of a file of the run's training."""
     return run_key(run, f"training/{name}")
@@ -76,9 +81,9 @@ def training_result_key(run: str) -> str:
     return training_key(run, "result.json")
 
 
-def message_key(run: str, rank: int) -> str:
-    """Return the key under which a failing worker leaves its sentence."""
-    return training_key(run, f"worker-{rank}.message")
+def failure_key(run: str, rank: int) -> str:
+    """Return the key under which a failing worker leaves why."""
+    return training_key(run, f"worker-{rank}.failure.json")
 
 
 def checkpoint_key(run: str, step: int, name: str) -> str:

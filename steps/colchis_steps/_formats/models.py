@@ -51,6 +51,21 @@ class Bounds(Part):
     maximum: float
 
 
+class Description(Part):
+    """What a store tells of an object: its time counts where there is no checksum."""
+
+    size: int
+    modified: float  # seconds since 1970
+    crc64nvme: str
+
+
+class Confirmed(Document, tag="colchis.dev/confirmed/v1"):
+    """The candidate's blobs as they were when they were verified (``runs/<run>/confirmed.json``)."""
+
+    run: str
+    blobs: dict[str, Description]  # by sha256
+
+
 class Manifest(Document, tag="colchis.dev/manifest/v1"):
     """A version of a model (``models/<model>/<n>/manifest.json``): it exists when this does, and never changes.
 

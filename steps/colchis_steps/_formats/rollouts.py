@@ -1,5 +1,7 @@
 """Documents of a rollout: the judged steps of a canary and what was found."""
 
+import msgspec
+
 from colchis_steps._formats.documents import Document, Part
 
 
@@ -9,7 +11,7 @@ class Finding(Part):
     name: str
     events: int
     trials: int
-    told: str  # what an event is, and how much of it is tolerated
+    meaning: str = msgspec.field(name="told")  # what an event is, and how much of it is tolerated
     evidence: float  # natural logarithm; above the alarm's it speaks against the canary
     state: str  # good, bad, open
 

@@ -1,5 +1,6 @@
 """Documents of a training: history, result, checkpoints and a command's directory."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats.documents import Document
@@ -56,3 +57,20 @@ class Result(Document, tag="colchis.dev/training-result/v1"):
     resumed_from_epoch: int = 0
     resumed_from_step: int = 0
     speed: Speed | None = None
+
+
+class Cause(StrEnum):
+    """Where the cause of a worker's failure lies."""
+
+    HERE = "here"  # what this worker was given or asked to do: data, code, a dependency, SIGTERM
+    COMMAND = "command"  # the user's command, which ended with a code of its own, perhaps for want of a peer
+    PEER = "peer"  # another worker was lost, or was asked to stop
+    MEETING = "meeting"  # the workers did not all find each other; the sentence names one
+
+
+class Failure(Document, tag="colchis.dev/worker-failure/v1"):
+    """Why a worker failed (``worker-<rank>.failure.json``), in one sentence and for the program that follows it."""
+
+    cause: Cause
+    sentence: str
+    at: str

@@ -7,19 +7,15 @@ table, not discovered: that saves a score of requests, and no other group's ``Se
 import contextlib
 import json
 import logging
-import os
-import time
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from colchis_steps._kube.connection import TIMEOUT, connect, unreachable
 from colchis_steps._manifests.objects import KINDS, MANAGED, Object
+from colchis_steps._manifests.questions import own_rights
 from colchis_steps._step.errors import InputError, TransientError
 
 FIELD_MANAGER = "colchis"
-NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-PATIENT = 5.0  # seconds of waiting that are nothing to tell of
-TIMEOUT = (10, 30)  # seconds to connect and to answer
 INSTALL = {  # how a kind comes to a cluster
     "HTTPRoute": "install a Gateway API implementation: https://gateway-api.sigs.k8s.io/implementations/",
     "InferenceService": "install KServe (https://kserve.github.io/website), or choose --target=deployment",
@@ -39,26 +35,8 @@ class Cluster:
     """
 
     def __init__(self, namespace: str = "", role: str = "colchis-rollout") -> None:
-        from kubernetes import client, config, dynamic
-
-        try:
-            if os.environ.get("KUBERNETES_SERVICE_HOST") and NAMESPACE_FILE.exists():
-                config.load_incluster_config()
-                found = NAMESPACE_FILE.read_text().strip()
-            else:
-                config.load_kube_config()
-                found = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
-        except config.ConfigException as error:
-            raise InputError(f"no cluster is configured ({error}); set KUBECONFIG or run in a pod") from error
-        if (
-            not client.Configuration.get_default_copy().verify_ssl
-        ):  # the user's choice: told once, not with each request
-            import urllib3
-
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-            log.warning("the API server's certificate is not verified, as the kubeconfig says")
-        self.namespace, self.role = namespace or found, role
-        self._client = dynamic.DynamicClient(client.ApiClient(), discoverer=lambda *_: None)
+        self._client, self._server, self.namespace = connect(namespace)
+        self.role = role
 
     def apply(self, manifest: Object) -> Object:
         """Make the object so, by server-side apply.
@@ -111,7 +89,7 @@ class Cluster:
             return sorted(plain(found).get("items") or [], key=lambda item: str(item["metadata"]["name"]))
 
     def knows(self, kind: str) -> bool:
-        """Say whether the cluster has such a kind at all."""
+        """Return whether the cluster has such a kind at all."""
         try:
             self.get(kind, "colchis")
         except UnknownKind:
@@ -145,7 +123,7 @@ class Cluster:
             self.delete(kind, name)
 
     def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
-        """Give a container's log, each line after its time: of the last seconds, or the last lines; "" without one."""
+        """Return a container's log, each line after its time: of the last seconds or lines; "" without one."""
         from kubernetes.client import CoreV1Api
         from kubernetes.client.exceptions import ApiException
 
@@ -170,10 +148,10 @@ class Cluster:
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Ask the cluster whether this account may do that here."""
         attributes = {"namespace": self.namespace, "verb": verb, "group": group, "resource": resource}
-        kind = "SelfSubjectAccessReview"
-        review = {"apiVersion": KINDS[kind][0], "kind": kind, "spec": {"resourceAttributes": attributes}}
-        with self._explained("create", kind, ""):
-            return bool(plain(self._resource(kind).create(body=review, _request_timeout=TIMEOUT))["status"]["allowed"])
+        review = own_rights(attributes)
+        with self._explained("create", review["kind"], ""):
+            made = plain(self._resource(review["kind"]).create(body=review, _request_timeout=TIMEOUT))
+            return bool(made["status"]["allowed"])
 
     def _resource(self, kind: str) -> Any:
         from kubernetes.dynamic.resource import Resource
@@ -214,23 +192,23 @@ class Cluster:
                 raise UnknownKind(sentence) from error
             raise
         except (DynamicApiError, ApiException) as error:
-            told = reason(error)
+            why = reason(error)
             if error.status == 401:
-                raise InputError(f"the cluster does not know this account ({told}); log in again") from error
-            if error.status == 403 and "cannot" in told:
+                raise InputError(f"the cluster does not know this account ({why}); log in again") from error
+            if error.status == 403 and "cannot" in why:
                 raise InputError(
                     f"this account may not {verb} {what} in namespace {self.namespace}; bind it to the Role "
-                    f"{self.role} of workflows/manifests/base/accounts.yaml ({told})"
+                    f"{self.role} of workflows/manifests/base/accounts.yaml ({why})"
                 ) from error
             if error.status in {400, 403, 409, 413, 422}:
-                raise InputError(f"the cluster refuses {what}: {told}; change that and run this again") from error
-            raise TransientError(f"the cluster answers {error.status} to {verb} {what}: {told}; try again") from error
+                raise InputError(f"the cluster refuses {what}: {why}; change that and run this again") from error
+            raise TransientError(f"the cluster answers {error.status} to {verb} {what}: {why}; try again") from error
         except HTTPError as error:
-            raise TransientError("the cluster's API server is not reachable; try again when it is back") from error
+            raise unreachable(self._server, error) from error
 
 
 def is_ours(thing: Object, labels: Mapping[str, str]) -> bool:
-    """Say whether Colchis made the object, and for the model that ``labels`` name."""
+    """Return whether Colchis made the object, and for the model that ``labels`` name."""
     there, wanted = thing["metadata"].get("labels") or {}, {**MANAGED, **labels}
     return all(there.get(key) == wanted[key] for key in wanted if key in {*MANAGED, "colchis.dev/model"})
 
@@ -242,7 +220,7 @@ def plain(thing: Any) -> Object:
 
 
 def details(error: Any) -> Object:
-    """Give what the API server says the error is about; nothing where it knows no such path."""
+    """Return what the API server says the error is about; nothing where it knows no such path."""
     try:
         return dict(json.loads(error.body).get("details") or {})
     except (AttributeError, TypeError, ValueError):
@@ -250,25 +228,8 @@ def details(error: Any) -> Object:
 
 
 def reason(error: Any) -> str:
-    """Give the API server's own sentence, clipped."""
+    """Return the API server's own sentence, clipped."""
     try:
         return str(json.loads(error.body)["message"])[:256].rstrip(".")
     except (KeyError, TypeError, ValueError):
         return str(error.reason)[:256]
-
-
-def wait_until(seconds: float, found: Callable[[], str], what: str, interval: float = 0.5) -> None:
-    """Poll until ``found`` gives an empty string; it says else what is still missing, which is logged as it changes.
-
-    Raises:
-        TransientError: the deadline is over; the sentence says what was missing last.
-    """
-    began, said, at = time.monotonic(), "", 0.0
-    while missing := found():
-        passed = time.monotonic() - began
-        if passed > seconds:
-            raise TransientError(f"{what} after {seconds:.0f} s: {missing}")
-        if missing != said and passed - at >= PATIENT:
-            log.info("%s after %.0f s: %s", what, passed, missing)
-            said, at = missing, passed
-        time.sleep(interval)

@@ -14,14 +14,14 @@ LENGTH = 300
 
 
 class Trouble(NamedTuple):
-    """What is the matter; nothing is told where nothing is known yet. ``hopeless``: waiting changes nothing."""
+    """What is the matter, or an empty ``reason`` where nothing is known yet. ``hopeless``: waiting changes nothing."""
 
-    told: str = ""
+    reason: str = ""
     hopeless: bool = False
 
 
 def is_ready(deployment: Object) -> bool:
-    """Say whether all pods are of the newest description, and answer."""
+    """Return whether all pods are of the newest description, and answer."""
     wanted, status = deployment["spec"]["replicas"], deployment.get("status", {})
     updated = status.get("updatedReplicas", 0)
     return bool(
@@ -40,8 +40,8 @@ def trouble(deployment: Object, pods: list[Object]) -> Trouble:
         for condition in deployment.get("status", {}).get("conditions", [])
         if (condition["type"], condition["status"]) == ("ReplicaFailure", "True")
     ]
-    told = [one for one in found if one.told]
-    return max(told, key=lambda one: one.hopeless, default=Trouble())
+    known = [one for one in found if one.reason]
+    return max(known, key=lambda one: one.hopeless, default=Trouble())
 
 
 def starting(pods: list[Object]) -> str:
@@ -79,11 +79,11 @@ def _container(found: Object) -> Iterator[Trouble]:
     state, name = found.get("state", {}), found["name"]
     ended = state.get("terminated") or found.get("lastState", {}).get("terminated") or {}
     if code := ended.get("exitCode"):
-        told = str(ended.get("message") or ended.get("reason", "")).strip()
-        hopeless = code in OUR_ERRORS or found.get("restartCount", 0) >= (1 if told == "OOMKilled" else RESTARTS)
-        yield Trouble(f"container {name} ended with code {code}: {clipped(told)}", hopeless)
+        message = str(ended.get("message") or ended.get("reason", "")).strip()
+        hopeless = code in OUR_ERRORS or found.get("restartCount", 0) >= (1 if message == "OOMKilled" else RESTARTS)
+        yield Trouble(f"container {name} ended with code {code}: {clipped(message)}", hopeless)
     waiting = state.get("waiting") or {}
     if (reason := waiting.get("reason")) and reason not in STARTING:
-        message = waiting.get("message", "")
+        message = str(waiting.get("message", ""))
         hopeless = reason in HOPELESS or ("Image" in reason and any(word in message for word in NO_IMAGE))
         yield Trouble(f"container {name} waits, {reason}: {clipped(message)}", hopeless)

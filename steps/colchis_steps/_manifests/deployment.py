@@ -55,17 +55,17 @@ class Deployed(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Give the name of its Deployment and of its Service."""
+        """Return the name of its Deployment and of its Service."""
         return version_name(self.model, self.version)
 
     @property
     def path(self) -> str:
-        """Give the directory of its files in the pod."""
+        """Return the directory of its files in the pod."""
         return f"{DOWNLOADED if self.volume == 'storage' else f'{MODELS}/{self.model}'}/{self.version}"
 
     @property
     def selector(self) -> dict[str, str]:
-        """Give the labels that its pods, and only they, have."""
+        """Return the labels that its pods, and only they, have."""
         return {LABEL_MODEL: self.model, LABEL_VERSION: str(self.version)}
 
 
@@ -109,7 +109,7 @@ def described(deployed: Deployed, files: Mapping[str, str], container: Object) -
 
 
 def model_volumes(deployed: Deployed) -> tuple[list[Object], list[Object]]:
-    """Give the pod's volumes that hold the model, and how the server mounts it; KServe adds its own."""
+    """Return the pod's volumes that hold the model, and how the server mounts it; KServe adds its own."""
     if deployed.volume == "storage":
         return [], []
     if deployed.volume == "copy":

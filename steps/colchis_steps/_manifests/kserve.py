@@ -81,24 +81,24 @@ def knative(deployed: Deployed, config: str, percent: int) -> Object:
 
 
 def storage_uri(deployed: Deployed) -> str:
-    """Give the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
+    """Return the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
     if not deployed.store.startswith("s3://"):
         raise InputError(f"the storage container reads buckets, not {deployed.store}; give --model-volume=image")
     return f"colchis+{deployed.store.rstrip('/')}/{version_prefix(deployed.model, deployed.version)}"
 
 
 def predictor_name(name: str) -> str:
-    """Give the name of the Deployment and the Service that KServe makes of an InferenceService."""
+    """Return the name of the Deployment and the Service that KServe makes of an InferenceService."""
     return f"{name}-predictor"
 
 
-def told(found: Object) -> str:
-    """Say what KServe says is missing, from the conditions by type; "" where all is well."""
+def shortcoming(found: Object) -> str:
+    """Return what KServe reports as missing, from the conditions by type; "" where all is well."""
     status = found.get("status", {})
     if status.get("observedGeneration", 0) < found["metadata"]["generation"]:
         return "KServe's controller has not answered yet; does it run?"
     conditions = {one["type"]: one for one in status.get("conditions", [])}
     for kind in ("PredictorReady", "Ready"):
         if (one := conditions.get(kind, {})).get("status") != "True":
-            return f"{kind} is {one.get('status', 'not told')}, {one.get('message', 'without a reason')}"[:300]
+            return f"{kind} is {one.get('status', 'not reported')}, {one.get('message', 'without a reason')}"[:300]
     return ""

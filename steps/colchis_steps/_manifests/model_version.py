@@ -7,7 +7,7 @@ KIND = "ModelVersion"
 
 
 def model_version(record: Record, place: str) -> Object:
-    """Give the object of a record that lies at the URL ``place``."""
+    """Return the object of a record that lies at the URL ``place``."""
     labels = {"colchis.dev/model": record.model, "colchis.dev/version": str(record.version)}
     return {
         "apiVersion": KINDS[KIND][0],

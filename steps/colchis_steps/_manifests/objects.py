@@ -57,7 +57,7 @@ READ_ONLY = {
 
 
 def version_name(model: str, version: int) -> str:
-    """Give the name of a version's Deployment and Service."""
+    """Return the name of a version's Deployment and Service."""
     return f"colchis-{model}-{version}"
 
 
@@ -67,7 +67,7 @@ def annotation(name: str, path: str) -> Object:
 
 
 def run_label(run: str) -> dict[str, str]:
-    """Give the label of a run; an id that cannot be a label is left out."""
+    """Return the label of a run; an id that cannot be a label is left out."""
     return {LABEL_RUN: run} if re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", run, re.ASCII) else {}
 
 
@@ -82,7 +82,7 @@ def probe(path: str, period: int, failures: int) -> Object:
 
 
 def again(found: Object) -> Object:
-    """Give the manifest that makes an object what it was when it was read."""
+    """Return the manifest that makes an object what it was when it was read."""
     metadata = {key: found["metadata"][key] for key in ("name", "labels")}
     about = found["metadata"].get("annotations") or {}
     metadata["annotations"] = {name: value for name, value in about.items() if name.startswith(KEPT)}

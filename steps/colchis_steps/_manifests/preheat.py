@@ -1,7 +1,7 @@
 """Bring a model's image to the nodes before traffic moves to it, so that no pod that is added later waits for a pull.
 
 OpenKruise's ImagePullJob does it where the cluster has that kind; elsewhere a short-lived DaemonSet, whose pods mount
-the image and sleep. It never stops a rollout: what is late is told, counted and left to the pods' own pull.
+the image and sleep. It never stops a rollout: what is late is reported, counted and left to the pods' own pull.
 """
 
 import logging
@@ -17,12 +17,12 @@ log = logging.getLogger("colchis")
 
 
 def preheat_name(deployed: Deployed) -> str:
-    """Give the name of what pulls a version's image."""
+    """Return the name of what pulls a version's image."""
     return f"{deployed.name}-preheat"
 
 
 def labels(deployed: Deployed) -> dict[str, str]:
-    """Give its labels; not the version's, by which a Service finds the pods that serve."""
+    """Return its labels; not the version's, by which a Service finds the pods that serve."""
     return {**MANAGED, LABEL_MODEL: deployed.model, "app.kubernetes.io/component": "preheat"}
 
 

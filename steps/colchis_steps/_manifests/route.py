@@ -13,6 +13,7 @@ import msgspec
 from colchis_steps._manifests.objects import LABEL_MODEL, MANAGED, Object
 from colchis_steps._manifests.sticky import patterns
 
+MOST_RULES = 16  # of an HTTPRoute, as its CRD has it
 OVERRIDE = "colchis-version"  # the header by which a tester asks for a version
 
 
@@ -40,7 +41,7 @@ class Traffic(msgspec.Struct, frozen=True):
 
 
 def route_name(model: str) -> str:
-    """Give the name of a model's HTTPRoute."""
+    """Return the name of a model's HTTPRoute."""
     return f"colchis-{model}"
 
 
@@ -79,6 +80,12 @@ def route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: Backe
     return described(route_name(model), model, gateway, [*rules, others])
 
 
+def rule_count(traffic: Traffic) -> int:
+    """Return how many rules the route for this traffic has."""
+    sticky = len(patterns(traffic.weights)) if traffic.sticky else 0
+    return len(traffic.weights) + len(traffic.headers) + sticky + 1
+
+
 def mirror_probe(model: str, version: int, gateway: tuple[str, str], backend: Backend) -> Object:
     """Describe a route apart, below a path that nobody uses, by which is seen whether the gateway can mirror."""
     name, port = backend(model, version)
@@ -88,7 +95,7 @@ def mirror_probe(model: str, version: int, gateway: tuple[str, str], backend: Ba
 
 
 def mirror_path(model: str) -> str:
-    """Give the path of ``mirror_probe``."""
+    """Return the path of ``mirror_probe``."""
     return f"/colchis/mirror/{model}"
 
 
@@ -127,7 +134,7 @@ def with_header(paths: list[Object], name: str, kind: str, value: str) -> list[O
 
 
 def routed(found: Object | None) -> dict[int, int]:
-    """Give the weights by version that a route has; 0 is a version that is reached by name only."""
+    """Return the weights by version that a route has; 0 is a version that is reached by name only."""
     weights: dict[int, int] = {}
     for rule in found["spec"].get("rules", []) if found else []:
         everybody = not any("headers" in match for match in rule.get("matches", []))

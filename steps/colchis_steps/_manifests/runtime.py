@@ -22,5 +22,5 @@ def pods(deployed: Deployed, config: str) -> Object:
 
 
 def runtime_of(found: Object | None) -> str:
-    """Give the runtime of a version's main object; before it was noted there was ours alone."""
+    """Return the runtime of a version's main object; before it was noted there was ours alone."""
     return str((found or {"metadata": {}})["metadata"].get("annotations", {}).get(RUNTIME, "embedded"))

@@ -10,7 +10,7 @@ BUDGET, AUTOSCALER = "PodDisruptionBudget", "HorizontalPodAutoscaler"
 
 
 def owned(deployed: Deployed, owner: Object) -> Object:
-    """Give the metadata of what belongs to the version's main object, as the cluster gave that back."""
+    """Return the metadata of what belongs to the version's main object, as the cluster gave that back."""
     reference = {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],

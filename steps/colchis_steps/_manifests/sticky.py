@@ -12,7 +12,7 @@ DIGITS = "0123456789abcdef"
 
 
 def shares(weights: Mapping[int, int]) -> dict[int, range]:
-    """Give each version's buckets: the newest first, each bound rounded to the nearest bucket.
+    """Return each version's buckets: the newest first, each bound rounded to the nearest bucket.
 
     The weights are per cent and add up to 100, so a share is off by half a bucket, 0.2 %, at each of its ends.
     """
@@ -26,7 +26,7 @@ def shares(weights: Mapping[int, int]) -> dict[int, range]:
 
 
 def patterns(weights: Mapping[int, int]) -> dict[int, str]:
-    """Give the regular expression of each version that has a bucket; a value ends in digits of exactly one of them.
+    """Return the regular expression of each version that has a bucket; a value ends in digits of exactly one of them.
 
     They are anchored at both ends: some gateways look for a match anywhere (Traefik), some compare it all (Envoy).
     """
@@ -34,13 +34,13 @@ def patterns(weights: Mapping[int, int]) -> dict[int, str]:
 
 
 def bucket(value: str) -> int | None:
-    """Give the bucket of a header's value, or None where it does not end in two hex digits."""
+    """Return the bucket of a header's value, or None where it does not end in two hex digits."""
     found = re.search(r"[0-9a-fA-F]{2}$", value)
     return int(found[0], 16) if found else None
 
 
 def _rows(part: range) -> list[str]:
-    """Give an alternative for each run of first digits that have the same second digits."""
+    """Return an alternative for each run of first digits that have the same second digits."""
     rows: dict[tuple[int, ...], list[int]] = {}
     for number in part:
         rows.setdefault((number // 16,), []).append(number % 16)
@@ -51,5 +51,5 @@ def _rows(part: range) -> list[str]:
 
 
 def _either(digits: "list[int] | tuple[int, ...]") -> str:
-    """Give the digits for a character class, letters in both cases."""
+    """Return the digits for a character class, letters in both cases."""
     return "".join(DIGITS[d] if d < 10 else DIGITS[d] + DIGITS[d].upper() for d in digits)

@@ -22,7 +22,7 @@ log = logging.getLogger("colchis")
 
 
 def release(image: str) -> str:
-    """Give the release that an image's tag names.
+    """Return the release that an image's tag names.
 
     Raises:
         InputError: it has no such tag, or no digest beside it: a tag alone may be another image tomorrow.
@@ -33,7 +33,7 @@ def release(image: str) -> str:
 
 
 def files(deployed: Deployed) -> dict[str, str]:
-    """Give the files that the server reads, by name."""
+    """Return the files that the server reads, by name."""
     return {
         "models.config": model_config(
             deployed.model, posixpath.dirname(deployed.path), dict.fromkeys(LABELS, deployed.version)

@@ -21,7 +21,7 @@ WORKFLOW = "workflows.argoproj.io/workflow"  # pods that have it are shown by ar
 QUEUE = "kueue.x-k8s.io/queue-name"
 INDEX = "training.kubeflow.org/replica-index"
 JOB_INDEX = "batch.kubernetes.io/job-completion-index"
-AGAIN = (75, 143)  # lost its peers, or told to stop
+AGAIN = (75, 143)  # lost its peers, or asked to stop
 NEVER_AGAIN = (1, 2, 65)  # a bug, wrong flags, bad input: the same again
 KEPT = 86_400  # seconds for which an ended job that nobody asked about is kept
 CONTAINERS = {"indexed-job": "worker", "jobset": "worker", "pytorchjob": "pytorch", "tfjob": "tensorflow"}
@@ -53,18 +53,18 @@ class Training:
 
     @property
     def kind(self) -> str:
-        """Give the job's kind."""
+        """Return the job's kind."""
         return KINDS[self.backend]
 
     @property
     def name(self) -> str:
-        """Give the job's name: the same for the same run and model, short enough for its workers' host names."""
+        """Return the job's name: the same for the same run and model, short enough for its workers' host names."""
         digest = hashlib.sha256(f"{self.run}\n{self.model}".encode()).hexdigest()
         return f"train-{self.model[:28].rstrip('-')}-{digest[:10]}"
 
     @property
     def addresses(self) -> list[str]:
-        """Give each worker's address."""
+        """Return each worker's address."""
         hosts = {
             "indexed-job": "{name}-{rank}.{name}",
             "jobset": "{name}-worker-0-{rank}.{name}",
@@ -75,12 +75,12 @@ class Training:
 
     @property
     def labels(self) -> dict[str, str]:
-        """Give the labels of all that belongs to the training."""
+        """Return the labels of all that belongs to the training."""
         return {**MANAGED, LABEL_MODEL: self.model, **run_label(self.run), "app.kubernetes.io/name": "colchis-training"}
 
 
 def rank_of(pod: Object) -> int:
-    """Give the rank of a worker by its pod."""
+    """Return the rank of a worker by its pod."""
     labels, annotations = pod["metadata"].get("labels") or {}, pod["metadata"].get("annotations") or {}
     return int(labels.get(JOB_INDEX) or annotations.get(JOB_INDEX) or labels.get(INDEX) or 0)
 
@@ -238,7 +238,7 @@ def _worker(training: Training, environment: Sequence[Object]) -> Object:
     options, values = training.options, {"HOME": SCRATCH, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     if training.backend != "tfjob":
         values["COLCHIS_ADDRESSES"] = ",".join(training.addresses)
-    values |= {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_GRPC_REUSE_PORT": "1"}
+    values["TF_GRPC_REUSE_PORT"] = "1"
     gpus = {options.gpu_resource: str(options.gpus)} if options.gpus else {}
     code = f"--retry-exit-code={RETRY_CODES[training.backend]}"
     return {

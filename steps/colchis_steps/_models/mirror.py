@@ -7,7 +7,8 @@ workflows/manifests/crd/modelversions.yaml; the record in the store is what coun
 import logging
 
 from colchis_steps._formats.models import Record
-from colchis_steps._kube.cluster import NAMESPACE_FILE, Cluster
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._kube.connection import NAMESPACE_FILE
 from colchis_steps._manifests.model_version import model_version
 from colchis_steps._step.errors import InputError
 

@@ -1,176 +1,200 @@
-"""How to sign in to a registry: Docker's config file for names and passwords, basic and bearer for the protocol.
+"""Logins as docker and podman keep them, for a repository: the longest path that a file knows comes first.
 
-Reads   $DOCKER_CONFIG/config.json, ~/.docker/config.json without it
+Reads   the files that $REGISTRY_AUTH_FILE and $DOCKER_CONFIG (its config.json) name, in this order; where neither is
+        set, ~/.docker/config.json, $XDG_RUNTIME_DIR/containers/auth.json and $XDG_CONFIG_HOME/containers/auth.json
 
-Bearer tokens: https://distribution.github.io/distribution/spec/auth/token/ and, where the file holds an identity
-token, https://distribution.github.io/distribution/spec/auth/oauth/.
+https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md describes what is in them.
 """
 
 import base64
-import binascii
 import json
+import logging
 import os
-import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode, urlsplit
+from typing import Any, TypeVar
 
+from colchis_steps._oci.challenge import basic
 from colchis_steps._step.errors import InputError
 
-if TYPE_CHECKING:
-    import urllib3
-
-DOCKER_HUB = "https://index.docker.io/v1/"
+log = logging.getLogger("colchis")
+T = TypeVar("T")
+DOCKER_HUB = "https://index.docker.io/v1/"  # as docker login writes it
+HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
+NOT_FOUND = "credentials not found"  # docker-credential-helpers' words for "I have none"
+KINDS = ("auths", "credHelpers")  # what a file keeps by a repository's name
+PATIENCE = 30  # seconds for a credential helper
 
 
 @dataclass(frozen=True, repr=False)  # without repr, no log line can hold the password
 class Credentials:
-    """What Docker's config file knows of a registry."""
+    """A name with a password, or an identity token, which the token server changes for others."""
 
     username: str
     password: str
     identity_token: str = ""
 
+    @property
+    def named(self) -> bool:
+        """Whether there is more than an identity token."""
+        return bool(self.username or self.password)
+
     def basic(self) -> str:
-        """Give the value of a basic Authorization header."""
-        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        """Return the value of a basic Authorization header."""
+        return basic(self.username, self.password)
 
 
-def config_file() -> Path:
-    """Give the path of Docker's config file; it need not be there."""
-    directory = os.environ.get("DOCKER_CONFIG")
-    return (Path(directory) if directory else Path.home() / ".docker") / "config.json"
+@dataclass(frozen=True)
+class Login:
+    """What is known of a repository's login; ``source`` says where it comes from, or why there is none."""
+
+    credentials: Credentials | None
+    source: str
 
 
-def find_credentials(host: str) -> Credentials | None:
-    """Find the registry's credentials, or None: then it is asked without.
+def login_files() -> list[Path]:
+    """Return the files in which a login is looked for; they need not be there."""
+    named = [Path(name) for name in [os.environ.get("REGISTRY_AUTH_FILE")] if name]
+    named += [Path(name) / "config.json" for name in [os.environ.get("DOCKER_CONFIG")] if name]
+    if named:
+        return named
+    configured = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    rooms = [Path(name) for name in [os.environ.get("XDG_RUNTIME_DIR")] if name] + [configured]
+    return [Path.home() / ".docker" / "config.json", *(room / "containers" / "auth.json" for room in rooms)]
+
+
+def find_login(host: str, path: str) -> Login:
+    """Return the login for the repository ``path`` at ``host``, of the first file that has one.
+
+    A helper that fails is not the end: a registry may take who has no login. Its reason is kept for when it does not.
 
     Raises:
-        InputError: the file is no Docker config, or the credential helper that it names does not answer.
+        InputError: a file cannot be read or is not a login file.
     """
-    path = config_file()
-    names = [host, f"https://{host}", f"http://{host}", f"https://{host}/v1/", f"https://{host}/v2/"]
-    names += [DOCKER_HUB] if host == "docker.io" else []
-    try:
-        config: dict[str, Any] = json.loads(path.read_bytes())
-        helpers: Mapping[str, str] = config.get("credHelpers") or {}
-        auths: Mapping[str, dict[str, str]] = config.get("auths") or {}
-        for name in names:
-            if helper := helpers.get(name):
-                return _ask_helper(helper, name, path)
-            if name in auths:
-                return _read_entry(auths[name]) or _ask_helper(config["credsStore"], name, path)
-        if keeper := config.get("credsStore"):
-            return _ask_helper(keeper, names[-1] if host == "docker.io" else host, path)
-    except FileNotFoundError:
-        return None
-    except PermissionError as error:
-        raise InputError(f"{path} may not be read; give this user the right, or set DOCKER_CONFIG") from error
-    except (ValueError, KeyError, AttributeError, TypeError, binascii.Error) as error:
-        raise InputError(f"{path} is no Docker config file for {host}; log in again with docker login") from error
+    files, reasons = login_files(), list[str]()
+    for file, config in _configs(host):
+        try:
+            credentials = _find(config, host, path, reasons)
+        except (ValueError, AttributeError, TypeError) as error:  # base64's error is a ValueError
+            raise _odd(file, host) from error
+        if credentials:
+            return Login(credentials, f"the credentials in {file}")
+    for reason in reasons:
+        log.warning("%s", reason)
+    none = f"{' and '.join(map(str, files))} {'has' if len(files) == 1 else 'have'} none"
+    return Login(None, f"no credentials ({'; '.join(reasons) or none})")
+
+
+def logins_below(host: str, path: str) -> list[str]:
+    """Return what follows ``host/path/`` in the names of the repositories that have a login of their own.
+
+    Raises:
+        InputError: a file cannot be read or is not a login file.
+    """
+    start = f"{host}/{path}/" if path else f"{host}/"
+    configs = [config for _, config in _configs(host)]
+    names = {name for config in configs for kind in KINDS for name in config.get(kind) or {}}
+    return sorted(name.removeprefix(start).rstrip("/") for name in names if name.startswith(start) and name != start)
+
+
+def _configs(host: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yield each login file that is there and what is in it."""
+    for file in login_files():
+        try:
+            config = json.loads(file.read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise InputError(f"{file} cannot be read ({error.strerror}); correct it, or set DOCKER_CONFIG") from error
+        except ValueError as error:
+            raise _odd(file, host) from error
+        if not isinstance(config, dict) or not all(isinstance(config.get(kind) or {}, dict) for kind in KINDS):
+            raise _odd(file, host)
+        yield file, config
+
+
+def _odd(file: Path, host: str) -> InputError:
+    return InputError(f"{file} is not a Docker config file for {host}; log in again with docker login")
+
+
+def _find(config: Mapping[str, Any], host: str, path: str, reasons: list[str]) -> Credentials | None:
+    auths: Mapping[str, Mapping[str, str]] = config.get("auths") or {}
+    helpers: Mapping[str, str] = config.get("credHelpers") or {}
+    store: str = config.get("credsStore") or ""
+    asked = False
+    for place in _places(host, path):
+        if (helper := _entry(helpers, place)) and (found := _ask(helper[1], helper[0], reasons)):
+            return found
+        if entry := _entry(auths, place):
+            if found := _read(entry[1]):
+                return found
+            if store:
+                asked = True
+                if found := _ask(store, entry[0], reasons):
+                    return found
+    if store and not asked:
+        return _ask(store, DOCKER_HUB if host in HUB else host, reasons)
     return None
 
 
-def _read_entry(entry: Mapping[str, str]) -> Credentials | None:
-    if "auth" in entry:
-        username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
-        return Credentials(username, password.rstrip("\0"), entry.get("identitytoken", ""))
-    if "username" in entry:
-        return Credentials(entry["username"], entry.get("password", ""), entry.get("identitytoken", ""))
+def _places(host: str, path: str) -> list[str]:
+    """Return ``host/team/digits``, ``host/team``, ``host``."""
+    parts = [host, *path.split("/")]
+    return ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+
+
+def _entry(entries: Mapping[str, T], place: str) -> tuple[str, T] | None:
+    """Return the entry for this place and its key, which may be the place itself or, for a host, a URL."""
+    if place in entries:
+        return place, entries[place]
+    hosts = HUB if place in HUB else {place}
+    for key, entry in entries.items():
+        scheme, separator, rest = key.partition("://")
+        name = rest.partition("/")[0] if separator and scheme in {"http", "https"} else key.rstrip("/")
+        if name in hosts:
+            return key, entry
     return None
 
 
-def _ask_helper(helper: str, name: str, path: Path) -> Credentials | None:
+def _read(entry: Mapping[str, str] | None) -> Credentials | None:
+    entry = entry or {}
+    username, password = entry.get("username") or "", entry.get("password") or ""
+    if coded := "".join((entry.get("auth") or "").split()):  # base64 programs break lines
+        username, separator, password = base64.b64decode(coded, validate=True).decode().partition(":")
+        if not separator:
+            raise ValueError("no colon between name and password")
+    token = entry.get("identitytoken") or ""
+    return Credentials(username, password.strip("\0"), token) if username or password or token else None
+
+
+def _ask(helper: str, place: str, reasons: list[str]) -> Credentials | None:
+    """Ask a credential helper, by docker's protocol; what it says when it fails is added to the reasons."""
     program = f"docker-credential-{helper}"
     try:
-        answer = subprocess.run([program, "get"], input=name.encode(), capture_output=True, timeout=30, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"{path} names {program} for {name}, which does not answer; install or log in anew") from error
-    if answer.returncode != 0:  # the helper knows no credentials
+        answer = subprocess.run(
+            [program, "get"], input=place.encode(), capture_output=True, timeout=PATIENCE, check=False
+        )
+    except OSError as error:
+        reasons.append(f"{program} cannot be run: {error.strerror}")
         return None
-    told = json.loads(answer.stdout)
-    if told["Username"] == "<token>":
-        return Credentials("", "", told["Secret"])
-    return Credentials(told["Username"], told["Secret"])
-
-
-class SignIn:
-    """The Authorization header for one repository of a registry; it changes as the registry asks."""
-
-    def __init__(self, pool: "urllib3.PoolManager", host: str, scope: str, *, secure: bool) -> None:
-        self.pool, self.host, self.scope, self.secure = pool, host, scope, secure
-        self.credentials = find_credentials(host)
-        self.header: dict[str, str] = {}
-        self.bearer: dict[str, str] = {}  # what the registry said when it asked for a token; empty until it does
-        self.more: list[str] = []  # scopes of repositories that layers are mounted from
-
-    def answer(self, challenge: str) -> None:
-        """Take the registry's WWW-Authenticate header and make ready what it asks for.
-
-        Raises:
-            InputError: there are no credentials, or the token server refuses them.
-        """
-        kind, _, rest = challenge.partition(" ")
-        asked = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        if kind.lower() == "basic":
-            if self.credentials is None:
-                raise self.refused("asks for a user and a password")
-            self.header = {"Authorization": self.credentials.basic()}
-        elif kind.lower() == "bearer" and "realm" in asked:
-            self.bearer = asked
-            self.header = {"Authorization": f"Bearer {self._token(asked)}"}
-        else:
-            raise self.refused("asks for a kind of login that is neither basic nor bearer")
-
-    def read_too(self, path: str) -> None:
-        """Let the token, where the registry wants one, be for reading from another of its repositories as well.
-
-        Raises:
-            InputError: the token server refuses that; the token that there is stays.
-        """
-        scope = f"repository:{path}:pull"
-        if scope in self.more:
-            return
-        self.more.append(scope)
-        try:
-            if self.bearer:  # a registry need not ask for more: without the right it may just not mount
-                self.header = {"Authorization": f"Bearer {self._token({**self.bearer, 'scope': ''})}"}
-        except InputError:
-            self.more.remove(scope)
-            raise
-
-    def _token(self, asked: Mapping[str, str]) -> str:
-        realm = asked["realm"]
-        if self.secure and urlsplit(realm).scheme != "https":
-            raise self.refused(f"sends its users to {realm!r} for a token, without TLS")
-        scopes = list(dict.fromkeys([*(asked.get("scope") or self.scope).split(), *self.more]))
-        service, known = asked.get("service", ""), self.credentials
-        if known and known.identity_token:
-            fields = {"grant_type": "refresh_token", "client_id": "colchis", "refresh_token": known.identity_token}
-            fields |= {"service": service, "scope": " ".join(scopes)}
-            reply = self.pool.request("POST", realm, fields=fields, encode_multipart=False, redirect=False)
-        else:
-            query = urlencode([("service", service), *(("scope", scope) for scope in scopes)])
-            url = f"{realm}{'&' if '?' in realm else '?'}{query}"
-            headers = {"Authorization": known.basic()} if known else {}
-            reply = self.pool.request("GET", url, headers=headers)
-        if reply.status in {400, 401, 403, 404}:
-            raise self.refused(f"gives no token ({reply.status})")
-        try:
-            told = json.loads(reply.data) if reply.status == 200 else {}
-            return str(told.get("token") or told["access_token"])
-        except (ValueError, KeyError, AttributeError) as error:
-            raise self.refused(f"answers {reply.status} and no token") from error
-
-    def refused(self, why: str) -> InputError:
-        """Make the error that says which registry refuses whom, and what to do."""
-        whom = (
-            f"the credentials in {config_file()}" if self.credentials else f"no credentials ({config_file()} has none)"
-        )
-        return InputError(
-            f"registry {self.host} {why}, for {self.scope.split(':')[1]} with {whom}; log in with docker login "
-            f"{self.host}, or mount the Secret colchis-registry and set DOCKER_CONFIG to its directory"
-        )
+    except subprocess.TimeoutExpired:
+        reasons.append(f"{program} does not answer in {PATIENCE} s")
+        return None
+    if answer.returncode != 0:
+        said = (answer.stdout.strip() or answer.stderr.strip()).decode(errors="replace")
+        if NOT_FOUND not in said:
+            reasons.append(
+                f"{program} says: {' '.join(said.split())[:256] or f'nothing, and ends {answer.returncode}'}"
+            )
+        return None
+    try:
+        found: dict[str, str] = json.loads(answer.stdout)
+        username, secret = found["Username"], found["Secret"]
+    except (ValueError, KeyError, TypeError):
+        reasons.append(f"{program} answers without a name and a secret")
+        return None
+    if username == "<token>":
+        return Credentials("", "", secret)
+    return Credentials(username, secret) if username or secret else None

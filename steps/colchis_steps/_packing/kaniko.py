@@ -107,7 +107,7 @@ def read_digest(text: str) -> str:
     return parse_reference(f"image@{digest}")[1]
 
 
-def check(reference: str, repository: Repository, files: Sequence[File], *, insecure: bool) -> ImageReport:
+def check_image_files(reference: str, repository: Repository, files: Sequence[File], *, insecure: bool) -> ImageReport:
     """Hold the image in the repository against the version's files, byte for byte by digest.
 
     Raises:

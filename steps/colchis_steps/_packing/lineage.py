@@ -12,6 +12,7 @@ from typing import Any
 from colchis_steps._formats.keys import manifest_key, result_key
 from colchis_steps._formats.models import Candidate, Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._formats.steps import before
 from colchis_steps._models.provenance import PROVENANCE, statement
 from colchis_steps._oci.image import EMPTY, INDEX, LINEAGE, Blob, artifact
 from colchis_steps._oci.repository import Repository
@@ -21,7 +22,6 @@ from colchis_steps._store.documents import find_document
 
 IN_TOTO = "application/vnd.in-toto+json"
 NOTHING = Blob(EMPTY, b"{}")
-BEFORE = ("validate_data", "train", "evaluate", "upload")  # steps of a run that have ended when its image is built
 
 
 def annotations(manifest: Manifest, candidate: Candidate | None) -> dict[str, str]:
@@ -84,7 +84,7 @@ def attach_lineage(
 
 def _statement(store: Store, manifest: Manifest, candidate: Candidate, report: ImageReport) -> bytes:
     """Write the in-toto statement of what is known before ``register``: the same for the same version."""
-    found = {step: find_document(store, result_key(manifest.run, step), StepResult) for step in BEFORE}
+    found = {step: find_document(store, result_key(manifest.run, step), StepResult) for step in before("build_image")}
     results = {step: result for step, result in found.items() if result}
     record = Record(
         model=manifest.model,

@@ -14,8 +14,8 @@ from colchis_steps._formats.models import File
 from colchis_steps._formats.runs import ImageReport
 from colchis_steps._oci.image import TAR, ZSTD, Blob, Block, Image, image, layer_blocks, layer_name, layer_size, split
 from colchis_steps._oci.repository import Repository
-from colchis_steps._packing.compression import Compressed, pays, sampled
-from colchis_steps._packing.sources import Source
+from colchis_steps._packing.compression import LEAST, Compressed, pays, sampled
+from colchis_steps._packing.sources import NOTHING, Held, Source
 from colchis_steps._step.errors import InputError
 
 PARALLEL = 4  # layers in flight; hashing and sending release the interpreter's lock
@@ -70,46 +70,32 @@ def write_layers(
     sent: Callable[[int], object],
 ) -> tuple[tuple[Layer, ...], int]:
     """Write a layer a file, side by side; give them and the bytes sent. Raises as ``pack``."""
-    failed, count = threading.Event(), [0]
+    failed = threading.Event()
 
-    def blocks(group: tuple[File, ...]) -> Iterator[Block]:
-        read = source.reader(group)
+    def watched(file: File, read: Callable[[File], Iterator[Block]]) -> Iterator[Block]:
+        for block in read(file):
+            if failed.is_set():
+                raise _Stopped
+            yield block
+            sent(len(block))
 
-        def content(file: File) -> Iterator[Block]:
-            for block in read(file):
-                if failed.is_set():
-                    raise _Stopped
-                yield block
-                sent(len(block))
-
-        return layer_blocks(group, content)
-
-    def shrinks(file: File) -> bool:
-        return pays(source.piece(file, start, end) for start, end in sampled(file.size))
-
-    def write(group: tuple[File, ...]) -> Layer:
+    def write(group: tuple[File, ...]) -> tuple[Layer, int]:
         earlier = known.get((group[0].path, source.key(group[0]))) if len(group) == 1 else None
         if earlier and _found(repository, earlier):
             sent(group[0].size)
-            return earlier.layer
-        name, size = layer_name(group), layer_size(group)
+            return earlier.layer, 0
         try:
-            if len(group) == 1 and sampler.submit(shrinks, group[0]).result():
-                made = Compressed(lambda: blocks(group))
-                digest = repository.put(lambda: iter(made), None)
-                layer = Layer(path=name, digest=digest, size=made.size, media_type=ZSTD, diff_id=made.diff_id)
-            else:
-                layer = Layer(
-                    path=name,
-                    digest=repository.put(lambda: blocks(group), size),
-                    size=size,
-                    media_type=TAR,
-                )
+            held, shrinks = sampler.submit(_sample, source, group).result()
+
+            def blocks() -> Iterator[Block]:
+                read = source.reader(group, held)
+                return layer_blocks(group, lambda file: watched(file, read))
+
+            layer = _write_layer(repository, group, blocks, shrinks=shrinks)
         except BaseException:
             failed.set()
             raise
-        count.append(layer.size)
-        return layer
+        return layer, layer.size
 
     # one thread samples, since each that has had a compressor keeps its megabytes
     with ThreadPoolExecutor(1) as sampler, ThreadPoolExecutor(PARALLEL) as pool:
@@ -126,7 +112,28 @@ def write_layers(
     for error in sorted(errors, key=lambda error: isinstance(error, _Stopped)):
         raise error
     source.settle()
-    return tuple(future.result() for future in futures), sum(count)
+    done = [future.result() for future in futures]
+    return tuple(layer for layer, _ in done), sum(count for _, count in done)
+
+
+def _sample(source: Source, group: tuple[File, ...]) -> tuple[Held, bool]:
+    """Read a sample of a lone file, which is all of a small one; say whether compressing the file pays."""
+    if len(group) > 1 or group[0].size < LEAST:
+        return NOTHING, False
+    held = {start: source.piece(group[0], start, end) for start, end in sampled(group[0].size)}
+    return held, pays(held.values())
+
+
+def _write_layer(
+    repository: Repository, group: tuple[File, ...], blocks: Callable[[], Iterator[Block]], *, shrinks: bool
+) -> Layer:
+    """Write the layer that has these blocks, compressed where it shrinks."""
+    name, size = layer_name(group), layer_size(group)
+    if not shrinks:
+        return Layer(path=name, digest=repository.put(blocks, size), size=size, media_type=TAR)
+    made = Compressed(blocks)
+    digest = repository.put(lambda: iter(made), None)
+    return Layer(path=name, digest=digest, size=made.size, media_type=ZSTD, diff_id=made.diff_id)
 
 
 def _found(repository: Repository, known: Known) -> bool:

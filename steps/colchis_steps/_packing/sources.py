@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,9 @@ from colchis_steps._store.sums import readable
 
 BLOCK = 256 << 10  # bytes; stays in the processor's cache between hashing and sending
 
+Held = Mapping[int, bytes]  # pieces of a file that were read before, by where they start
+NOTHING: Held = {}
+
 
 class Source(Protocol):
     """A model's files."""
@@ -29,11 +32,11 @@ class Source(Protocol):
     def files(self) -> Sequence[File]:
         """The files; a digest that is not known is empty."""
 
-    def reader(self, group: Sequence[File]) -> Callable[[File], Iterator[Block]]:
-        """Give what reads the files of a group, each once, in their order: a file's bytes in blocks.
+    def reader(self, group: Sequence[File], held: Held = NOTHING) -> Callable[[File], Iterator[Block]]:
+        """Return what reads the files of a group, each once, in their order: a file's bytes in blocks.
 
-        A block is good until the next one. The reader raises InputError where a file is missing, altered or changes
-        meanwhile; it is named.
+        ``held`` are pieces of the group's only file, which are not read again. A block is good until the next one. The
+        reader raises InputError where a file is missing, altered or changes meanwhile; it is named.
         """
 
     def piece(self, file: File, start: int, end: int) -> bytes:
@@ -57,8 +60,10 @@ class StoreSource:
                 told = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
                 raise InputError(f"blob {file.sha256} of {file.path} in {store.url} {told}; upload the model again")
 
-    def reader(self, group: Sequence[File]) -> Callable[[File], Iterator[Block]]:
-        """Give what reads the blobs, each verified at its end; many small ones come ahead of their turn."""
+    def reader(self, group: Sequence[File], held: Held = NOTHING) -> Callable[[File], Iterator[Block]]:
+        """Return what reads the blobs, each verified at its end; many small ones come ahead of their turn."""
+        if held:
+            return lambda file: self._verified(file, self._with(file, held))
         ahead = contents(self.store, group)
 
         def read(file: File) -> Iterator[Block]:
@@ -67,6 +72,10 @@ class StoreSource:
             return self._verified(file, stored)
 
         return read
+
+    def _with(self, file: File, held: Held) -> Iterator[Block]:
+        for start, end, content in around(file.size, held):
+            yield from self.store.stream(blob_key(file.sha256), BLOCK, start, end) if content is None else [content]
 
     def _verified(self, file: File, blocks: Iterable[Block]) -> Iterator[Block]:
         digest, size = hashlib.sha256(), 0
@@ -101,21 +110,26 @@ class DirectorySource:
         self.states = {path: _state(found) for path, found in plain_files(directory).items()}
         self.files = tuple(File(path=path, size=state[0], sha256="") for path, state in self.states.items())
 
-    def reader(self, group: Sequence[File]) -> Callable[[File], Iterator[Block]]:  # noqa: ARG002 - nothing is ahead
-        """Give what reads the files."""
-        return self._blocks
+    def reader(self, group: Sequence[File], held: Held = NOTHING) -> Callable[[File], Iterator[Block]]:  # noqa: ARG002
+        """Return what reads the files."""
+        return lambda file: self._blocks(file, held)
 
-    def _blocks(self, file: File) -> Iterator[Block]:
-        view, size = memoryview(bytearray(BLOCK)), 0
+    def _blocks(self, file: File, held: Held) -> Iterator[Block]:
         with self._opened(file) as opened:
-            while size < file.size:
-                with readable(self.directory / file.path):
-                    read = opened.readinto(view[: file.size - size])
-                if not read:
-                    break
-                size += read
-                yield view[:read]
+            for start, end, content in around(file.size, held):
+                yield from self._read(file, opened, start, end) if content is None else [content]
             self._hold(file, os.fstat(opened.fileno()))
+
+    def _read(self, file: File, opened: io.FileIO, start: int, end: int) -> Iterator[Block]:
+        view = memoryview(bytearray(BLOCK))
+        opened.seek(start)
+        while start < end:
+            with readable(self.directory / file.path):
+                read = opened.readinto(view[: end - start])
+            if not read:
+                return
+            start += read
+            yield view[:read]
 
     def piece(self, file: File, start: int, end: int) -> bytes:
         """Give some of the file's bytes."""
@@ -148,6 +162,18 @@ class DirectorySource:
             raise InputError(
                 f"{self.directory / file.path} changed while it was read; stop what writes it and pack it again"
             )
+
+
+def around(size: int, held: Held) -> Iterator[tuple[int, int, bytes | None]]:
+    """Return a file's parts in order, from where to where: those that are held, and None for those between them."""
+    at = 0
+    for start, content in sorted(held.items()):
+        if at < start:
+            yield at, start, None
+        yield start, start + len(content), content
+        at = start + len(content)
+    if at < size:
+        yield at, size, None
 
 
 def _state(found: os.stat_result) -> tuple[int, ...]:

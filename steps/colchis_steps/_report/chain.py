@@ -7,8 +7,7 @@ from datetime import datetime
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._report.charts import node, picture, text_of
 
-CHAIN = ("validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout")
-MARKS = {  # drawn about (0, 0), so that a state is told by form and not by colour alone
+MARKS = {  # drawn about (0, 0), so that a state is shown by form and not by colour alone
     "done": "M-4.5 .5l3 3l6-7",
     "failed": "M-4-4l8 8M4-4l-8 8",
     "no": "M-5 0h10",
@@ -40,7 +39,7 @@ class Stage:
 
 
 def stage(step: str, result: StepResult | None, *, said_no: bool, failed: bool) -> Stage:
-    """Tell a step's state: ``failed`` is what the engine says, for a step that could not even leave a record."""
+    """Return a step's state: ``failed`` is what the engine says, for a step that could not even leave a record."""
     if result is None:
         return Stage(step, "failed" if failed else "skipped")
     state = {"succeeded": "done", "failed": "failed"}.get(result.status, "killed")
@@ -52,7 +51,7 @@ def stage(step: str, result: StepResult | None, *, said_no: bool, failed: bool) 
 
 
 def duration(seconds: float) -> str:
-    """Tell seconds as a person does."""
+    """Return seconds as a person does."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -65,8 +64,8 @@ def duration(seconds: float) -> str:
 def chain(stages: Sequence[Stage]) -> str:
     """Draw the steps in their order; an arrow that was not taken is dashed."""
     each = 124
-    told = ", ".join(f"{stage.title} {WORDS[stage.state]}" for stage in stages)
-    svg = picture(each * len(stages), 86, "The steps of this run", told, class_="chain")
+    description = ", ".join(f"{stage.title} {WORDS[stage.state]}" for stage in stages)
+    svg = picture(each * len(stages), 86, "The steps of this run", description, class_="chain")
     for i, stage in enumerate(stages):
         x = each * (i + 0.5)
         if i:
@@ -94,8 +93,8 @@ def waterfall(stages: Sequence[Stage]) -> str:
     ran, offsets = [stages[i] for _, i in times], [at - times[0][0] for at, _ in times]
     total = max([0.1, *(offset + stage.seconds for offset, stage in zip(offsets, ran, strict=True))])
     left, width, row = 104, 420, 26
-    told = ", ".join(f"{stage.title} {duration(stage.seconds)}" for stage in ran)
-    svg = picture(left + width + 86, row * len(ran) + 8, f"Times of the steps, {duration(total)} in all", told)
+    description = ", ".join(f"{stage.title} {duration(stage.seconds)}" for stage in ran)
+    svg = picture(left + width + 86, row * len(ran) + 8, f"Times of the steps, {duration(total)} in all", description)
     svg.set("class", "waterfall")
     for i, (offset, stage) in enumerate(zip(offsets, ran, strict=True)):
         y, x = 4 + row * i, left + width * offset / total

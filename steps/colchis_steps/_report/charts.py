@@ -45,12 +45,12 @@ def picture(width: float, height: float, title: str, description: str = "", **at
 
 
 def text_of(svg: ET.Element) -> str:
-    """Give the picture's markup, to stand in HTML."""
+    """Return the picture's markup, to stand in HTML."""
     return ET.tostring(svg, encoding="unicode", short_empty_elements=False)
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Give round numbers that cover the range: steps of 1, 2 or 5 times a power of ten."""
+    """Return round numbers that cover the range: steps of 1, 2 or 5 times a power of ten."""
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # flat, or as good as flat
         low, high = low - (abs(low) / 10 or 0.5), high + (abs(high) / 10 or 0.5)
     raw = (high - low) / about
@@ -145,15 +145,15 @@ def shares(title: str, parts: Mapping[str, float]) -> str:
     whole = sum(parts.values())
     if not 0 < whole < HUGE:
         return ""
-    told = {name: f"{name} {100 * value / whole:.0f} %" for name, value in parts.items() if value > 0}
-    svg, at, line = picture(WIDTH, 24 + 16 * len(told), title, ", ".join(told.values()), class_="shares"), 0.0, 0
+    named = {name: f"{name} {100 * value / whole:.0f} %" for name, value in parts.items() if value > 0}
+    svg, at, line = picture(WIDTH, 24 + 16 * len(named), title, ", ".join(named.values()), class_="shares"), 0.0, 0
     for number, (name, value) in enumerate(parts.items()):
-        if name in told:
+        if name in named:
             wide = WIDTH * value / whole
             rect = node(svg, "rect", x=at, y=0, width=wide, height=14, class_=f"share s{number}")
-            node(rect, "title", told[name])
+            node(rect, "title", named[name])
             node(svg, "rect", x=0, y=22 + 16 * line, width=9, height=9, class_=f"share s{number}")
-            node(svg, "text", told[name], x=15, y=30.5 + 16 * line, class_="tick")
+            node(svg, "text", named[name], x=15, y=30.5 + 16 * line, class_="tick")
             at, line = at + wide, line + 1
     return text_of(svg)
 
@@ -165,6 +165,7 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     wrong = sum(n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j)
     title = f"Confusion matrix: {wrong} of {sum(map(sum, counts))} rows are predicted as another class"
     svg = picture(left + size + 10, top + size + 10, title, class_="confusion")
+    svg.set("width", str(left + size + 10))  # a matrix of few classes is not drawn larger than one of many
     node(svg, "text", "prediction", x=left + size / 2, y=14, text_anchor="middle", class_="tick")
     node(svg, "text", "label", x=left - 8, y=top - 12, text_anchor="end", class_="tick")
     worst = max([n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j] + [1])

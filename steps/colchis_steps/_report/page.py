@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats.documents import now
 from colchis_steps._formats.runs import Evaluation, TrainingReport
+from colchis_steps._formats.steps import CHAIN
 from colchis_steps._report import chain, charts
 from colchis_steps._report import story as _story
-from colchis_steps._report.chain import CHAIN
 from colchis_steps._report.story import Story
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ UNENCODABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufff
 
 
 def per_class(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """Give each class its rows, recall, precision and F1 (by the confusion matrix), and what it is mostly taken for."""
+    """Yield each class with rows, recall, precision and F1 (by confusion matrix) and what it is mostly taken for."""
     predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
     for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
         right, rows = row[i], sum(row)
@@ -69,20 +69,20 @@ def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
     if speed is None or speed.step <= 0:
         return None
     parts = {"compute": speed.compute, "all-reduce": speed.all_reduce, "input": speed.input}
-    told = f"{1000 * speed.step:.1f} ms a step, {100 * speed.compute / speed.step:.0f} % of it computing."
+    words = f"{1000 * speed.step:.1f} ms a step, {100 * speed.compute / speed.step:.0f} % of it computing."
     if speed.input > 0.3 * speed.step:
-        told += " Reading rows is what takes long: use larger shards, or a store that is nearer."
+        words += " Reading rows is what takes long: use larger shards, or a store that is nearer."
     elif speed.all_reduce > 0.3 * speed.step:
-        told += " The sum over the workers is what takes long: raise global_batch, or use fewer workers."
+        words += " The sum over the workers is what takes long: raise global_batch, or use fewer workers."
     elif training.workers > 1:
-        told += " More workers would pay, as long as each has enough rows of a batch."
+        words += " More workers would pay, as long as each has enough rows of a batch."
     if training.workers > 1:
         share = speed.compute / speed.step
-        told += (
+        words += (
             f" Scaling efficiency {100 * share:.0f} %: {training.workers} workers with cores of their own are "
             f"{training.workers * share:.1f} times as fast as one."
         )
-    return Markup(charts.shares("What a step's time goes to", parts)), told  # noqa: S704 - serialised from a tree
+    return Markup(charts.shares("What a step's time goes to", parts)), words  # noqa: S704 - serialised from a tree
 
 
 def bins(minimum: float, maximum: float, count: int) -> list[str]:
@@ -107,12 +107,12 @@ def _template() -> "jinja2.Template":
 
 
 def render(story: Story) -> str:
-    """Give the page."""
-    told = _story.headline(story)
+    """Return the page."""
+    sentence = _story.headline(story)
     samples = sorted(story.evaluation.samples, key=lambda s: s.label == s.prediction) if story.evaluation else []
     page = _template().render(
         story=story,
-        headline=told if told.split()[0] in CHAIN else told[:1].upper() + told[1:],
+        headline=sentence if sentence.split()[0] in CHAIN else sentence[:1].upper() + sentence[1:],
         advice=_story.advice(story),
         tone=_story.tone(story),
         pace=pace(story.training) if story.training else None,
@@ -129,7 +129,7 @@ def render(story: Story) -> str:
 
 
 def size(count: float) -> str:
-    """Tell bytes as a person does."""
+    """Return bytes as a person does."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if count < 1024 or unit == "GiB":
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

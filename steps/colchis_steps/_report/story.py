@@ -1,4 +1,4 @@
-"""A run told from its records, whichever there are: what happened, in a sentence, and what to do."""
+"""A run as its records have it, whichever there are: what happened, in a sentence, and what to do."""
 
 import json
 import math
@@ -21,7 +21,8 @@ from colchis_steps._formats.runs import (
     TrainingReport,
     UploadReport,
 )
-from colchis_steps._report.chain import CHAIN, Stage, stage
+from colchis_steps._formats.steps import CHAIN
+from colchis_steps._report.chain import Stage, stage
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.documents import read_document
@@ -34,7 +35,7 @@ NUMBERS = {"train", "eval", "metrics", "baseline_metrics"}  # of these, JSON's n
 
 @dataclass
 class Story:
-    """What the records of a run tell; ``notes`` say what could not be read."""
+    """What the records of a run say; ``notes`` say what could not be read."""
 
     run: str
     status: str
@@ -50,7 +51,7 @@ class Story:
     rollout: RolloutReport | None = None
 
     def value(self, name: str) -> str:
-        """Give an input or output of the run by name, from the first step that knows it."""
+        """Return an input or output of the run by name, from the first step that knows it."""
         for step in CHAIN:
             if result := self.results.get(step):
                 for known in (result.outputs, result.inputs):
@@ -59,7 +60,7 @@ class Story:
         return ""
 
     def output(self, step: str, name: str) -> str:
-        """Give an output of a step, or nothing."""
+        """Return an output of a step, or nothing."""
         return self.results[step].outputs.get(name, "") if step in self.results else ""
 
     @property
@@ -95,8 +96,8 @@ class Story:
 
 def read_story(store: Store, run: str, status: str, failures: str) -> Story:
     """Read what there is; what cannot be read becomes a note, never an error."""
-    told = {} if status == "Succeeded" else parse_failures(failures)  # Argo lists attempts that were tried again too
-    story = Story(run, status, failures=told)
+    messages = {} if status == "Succeeded" else parse_failures(failures)  # Argo lists attempts that were retried, too
+    story = Story(run, status, failures=messages)
     for step in CHAIN:
         try:
             story.results[step] = read_document(store, result_key(run, step), StepResult)
@@ -152,7 +153,7 @@ def parse_failures(text: str) -> dict[str, str]:
             break
     found: dict[str, str] = {}
     failures = [failure for failure in value if isinstance(failure, dict)] if isinstance(value, list) else []
-    for failure in sorted(failures, key=lambda failure: not failure.get("message")):  # a DAG has its step's name, mute
+    for failure in sorted(failures, key=lambda failure: not failure.get("message")):  # a DAG that failed is mute
         name = re.sub(r"\(\d+\)$", "", str(failure.get("displayName") or failure.get("templateName") or "a step"))
         message = str(failure.get("message") or failure.get("phase") or "")[:1024]
         if not message.startswith(PARENTS):
@@ -161,12 +162,12 @@ def parse_failures(text: str) -> dict[str, str]:
 
 
 def number(value: float) -> str:
-    """Tell a metric with three digits that matter."""
+    """Return a metric with three digits that matter."""
     return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
 
 
 def quality(evaluation: Evaluation | None) -> str:
-    """Tell the leading metric, and the baseline's: "accuracy 0.981 (baseline 0.978)"."""
+    """Return the leading metric, and the baseline's: "accuracy 0.981 (baseline 0.978)"."""
     if evaluation is None or not evaluation.metrics:
         return ""
     name = "accuracy" if "accuracy" in evaluation.metrics else next(iter(evaluation.metrics))
@@ -176,7 +177,7 @@ def quality(evaluation: Evaluation | None) -> str:
 
 
 def headline(story: Story) -> str:
-    """Tell in one sentence how the run ended."""
+    """Return in one sentence how the run ended."""
     model, version = story.value("model") or "a model", story.value("version")
     stays = (
         f"version {story.evaluation.baseline_version} stays"
@@ -186,8 +187,8 @@ def headline(story: Story) -> str:
     if story.said_no == "evaluate":
         checks = story.evaluation.checks if story.evaluation else ()
         reasons = [check.reason or check.rule for check in checks if not check.passed and check.severity == "error"]
-        told = reasons[0] if reasons else story.results["evaluate"].message or story.results["evaluate"].verdict
-        return f"the gate said no: {told}; {stays}"
+        reason = reasons[0] if reasons else story.results["evaluate"].message or story.results["evaluate"].verdict
+        return f"the gate said no: {reason}; {stays}"
     if story.said_no == "rollout":
         return _no_of_rollout(story, f"{model} version {version}", stays)
     if story.broken:
@@ -206,10 +207,10 @@ def headline(story: Story) -> str:
 
 
 def _served(story: Story, model: str, version: str) -> str:
-    told = f": {metric}" if (metric := quality(story.evaluation)) else ""
+    measured = f": {metric}" if (metric := quality(story.evaluation)) else ""
     if story.rollout and story.rollout.waiting:
-        return f"{model} version {version} waits for an approval{told}"
-    return f"served {model} version {version or (story.rollout.stable if story.rollout else '?')}{told}"
+        return f"{model} version {version} waits for an approval{measured}"
+    return f"served {model} version {version or (story.rollout.stable if story.rollout else '?')}{measured}"
 
 
 def _no_of_rollout(story: Story, version: str, stays: str) -> str:
@@ -222,14 +223,16 @@ def _no_of_rollout(story: Story, version: str, stays: str) -> str:
 
 
 def advice(story: Story) -> str:
-    """Tell what to do next; a failed step's own sentence says what to mend."""
+    """Return what to do next; a failed step's own sentence says what to mend."""
     if story.said_no == "evaluate":
         return (
             "Look at the checks and at the classes that are confused below. Train longer, change the hyper-parameters "
             "or the data; lower a threshold only when the model is good enough for its use."
         )
     if story.said_no == "rollout":
-        return "What was served before keeps serving. Look at the rollout below, mend the model, and run again."
+        served = story.rollout is not None and story.rollout.stable is not None
+        before = "What was served before keeps serving. " if served else ""
+        return f"{before}Look at the rollout below, mend the model, and run again."
     if story.broken:
         result = story.results.get(story.broken[0])
         if result and result.status == "running":
@@ -242,7 +245,7 @@ def advice(story: Story) -> str:
 
 
 def tone(story: Story) -> str:
-    """Say how the run ended in a word: served, done, no or failed."""
+    """Return how the run ended in a word: served, done, no or failed."""
     if story.said_no:
         return "no"
     if story.broken or story.status not in {"Succeeded", ""}:

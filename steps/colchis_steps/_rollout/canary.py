@@ -49,15 +49,15 @@ class Plan:
     deadline: float = 600.0  # for a step's verdict
 
 
-def shift(place: Place, plan: Plan, told: Rollout, canary: Alias, *, way: Way, golden: Golden | None) -> str:
-    """Move traffic to the canary by the plan's steps; give why it must not go on, "" where it may.
+def shift(place: Place, plan: Plan, rollout: Rollout, canary: Alias, *, way: Way, golden: Golden | None) -> str:
+    """Move traffic to the canary by the plan's steps; return why it must not go on, "" where it may.
 
     Raises:
         StepError: the gateway does not follow, or cluster or store are away.
     """
-    stable, version = told.stable, told.version
+    stable, version = rollout.stable, rollout.version
     assert stable is not None, "a first model has nothing to be judged by"  # noqa: S101
-    passed = {step.weight for step in told.steps if step.verdict == "pass"}
+    passed = {step.weight for step in rollout.steps if step.verdict == "pass"}
     prober: Prober | None = None
     for number, weight in enumerate(plan.steps):
         progress(number, len(plan.steps) + 1)
@@ -70,36 +70,36 @@ def shift(place: Place, plan: Plan, told: Rollout, canary: Alias, *, way: Way, g
         move(place.cluster, place.target, place.model, Traffic(weights, plan.headers, plan.sticky, mirror), way)
         log.info("version %d of %s has %d %% of the traffic, beside version %d", version, place.model, weight, stable)
         prober = prober or Prober(way.url, place.model, golden, version, sampled_rows(place.store, place.model, stable))
-        step = judged(place, plan, told, weight, prober)
-        told.steps = (*told.steps, step)
-        write(place.store, told)
-        log.info("at %d %%: %s, %s", weight, step.verdict, step.reason or told_of(step))
+        step = judged(place, plan, rollout, weight, prober)
+        rollout.steps = (*rollout.steps, step)
+        write(place.store, rollout)
+        log.info("at %d %%: %s, %s", weight, step.verdict, step.reason or counts_of(step))
         if step.verdict != "pass":
             return f"at {weight} % of the traffic: {step.reason}"
     return ""
 
 
-def judged(place: Place, plan: Plan, told: Rollout, weight: int, prober: Prober) -> JudgedStep:
+def judged(place: Place, plan: Plan, rollout: Rollout, weight: int, prober: Prober) -> JudgedStep:
     """Ask canary and stable until the verdict is there, at least for the plan's seconds; a time-out is a no."""
     judge = Judge(plan.tolerances, len(plan.steps), prober.classes)
     began, looked = time.monotonic(), 0.0
-    before = counted(place, told.version)
-    assert told.stable is not None  # noqa: S101 - see shift
+    before = counted(place, rollout.version)
+    assert rollout.stable is not None  # noqa: S101 - see shift
     while True:
-        judge.pair(*prober.pair(told.version, told.stable))
+        judge.pair(*prober.pair(rollout.version, rollout.stable))
         passed, stop = time.monotonic() - began, ""
         if passed - looked >= LOOK:
             looked = passed
-            after = counted(place, told.version) if before else {}
+            after = counted(place, rollout.version) if before else {}
             for address in after.keys() | before.keys():
                 judge.served(*since(before.get(address, (0, 0)), after.get(address, before.get(address, (0, 0)))))
             before = {**before, **after}
-            stop = stopped(place, told)
+            stop = stopped(place, rollout)
         findings = judge.findings()
         verdict = "fail" if stop else _judge.verdict(findings)
         if verdict == "fail" or (verdict == "pass" and passed >= plan.seconds):
             why = stop or (_judge.reason(findings) if verdict == "fail" else "")
-            why += f" ({judge.told})" if verdict == "fail" and judge.told and not stop else ""
+            why += f" ({judge.last_error})" if verdict == "fail" and judge.last_error and not stop else ""
             return JudgedStep(weight, round(passed, 3), verdict, why, findings)
         if passed > plan.deadline:
             why = f"no verdict after {plan.deadline:.0f} s ({_judge.reason(findings)}"
@@ -108,21 +108,21 @@ def judged(place: Place, plan: Plan, told: Rollout, weight: int, prober: Prober)
         time.sleep(PACE)
 
 
-def stopped(place: Place, told: Rollout) -> str:
+def stopped(place: Place, rollout: Rollout) -> str:
     """Say why the step is over whatever was answered: the pods end, or somebody took the canary away."""
     alias = find_document(place.store, alias_key(place.model, "canary"), Alias)
-    if alias is None or alias.version != told.version:
+    if alias is None or alias.version != rollout.version:
         return "it was withdrawn while it was judged"
     try:
-        if missing := place.target.missing(place.cluster, place.model, told.version):
-            log.info("version %d of %s: %s", told.version, place.model, missing)
+        if missing := place.target.missing(place.cluster, place.model, rollout.version):
+            log.info("version %d of %s: %s", rollout.version, place.model, missing)
     except InputError as error:
         return str(error)
     return ""
 
 
 def counted(place: Place, version: int) -> dict[str, tuple[int, int]]:
-    """Give each pod's counts of requests and failures; nothing of pods that cannot be asked, as from the outside."""
+    """Return each pod's counts of requests and failures; nothing of pods that cannot be asked, as from the outside."""
     found = {}
     for address in place.target.addresses(place.cluster, place.model, version):
         with contextlib.suppress(Away):
@@ -130,6 +130,6 @@ def counted(place: Place, version: int) -> dict[str, tuple[int, int]]:
     return found
 
 
-def told_of(step: JudgedStep) -> str:
-    """Tell what a step has shown in a few words."""
+def counts_of(step: JudgedStep) -> str:
+    """Return what a step has counted, in a few words."""
     return ", ".join(f"{one.name} {one.events}/{one.trials}" for one in step.findings)

@@ -9,9 +9,10 @@ from colchis_steps._formats.models import Record
 from colchis_steps._manifests.tensorflow_serving import release
 from colchis_steps._savedmodel.versions import judge_versions
 from colchis_steps._serving.client import Away, call
-from colchis_steps._serving.daemon import LOG, Running, last_line, poll, running
+from colchis_steps._serving.daemon import LOG, Running, last_line, running
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.home import home
+from colchis_steps._step.polling import poll
 
 LOADING = 180.0  # seconds until the server has loaded a version
 DATATYPES = {  # of V2, by TensorFlow's name
@@ -43,7 +44,7 @@ def wait(server: Running, digest: str, what: str) -> None:
         raise TransientError(f"{what} is not loaded after {LOADING:.0f} s ({last_line(top)}); read {top / LOG}")
 
 
-def check(url: str, model: str, version: int) -> None:
+def check_answers(url: str, model: str, version: int) -> None:
     """Ask the version once over HTTP, with the least value that each input takes.
 
     Raises:
@@ -64,7 +65,7 @@ def check(url: str, model: str, version: int) -> None:
 
 
 def least_row(url: str, model: str, version: int) -> dict[str, Any]:
-    """Give a row of the least value that each input takes."""
+    """Return a row of the least value that each input takes."""
     tensors = inputs_of(url, model, version)
     return {tensor["name"]: _least({**tensor, "shape": tensor["shape"][1:]}) for tensor in tensors}
 
@@ -78,7 +79,7 @@ def inputs_of(url: str, model: str, version: int) -> list[dict[str, Any]]:
 
 
 def inputs_of_v1(found: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the inputs of ``serving_default`` from the metadata of protocol V1; whole numbers are all INT64 here."""
+    """Return the inputs of ``serving_default`` from the metadata of protocol V1; whole numbers are all INT64 here."""
     signature = found["metadata"]["signature_def"]["signature_def"]["serving_default"]
     return [
         {

@@ -5,27 +5,49 @@ it is known that the gateway itself, and not only its controller, has followed.
 """
 
 import contextlib
+import enum
 import logging
 import os
 import re
 from dataclasses import dataclass
 
 from colchis_steps._formats.models import Alias
-from colchis_steps._kube.cluster import Cluster, wait_until
+from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import LABEL_MODEL
 from colchis_steps._manifests.route import Traffic, mirror_path, mirror_probe, route, route_name, routed
-from colchis_steps._rollout.checks import check
+from colchis_steps._rollout.checks import check_answers
 from colchis_steps._rollout.targets.protocol import Target
 from colchis_steps._serving.client import Away, call
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.polling import wait_until
 
 ACCEPTED = 30.0  # seconds for a gateway's controller to take a route
 MOVED = 60.0  # seconds for the gateway itself to follow
 MIRRORED = 15.0  # seconds for the gateway to take a route that mirrors
 LEFT = 15.0  # seconds for the gateway to follow when a version has failed
 IN_A_ROW = 3  # answers of the new version through the gateway, whose proxies may be several
-NOTHING = "nothing"  # answers
 log = logging.getLogger("colchis")
+
+
+class Kind(enum.Enum):
+    """What answers a question for a model's status."""
+
+    VERSION = "a version of the model"
+    ELSE = "something else"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer through the gateway; ``version`` is there for a version of the model alone."""
+
+    kind: Kind
+    version: int | None = None
+    text: str = ""
+
+    def __str__(self) -> str:
+        """Return it as part of a sentence."""
+        return self.text or (self.kind.value if self.version is None else str(self.version))
 
 
 @dataclass(frozen=True)
@@ -37,7 +59,7 @@ class Way:
 
     @classmethod
     def of(cls, gateway: str, url: str) -> "Way":
-        """Give the way that the flags name, or else the environment (ConfigMap colchis)."""
+        """Return the way that the flags name, or else the environment (ConfigMap colchis)."""
         gateway = gateway or os.environ.get("COLCHIS_GATEWAY", "")
         url = (url or os.environ.get("COLCHIS_GATEWAY_URL", "")).rstrip("/")
         namespace, _, name = gateway.partition("/")
@@ -51,7 +73,7 @@ class Way:
 
     @classmethod
     def there(cls, cluster: Cluster, model: str, alias: Alias) -> "Way":
-        """Give the way that requests for a served model take now."""
+        """Return the way that requests for a served model take now."""
         found = cluster.own("HTTPRoute", route_name(model), {LABEL_MODEL: model})
         url, separator, _ = alias.endpoint.rpartition(f"/v1/models/{model}")
         if found is None or not separator:
@@ -79,17 +101,18 @@ def move(cluster: Cluster, target: Target, model: str, traffic: Traffic, way: Wa
 
     def missing() -> str:
         nonlocal seen
-        wrong = [told for version in traffic.weights if (told := _other_than(way, model, version))]
+        found = {version: _answering(way, f"{model}/versions/{version}") for version in traffic.weights}
+        wrong = [f"version {number} answers {reply}" for number, reply in found.items() if reply.version != number]
         wrong += [f"version {version} still answers" for version in gone if not _has_left(way, model, version)]
         served = [version for version, weight in traffic.weights.items() if weight]
-        wrong += [] if _answering(way, model) in map(str, served) else ["nobody answers who has a share"]
+        wrong += [] if _answering(way, model).version in served else ["nobody answers who has a share"]
         seen = 0 if wrong else seen + 1
         return "" if seen >= IN_A_ROW else "; ".join(wrong) or "it has only begun to"
 
     what = f"the gateway at {way.url} does not lead to versions {sorted(traffic.weights)} of {model}"
     wait_until(MOVED, missing, what, interval=0.1)
     for version in traffic.weights:
-        check(way.url, model, version)
+        check_answers(way.url, model, version)
 
 
 def check_mirror(cluster: Cluster, target: Target, model: str, version: int, way: Way) -> None:
@@ -106,7 +129,7 @@ def check_mirror(cluster: Cluster, target: Target, model: str, version: int, way
             return (
                 "" if isinstance(call(f"{way.url}{mirror_path(model)}", timeout=5)[1], dict) else "it drops the route"
             )
-        return NOTHING
+        return "nothing answers"
 
     try:
         wait_until(MIRRORED, missing, f"the gateway at {way.url} does not mirror requests")
@@ -148,24 +171,21 @@ def _not_accepted(cluster: Cluster, model: str, way: Way) -> str:
     return "no controller has answered; is there such a Gateway, and does its controller run?"
 
 
-def _other_than(way: Way, model: str, version: int) -> str:
-    """Say what answers under a version's own path in its place; "" where it is the version."""
-    answered = _answering(way, f"{model}/versions/{version}")
-    return "" if answered == str(version) else f"version {version} answers {answered}"
-
-
 def _has_left(way: Way, model: str, version: int) -> bool:
-    """Say whether something else answers under a version's own path; where nothing does, that is not known."""
-    answered = _answering(way, f"{model}/versions/{version}")
-    return answered not in {str(version), NOTHING}
+    """Return whether something else answers under a version's own path; where nothing does, that is not known."""
+    reply = _answering(way, f"{model}/versions/{version}")
+    return reply.kind is not Kind.NOTHING and reply.version != version
 
 
-def _answering(way: Way, path: str) -> str:
-    """Give the version that answers, or what comes in its place."""
+def _answering(way: Way, path: str) -> Reply:
+    """Return which version answers under a path, or what comes in its place."""
     try:
         status, found = call(f"{way.url}/v1/models/{path}", timeout=5)
-        return str(found["model_version_status"][0]["version"]) if status == 200 else f"status {status}"
     except Away:
-        return NOTHING
-    except (KeyError, TypeError, IndexError):
-        return "something else than a model's status"
+        return Reply(Kind.NOTHING)
+    if status != 200:
+        return Reply(Kind.ELSE, text=f"status {status}")
+    try:
+        return Reply(Kind.VERSION, int(found["model_version_status"][0]["version"]))
+    except (KeyError, TypeError, IndexError, ValueError):
+        return Reply(Kind.ELSE, text="something else than a model's status")

@@ -1,7 +1,7 @@
 """Golden predictions: rows and what the exported model answered to them, asked again of what is served.
 
 What is served must answer as the model did when it was judged: the difference between training and serving is zero
-but for rounding, which another processor may do otherwise.
+up to rounding, which differs between processors.
 """
 
 import math
@@ -22,8 +22,8 @@ def skew(golden: Golden, url: str, model: str, version: int) -> str:
     """
     status, found = call(f"{url}/v1/models/{model}/versions/{version}:predict", {"inputs": golden.inputs}, timeout=60)
     if status != 200:
-        told = found.get("error", found) if isinstance(found, dict) else found
-        return f"it answers {status} to the rows that it was judged by: {str(told)[:256]}"
+        error = found.get("error", found) if isinstance(found, dict) else found
+        return f"it answers {status} to the rows that it was judged by: {str(error)[:256]}"
     return difference(golden.outputs, found["outputs"])
 
 
@@ -43,7 +43,7 @@ def difference(wanted: Mapping[str, Sequence[Any]], outputs: Any) -> str:
 
 
 def close(one: Any, other: Any) -> bool:
-    """Say whether two values are the same: numbers within rounding, all else exactly."""
+    """Return whether two values are the same: numbers within rounding, all else exactly."""
     if isinstance(one, list | tuple):
         same = isinstance(other, list | tuple) and len(one) == len(other)
         return same and all(close(a, b) for a, b in zip(one, other, strict=True))

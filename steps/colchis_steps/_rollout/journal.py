@@ -21,15 +21,15 @@ def begun(store: Store, model: str, version: int, run: str, stable: int | None) 
     return found if found and found.version == version else Rollout(model, version, run, stable, now())
 
 
-def write(store: Store, told: Rollout, verdict: str = "", reason: str = "") -> None:
+def write(store: Store, rollout: Rollout, verdict: str = "", reason: str = "") -> None:
     """Write a rollout down; with a verdict, it is over. Fields of a newer release stay."""
-    told.verdict, told.reason, told.finished_at = verdict, reason, now() if verdict else ""
-    key, before = rollout_key(told.model, told.run), b""
+    rollout.verdict, rollout.reason, rollout.finished_at = verdict, reason, now() if verdict else ""
+    key, before = rollout_key(rollout.model, rollout.run), b""
     with contextlib.suppress(NotFound):
         before = store.read(key)
-    if before and decode(Rollout, before, f"{store.url}/{key}").version != told.version:
+    if before and decode(Rollout, before, f"{store.url}/{key}").version != rollout.version:
         before = b""  # of another version that this run rolled out
-    store.write(key, encode(told, before))
+    store.write(key, encode(rollout, before))
 
 
 def facts(manifest: Manifest, record: Record) -> tuple[dict[str, Bounds], tuple[str, ...]]:

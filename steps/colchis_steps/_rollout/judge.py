@@ -65,16 +65,16 @@ def tolerances(text: str) -> Tolerances:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a row: seconds that it took and the class, or the bin of a number; else what was told."""
+    """What came back for a row: seconds that it took and the class, or the bin of a number; else why it is none."""
 
     ok: bool
     seconds: float = 0.0
     label: Any = None
-    told: str = ""
+    error: str = ""
 
 
 def evidence(events: float, trials: float, tolerated: float, unbearable: float) -> float:
-    """Give the natural logarithm of the likelihood ratio of unbearable to tolerated, for events among trials."""
+    """Return the natural logarithm of the likelihood ratio of unbearable to tolerated, for events among trials."""
     calm = math.log1p(-unbearable) - math.log1p(-tolerated)
     return events * math.log(unbearable / tolerated) + (trials - events) * calm
 
@@ -107,12 +107,12 @@ class Bets:
                     self.wealth[name, sign, bet] += math.log1p(bet * (sign * moved - self.tolerated))
 
     def evidence(self) -> float:
-        """Give the natural logarithm of the mean wealth."""
+        """Return the natural logarithm of the mean wealth."""
         most = max(self.wealth.values())
         return most + math.log(sum(math.exp(one - most) for one in self.wealth.values()) / len(self.wealth))
 
     def most(self) -> int:
-        """Give the greatest move of a class, in pairs."""
+        """Return the greatest move of a class, in pairs."""
         return max(map(abs, self.moved.values()))
 
 
@@ -131,7 +131,7 @@ class Judge:
         self.bets = Bets(classes, given.distribution)
         self.alarm = -math.log(FALSE_ALARM / (len(self.counts) + 1) / steps)
         self.unanswered = 0  # pairs that stable did not answer, which say nothing of the canary
-        self.told = ""
+        self.last_error = ""
 
     def pair(self, canary: Answer, stable: Answer) -> None:
         """Take both answers to a row."""
@@ -140,7 +140,7 @@ class Judge:
             return
         self._count("errors", event=not canary.ok)
         if not canary.ok:
-            self.told = canary.told
+            self.last_error = canary.error
             return
         self._count("latency", event=canary.seconds > self.given.latency * stable.seconds)
         self._count("disagreement", event=canary.label != stable.label)
@@ -152,17 +152,17 @@ class Judge:
         self.counts["served"][1] += requests
 
     def findings(self) -> tuple[Finding, ...]:
-        """Give each measure with what it shows: good, bad or open."""
+        """Return each measure with what it shows: good, bad or open."""
         found = []
         for name, (events, trials) in self.counts.items():
             tolerated, unbearable = self._bounds(name)
             weight = evidence(events, trials, tolerated, unbearable)
             state = "bad" if weight >= self.alarm else "good" if weight <= math.log(MISS) else "open"
-            found.append(Finding(name, events, trials, self._told(name), round(weight, 3), state))
+            found.append(Finding(name, events, trials, self._meaning(name), round(weight, 3), state))
         weight = self.bets.evidence()
         state = "bad" if weight >= self.alarm else "open"
-        told = self._told("distribution")
-        found.append(Finding("distribution", self.bets.most(), self.bets.pairs, told, round(weight, 3), state))
+        meaning = self._meaning("distribution")
+        found.append(Finding("distribution", self.bets.most(), self.bets.pairs, meaning, round(weight, 3), state))
         return tuple(found)
 
     def _count(self, name: str, *, event: bool) -> None:
@@ -175,7 +175,7 @@ class Judge:
         tolerated = getattr(self.given, "errors" if name == "served" else name)
         return tolerated, tolerated + WORSE[name]
 
-    def _told(self, name: str) -> str:
+    def _meaning(self, name: str) -> str:
         return {
             "errors": f"fail where stable answers; {self.given.errors:.0%} is tolerated",
             "latency": f"took more than {self.given.latency:g} times stable's; half is tolerated",
@@ -186,7 +186,7 @@ class Judge:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Give fail where one measure is bad, pass where all that must be are good, "" while it is open."""
+    """Return fail where one measure is bad, pass where all that must be are good, "" while it is open."""
     if any(finding.state == "bad" for finding in findings):
         return "fail"
     return "pass" if all(one.state == "good" for one in findings if one.name not in WATCHED) else ""
@@ -195,5 +195,5 @@ def verdict(findings: Sequence[Finding]) -> str:
 def reason(findings: Sequence[Finding]) -> str:
     """Say what speaks against the canary, or what is still open."""
     bad = [one for one in findings if one.state == "bad"]
-    told = bad or [one for one in findings if one.state == "open" and one.name not in WATCHED]
-    return "; ".join(f"{one.name}: {one.events} of {one.trials} {one.told}" for one in told)
+    reasons = bad or [one for one in findings if one.state == "open" and one.name not in WATCHED]
+    return "; ".join(f"{one.name}: {one.events} of {one.trials} {one.meaning}" for one in reasons)

@@ -10,6 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from colchis_steps._content.blobs import scan
@@ -21,7 +22,7 @@ from colchis_steps._manifests.route import HeaderRoute
 from colchis_steps._models.aliases import move_stable, stable
 from colchis_steps._models.versions import check_image, published
 from colchis_steps._oci.contents import unpack
-from colchis_steps._rollout.checks import check, wait
+from colchis_steps._rollout.checks import check_answers, wait
 from colchis_steps._rollout.golden import skew
 from colchis_steps._rollout.journal import begun, described, write
 from colchis_steps._serving.config import (
@@ -33,9 +34,10 @@ from colchis_steps._serving.config import (
     read_config,
     write_config,
 )
-from colchis_steps._serving.daemon import CONFIG, poll, port_for, running, start
+from colchis_steps._serving.daemon import CONFIG, Running, port_for, running, start
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.home import home
+from colchis_steps._step.polling import poll
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
 
@@ -46,7 +48,7 @@ log = logging.getLogger("colchis")
 
 
 def serving() -> Path:
-    """Give the directory of the local server: configuration, state, log and unpacked models."""
+    """Return the directory of the local server: configuration, state, log and unpacked models."""
     return home() / "serving"
 
 
@@ -150,6 +152,17 @@ def _alone() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Tried:
+    """A version that the server has loaded beside what it served, and that has answered."""
+
+    server: Running
+    alone: Config  # in which the version is all that is served of the model
+    before: Config
+    why: str  # it must not serve; "" where it may
+    seconds: float  # until it was ready
+
+
 def _serve(
     store: Store,
     run: str,
@@ -160,48 +173,61 @@ def _serve(
     back: bool = False,
     approval: bool = False,
 ) -> RolloutReport:
+    """Try the version and make it the stable one, or leave what was served before, and say why."""
+    manifest, _ = documents
+    top, model, version = serving(), manifest.model, manifest.version
+    tried = _tried(store, documents, image, port=port, ask_golden=not back)
+    alias = stable(store, model)
+    rollout = begun(store, model, version, run, alias.version if alias else None)
+    if tried.why or approval:
+        write_config(top / CONFIG, tried.before)
+        write(store, rollout, "fail" if tried.why else "", tried.why)
+        serves, there = (alias.version, alias.endpoint) if alias else (None, "")
+        report = RolloutReport("local", "embedded", there, None, serves, tried.seconds, 0.0)
+        report.verdict, report.reason, report.waiting = "fail" if tried.why else "pass", tried.why, not tried.why
+        return report
+    began = time.monotonic()
+    endpoint = f"{tried.server.url}/v1/models/{model}"
+    previous = move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
+    wait(tried.server, write_config(top / CONFIG, tried.alone), f"{model} {version}")
+    moved = round(time.monotonic() - began, 3)
+    _tidy(top / model, version, previous)
+    if not back:
+        write(store, rollout, "pass")
+    return RolloutReport("local", "embedded", endpoint, previous, version, tried.seconds, moved)
+
+
+def _tried(
+    store: Store, documents: tuple[Manifest, Record], image: str, *, port: int | None, ask_golden: bool
+) -> Tried:
+    """Load the version beside what is served, and ask it. What was served before stays where that fails.
+
+    Raises:
+        InputError: the image holds other files, the model does not load or answer, or the port is in use.
+        TransientError: the server ends, or is late.
+    """
     manifest, record = documents
     top, model, version = serving(), manifest.model, manifest.version
-    began = time.monotonic()
-    server_port = _port(top, port)
+    began, server_port = time.monotonic(), _port(top, port)
     directory = _unpacked(top / model / str(version), image, manifest)
-    config, before = _config(top), _config(top)
-    served = config.models.get(model, ServedModel(versions={}, default=version))
+    before, beside, alone = _config(top), _config(top), _config(top)
+    served = beside.models.get(model, ServedModel(versions={}, default=version))
     whole = {number: served.entry(number) for number in served.versions if _is_model(served.entry(number).path)}
     mine = described(str(directory), manifest, record)
     default = served.answering() if served.versions and served.answering() in whole else version
-    config.models[model] = ServedModel({**whole, version: mine}, default)
-    digest = write_config(top / CONFIG, config)
+    beside.models[model] = ServedModel({**whole, version: mine}, default)
+    alone.models[model] = ServedModel({version: mine}, version)
+    digest = write_config(top / CONFIG, beside)
     try:
         server = start(top, server_port)
         wait(server, digest, f"{model} {version}")
-        check(server.url, model, version)
-        golden = None if back else find_document(store, golden_key(manifest.run), Golden)
+        check_answers(server.url, model, version)
+        golden = find_document(store, golden_key(manifest.run), Golden) if ask_golden else None
         why = skew(golden, server.url, model, version) if golden else ""
     except StepError:
         write_config(top / CONFIG, before)
         raise
-    ready = time.monotonic()
-    alias = stable(store, model)
-    told = begun(store, model, version, run, alias.version if alias else None)
-    if why or approval:
-        write_config(top / CONFIG, before)
-        write(store, told, "fail" if why else "", why)
-        serves, there = (alias.version, alias.endpoint) if alias else (None, "")
-        report = RolloutReport("local", "embedded", there, None, serves, round(ready - began, 3), 0.0)
-        report.verdict, report.reason, report.waiting = "fail" if why else "pass", why, not why
-        return report
-    endpoint = f"{server.url}/v1/models/{model}"
-    previous = move_stable(store, Alias(model, version, now(), None, run, image, endpoint), back=back)
-    config.models[model] = ServedModel({version: mine}, version)
-    wait(server, write_config(top / CONFIG, config), f"{model} {version}")
-    moved = time.monotonic()
-    _tidy(top / model, version, previous)
-    if not back:
-        write(store, told, "pass")
-    return RolloutReport(
-        "local", "embedded", endpoint, previous, version, round(ready - began, 3), round(moved - ready, 3)
-    )
+    return Tried(server, alone, before, why, round(time.monotonic() - began, 3))
 
 
 def _port(top: Path, port: int | None) -> int:
@@ -221,7 +247,7 @@ def _is_model(path: str) -> bool:
 
 
 def _unpacked(directory: Path, image: str, manifest: Manifest) -> Path:
-    """Give the directory with the image's files in it, those of the manifest and no others."""
+    """Return the directory with the image's files in it, those of the manifest and no others."""
     for left in directory.parent.glob(".*.incomplete-*") if directory.parent.is_dir() else []:
         shutil.rmtree(left)  # of a rollout that was killed; none other is at work
     if directory.is_dir() and any(directory.iterdir()) and tree_digest(scan(directory)) == manifest.tree:

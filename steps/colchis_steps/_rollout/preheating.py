@@ -11,13 +11,14 @@ from colchis_steps._manifests.deployment import Deployed
 from colchis_steps._manifests.objects import LABEL_MODEL, Object
 from colchis_steps._manifests.preheat import DAEMON_SET, PULL_JOB, daemon_set, preheat_name, pull_job
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.polling import poll
 
 DEADLINE = 300.0  # seconds for all nodes
 log = logging.getLogger("colchis")
 
 
 def counted(found: Object) -> tuple[int, int, bool]:
-    """Give the nodes that are wanted, those that have the image, and whether the cluster has begun to count."""
+    """Return the nodes that are wanted, those that have the image, and whether the cluster has begun to count."""
     status = found.get("status", {})
     if found["kind"] == PULL_JOB:
         return int(status.get("desired", 0)), int(status.get("succeeded", 0)), "startTime" in status
@@ -36,14 +37,15 @@ def preheat(cluster: Cluster, deployed: Deployed, seconds: float = DEADLINE) -> 
         raise InputError(f"preheating needs --model-volume=image; with {deployed.volume} no node keeps the image")
     began, wanted, ready = time.monotonic(), 0, 0
     with _pulling(cluster, deployed, seconds) as kind:
-        while time.monotonic() < began + seconds:
-            found = cluster.get(kind, preheat_name(deployed))
-            if found is None:
-                break  # somebody removed it
+
+        def everywhere() -> bool | None:
+            nonlocal wanted, ready
+            if (found := cluster.get(kind, preheat_name(deployed))) is None:
+                return True  # somebody removed it
             wanted, ready, begun = counted({"kind": kind, **found})
-            if begun and ready >= wanted:
-                break
-            time.sleep(0.5)
+            return True if begun and ready >= wanted else None
+
+        poll(everywhere, seconds, interval=0.5)
     took = time.monotonic() - began
     tell = log.info if ready >= wanted else log.warning
     tell("%d of %d nodes have the image of version %d after %.1f s", ready, wanted, deployed.version, took)

@@ -1,6 +1,7 @@
 """Questions that a rollout asks canary and stable through the gateway, the same row of both, and their own metrics."""
 
 import bisect
+import logging
 import random
 import re
 import time
@@ -8,23 +9,21 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
-
 from colchis_steps._formats.keys import requests_prefix
 from colchis_steps._formats.models import Golden
+from colchis_steps._formats.requests import RequestLog
 from colchis_steps._rollout.checks import least_row
 from colchis_steps._rollout.judge import Answer
 from colchis_steps._serving.client import Away, call
+from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Store
+from colchis_steps._store.documents import read_document
 
 PATIENCE = 10.0  # seconds until an answer counts as none
-
-
 OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
-
-
 FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
 BINS = 4  # of equal golden rows, for answers without a class
+log = logging.getLogger("colchis")
 
 
 class Prober:
@@ -58,22 +57,22 @@ class Prober:
         began = time.perf_counter()
         try:
             status, found = call(f"{self.base}/{version}:predict", {"instances": [row]}, timeout=PATIENCE)
-        except Away as error:
-            return Answer(ok=False, told=str(error))
+        except Away as away:
+            return Answer(ok=False, error=str(away))
         seconds = time.perf_counter() - began
         if status != 200:
-            told = found.get("error", found) if isinstance(found, dict) else "no JSON"
-            return Answer(ok=False, told=f"status {status}: {str(told)[:256]}")
+            error = found.get("error", found) if isinstance(found, dict) else "no JSON"
+            return Answer(ok=False, error=f"status {status}: {str(error)[:256]}")
         try:
             answer = found["predictions"][0]
         except (KeyError, IndexError, TypeError):
-            return Answer(ok=False, told="an answer without predictions")
+            return Answer(ok=False, error="an answer without predictions")
         if not whole(answer):
-            return Answer(ok=False, told="an answer with NaN or infinity")
+            return Answer(ok=False, error="an answer with NaN or infinity")
         return Answer(ok=True, seconds=seconds, label=self.label(answer))
 
     def label(self, answer: Any) -> Any:
-        """Give the class of an answer: its whole numbers, texts and truths; else the bin of its first number."""
+        """Return the class of an answer: its whole numbers, texts and truths; else the bin of its first number."""
         values = [answer[name] for name in sorted(answer)] if isinstance(answer, dict) else [answer]
         classes = tuple(value for value in values if isinstance(value, int | str))
         if classes or not isinstance(number := first_number(answer), int | float):
@@ -81,47 +80,44 @@ class Prober:
         return bisect.bisect_right(self.edges, number)
 
 
-class Asked(msgspec.Struct):
-    """A request that a server has kept."""
-
-    inputs: dict[str, list[Any]]
-
-
-class RequestLog(msgspec.Struct, tag_field="kind", tag="colchis.dev/request-log/v1"):
-    """Requests that a server has kept, as far as they are asked again."""
-
-    requests: tuple[Asked, ...]
-
-
 def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
-    """Give the newest rows that users asked a version and that its server kept a sample of, at most ROWS."""
-    newest = deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS)
-    logs = [msgspec.json.decode(store.read(key), type=RequestLog) for key in newest]
-    return [row for log in logs for asked in log.requests for row in rows_of(asked.inputs)][-ROWS:]
+    """Return the newest rows that users asked a version and that its server kept a sample of, at most ROWS.
+
+    A sample is a help, not a condition: one that cannot be read is left out, with a warning.
+    """
+    rows: list[Any] = []
+    for key in deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS):
+        try:
+            kept = read_document(store, key, RequestLog)
+        except InputError as error:
+            log.warning("a sample of requests is left out: %s", error)
+            continue
+        rows += [row for request in kept.requests for row in rows_of(request.inputs)]
+    return rows[-ROWS:]
 
 
 def rows_of(columns: dict[str, list[Any]]) -> Iterator[Any]:
-    """Give rows by name, of columns; answers of one output come bare, as the server gives them."""
+    """Return rows by name, of columns; answers of one output come bare, as the server gives them."""
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 
 
 def first_number(answer: Any) -> Any:
-    """Give the first number of the first output, or what is there in its place."""
+    """Return the first number of the first output, or what is there in its place."""
     while isinstance(answer, dict | list) and answer:
         answer = answer[min(answer)] if isinstance(answer, dict) else answer[0]
     return answer
 
 
 def whole(answer: Any) -> bool:
-    """Say whether nothing is missing: JSON has no NaN, so the server writes null."""
+    """Return whether nothing is missing: JSON has no NaN, so the server writes null."""
     if isinstance(answer, dict | list):
         return all(whole(one) for one in (answer.values() if isinstance(answer, dict) else answer))
     return answer is not None
 
 
 def served(metrics: str, model: str, version: int) -> tuple[int, int]:
-    """Give from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
+    """Return from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
 
     TensorFlow Serving names the model and how a request ended; the version is the one that its pod has.
     """
@@ -138,6 +134,6 @@ def served(metrics: str, model: str, version: int) -> tuple[int, int]:
 
 
 def since(before: Sequence[int], after: Sequence[int]) -> tuple[int, int]:
-    """Give how many requests, and failed ones, came between two counts; a server that began anew counts from 0."""
+    """Return how many requests, and failed ones, came between two counts; a server that began anew counts from 0."""
     requests, failed = ((b - a if b >= a else b) for a, b in zip(before, after, strict=True))
     return requests, min(requests, failed)

@@ -5,25 +5,18 @@ The YAML goes to stdout and to ``runs/<run>/<target>.yaml``; nothing is applied 
 
 import sys
 
-import msgspec
 import yaml
 
 from colchis_steps._formats.keys import run_key
-from colchis_steps._formats.models import Record
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._manifests.deployment import Deployed
 from colchis_steps._manifests.kserve import knative
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.seldon import seldon_deployments
-from colchis_steps._manifests.serve_options import check_replicas
 from colchis_steps._models.aliases import stable
-from colchis_steps._models.versions import check_image, published
+from colchis_steps._models.versions import published
 from colchis_steps._rollout.canary import Plan
-from colchis_steps._rollout.checks import check_release
-from colchis_steps._rollout.cluster import Options
-from colchis_steps._rollout.journal import described
-from colchis_steps._serving.config import Config, ServedModel
-from colchis_steps._step.errors import InputError
+from colchis_steps._rollout.options import Options, deployed_as, servable, server_config
 from colchis_steps._store.api import Store
 
 RENDERED = ("knative", "seldon")
@@ -37,24 +30,18 @@ def rendered(
     Raises:
         InputError: a version is not published, or its image is another one.
     """
-    if not options.serve_image:
-        raise InputError("no image of the model server is named; give --serve-image=REGISTRY/serve:TAG")
-    _, record = published(store, model, version)
-    check_image(record, image)
-    if options.runtime == "tensorflow-serving":
-        check_release(record, options.serve_image)
+    servable(store, model, version, image, options)
     alias = stable(store, model)
     first = plan.steps[0] if plan.steps else 100
     weights = plan.split or {version: 100}
     if not plan.split and alias and alias.version != version:
         weights = {alias.version: 100 - first, version: first}
-    mine = _deployed(store, record, options)
+    mine = _deployed(store, model, version, options)
     if form == "knative":
         documents = [knative(*mine, weights[version])]
     else:
         named = {*weights, *(header.version for header in plan.headers)}
-        others = {number: published(store, model, number)[1] for number in named if number != version}
-        versions = {number: _deployed(store, found, options) for number, found in others.items()} | {version: mine}
+        versions = {number: _deployed(store, model, number, options) for number in named - {version}} | {version: mine}
         mirror = version if plan.mirror else None
         documents = seldon_deployments(versions, weights, headers=plan.headers, mirror=mirror)
     text = as_yaml(documents)
@@ -86,21 +73,7 @@ def as_yaml(documents: list[Object]) -> str:
     return text
 
 
-def _deployed(store: Store, record: Record, options: Options) -> tuple[Deployed, str]:
-    manifest, _ = published(store, record.model, record.version)
-    deployed = Deployed(
-        model=record.model,
-        version=record.version,
-        run=record.run,
-        image=record.image,
-        serve_image=options.serve_image,
-        replicas=options.pods.replicas or 1,
-        volume=options.volume,
-        insecure=options.insecure,
-        runtime=options.runtime,
-        store=store.url,
-        options=options.pods,
-    )
-    check_replicas(options.pods, deployed.replicas)
-    served = ServedModel({record.version: described(deployed.path, manifest, record)}, record.version)
-    return deployed, msgspec.json.encode(Config({record.model: served})).decode()
+def _deployed(store: Store, model: str, version: int, options: Options) -> tuple[Deployed, str]:
+    manifest, record = published(store, model, version)
+    deployed = deployed_as(store, record, record.image, options, replicas=1)
+    return deployed, server_config(deployed, manifest, record)

@@ -40,22 +40,22 @@ class Place:
     model: str
 
     def found(self, version: int) -> Object | None:
-        """Give a version's main object. Raises InputError where it is another's."""
+        """Return a version's main object. Raises InputError where it is another's."""
         return self.cluster.own(self.target.KIND, version_name(self.model, version), {LABEL_MODEL: self.model})
 
     def route(self) -> Object | None:
-        """Give the model's HTTPRoute. Raises InputError where it is another's."""
+        """Return the model's HTTPRoute. Raises InputError where it is another's."""
         return self.cluster.own("HTTPRoute", route_name(self.model), {LABEL_MODEL: self.model})
 
     def versions(self) -> dict[int, Object]:
-        """Give the main objects of the model's versions that are there."""
+        """Return the main objects of the model's versions that are there."""
         found = self.cluster.list(self.target.KIND, {**MANAGED, LABEL_MODEL: self.model})
         numbers = [(one["metadata"]["labels"].get(LABEL_VERSION, ""), one) for one in found]
         numbered = {int(number): one for number, one in numbers if number.isdecimal()}
         return {n: one for n, one in numbered.items() if one["metadata"]["name"] == version_name(self.model, n)}
 
     def replicas(self) -> int:
-        """Give how many pods serve the model now; traffic must not fall on fewer."""
+        """Return how many pods serve the model now; traffic must not fall on fewer."""
         alias = stable(self.store, self.model)
         found = self.found(alias.version) if alias else None
         return max(1, self.target.replicas(found)) if found else 1
@@ -87,7 +87,7 @@ class Place:
 
 
 def held_replicas(target: Target, found: Object) -> int:
-    """Give how many pods a version had before it was put to rest, or has."""
+    """Return how many pods a version had before it was put to rest, or has."""
     return max(int((found["metadata"].get("annotations") or {}).get(REPLICAS, 1)), target.replicas(found))
 
 
@@ -111,32 +111,40 @@ class Before:
         A route that an earlier attempt at this version left leads to stable again. A version that rested rests again.
         Where another rollout has moved the stable alias meanwhile, its route stays.
         """
-        cluster, model, version = place.cluster, place.model, self.version
-        alias, was = stable(place.store, model), self.route
+        alias = stable(place.store, place.model)
+        serves = alias is not None and alias.version == self.version
         moved = (alias and alias.version) != (self.stable and self.stable.version)
-        serves = alias is not None and alias.version == version
         if moved and serves:
             return
-        if moved:
-            was = place.route()
-        if was is None or (not alias and version in routed(was)):
+        self._put_route_back(place, place.route() if moved else self.route, alias)
+        if alias and not serves:
+            left(alias, self.version)
+        self._put_pods_back(place, alias)
+        canary = find_document(place.store, alias_key(place.model, "canary"), Alias)
+        if canary and canary.version == self.version:
+            place.store.delete(alias_key(place.model, "canary"))
+
+    def _put_route_back(self, place: Place, was: Object | None, alias: Alias | None) -> None:
+        """Make the route what it ``was``; but where nothing else is stable, or it led to the version, not to that."""
+        cluster, model = place.cluster, place.model
+        led_here = was is not None and self.version in routed(was)
+        if was is None or (not alias and led_here):
             cluster.delete("HTTPRoute", route_name(model))
-        elif alias and not serves and version in routed(was):
+        elif alias and alias.version != self.version and led_here:
             parent = was["spec"]["parentRefs"][0]
             gateway = parent.get("namespace", cluster.namespace), parent["name"]
             cluster.apply(route(model, Traffic({alias.version: 100}), gateway, place.target.backend))
         else:
             cluster.apply(again(was))
-        if alias and not serves:
-            left(alias, version)
+
+    def _put_pods_back(self, place: Place, alias: Alias | None) -> None:
+        """Make the main object what it was where somebody may need it again; else remove it."""
         rested = self.object is not None and not place.target.replicas(self.object)
-        if self.object and (serves or rested or (alias and alias.previous == version)):
-            cluster.apply(again(self.object))
+        wanted = alias is not None and self.version in {alias.version, alias.previous}
+        if self.object and (rested or wanted):
+            place.cluster.apply(again(self.object))
         else:
-            place.target.remove(cluster, model, version)
-        canary = find_document(place.store, alias_key(model, "canary"), Alias)
-        if canary and canary.version == version:
-            place.store.delete(alias_key(model, "canary"))
+            place.target.remove(place.cluster, place.model, self.version)
 
 
 @contextlib.contextmanager

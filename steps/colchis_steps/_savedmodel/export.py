@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from colchis_steps._formats.data import Column
+from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import StepError
+
+Signature = dict[str, dict[str, dict[str, Any]]]  # dtype and shape (null for the rows) by name of inputs and outputs
 
 
 def export(model: Any, columns: Mapping[str, Column], directory: Path) -> None:
@@ -35,19 +38,14 @@ def export(model: Any, columns: Mapping[str, Column], directory: Path) -> None:
     write_warmup(directory, spec)
 
 
-def signature(directory: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Give the signature of the SavedModel: dtype and shape (null for the rows) of each input and output by name."""
-    import tensorflow as tf
-
-    function = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    return {
-        "inputs": {name: _kind(spec) for name, spec in sorted(function.structured_input_signature[1].items())},
-        "outputs": {name: _kind(spec) for name, spec in sorted(function.structured_outputs.items())},
-    }
+def signature(directory: Path) -> Signature:
+    """Load the SavedModel and return its signature."""
+    tf = load_tensorflow()
+    return _signature(tf.saved_model.load(str(directory)).signatures["serving_default"])
 
 
-def check(model: Any, directory: Path, features: Mapping[str, Any], tolerance: float = 1e-4) -> None:
-    """Load the SavedModel anew and compare its answer for some rows with the model's own.
+def check_export(model: Any, directory: Path, features: Mapping[str, Any], tolerance: float = 1e-4) -> Signature:
+    """Load the SavedModel anew, compare its answer for some rows with the model's own, and return its signature.
 
     Raises:
         StepError: they differ.
@@ -56,11 +54,13 @@ def check(model: Any, directory: Path, features: Mapping[str, Any], tolerance: f
     import tensorflow as tf
 
     tensors = {name: tf.constant(values) for name, values in features.items()}
-    found = tf.saved_model.load(str(directory)).signatures["serving_default"](**tensors)
+    loaded = tf.saved_model.load(str(directory))  # the signature alone does not keep the variables alive
+    function = loaded.signatures["serving_default"]
     wanted = np.asarray(tf.cast(model(as_inputs(tensors), training=False), tf.float32))
-    difference = float(np.max(np.abs(found["probability"].numpy() - wanted)))
+    difference = float(np.max(np.abs(function(**tensors)["probability"].numpy() - wanted)))
     if not difference <= tolerance:
         raise StepError(f"the exported model differs from the trained one by {difference:g}; please report this")
+    return _signature(function)
 
 
 def frameworks() -> dict[str, str]:
@@ -69,6 +69,13 @@ def frameworks() -> dict[str, str]:
     import tensorflow as tf
 
     return {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()}
+
+
+def _signature(function: Any) -> Signature:
+    return {
+        "inputs": {name: _kind(spec) for name, spec in sorted(function.structured_input_signature[1].items())},
+        "outputs": {name: _kind(spec) for name, spec in sorted(function.structured_outputs.items())},
+    }
 
 
 def _kind(spec: Any) -> dict[str, Any]:

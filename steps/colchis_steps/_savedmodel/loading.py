@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
 
 SIGNATURE = "serving_default"
@@ -26,12 +27,8 @@ class Tensor:
     shape: tuple[int | None, ...]
 
 
-class Refused(Exception):  # noqa: N818 - an answer to a client, which never ends the server
-    """A request that gets a 4xx or 5xx status and one sentence; 408, 429 and 503 also say when to ask again."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.status = status
+class ValuesError(ValueError):
+    """The model itself refuses the values of a call, which fit its signature."""
 
 
 class SavedModel:
@@ -49,7 +46,7 @@ class SavedModel:
         Raises:
             InputError: there is no SavedModel, it is damaged, lacks the signature, or has an unusual dtype.
         """
-        import tensorflow as tf
+        tf = load_tensorflow()
         from google.protobuf.json_format import MessageToDict
         from google.protobuf.message import DecodeError
         from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as Proto
@@ -84,14 +81,14 @@ class SavedModel:
         """Give the outputs for inputs that fit the signature.
 
         Raises:
-            Refused: 400 where the model itself refuses the values.
+            ValuesError: the model itself refuses the values.
         """
         try:
             given = {name: self._constant(array) for name, array in arrays.items()}
             found = self._call(**given)
             return {name: found[name].numpy() for name in self.outputs}
         except (self._errors.InvalidArgumentError, self._errors.OutOfRangeError) as error:
-            raise Refused(400, f"the model refuses these values: {_clip(error)}") from error
+            raise ValuesError(f"the model refuses these values: {_clip(error)}") from error
 
     def warm_up(self) -> None:
         """Call the model on zeros and ones: the first calls build its kernels, and no client should wait for them."""
@@ -103,7 +100,7 @@ class SavedModel:
                 answers.append(self.predict(high))
                 both = self.predict({name: np.concatenate([low[name], high[name]]) for name in low})
                 self.rows_apart = all(_alike(both[n], np.concatenate([a[n] for a in answers])) for n in both)
-        except (Refused, self._errors.OpError) as error:
+        except (ValuesError, self._errors.OpError) as error:
             what = "not warm" if not answers else "not batched"
             log.warning("the model does not answer rows of zeros and ones, so it is %s (%s)", what, _clip(error))
 

@@ -56,12 +56,12 @@ class ServedModel(msgspec.Struct, forbid_unknown_fields=True):
     headers: tuple[HeaderMatch, ...] = ()
 
     def entry(self, version: int) -> Served:
-        """Give what is known of a version."""
+        """Return what is known of a version."""
         found = self.versions[version]
         return Served(path=found) if isinstance(found, str) else found
 
     def answering(self) -> int:
-        """Give the version that answers where none is named."""
+        """Return the version that answers where none is named."""
         return max(self.versions) if self.default is None else self.default
 
 
@@ -72,7 +72,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def check_name(model: str) -> str:
-    """Give the name back. Raises InputError where it cannot stand in a URL and be a directory's name."""
+    """Return the name back. Raises InputError where it cannot stand in a URL and be a directory's name."""
     if not NAME.fullmatch(model):
         raise InputError(f"{model!r} cannot be a model's name; use letters, digits, '-' and '_', at most 63")
     return model
@@ -108,7 +108,7 @@ def read_config(path: Path) -> tuple[Config, str]:
 
 
 def write_config(path: Path, config: Config) -> str:
-    """Write the file so that a server sees all of it or nothing; give its sha256 (hex)."""
+    """Write the file so that a server sees all of it or nothing; return its sha256 (hex)."""
     content = msgspec.json.format(msgspec.json.encode(config), indent=2) + b"\n"
     write_atomically(path, content)
     return hashlib.sha256(content).hexdigest()

@@ -12,10 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,14 +22,15 @@ import msgspec
 from colchis_steps._formats.documents import Part
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.home import port as default_port
+from colchis_steps._step.polling import poll
 
 CONFIG, STATE, LOG = "config.json", "server.json", "server.log"
 
 
+HOST = "127.0.0.1"
 LOG_BYTES = 1 << 20  # a longer log is put aside when the server starts
 STARTING = 60.0
 STOPPING = 40.0  # longer than the server lets requests end
-T = TypeVar("T")
 
 
 class Running(Part):
@@ -42,16 +42,8 @@ class Running(Part):
 
     @property
     def url(self) -> str:
-        """Give the address without a slash at its end."""
+        """Return the address without a slash at its end."""
         return f"http://{self.host}:{self.port}"
-
-
-def poll(found: Callable[[], T | None], seconds: float, pause: float = 0.05) -> T | None:
-    """Give the first result that is not None, or None when the time is over."""
-    deadline = time.monotonic() + seconds
-    while (result := found()) is None and time.monotonic() < deadline:
-        time.sleep(pause)
-    return result
 
 
 @contextlib.contextmanager
@@ -83,7 +75,7 @@ def _lock(file: IO[bytes], how: int) -> bool | None:
 
 
 def running(directory: Path) -> Running | None:
-    """Give the server that serves this directory's configuration, or None."""
+    """Return the server that serves this directory's configuration, or None."""
 
     def look() -> Running | bool | None:
         try:
@@ -136,15 +128,20 @@ def start(directory: Path, port: int) -> Running:
 
 
 def port_for(directory: Path, port: int | None) -> int:
-    """Give the port to start on: the one given, $COLCHIS_PORT, the one of the last time, 8501."""
+    """Return the port to start on: the one given, or $COLCHIS_PORT, or the home's own, which no other home has.
+
+    A home's own port is that of the last time, at first 8501; where another program has it, any free one (0).
+    """
+    if port or os.environ.get("COLCHIS_PORT"):
+        return port or default_port()
+    last = Running(0, HOST, default_port())
     with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-        last = msgspec.json.decode((directory / STATE).read_bytes(), type=Running).port
-        return port or (default_port() if os.environ.get("COLCHIS_PORT") else last)
-    return port or default_port()
+        last = msgspec.json.decode((directory / STATE).read_bytes(), type=Running)
+    return last.port if _free(last) else 0
 
 
 def endpoint_now(directory: Path, endpoint: str) -> str:
-    """Give an endpoint at the port that the local server has now; one elsewhere is given as it is."""
+    """Return an endpoint at the port that the local server has now; one elsewhere is given as it is."""
     parts = urlsplit(endpoint)
     if parts.hostname in {"127.0.0.1", "localhost"} and (server := running(directory)):
         return server.url + parts.path
@@ -177,7 +174,7 @@ def _free(server: Running) -> bool | None:
 
 
 def last_line(directory: Path) -> str:
-    """Give the last line of the server's log, without time and level."""
+    """Return the last line of the server's log, without time and level."""
     with contextlib.suppress(FileNotFoundError), (directory / LOG).open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - 4096))
         if lines := file.read().decode(errors="replace").strip().splitlines():

@@ -1,7 +1,16 @@
 """Values and flags that several steps take."""
 
 import argparse
+import os
 import re
+
+COMMAND = "COLCHIS_COMMAND"  # what the user typed for a module, as `colchis` sets it: MODULE=colchis VERB
+
+
+def prog(module: str) -> str:
+    """Return what a step's help calls it: ``colchis VERB`` where that was typed, else ``python -m MODULE``."""
+    named, _, typed = os.environ.get(COMMAND, "").partition("=")
+    return typed if named == module and typed else f"python -m {module}"
 
 
 def boolean(text: str) -> bool:

@@ -5,6 +5,7 @@ Reads   $COLCHIS_HOME   the directory of local runs, ``./.colchis`` without it
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 from colchis_steps._step.errors import InputError
@@ -18,6 +19,16 @@ def home() -> Path:
 def default_store() -> str:
     """Give the URL of the local store, which verbs use where no ``--store`` is given."""
     return (home() / "store").as_uri()
+
+
+def workdir(run: str) -> Path:
+    """Return where a run's training keeps files while it works: below the run's home, or on a pod's scratch volume.
+
+    A pod's root cannot be written to, and ``$TMPDIR`` or ``/tmp`` is its own.
+    """
+    if "KUBERNETES_SERVICE_HOST" in os.environ and not os.environ.get("COLCHIS_HOME"):
+        return Path(tempfile.gettempdir(), f"colchis-{run}")
+    return home() / "runs" / run / "training"
 
 
 def port() -> int:

@@ -23,7 +23,7 @@ def readable(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a file that this user can read") from error
 
 
-PART = 8 << 20  # bytes of a part, and of the largest file that goes in one request
+PART = 16 << 20  # bytes of a part, and of the largest file that goes in one request
 MAX_PARTS = 10_000  # S3's limit
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats.documents import decode, encode
-from colchis_steps._formats.keys import checkpoint_key, history_key, training_key
+from colchis_steps._formats.keys import checkpoint_key, training_key
 from colchis_steps._formats.training import Checkpoint, History
 from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._store.api import NotFound, Store
 from colchis_steps._store.sums import CHUNK, read_sums
+from colchis_steps._training.files import write_history
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+Found = tuple[Checkpoint, "Mapping[str, Array]"]  # a checkpoint, and its arrays by name
 KEPT = 3
 log = logging.getLogger("colchis")
 
@@ -98,8 +100,7 @@ def write(store: Store, run: str, found: Checkpoint, arrays: "Mapping[str, Array
                 store.delete(checkpoint_key(run, found.step, name))
             store.upload(checkpoint_key(run, found.step, "state.npz"), Path(file.name), sums=sums)
         store.write(checkpoint_key(run, found.step, "checkpoint.json"), encode(found))
-        history = History(fingerprint=found.fingerprint, epochs=found.history)
-        store.write(history_key(run), encode(history))
+        write_history(store, run, History(fingerprint=found.fingerprint, epochs=found.history), workdir)
     except OSError as error:
         raise _full(where, error) from error
     except StepError as error:

@@ -33,14 +33,17 @@ from colchis_steps._content.blobs import plain_files
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import BLOBS, blob_key, history_key, training_key
+from colchis_steps._formats.keys import BLOBS, blob_key, training_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
+from colchis_steps._savedmodel.library import CHATTER, chosen, is_quiet
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Store
 from colchis_steps._store.documents import find_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._training.failures import CommandError
+from colchis_steps._training.files import write_history
 from colchis_steps._training.rendezvous import Place
 
 PREFIX = "command:"
@@ -84,7 +87,7 @@ def environment(here: Place, port: str, told: Mapping[str, str]) -> dict[str, st
     """Give the command's environment; ``told`` are the values that begin with COLCHIS_, without that."""
     mine = {f"COLCHIS_{name}": value for name, value in told.items()}
     return (
-        dict(os.environ)
+        chosen(os.environ)
         | mine
         | {
             "RANK": str(here.rank),
@@ -103,7 +106,7 @@ class Command:
         self.store, self.run, self.fingerprint, self.chief = store, run, fingerprint, chief
         self.beside = open_store(f"{store.url}/{training_key(run, 'command')}")
         self.checkpoints, self.export, self.history = home / "checkpoints", home / "export", home / "history.jsonl"
-        self.snapshot = home / "snapshot"
+        self.home, self.snapshot = home, home / "snapshot"
         self._seen: list[tuple[str, int, int]] = []
 
     def prepare(self) -> bool:
@@ -121,7 +124,8 @@ class Command:
         """Run the command to its end; hand its output on.
 
         Raises:
-            InputError: it cannot be started, or ended with an exit code other than 75.
+            InputError: it cannot be started.
+            CommandError: it ended with an exit code other than 75.
             TransientError: it ended with 75, or was killed.
         """
         try:
@@ -144,6 +148,8 @@ class Command:
         keeper.start()
         try:
             for line in process.stdout or ():
+                if CHATTER.match(line) and is_quiet(variables):
+                    continue
                 sys.stderr.write(line)
                 last = line.strip()[:256] or last
             code = process.wait()
@@ -189,7 +195,7 @@ class Command:
                 if len(epochs := tuple(self._epochs())) != told:
                     told = len(epochs)
                     history = History(fingerprint=self.fingerprint, epochs=epochs)
-                    self.store.write(history_key(self.run), encode(history))
+                    write_history(self.store, self.run, history, self.home)
             except (StepError, OSError) as error:
                 log.warning("the command's checkpoints were not stored: %s", error)
             if ended:
@@ -228,7 +234,7 @@ def _failure(words: Sequence[str], code: int, last: str) -> StepError:
     name = shlex.join(words)[:256]
     if code < 0:
         return TransientError(f"the command {name!r} was killed ({signal.Signals(-code).name}); run it again")
-    kind = TransientError if code == TransientError.exit_code else InputError
+    kind = TransientError if code == TransientError.exit_code else CommandError
     return kind(f"the command {name!r} ended with exit code {code}: {last}; its log says more")
 
 
@@ -243,6 +249,8 @@ def _end(process: subprocess.Popen[str], grace: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 def _end_with_us() -> Callable[[], object] | None:

@@ -17,6 +17,7 @@ from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Checkpoint
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._training.entry import asked
+from colchis_steps._training.failures import PeerError
 from colchis_steps._training.input import Ready, Source
 from colchis_steps._training.measures import Clock, logs_of, rate, scalars
 from colchis_steps._training.signals import Stop
@@ -98,7 +99,8 @@ class Loop:
 
         Raises:
             InputError: the loss is not finite; the sentence names the step.
-            TransientError: a peer is lost, or one was asked to stop; all is saved then.
+            PeerError: a peer is lost, or was asked to stop; all is saved in the latter case.
+            TransientError: this worker was asked to stop; all is saved.
         """
         import tensorflow as tf
 
@@ -201,11 +203,10 @@ class Loop:
             self._checkpoint(self._sum([v.value for v in self.model.metrics_variables]) if metrics is None else metrics)
         if stop:
             here = self.workers.here
-            who = "the step" if self.stop.asked else f"a peer of worker {here.rank} of {here.workers}"
-            raise TransientError(
-                f"{who} was asked to stop (SIGTERM); all is saved after step {self.at.step}: "
-                "run it again and it goes on there"
-            )
+            saved = f"was asked to stop (SIGTERM); all is saved after step {self.at.step}: run it again and it goes on"
+            if self.stop.asked:
+                raise TransientError(f"the step {saved}")
+            raise PeerError(f"a peer of worker {here.rank} of {here.workers} {saved}")
 
     def _checkpoint(self, metrics: Sequence[Any] = ()) -> None:
         """Hand the state to the chief's writer; all workers call it, as means over them belong to it."""
@@ -275,7 +276,7 @@ class Loop:
         except tf.errors.OpError as error:
             if here.workers == 1:
                 raise
-            raise TransientError(
+            raise PeerError(
                 f"worker {here.rank} of {here.workers} lost its peers ({reason(error)}); "
                 "run it again, and it goes on from the last checkpoint"
             ) from error

@@ -17,7 +17,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.errors import InputError
+from colchis_steps._step.polling import poll
+from colchis_steps._training.failures import MeetingError
 
 POLL = 0.2  # seconds between two tries
 REPLY = 10.0  # seconds that a peer that was reached may take for a line
@@ -123,7 +125,7 @@ def rendezvous(here: Place, token: str, message: str, seconds: float) -> str:
     ``token`` (no spaces) is the run's, so that workers of two runs never take each other for peers.
 
     Raises:
-        TransientError: a peer was not reachable in time, by name.
+        MeetingError: a peer was not reachable in time, by name.
     """
     if here.workers == 1:
         return message
@@ -148,7 +150,7 @@ def _gather(here: Place, door: _Door, deadline: float, seconds: float) -> None:
     everyone = set(range(1, here.workers))
     with door.changed:
         if not door.changed.wait_for(lambda: door.ready >= everyone, deadline - time.monotonic()):
-            raise TransientError(
+            raise MeetingError(
                 f"{here.name(min(everyone - door.ready))}, does not reach all of its peers after {seconds:.0f} s; "
                 "look at its log and at the network between the workers, then run it again"
             )
@@ -157,18 +159,23 @@ def _gather(here: Place, door: _Door, deadline: float, seconds: float) -> None:
 @contextlib.contextmanager
 def _open_door(here: Place, token: str, deadline: float, seconds: float) -> Iterator[_Door]:
     host, _, port = here.addresses[here.rank].rpartition(":")
-    while True:
+    refused: OSError | None = None
+
+    def opened() -> _Door | None:
+        nonlocal refused
         try:
             family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
-            door = _Door(address, family, f"colchis {token} {here.rank}")
-            break
+            return _Door(address, family, f"colchis {token} {here.rank}")
         except OSError as error:
-            if time.monotonic() > deadline:
-                raise TransientError(
-                    f"{here.name(here.rank)}, cannot listen at its own address after {seconds:.0f} s ({error}); "
-                    "free the port or correct the address, then run it again"
-                ) from error
-            time.sleep(POLL)
+            refused = error
+            return None
+
+    door = poll(opened, deadline - time.monotonic(), POLL)
+    if door is None:
+        raise MeetingError(
+            f"{here.name(here.rank)}, cannot listen at its own address after {seconds:.0f} s ({refused}); "
+            "free the port or correct the address, then run it again"
+        ) from refused
     with door:
         thread = threading.Thread(target=door.serve_forever, args=(0.05,), name="rendezvous", daemon=True)
         thread.start()
@@ -181,18 +188,22 @@ def _open_door(here: Place, token: str, deadline: float, seconds: float) -> Iter
 
 def _reach(here: Place, rank: int, token: str, deadline: float, seconds: float) -> socket.socket:
     host, _, port = here.addresses[rank].rpartition(":")
-    while True:
+
+    def reached() -> socket.socket | None:
         with contextlib.suppress(OSError):
             peer = socket.create_connection((host.strip("[]"), int(port)), timeout=REPLY)
             if _line(peer) == f"colchis {token} {rank}":
                 return peer
             peer.close()
-        if time.monotonic() > deadline:
-            raise TransientError(
-                f"{here.name(rank)}, not reachable after {seconds:.0f} s; "
-                "look whether it was started and whether the network lets it through, then run it again"
-            )
-        time.sleep(POLL)
+        return None
+
+    peer = poll(reached, deadline - time.monotonic(), POLL)
+    if peer is None:
+        raise MeetingError(
+            f"{here.name(rank)}, not reachable after {seconds:.0f} s; "
+            "look whether it was started and whether the network lets it through, then run it again"
+        )
+    return peer
 
 
 def _ask_chief(here: Place, token: str, deadline: float, seconds: float) -> str:
@@ -205,7 +216,7 @@ def _ask_chief(here: Place, token: str, deadline: float, seconds: float) -> str:
     word, _, rest = answer.partition(" ")
     if word == "go":
         return rest
-    raise TransientError(rest or f"{here.name(0)}, went away while the workers met; look at its log, then run it again")
+    raise MeetingError(rest or f"{here.name(0)}, went away while the workers met; look at its log, then run it again")
 
 
 def _line(peer: socket.socket) -> str:

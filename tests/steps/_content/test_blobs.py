@@ -14,7 +14,7 @@ from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Store
-from colchis_steps._store.s3.send import WINDOW
+from colchis_steps._store.s3.store import WINDOW
 
 
 @pytest.fixture

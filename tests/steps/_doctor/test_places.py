@@ -1,11 +1,10 @@
 """The bucket and the registry as ``doctor`` tries them: real calls to servers of this test's own."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.steps._oci.registry_server import Reply, Server, running
 
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._store.directory import FileStore
@@ -41,59 +40,29 @@ def test_a_store_that_is_none_or_away_is_said(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr("colchis_steps._store.s3.bucket.ATTEMPTS", 1)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     assert [f.state for f in try_store("")] == ["skipped"]
     assert [f.state for f in try_store("gs://bucket")] == ["wrong"]
     [finding] = try_store("s3://bucket")
     assert (finding.state, "start it, or correct AWS_ENDPOINT_URL" in finding.fix) == ("away", True)
 
 
-class Handler(BaseHTTPRequestHandler):
-    opened: set[str]
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-    def answer(self, status: int, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_POST(self) -> None:
-        if "/secret/" in self.path:
-            self.answer(403)
-            return
-        self.opened.add("/v2/upload/1")
-        self.answer(202, Location="/v2/upload/1")
-
-    def do_DELETE(self) -> None:
-        self.opened.discard(self.path)
-        self.answer(204)
-
-
 @pytest.fixture
-def registry() -> Iterator[str]:
-    Handler.opened = set()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr("colchis_steps._oci.registry.WAITS", ())
+    with running() as server:
+        yield server
 
 
-def test_an_upload_is_opened_and_cancelled(registry: str) -> None:
-    assert try_registry(f"{registry}/models", insecure=False).state == "fine"
-    assert Handler.opened == set()
+def test_an_upload_is_opened_and_cancelled(registry: Server) -> None:
+    assert try_registry(f"{registry.url}/models", insecure=False).state == "fine"
+    assert [request.method for request in registry.seen] == ["GET", "HEAD", "POST", "PATCH", "DELETE"]
+    assert (registry.uploads, registry.blobs) == ({}, {})
 
 
-def test_a_registry_that_refuses_is_a_finding_and_one_that_is_away_is_away(registry: str) -> None:
-    refused = try_registry(f"{registry}/secret", insecure=False)
+def test_a_registry_that_refuses_is_a_finding_and_one_that_is_away_is_away(registry: Server) -> None:
+    registry.before.append(lambda request: Reply(403) if "/secret/" in request.path else None)
+    refused = try_registry(f"{registry.url}/secret", insecure=False)
     assert (refused.state, "docker login" in refused.fix) == ("wrong", True)
     assert try_registry("127.0.0.1:9/models", insecure=False).state == "away"
     assert try_registry("", insecure=False).state == "skipped"

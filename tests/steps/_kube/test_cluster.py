@@ -1,15 +1,14 @@
-"""What needs no cluster: whose an object is, what is the matter with pods, polling, no configuration."""
+"""What needs no cluster: whose an object is, what is the matter with pods, no configuration."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from colchis_steps._kube import cluster
-from colchis_steps._kube.cluster import Cluster, is_ours, wait_until
+from colchis_steps._kube.cluster import Cluster, is_ours
 from colchis_steps._kube.pod_trouble import LENGTH, Trouble, clipped, is_ready, starting, trouble
 from colchis_steps._manifests.objects import MANAGED
-from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.errors import InputError
 
 MODEL = {"colchis.dev/model": "digits"}
 QUIET: dict[str, Any] = {"status": {}}
@@ -32,16 +31,13 @@ def test_only_what_has_our_label_and_this_models_is_ours(labels: dict[str, str] 
 
 def test_no_configuration_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
-    with pytest.raises(InputError, match=r"no cluster is configured .*set KUBECONFIG or run in a pod"):
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InputError, match=r"no cluster is configured .*set KUBECONFIG, or run in a pod"):
         Cluster()
-
-
-def test_waiting_ends_when_nothing_is_missing_or_with_what_is_missing_last() -> None:
-    left = ["two", "one", ""]
-    wait_until(5, lambda: left.pop(0), "it is not there", interval=0)
-    with pytest.raises(TransientError, match="it is not there after 0 s: one"):
-        wait_until(0, lambda: "one", "it is not there", interval=0)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    with pytest.raises(InputError, match=r"no cluster is configured .*set KUBECONFIG"):
+        Cluster()
 
 
 def pod(status: dict[str, Any], **metadata: str) -> dict[str, Any]:
@@ -93,7 +89,7 @@ def test_pods_say_what_is_the_matter_and_whether_waiting_may_help(status: dict[s
 
 def test_what_is_hopeless_is_told_first_and_a_pod_that_goes_is_not_asked() -> None:
     late, wrong = pod(container(ended(75, "later"))), pod(container(ended(65, "wrong")))
-    assert trouble(QUIET, [late, wrong]).told.endswith("wrong")
+    assert trouble(QUIET, [late, wrong]).reason.endswith("wrong")
     assert trouble(QUIET, [pod(wrong["status"], deletionTimestamp="now")]) == Trouble()
     quota = {"status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]}}
     assert trouble(quota, []) == Trouble("no pod is made: exceeded quota", False)
@@ -114,16 +110,6 @@ def test_what_is_hopeless_is_told_first_and_a_pod_that_goes_is_not_asked() -> No
 )
 def test_pods_that_start_say_how_far_they_are(status: dict[str, Any], told: str) -> None:
     assert starting([pod(status)]) == told
-
-
-def test_what_is_waited_for_is_logged_as_it_changes(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(cluster, "PATIENT", 0.0)
-    left = ["one", "one", "two", ""]
-    with caplog.at_level("INFO"):
-        wait_until(5, lambda: left.pop(0), "it is not there", interval=0)
-    assert caplog.messages == ["it is not there after 0 s: one", "it is not there after 0 s: two"]
 
 
 def test_a_long_message_keeps_its_end() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._manifests.route import HeaderRoute, Traffic, matches, mirror_probe, route, routed
+from colchis_steps._manifests.route import HeaderRoute, Traffic, matches, mirror_probe, route, routed, rule_count
 from colchis_steps._manifests.sticky import BUCKETS, bucket, patterns, shares
 from colchis_steps._rollout.targets.deployment import backend
 
@@ -84,6 +84,13 @@ def weights(draw: st.DrawFn) -> dict[int, int]:
     parts = [b - a for a, b in zip([0, *cuts], [*cuts, 100], strict=True)]
     versions = draw(st.lists(st.integers(1, 99), min_size=len(parts), max_size=len(parts), unique=True))
     return dict(zip(versions, parts, strict=True))
+
+
+@given(weights(), st.integers(0, 3), st.sampled_from(["", "x-user"]))
+def test_rules_are_counted_as_they_are_made(given: dict[int, int], headers: int, sticky: str) -> None:
+    named = tuple(HeaderRoute("style", f"{number}", min(given)) for number in range(headers))
+    traffic = Traffic(given, named, sticky)
+    assert rule_count(traffic) == len(made(traffic)["spec"]["rules"])
 
 
 @given(weights())

@@ -133,12 +133,13 @@ def test_a_wrong_password_is_refused_and_never_shown(
 
 
 @pytest.mark.parametrize(
-    "text", ["{", '{"auths": 3}', '{"auths": {"HOST": {"auth": "%%%"}}}', '{"auths": {"HOST": {}}}']
+    "text",
+    ["{", "[]", '{"auths": 3}', '{"auths": {"HOST": {"auth": "%%%"}}}', '{"auths": {"HOST": {"auth": "bmFtZQ=="}}}'],
 )
 def test_an_odd_config_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     (tmp_path / "config.json").write_text(text.replace("HOST", "localhost:1"))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with pytest.raises(InputError, match=r"config\.json is no Docker config file for localhost:1"):
+    with pytest.raises(InputError, match=r"config\.json is not a Docker config file for localhost:1"):
         open_repository("localhost:1/digits")
 
 

@@ -201,9 +201,9 @@ def test_a_file_that_changes_after_its_turn_is_named_and_no_tag_appears(
 ) -> None:
     reader = DirectorySource.reader
 
-    def changing(self: DirectorySource, group: Any) -> Any:
+    def changing(self: DirectorySource, group: Any, held: Any) -> Any:
         def read(file: Any) -> Any:
-            yield from reader(self, group)(file)
+            yield from reader(self, group, held)(file)
             (model / file.path).write_bytes(b"later")
 
         return read

@@ -88,7 +88,7 @@ def test_order_does_not_matter_to_the_counted_measures(seed: int) -> None:
 @pytest.mark.parametrize(
     ("canary", "measure"),
     [
-        (Answer(ok=False, told="status 500: broken"), "errors"),
+        (Answer(ok=False, error="status 500: broken"), "errors"),
         (Answer(ok=True, seconds=0.02, label=(3,)), "latency"),
         (Answer(ok=True, seconds=0.01, label=(8,)), "disagreement"),
     ],

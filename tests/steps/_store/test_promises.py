@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.steps.conftest import REAL, real_store
 
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.models import Alias
@@ -15,6 +16,17 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Conflict, NotFound, Store, check_key
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
+
+
+@pytest.fixture(params=["file", "s3", *REAL])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A store of each kind: a directory, moto, and real servers."""
+    if request.param == "file":
+        return open_store((tmp_path / "store").as_uri())
+    if request.param == "s3":
+        return open_store(f"s3://{request.getfixturevalue('bucket')}/some/prefix")
+    return open_store(real_store(request, request.param))
+
 
 PART = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1)
 KEYS = st.lists(PART.filter(lambda p: p not in {".", ".."} and not p.startswith(".incomplete")), min_size=1, max_size=4)

@@ -3,16 +3,10 @@
 import base64
 import hashlib
 import os
-from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from urllib.parse import quote
 
-import botocore.auth
 import pytest
 from awscrt.checksums import crc64nvme
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from colchis_steps._content import storing
 from colchis_steps._content.storing import store_directory
@@ -20,7 +14,6 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._store import sums as _sums
 from colchis_steps._store.api import Store
 from colchis_steps._store.opening import open_store
-from colchis_steps._store.s3.sign import signed
 from colchis_steps._store.sums import SMALL, check_unchanged, encoded, part_length, read_small, read_sums
 
 
@@ -107,27 +100,6 @@ def test_a_file_that_changes_between_its_two_reads_is_not_stored(
     with pytest.raises(InputError, match="weights changed while it was read"):
         store_directory(store, directory)
     assert list(store.keys("")) == []
-
-
-@pytest.mark.parametrize("token", ["", "a/token+="])
-@pytest.mark.parametrize("query", ["", "partNumber=1&uploadId=a%2Bb%3D"])
-def test_signatures_are_those_of_the_sdk(token: str, query: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    at = datetime.now(UTC).replace(microsecond=0)
-    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: at.replace(tzinfo=None))
-    path = quote("/bucket/some prefix/a+b é", safe="/-_.~")
-    given = {"host": "127.0.0.1:9000", "if-none-match": "*", "x-amz-checksum-crc64nvme": "abc="}
-    theirs = AWSRequest("PUT", f"http://127.0.0.1:9000{path}{'?' if query else ''}{query}", given, b"hello")
-    signer = botocore.auth.S3SigV4Auth(Credentials("key", "secret", token or None), "s3", "eu-x-1")
-    signer.add_auth(theirs)
-    ours = signed(
-        given,
-        f"PUT\n{path}\n{query}",
-        hashlib.sha256(b"hello").hexdigest(),
-        keys=SimpleNamespace(access_key="key", secret_key="secret", token=token or None),
-        region="eu-x-1",
-        at=at,
-    )
-    assert ours["authorization"] == theirs.headers["Authorization"]
 
 
 def test_the_store_reads_a_file_whose_sums_nobody_has(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
 
-    def answer(self, status: int, body: object) -> None:
-        text = json.dumps(body).encode()
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        text = json.dumps({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", **body}).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -105,7 +105,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         line = json.dumps({"type": "MODIFIED", "object": self.server.state(name, self.server.watched)}) + "\n"
         if fault == "expired":
-            line = json.dumps({"type": "ERROR", "object": {"code": 410}}) + "\n"
+            line = (
+                json.dumps({"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}) + "\n"
+            )
         if fault == "removed":
             line = json.dumps({"type": "DELETED", "object": {}}) + "\n"
         self.wfile.write(line.encode()[: 40 if fault == "cut" else None])

@@ -25,8 +25,8 @@ from colchis_workflows._engine.scopes import (
     dag_phase,
     failure,
     global_scope,
-    only_task,
     outputs_of_dag,
+    outputs_of_skipped,
 )
 from colchis_workflows._engine.subset import KINDS, exit_hooks
 from colchis_workflows._runs.display import Display
@@ -101,8 +101,6 @@ class Engine:
         for parameter in template.part("inputs").parts("parameters"):
             name, default = str(parameter["name"]), str(parameter.get("value", parameter.get("default")))
             scope[f"inputs.parameters.{name}"] = given[name] if name in given else replace(default, scope)
-        if only := only_task(template):
-            return self.use(found.document, path, only, arguments_of(only, scope))
         with self.turn(node, template, scope):
             if self.stop.is_set():
                 return self.ended(node, "Failed", "the run was stopped")
@@ -156,7 +154,7 @@ class Engine:
                         ended.add(dag.running.pop(future))
                 dag.collected |= ended
                 for name in ended:
-                    for key, value in dag.nodes[name].outputs.items():
+                    for key, value in self._outputs(dag, name).items():
                         scope[f"tasks.{name}.outputs.parameters.{key}"] = value
                     if (result := dag.nodes[name].result) is not None:
                         scope[f"tasks.{name}.outputs.result"] = result
@@ -189,6 +187,12 @@ class Engine:
                 continue
             ended.add(name)
         return ended
+
+    def _outputs(self, dag: _Dag, name: str) -> dict[str, str]:
+        """Return what the tasks after it read of a task that ended."""
+        used = self.catalog.template(dag.found.document, dag.tasks[name])
+        did_not_run = dag.nodes[name].phase in {"Skipped", "Omitted"}
+        return outputs_of_skipped(used.template) if used and did_not_run else dag.nodes[name].outputs
 
     def _give_inner(self, dag: _Dag) -> None:
         """Give the whole workflow what DAGs in this DAG export; Argo does so when the outer one has succeeded."""

@@ -63,16 +63,11 @@ def dag_phase(waits: Mapping[str, set[str]], phases: Mapping[str, str]) -> str:
     return next((phase for leaf in leaves for phase in sorted(branch(leaf)) if phase in BAD), "Succeeded")
 
 
-def only_task(template: Object) -> Object | None:
-    """Give the task of a DAG that stands for it: the only one, of the DAG's name, with the same outputs."""
-    tasks, outputs = list(template.part("dag").parts("tasks")), template.part("outputs").parts("parameters")
-    name = template.get("name")
-    if [task.get("name") for task in tasks] != [name] or "when" in tasks[0] or "synchronization" in template:
-        return None
-    same = all(
-        o.part("valueFrom").get("parameter") == f"{{{{tasks.{name}.outputs.parameters.{o['name']}}}}}" for o in outputs
-    )
-    return tasks[0] if same else None
+def outputs_of_skipped(template: Object) -> dict[str, str]:
+    """Return the outputs of a task that did not run: the defaults, as Argo does since 3.7.16 and 4.0.7."""
+    outputs = template.part("outputs").parts("parameters")
+    sources = {str(output["name"]): output.part("valueFrom") for output in outputs}
+    return {name: str(source["default"]) for name, source in sources.items() if "default" in source}
 
 
 def outputs_of_dag(template: Object, scope: Scope) -> dict[str, str]:

@@ -132,7 +132,7 @@ class Walk:
 
     def _dag(self, found: Found, name: str, scope: Mapping[str, str]) -> None:
         dag = found.template.part("dag")
-        _only(dag, {"tasks", "failFast"}, name, "dag.")
+        _only(dag, {"tasks", "failFast", "target"}, name, "dag.")
         if "retryStrategy" in found.template:
             raise _refuse(found.template, name, "tries a DAG again, which a local run does not have")
         tasks = {str(task.get("name")): task for task in dag.parts("tasks")}
@@ -149,6 +149,9 @@ class Walk:
                 raise _refuse(
                     task, f"{name}, task {own},", f"depends on {min(absent)!r}, which is not there", "mend it"
                 )
+        targets = set(str(dag.get("target") or " ".join(tasks)).split())
+        if left_out := tasks.keys() - targets - set().union(*waits.values()):
+            raise _refuse(dag, name, f"has a target without {min(left_out)!r}, and a local run has all tasks")
         before = ancestors(waits)
         for own, task in tasks.items():
             if own in before[own]:

@@ -28,6 +28,7 @@ SIGNS = {
     "Skipped": ("-", "dim"),
     "Omitted": ("-", "dim"),
 }
+WORDS = {"Skipped": "not needed here", "Omitted": "not reached"}  # for a person, of the phases that say little
 EVERY = 1.0  # seconds between two lines about a task's progress, where there is no terminal
 
 
@@ -44,7 +45,7 @@ def seconds(value: float) -> str:
 
 
 def in_tree_order(nodes: Sequence[Node]) -> Iterator[Node]:
-    """Give the tasks each after the DAG that it is in; those of one DAG in the order of its tasks."""
+    """Return the tasks each after the DAG that it is in; those of one DAG in the order of its tasks."""
     inside: dict[str, list[Node]] = {}
     for node in nodes:
         inside.setdefault(node.path.rpartition(".")[0], []).append(node)
@@ -109,7 +110,7 @@ class Display:
             if node.phase == phase and now - at < EVERY:
                 return
             self._said[node.path] = (node.phase, now)
-            words = [node.phase, node.progress if node.phase == "Running" else "", node.message]
+            words = [WORDS.get(node.phase, node.phase), node.progress if node.phase == "Running" else "", node.message]
             line = (
                 f"{now - self.began:7.1f} s  {node.path or node.template}  {' '.join(word for word in words if word)}"
             )
@@ -138,7 +139,7 @@ class Display:
     def _state(self, node: Node) -> Table | Text:
         found = parts(node.progress)
         if node.phase != "Running" or found is None:
-            return Text("kept from before" if node.reused else node.phase, style="dim")
+            return Text("kept from before" if node.reused else WORDS.get(node.phase, node.phase), style="dim")
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total=found[1], completed=found[0], width=16), Text(node.progress))
         return bar

@@ -37,10 +37,10 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Give the task's own name."""
+        """Return the task's own name."""
         return self.path.rpartition(".")[2]
 
     @property
     def seconds(self) -> float:
-        """Give how long the task has taken, up to now where it goes on."""
+        """Return how long the task has taken, up to now where it goes on."""
         return (self.finished or time.time()) - self.started if self.started else 0.0

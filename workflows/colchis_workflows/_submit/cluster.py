@@ -1,4 +1,6 @@
-"""The Kubernetes API as ``colchis submit`` uses it: plain JSON over the official client's connection and credentials.
+"""The Kubernetes API as ``colchis submit`` uses it, through the official client: Argo's objects in one namespace.
+
+Configuration, certificates, proxies, exec plugins and short-lived tokens are the client's business.
 
 Reads   $KUBECONFIG or ~/.kube/config, as kubectl does; in a pod, its service account
 """
@@ -10,16 +12,13 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from colchis_workflows._argo.errors import InputError, TransientError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
-
 CONNECT, READ = 5.0, 30.0  # seconds
-
-
+ARGO = ("argoproj.io", "v1alpha1")
+MERGE = "application/merge-patch+json"
 Json = dict[str, Any]
 
 
@@ -32,123 +31,123 @@ class Refused(InputError):  # noqa: N818 - reads as what it says
 
 
 class Cluster:
-    """One namespace of one cluster.
+    """One namespace of one cluster; ``plural`` is a kind of Argo's as it stands in a path, such as ``workflows``.
 
     Raises, from each method: Refused where the API server says no, TransientError where it is away or busy.
     """
 
     def __init__(self, namespace: str = "") -> None:
-        """Read the credentials; nothing is sent yet.
+        """Read the configuration; nothing is sent yet.
 
         Raises:
-            InputError: there are none.
+            InputError: there is none.
         """
         import urllib3
-        from kubernetes import client, config
+        from kubernetes import client, config, dynamic
 
         # whoever wrote insecure-skip-tls-verify into a kubeconfig said so by name
         warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
-        self._settings = client.Configuration()
+        settings = client.Configuration()
+        settings.retries = False  # whoever follows a run tries again by itself, and creates it once
         try:
             file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
             if "KUBECONFIG" in os.environ or Path(file).exists():
-                config.load_kube_config(file, client_configuration=self._settings)
+                config.load_kube_config(file, client_configuration=settings)
                 found = config.list_kube_config_contexts(file)[1]["context"].get("namespace", "default")
             else:
-                config.load_incluster_config(client_configuration=self._settings)
+                config.load_incluster_config(client_configuration=settings)
                 found = (ACCOUNT / "namespace").read_text().strip()
         except (config.ConfigException, OSError) as error:
-            told = " ".join(str(error).split())[:256]
-            raise InputError(f"no cluster is configured ({told}); set KUBECONFIG, or run in a pod") from error
-        self.namespace = namespace or found
-        self.server = str(self._settings.host)
-        self._pool = client.ApiClient(self._settings).rest_client.pool_manager
+            why = " ".join(str(error).split())[:256]
+            raise InputError(f"no cluster is configured ({why}); set KUBECONFIG, or run in a pod") from error
+        self.namespace, self.server = namespace or found, str(settings.host)
+        self._api = client.ApiClient(settings)
+        self._client = dynamic.DynamicClient(self._api, discoverer=lambda *_: None)
 
-    def path(self, plural: str, name: str = "") -> str:
-        """Give where Argo's objects of a kind are, or one of them."""
-        return f"/apis/argoproj.io/v1alpha1/namespaces/{self.namespace}/{plural}" + (f"/{name}" if name else "")
+    def get(self, plural: str, name: str) -> Json:
+        """Return an object."""
+        return self._answer("get", plural, name=name)
 
-    def get(self, path: str, **query: str | int) -> Json:
-        """Read an object or a list."""
-        return self._json("GET", path, query=query)
+    def list(self, plural: str) -> list[Json]:
+        """Return all objects of a kind."""
+        return list(self._answer("get", plural).get("items") or [])
 
-    def create(self, path: str, body: Json) -> Json:
-        """Make an object."""
-        return self._json("POST", path, body)
+    def create(self, plural: str, body: Json) -> Json:
+        """Make an object and return it as it stands in the cluster."""
+        return self._answer("create", plural, body=body)
 
-    def merge(self, path: str, body: Json) -> Json:
+    def merge(self, plural: str, name: str, change: Json) -> None:
         """Change fields of an object."""
-        return self._json("PATCH", path, body, kind="application/merge-patch+json")
+        self._answer("patch", plural, name=name, body=change, content_type=MERGE)
+
+    def user(self) -> str:
+        """Return who the cluster takes us for; "" where it is too old to say."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+        resource = self._resource("authentication.k8s.io", "v1", "selfsubjectreviews", namespaced=False)
+        try:
+            with self._explained():
+                found = resource.create(body=review, _request_timeout=(CONNECT, READ)).to_dict()
+                return str(found["status"]["userInfo"]["username"])
+        except (Refused, KeyError):
+            return ""
 
     def watch(self, plural: str, name: str, version: str, seconds: float) -> Iterator[Json]:
-        """Give the object at each change after ``version``; ends after the seconds or when the server ends it."""
-        query = {
-            "watch": "true",
-            "fieldSelector": f"metadata.name={name}",
-            "resourceVersion": version,
-            "timeoutSeconds": max(1, round(seconds)),
-        }
-        with self._reached():
-            reply = self._reply("GET", self.path(plural), query=query, read=seconds + CONNECT)
-            try:
-                for line in reply:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":  # the version is too old: read anew
-                        return
-                    yield event["object"] if event["type"] != "DELETED" else {}
-            except ValueError:  # broken off in a line: read anew
-                return
-            finally:
-                reply.close()
+        """Yield the object at each change after ``version``, {} when it is gone; ends after the seconds, or sooner.
 
-    def _json(self, method: str, path: str, body: Json | None = None, **more: Any) -> Json:
-        with self._reached():
-            reply = self._reply(method, path, body, **more)
-            found: Json = json.loads(reply.read())
+        It ends sooner where the server ends it, breaks off in a line or no longer knows the version: read anew then.
+        """
+        from kubernetes import client, watch
+
+        api = client.CustomObjectsApi(self._api)
+        with self._explained(expires=True):
+            events = watch.Watch().stream(
+                api.list_namespaced_custom_object,
+                *ARGO,
+                self.namespace,
+                plural,
+                field_selector=f"metadata.name={name}",
+                resource_version=version,
+                timeout_seconds=max(1, round(seconds)),
+                _request_timeout=(CONNECT, seconds + CONNECT),
+            )
+            for event in events:
+                if not event:  # broken off in a line
+                    return
+                yield event["object"] if event["type"] != "DELETED" else {}
+
+    def _answer(self, verb: str, plural: str, **more: Any) -> Json:
+        call = getattr(self._resource(*ARGO, plural), verb)
+        with self._explained():
+            found: Json = call(namespace=self.namespace, _request_timeout=(CONNECT, READ), **more).to_dict()
             return found
 
-    def _reply(
-        self,
-        method: str,
-        path: str,
-        body: Json | None = None,
-        *,
-        query: Any = None,
-        kind: str = "application/json",
-        read: float = READ,
-    ) -> Any:
-        import urllib3
+    def _resource(self, group: str, version: str, plural: str, *, namespaced: bool = True) -> Any:
+        from kubernetes.dynamic.resource import Resource
 
-        headers = {"Accept": "application/json"} | ({"Content-Type": kind} if body is not None else {})
-        for way in self._settings.auth_settings().values():  # asks for the token anew, so that a short-lived one lasts
-            if way["value"] is not None and way["in"] == "header":
-                headers[way["key"]] = way["value"]
-        reply = self._pool.request(
-            method,
-            f"{self.server}{path}" + (f"?{urlencode(query)}" if query else ""),
-            headers=headers,
-            body=json.dumps(body) if body is not None else None,
-            timeout=urllib3.Timeout(connect=CONNECT, read=read),
-            retries=False,
-            preload_content=False,
+        return Resource(
+            prefix="apis",
+            group=group,
+            api_version=version,
+            kind=plural,
+            name=plural,
+            namespaced=namespaced,
+            verbs=["create", "get", "list", "patch"],
+            client=self._client,
         )
-        if reply.status < 300:
-            return reply
-        told = _told(reply.read(1 << 16))
-        if reply.status == 401:
-            raise Refused(f"{self.server} does not know these credentials ({told}); renew those in KUBECONFIG", 401)
-        if reply.status == 403:
-            raise Refused(f"{told}; ask for that right in namespace {self.namespace}, or choose --namespace", 403)
-        if reply.status in {400, 404, 405, 409, 410, 422}:
-            raise Refused(f"the cluster refuses this: {told}; change what it names", reply.status)
-        raise TransientError(f"{self.server} answers {reply.status} ({told}); try again")
 
     @contextlib.contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _explained(self, *, expires: bool = False) -> Iterator[None]:
+        """Turn the client's errors into sentences; ``expires``: a version that is no longer known is no error."""
         import urllib3
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.dynamic.exceptions import DynamicApiError
 
         try:
             yield
+        except (ApiException, DynamicApiError) as error:
+            if expires and error.status == 410:
+                return
+            raise self._refusal(int(error.status or 0), _message(error)) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):  # a connection that breaks is an SSLError too
                 raise InputError(
@@ -156,9 +155,22 @@ class Cluster:
                 ) from error
             raise TransientError(f"{self.server} does not answer ({type(error).__name__}); try again") from error
 
+    def _refusal(self, status: int, message: str) -> Refused | TransientError:
+        if status == 401:
+            fix = "renew those in KUBECONFIG"
+            return Refused(f"{self.server} does not know these credentials ({message}); {fix}", status)
+        if status == 403:
+            return Refused(
+                f"{message}; ask for that right in namespace {self.namespace}, or choose --namespace", status
+            )
+        if status in {400, 404, 405, 409, 410, 422}:
+            return Refused(f"the cluster refuses this: {message}; change what it names", status)
+        return TransientError(f"{self.server} answers {status} ({message}); try again")
 
-def _told(body: bytes) -> str:
+
+def _message(error: Any) -> str:
+    """Return the API server's own sentence."""
     try:
-        return str(json.loads(body)["message"])[:512]
+        return str(json.loads(error.body)["message"])[:512]
     except (ValueError, KeyError, TypeError):
         return "without a reason"

@@ -29,15 +29,15 @@ class Followed:
         self.listener: Callable[[Node], None] = lambda _: None
 
     def update(self, run: Run) -> None:
-        """Tell the listener of each task that is new or has changed."""
+        """Return the listener of each task that is new or has changed."""
         before, self.nodes = self.nodes, run.tasks
         for path, task in run.tasks.items():
-            if told(task) != told(before.get(path)):
+            if shown(task) != shown(before.get(path)):
                 self.listener(task)
 
 
-def told(task: Node | None) -> tuple[str, str, str] | None:
-    """Give what a person is told of a task."""
+def shown(task: Node | None) -> tuple[str, str, str] | None:
+    """Return what a person sees of a task."""
     return (task.phase, task.progress, task.message) if task else None
 
 
@@ -46,11 +46,11 @@ def start(cluster: Cluster, workflow: Json, patience: float = 60.0) -> Json:
     end, again = time.monotonic() + patience, False
     while True:
         try:
-            return cluster.create(cluster.path("workflows"), workflow)
+            return cluster.create("workflows", workflow)
         except Refused as error:
             if not again or error.status != 409:
                 raise
-            return cluster.get(cluster.path("workflows", workflow["metadata"]["name"]))
+            return cluster.get("workflows", workflow["metadata"]["name"])
         except TransientError:
             if time.monotonic() > end:
                 raise
@@ -75,7 +75,7 @@ def follow(
     wait, seen = WAITS[0], False
     while True:
         try:
-            workflow = cluster.get(cluster.path("workflows", name))
+            workflow = cluster.get("workflows", name)
             away, wait, seen = None, WAITS[0], True
             if (run := _watched(cluster, workflow, changed, until)) is not None:
                 return run
@@ -94,12 +94,12 @@ def follow(
 
 
 def left(until: float | None) -> float:
-    """Give the seconds that are left of a deadline."""
+    """Return the seconds that are left of a deadline."""
     return max(0.0, until - time.monotonic()) if until is not None else PATIENCE
 
 
 def _watched(cluster: Cluster, workflow: Json, changed: Callable[[Run], None], until: float | None) -> Run | None:
-    """Give the run when there is nothing to wait for any more, or None where the watch ended before it."""
+    """Return the run when there is nothing to wait for any more, or None where the watch ended before it."""
     run = read(workflow)
     changed(run)
     if run.ended or not left(until):

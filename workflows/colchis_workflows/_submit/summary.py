@@ -16,7 +16,7 @@ CONTROL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  
 
 
 def summary(run: Run, code: int, message: str, arguments: dict[str, str]) -> dict[str, Any]:
-    """Give the run as JSON; ``seconds`` is None where it has not ended."""
+    """Return the run as JSON; ``seconds`` is None where it has not ended."""
     tasks = []
     for task in run.tasks.values():
         if task.kind == "DAG":
@@ -51,7 +51,7 @@ def summary(run: Run, code: int, message: str, arguments: dict[str, str]) -> dic
 
 
 def junit(run: Run, code: int, message: str) -> str:
-    """Give the run as JUnit XML; what no task says, such as the gate's no, is a failed test case named ``run``."""
+    """Return the run as JUnit XML; what no task says, such as the gate's no, is a failed test case named ``run``."""
     suite = ET.Element("testsuite", name=_text(run.template or "colchis submit"))
     properties = ET.SubElement(suite, "properties")
     facts = {"workflow": run.name, "namespace": run.namespace, "run": run.uid, "phase": run.phase}

@@ -1,7 +1,6 @@
 """A Workflow object as the API server gives it, read as a run: its tasks, how it ended, what a caller makes of it."""
 
 import base64
-import dataclasses
 import gzip
 import json
 import re
@@ -48,12 +47,12 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Say whether nothing more will happen."""
+        """Return whether nothing more will happen."""
         return self.phase in ENDED
 
     @property
     def failed(self) -> list[Node]:
-        """Give the tasks that failed by themselves, the first one first; a DAG fails because of them."""
+        """Return the tasks that failed by themselves, the first one first; a DAG fails because of them."""
         found = [task for task in self.tasks.values() if task.phase in BAD and task.kind != "DAG"]
         return sorted(found, key=lambda task: (task.finished or 0.0, task.path))
 
@@ -87,18 +86,6 @@ def read(workflow: Json) -> Run:
             run.tasks[path].message = _question(node, run)
         if (pod := tries[-1] if tries else node)["type"] == "Pod":
             run.pods[path] = _pod(run.name, pod)
-    return _without_wrappers(run)
-
-
-def _without_wrappers(run: Run) -> Run:
-    """Let a task stand for the DAG that holds it alone and has its name, as each step's does."""
-    for path, task in list(run.tasks.items()):
-        name = path.rpartition(".")[2]
-        inner = f"{path}.{name}"
-        if task.kind == "DAG" and [found for found in run.tasks if found.startswith(f"{path}.")] == [inner]:
-            run.tasks[path] = dataclasses.replace(run.tasks.pop(inner), path=path)
-            if inner in run.pods:
-                run.pods[path] = run.pods.pop(inner)
     return run
 
 
@@ -125,7 +112,7 @@ def _nodes(status: Json) -> dict[str, Json]:
 
 
 def _place(name: str, nodes: Mapping[str, Json]) -> list[tuple[str, str]]:
-    """Give a sorting key: each task after the one that it is in, those beside it by their start."""
+    """Return a sorting key: each task after the one that it is in, those beside it by their start."""
     words = name.split(".")
     above = [".".join(words[: count + 1]) for count in range(len(words))]
     return [(str(nodes.get(path, {}).get("startedAt", "")), path) for path in above]
@@ -176,7 +163,7 @@ def _sentence(phase: str, kind: str, message: str) -> str:
 
 
 def _pod(run: str, node: Json) -> str:
-    """Give the pod's name as Argo makes it: run, template, and the number at the end of the node's id."""
+    """Return the pod's name as Argo makes it: run, template, and the number at the end of the node's id."""
     template = node.get("templateName") or (node.get("templateRef") or {}).get("template", "")
     if node["name"] == run:
         return run
@@ -194,7 +181,7 @@ def _seconds(time: str | None) -> float | None:
 
 
 def exit_code(run: Run) -> int:
-    """Give the command's exit code: 0 served, 3 gate or canary said no, 75 stopped, late or Error, else the step's."""
+    """Return the command's exit code: 0 served, 3 gate or canary said no, 75 stopped, late or Error, or the step's."""
     if run.phase == "Succeeded":
         return REJECTED if run.outputs.get("verdict") == "fail" else 0
     if run.phase != "Failed" or run.shutdown:
@@ -207,7 +194,7 @@ def exit_code(run: Run) -> int:
 def conclusion(run: Run) -> str:
     """Say in one sentence how the run ended."""
     if run.phase == "Succeeded":
-        no = "gate or canary said no: the report says why, and `stable` serves on"
+        no = run.outputs.get("summary") or "the gate or the canary said no; the report says why"
         return no if run.outputs.get("verdict") == "fail" else "the run succeeded"
     if run.shutdown:
         return f"the run was stopped by somebody ({run.shutdown})"

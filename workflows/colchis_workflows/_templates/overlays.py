@@ -13,17 +13,14 @@ from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
 IMAGES = ("steps", "train", "serve")
-KINDS = ("WorkflowTemplate", "CronWorkflow")
 PATHS = (
     "spec/arguments/parameters/value",
     "spec/templates/container/image",
     "spec/templates/initContainers/image",
     "spec/templates/inputs/parameters/default",
 )
-
-
 # kustomize's `images:` knows Deployments and the like only; this tells it where workflows hold images
-IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": kind} for kind in KINDS for path in PATHS]}
+IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": "WorkflowTemplate"} for path in PATHS]}
 KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 ENDPOINT = "http://minio.minio.svc:9000"
 GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://traefik.traefik.svc"}

@@ -168,31 +168,10 @@ def task(
     return Task(name=name, arguments=[Parameter(name=k, value=v) for k, v in given.items()], **where, **more)
 
 
-def alone(container: Container) -> list[Template]:
-    """Give a step's container inside a DAG of its own, which has the step's name, inputs and outputs.
-
-    `argo retry` of Argo 3.7 walks from a failed pod up to the first DAG. Without one it comes through the steps before,
-    takes those with a retry strategy for unfinished, runs them again, and never ends (argo-workflows #14796).
-    """
-    name, inputs, outputs = str(container.name), _parameters(container.inputs), _parameters(container.outputs)
-    container.name, container.inputs = f"{name}-pod", [Parameter(name=found.name) for found in inputs]
-    only = task(name, inputs_of([str(found.name) for found in inputs]), template=container.name)
-    given = [output_of(name, str(found.name), _default(found)) for found in outputs]
-    return [DAG(name=name, inputs=inputs or None, outputs=given or None, tasks=[only]), container]
-
-
 def output_of(task_name: str, name: str, default: str = "") -> Parameter:
     """Give a DAG's output, which is that of one of its tasks."""
     source = models.ValueFrom(parameter=f"{{{{tasks.{task_name}.outputs.parameters.{name}}}}}", default=default)
     return Parameter(name=name, value_from=source)
-
-
-def _parameters(found: Any) -> list[Parameter]:
-    return [one for one in found or [] if isinstance(one, Parameter)]
-
-
-def _default(found: Parameter) -> str:
-    return str(found.value_from.default) if found.value_from and found.value_from.default is not None else ""
 
 
 def inputs_of(names: Sequence[str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The target ``deployment``: a Deployment and a Service a version. ``_rollout_target`` says what the functions do."""
+"""The target ``deployment``: a Deployment and a Service a version. ``protocol`` says what the functions do."""
 
 import contextlib
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ KIND = "Deployment"
 
 
 def backend(model: str, version: int) -> tuple[str, int]:
-    """Give the version's Service."""
+    """Return the version's Service."""
     return version_name(model, version), PORT
 
 
@@ -38,22 +38,22 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
     if is_ready(found):
         return ""
     pods = pods_of(cluster, model, version)
-    told, hopeless = trouble(found, pods)
+    why, hopeless = trouble(found, pods)
     if hopeless:
-        raise InputError(f"{what} cannot be served: {told}; put that right and roll it out again")
+        raise InputError(f"{what} cannot be served: {why}; put that right and roll it out again")
     for pod in pods:
         if error := load_error(pod, model, version):
             raise InputError(f"{what} does not load: {error}; train it again, or serve it with another image")
-    return told or starting(pods) or "its pods start"
+    return why or starting(pods) or "its pods start"
 
 
 def replicas(found: Object) -> int:
-    """Give what the Deployment asks for."""
+    """Return what the Deployment asks for."""
     return int(found["spec"]["replicas"])
 
 
 def scaled(replicas: int, about: Object) -> Object:
-    """Give a Deployment's replicas."""
+    """Return a Deployment's replicas."""
     return {"metadata": {"annotations": about}, "spec": {"replicas": replicas}}
 
 
@@ -64,7 +64,7 @@ def remove(cluster: Cluster, model: str, version: int) -> None:
 
 
 def addresses(cluster: Cluster, model: str, version: int) -> list[str]:
-    """Give the addresses of the pods that run."""
+    """Return the addresses of the pods that run."""
     hosts = [pod.get("status", {}).get("podIP", "") for pod in pods_of(cluster, model, version)]
     return [f"[{host}]:{PORT}" if ":" in host else f"{host}:{PORT}" for host in hosts if host]
 
@@ -75,7 +75,7 @@ def pods_of(cluster: Cluster, model: str, version: int) -> list[Object]:
 
 
 def load_error(pod: Object, model: str, version: int) -> str:
-    """Give what the server in a pod that is not ready says of the version; a cluster's outside hears nothing."""
+    """Return what the server in a pod that is not ready says of the version; a cluster's outside hears nothing."""
     status = pod.get("status", {})
     started = [one for one in status.get("containerStatuses", []) if "running" in one.get("state", {})]
     if not started or not status.get("podIP"):

@@ -1,9 +1,9 @@
-"""The target ``kserve``: an InferenceService a version. ``_rollout_target`` says what the functions do."""
+"""The target ``kserve``: an InferenceService a version. ``protocol`` says what the functions do."""
 
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._kube.pod_trouble import is_ready, starting, trouble
 from colchis_steps._manifests.deployment import Deployed
-from colchis_steps._manifests.kserve import KSERVE, SERVICE_PORT, STOP, inference_service, predictor_name, told
+from colchis_steps._manifests.kserve import KSERVE, SERVICE_PORT, STOP, inference_service, predictor_name, shortcoming
 from colchis_steps._manifests.objects import LABEL_MODEL, Object, version_name
 from colchis_steps._manifests.scaling import BUDGET, budget
 from colchis_steps._rollout.targets import deployment as _rollout_deployment
@@ -15,7 +15,7 @@ KIND = "InferenceService"
 
 
 def backend(model: str, version: int) -> tuple[str, int]:
-    """Give the Service that KServe makes."""
+    """Return the Service that KServe makes."""
     return predictor_name(version_name(model, version)), SERVICE_PORT
 
 
@@ -35,21 +35,21 @@ def missing(cluster: Cluster, model: str, version: int) -> str:
         raise TransientError(f"{KIND} {name} was removed while its pods started; run the rollout again")
     deployment = cluster.get("Deployment", predictor_name(name))
     if deployment is None or not deployment["spec"]["replicas"]:
-        return told(found) or "KServe has not made its Deployment yet"
+        return shortcoming(found) or "KServe has not made its Deployment yet"
     if is_ready(deployment):
-        return told(found)
+        return shortcoming(found)
     pods = cluster.list("Pod", {f"{KSERVE}/inferenceservice": name})
-    trouble_told, hopeless = trouble(deployment, pods)
+    why, hopeless = trouble(deployment, pods)
     if hopeless:
-        raise InputError(f"{what} cannot be served: {trouble_told}; put that right and roll it out again")
+        raise InputError(f"{what} cannot be served: {why}; put that right and roll it out again")
     for pod in pods:
         if error := _rollout_deployment.load_error(pod, model, version):
             raise InputError(f"{what} does not load: {error}; train it again, or serve it with another image")
-    return trouble_told or starting(pods) or told(found) or "its pods start"
+    return why or starting(pods) or shortcoming(found) or "its pods start"
 
 
 def replicas(found: Object) -> int:
-    """Give what the InferenceService asks for."""
+    """Return what the InferenceService asks for."""
     if found["metadata"].get("annotations", {}).get(STOP) == "true":
         return 0
     return int(found["spec"]["predictor"].get("minReplicas", 1))
@@ -64,7 +64,7 @@ def scaled(replicas: int, about: Object) -> Object:
 
 
 def addresses(cluster: Cluster, model: str, version: int) -> list[str]:
-    """Give the addresses of the pods that run."""
+    """Return the addresses of the pods that run."""
     return _rollout_deployment.addresses(cluster, model, version)
 
 

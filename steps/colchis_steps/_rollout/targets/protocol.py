@@ -1,4 +1,4 @@
-"""What a target is to a rollout on a cluster: a module with these functions, such as ``_rollout_deployment``.
+"""What a target is to a rollout on a cluster: a module with these functions, such as ``deployment``.
 
 A target knows how a version's pods are described; who asks them, judges them and moves traffic to them does not care.
 Each version has one main object of the kind ``KIND`` with Colchis's labels, on which annotations say that it rests.
@@ -18,7 +18,7 @@ class Target(Protocol):
     KIND: str  # of a version's main object, whose name is ``version_name(model, version)``
 
     def backend(self, model: str, version: int) -> tuple[str, int]:
-        """Give the name and the port of the Service to which a version's requests go."""
+        """Return the name and the port of the Service to which a version's requests go."""
 
     def apply(self, cluster: Cluster, deployed: Deployed, config: str) -> None:
         """Describe the version's pods; ``config`` is the embedded server's configuration document."""
@@ -32,13 +32,13 @@ class Target(Protocol):
         """
 
     def replicas(self, found: Object) -> int:
-        """Give how many pods the main object asks for; 0 is at rest."""
+        """Return how many pods the main object asks for; 0 is at rest."""
 
     def scaled(self, replicas: int, about: Object) -> Object:
-        """Give the change of the main object that asks for so many pods and annotates it; 0 puts it to rest."""
+        """Return the change of the main object that asks for so many pods and annotates it; 0 puts it to rest."""
 
     def addresses(self, cluster: Cluster, model: str, version: int) -> list[str]:
-        """Give ``host:port`` of each pod that runs, where its metrics are."""
+        """Return ``host:port`` of each pod that runs, where its metrics are."""
 
     def remove(self, cluster: Cluster, model: str, version: int) -> None:
         """Remove all that ``apply`` made (``Cluster.discard``); what is not there, or another's, is no error."""

@@ -21,10 +21,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from colchis_steps._savedmodel.loading import Refused, Tensor
+from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import pages, protocol
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Predictions, Settings
+from colchis_steps._serving.server.refusals import Refused
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.metrics import Metrics
@@ -113,12 +114,12 @@ def app(
     async def parting(scope: Scope, receive: Receive, send: Send) -> None:
         """Ask for the connection's end with each answer while draining, so that no request comes on a closed one."""
 
-        async def told(message: Message) -> None:
+        async def sent(message: Message) -> None:
             if draining.now and message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
-        await application(scope, receive, told)
+        await application(scope, receive, sent)
 
     return parting
 

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Arrays, Refused
+from colchis_steps._savedmodel.loading import Arrays
+from colchis_steps._serving.server.refusals import Refused
 
 log = logging.getLogger("colchis")
 
@@ -35,7 +36,7 @@ class Model(Protocol):
     rows_apart: bool
 
     def predict(self, arrays: Arrays) -> Arrays:
-        """Give the outputs."""
+        """Return the outputs."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Limits:
 
 
 class Observer(Protocol):
-    """What is told of each batch: whose it is, its rows, how long each request waited, how long it took (seconds)."""
+    """What is reported of each batch: whose it is, its rows, how long each request waited and it took (seconds)."""
 
     def __call__(self, labels: Labels, rows: int, waited: Sequence[float], seconds: float) -> None:
         """Note a batch."""
@@ -85,7 +86,7 @@ class Batcher:
         self._timer: asyncio.TimerHandle | None = None
 
     async def predict(self, model: Model, labels: Labels, arrays: Arrays, answer: Answer) -> bytes:
-        """Give ``answer`` of the model's outputs for these inputs; both run in a thread.
+        """Return ``answer`` of the model's outputs for these inputs; both run in a thread.
 
         Raises:
             Refused: 429 where too many requests wait; else what the model or ``answer`` raise for this request alone.
@@ -159,7 +160,7 @@ class Batcher:
 
 
 def _computed(model: Model, batch: Sequence[_Asked]) -> list[Any]:
-    """Give bytes or an exception for each request; where they fail together each is tried alone."""
+    """Return bytes or an exception for each request; where they fail together each is tried alone."""
     if len(batch) > 1:
         try:
             joined = {name: np.concatenate([asked.arrays[name] for asked in batch]) for name in batch[0].arrays}
@@ -167,7 +168,7 @@ def _computed(model: Model, batch: Sequence[_Asked]) -> list[Any]:
             ends = np.cumsum([asked.rows for asked in batch])
             if any(len(array) != ends[-1] for array in outputs.values()):
                 raise ValueError("the outputs are not row by row")  # noqa: TRY301 - to where it is tried alone
-        except Exception as error:  # noqa: BLE001 - it is told to the one whose rows raise it alone
+        except Exception as error:  # noqa: BLE001 - it goes to the one whose rows raise it alone
             log.debug("%d requests do not go together: %s", len(batch), error)
         else:
             parts = [

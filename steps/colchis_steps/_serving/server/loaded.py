@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from colchis_steps._savedmodel.loading import Refused, SavedModel
+from colchis_steps._savedmodel.loading import SavedModel
 from colchis_steps._savedmodel.versions import installed, judge_versions
 from colchis_steps._serving.config import Config, HeaderMatch, Served, ServedModel
+from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
 
 OVERRIDE = "colchis-version"  # the header by which a tester asks for a version, as at a gateway
@@ -46,7 +47,7 @@ class Held:
         return self.versions.get(self.default)
 
     def chosen(self, headers: Mapping[str, str]) -> int:
-        """Give the version for a prediction that names none: the tester's choice, by header, by weight, the default."""
+        """Return the version for a prediction that names none: by the tester's choice, header, weight or default."""
         if (wish := headers.get(OVERRIDE, "")) in map(str, self.versions):
             return int(wish)
         for match in self.headers:
@@ -86,7 +87,7 @@ class Registry:
         gc.freeze()  # what is left stays; to look through it while requests wait takes 0.2 s each time
 
     def find(self, model: str, version: str | None = None, headers: Mapping[str, str] | None = None) -> Version:
-        """Give the version that a request means; ``headers`` may choose where a prediction names none.
+        """Return the version that a request means; ``headers`` may choose where a prediction names none.
 
         Raises:
             Refused: 404 where there is none, 503 while it is loading or when it does not load.
@@ -108,7 +109,7 @@ class Registry:
         return held.versions[int(number)]
 
     def states(self, model: str, version: str | None = None) -> list[tuple[int, str, str]]:
-        """Give number, state and error of each version, newest first, as TensorFlow Serving names states.
+        """Return number, state and error of each version, newest first, as TensorFlow Serving names states.
 
         Raises:
             Refused: 404 where nothing is known of the model or the version.
@@ -124,7 +125,7 @@ class Registry:
         return [(number, *found[number]) for number in sorted(found, reverse=True)]
 
     def _moved(self, name: str, model: ServedModel) -> Held:
-        """Give the model's new state; where its new default does not load, the one that answers now goes on."""
+        """Return the model's new state; where its new default does not load, the one that answers now goes on."""
         now = self.held.get(name)
         versions: dict[int, Version] = {}
         for number in sorted(model.versions, key=lambda number: (number != model.answering(), number)):

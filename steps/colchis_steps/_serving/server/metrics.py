@@ -36,9 +36,9 @@ class Metrics:
             wait.observe(each)
 
     def text(self) -> bytes:
-        """Give them in Prometheus' text format."""
+        """Return them in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
-def _histogram(registry: CollectorRegistry, name: str, told: str, buckets: Sequence[float]) -> Histogram:
-    return Histogram(f"colchis_{name}", told, VERSION, buckets=buckets, registry=registry)
+def _histogram(registry: CollectorRegistry, name: str, about: str, buckets: Sequence[float]) -> Histogram:
+    return Histogram(f"colchis_{name}", about, VERSION, buckets=buckets, registry=registry)

@@ -5,8 +5,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from colchis_steps._savedmodel.loading import Refused, Tensor
+from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.loaded import Held, Registry, Version
+from colchis_steps._serving.server.refusals import Refused
 
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 HEADERS = {
@@ -38,7 +39,7 @@ code {{ font: .85em ui-monospace, monospace; }} a {{ color: var(--accent); }}
 
 
 def overview(registry: Registry) -> str:
-    """Give the page that lists the models."""
+    """Return the page that lists the models."""
     rows = [_row(held, held.answering) for _, held in sorted(registry.held.items()) if held.answering]
     rows += [
         f'<tr><td>{html.escape(name)}</td><td>{number}</td><td class="bad" colspan="3">{html.escape(error)}</td></tr>'
@@ -78,7 +79,7 @@ def _shape(tensor: Tensor) -> str:
 
 
 def drawable(version: Version) -> bool:
-    """Say whether the model takes one square grey image and gives class probabilities."""
+    """Return whether the model takes one square grey image and gives class probabilities."""
     if len(version.saved.inputs) != 1 or len(version.saved.outputs.get("probability", Tensor("", "", ())).shape) != 2:
         return False
     image = next(iter(version.saved.inputs.values()))
@@ -88,7 +89,7 @@ def drawable(version: Version) -> bool:
 
 
 def colouring(version: Version) -> bool:
-    """Say whether the model tells colours from what surrounds a pixel, as ``_colours`` makes it."""
+    """Return whether the model tells colours from what surrounds a pixel, as ``_colours`` makes it."""
     image = next(iter(version.saved.inputs.values()))
     square = len(image.shape) == 4 and image.shape[1] == image.shape[2] and image.shape[3] == 2
     classes = version.served.classes
@@ -96,12 +97,12 @@ def colouring(version: Version) -> bool:
 
 
 def tried_with(version: Version) -> str:
-    """Give the name of the page with which a person can try the model, or nothing."""
+    """Return the name of the page with which a person can try the model, or nothing."""
     return "drawing board" if drawable(version) else "grey to colour" if colouring(version) else ""
 
 
 def board_of(registry: Registry) -> str:
-    """Give the name of the first model that has a page, one to draw for if there is one.
+    """Return the name of the first model that has a page, one to draw for if there is one.
 
     Raises:
         Refused: 404 where there is none.
@@ -114,7 +115,7 @@ def board_of(registry: Registry) -> str:
 
 
 def board(registry: Registry, model: str) -> str:
-    """Give the model's page, which asks the server itself for size, range and classes.
+    """Return the model's page, which asks the server itself for size, range and classes.
 
     Raises:
         Refused: 404 where it has none.

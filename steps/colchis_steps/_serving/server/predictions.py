@@ -14,12 +14,13 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from colchis_steps._savedmodel.loading import Arrays, Refused
+from colchis_steps._savedmodel.loading import Arrays, ValuesError
 from colchis_steps._serving.server import protocol
 from colchis_steps._serving.server.batch import Batcher, Limits
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.metrics import Metrics
 from colchis_steps._serving.server.protocol import Question
+from colchis_steps._serving.server.refusals import Refused
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.request_log import Sampler
@@ -93,7 +94,10 @@ class Predictions:
                     self.sampler.offer(version.model, version.number, question.arrays, outputs)
                 return content
 
-            content = await self.batcher.predict(version.saved, labels, question.arrays, answer)
+            try:
+                content = await self.batcher.predict(version.saved, labels, question.arrays, answer)
+            except ValuesError as error:
+                raise Refused(400, str(error)) from error
             code = 200
             return Response(content, headers={ANSWERED_BY: labels[1]}, media_type="application/json")
         except Refused as refused:
@@ -114,7 +118,7 @@ class Predictions:
         return question
 
     async def _body(self, request: Request, held: list[int]) -> bytes:
-        """Give the body; ``held`` and ``in_hand`` count its bytes from their arrival."""
+        """Return the body; ``held`` and ``in_hand`` count its bytes from their arrival."""
         length, limit, body = int(request.headers.get("content-length", "0")), self.settings.body, bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):

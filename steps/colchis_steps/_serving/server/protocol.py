@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Arrays, Refused, Tensor
+from colchis_steps._savedmodel.loading import Arrays, Tensor
+from colchis_steps._serving.server.refusals import Refused
 
 DATATYPES = {  # of V2, by numpy's name
     "bool": "BOOL",
@@ -37,7 +38,7 @@ class Question:
 
 
 def parse(body: bytes) -> dict[str, Any]:
-    """Give the JSON object in a body. Raises Refused (400)."""
+    """Return the JSON object in a body. Raises Refused (400)."""
     try:
         found = msgspec.json.decode(body)
     except RecursionError as error:
@@ -99,7 +100,7 @@ def read_v2(body: bytes, inputs: Signature, outputs: Signature) -> Question:
 
 
 def _named(value: Any, inputs: Signature, where: str) -> dict[str, Any]:
-    """Give values by input; where the model has one input its value may stand without the name."""
+    """Return values by input; where the model has one input its value may stand without the name."""
     bytes_object = isinstance(value, dict) and value.keys() == {"b64"}
     if len(inputs) == 1 and (not isinstance(value, dict) or bytes_object):
         return dict.fromkeys(inputs, value)
@@ -127,7 +128,7 @@ def _fitting(tensor: Tensor, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
 
 
 def _array(tensor: Tensor, value: Any) -> np.ndarray[Any, Any]:
-    """Give the values in the input's dtype, each unchanged, in the shape that they came in."""
+    """Return the values in the input's dtype, each unchanged, in the shape that they came in."""
     if tensor.dtype == "string":
         return np.array(_bytes(tensor.name, value), dtype=object)
     try:

@@ -1,24 +1,26 @@
 """A store in an S3 bucket: AWS, or any server that knows conditional writes (MinIO, versitygw, SeaweedFS …)."""
 
 import contextlib
-import random
-import time
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._store.ahead import ahead
-from colchis_steps._store.api import Blob, Conflict, Entry, NotFound
-from colchis_steps._store.s3.bucket import ATTEMPTS, CHECKSUM, TELL_CHECKSUM, Bucket, not_implemented
-from colchis_steps._store.s3.errors import Busy, Taken, UploadGone, explained
-from colchis_steps._store.s3.send import Request
-from colchis_steps._store.s3.upload import send_all, send_parts, send_whole
-from colchis_steps._store.sums import CHUNK, PART, Sums, read_sums
+from colchis_steps._store.api import Blob, Conflict, Entry, NotFound, check_key
+from colchis_steps._store.s3.bucket import Bucket
+from colchis_steps._store.s3.errors import Denied, Taken, UploadGone, explained
+from colchis_steps._store.s3.upload import content_of, send_parts, send_whole
+from colchis_steps._store.sums import CHUNK, PART, SMALL, Sums, read_sums
+
+if TYPE_CHECKING:
+    from colchis_steps._store.s3.small import Small
 
 PARTS_IN_FLIGHT = 4
+SMALL_IN_FLIGHT = 8
+WINDOW = 4 * SMALL_IN_FLIGHT  # small objects that are taken and not yet given back
 COPY_WHOLE = 5 << 30  # bytes that one CopyObject takes, and one part of a larger copy
 
 
@@ -29,6 +31,13 @@ class S3Store:
         self._bucket = Bucket(bucket, prefix)
         self.url = self._bucket.url
         self._parts = ThreadPoolExecutor(PARTS_IN_FLIGHT, "s3-part")
+        self._many = ThreadPoolExecutor(SMALL_IN_FLIGHT, "s3-small")
+
+    @functools.cached_property
+    def _small(self) -> "Small":
+        from colchis_steps._store.s3.small import Small
+
+        return Small(self._bucket)
 
     @property
     def atomic(self) -> bool | None:
@@ -41,22 +50,28 @@ class S3Store:
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
         """Give an object's bytes and tag."""
-        answer = self._bucket.call("get_object", key)
+        checked = {"ChecksumMode": "ENABLED"} if self._bucket.checksums else {}
+        answer = self._bucket.call("get_object", key, **checked)
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
-            return body.read(), answer["ETag"]
+            return body.read(), answer.get("ETag", "")
 
     def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Give an object's bytes, or those from ``start`` to before ``end``, in chunks."""
-        return self._bucket.stream(key, chunk, start, end)
+        part = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        answer = self._bucket.call("get_object", key, **part)
+        with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
+            blocks = iter(lambda: body.read(chunk), b"")
+            whole = part and answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+            yield from _within(blocks, start, end) if whole else blocks
 
     def find(self, key: str) -> Entry | None:
-        """Tell of an object, or give None."""
+        """Report an object, or return None."""
         try:
-            found = self._bucket.head(key)
+            return self._entry(key, self._bucket.head(key))
         except NotFound:  # HEAD does not say whether the object or the bucket is absent
-            next(self.keys(key), None)
+            with contextlib.suppress(Denied):
+                next(self.keys(key), None)
             return None
-        return _entry(key, found)
 
     def size(self, key: str) -> int | None:
         """Give an object's size, or None."""
@@ -78,7 +93,7 @@ class S3Store:
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, over what is there."""
-        self._put(key, content)
+        self._bucket.put(key, content)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless the key is taken.
@@ -86,16 +101,15 @@ class S3Store:
         The first object that a process creates is sent twice: a server that takes it twice does not know the condition,
         and then the key is looked at before it is written. Writers that race can overwrite each other there.
         """
-        if self.atomic is False and self.size(key) is not None:
-            return False
         try:
-            self._put(key, content, IfNoneMatch="*")
+            self._bucket.put(key, content, if_none_match="*")
         except Taken:
-            self._bucket.conditions = True
+            if self.atomic is None:
+                self._bucket.conditions = True
             return False
         if self.atomic is None:
             try:
-                self._put(key, content, IfNoneMatch="*")
+                self._bucket.put(key, content, if_none_match="*")
             except Taken:
                 self._bucket.conditions = True
             else:
@@ -104,15 +118,11 @@ class S3Store:
 
     def replace(self, key: str, content: bytes, tag: str | None) -> None:
         """Write over the object that has this tag."""
-        if self.atomic is False:
-            try:
-                found = self.read_tagged(key)[1]
-            except NotFound:
-                found = None
-            if found != tag:
-                raise Conflict(key)
         try:
-            self._put(key, content, **({"IfNoneMatch": "*"} if tag is None else {"IfMatch": tag}))
+            if tag is None:
+                self._bucket.put(key, content, if_none_match="*")
+            else:
+                self._bucket.put(key, content, if_match=tag)
         except NotFound as error:  # If-Match on a key that is not there
             raise Conflict(key) from error
 
@@ -121,8 +131,11 @@ class S3Store:
     ) -> bool:
         """Send a file unless the key is taken: in one request, or in parts that a later attempt takes up."""
         sums = sums or read_sums(path)
-        if sums.size <= PART:
-            return send_whole(self._bucket, key, path, sums, sent)
+        if sums.size <= PART:  # by those threads that send parts, whose number bounds what is in memory
+            written = self._parts.submit(send_whole, self._bucket, Blob(key, path, sums)).result()
+            if written and sent:
+                sent(sums.size)
+            return written
         return self.size(key) is None and send_parts(self._bucket, key, path, sums, sent, threads=self._parts)
 
     def copy(self, source: str, target: str) -> None:
@@ -130,13 +143,11 @@ class S3Store:
         size = self.size(source)
         if size is None:
             raise NotFound(f"the store {self.url} has no {source}; make it first")
-        place = self._bucket.place
-        origin = {"Bucket": place.bucket, "Key": self._bucket.prefix + source}
         if size <= COPY_WHOLE:
-            more = {"MetadataDirective": "REPLACE"} if source == target else {}
-            self._bucket.call("copy_object", target, CopySource=origin, **more)
+            self._copy_whole(source, target)
             return
-        upload = self._bucket.call("create_multipart_upload", target)["UploadId"]
+        origin = {"Bucket": self._bucket.place.bucket, "Key": self._bucket.prefix + source}
+        upload = self._bucket.call("create_multipart_upload", target, **self._bucket.encryption)["UploadId"]
         try:
             parts = []
             for number, start in enumerate(range(0, size, COPY_WHOLE), 1):
@@ -153,37 +164,37 @@ class S3Store:
             raise
 
     def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
-        """Tell of each object."""
-        told = TELL_CHECKSUM if self._bucket.checksums else {}
-        answers = self._bucket.many([Request("HEAD", key, headers=told) for key in keys])
-        for key, answer in zip(keys, answers, strict=True):
-            yield _entry(key, answer.headers) if answer and answer.status == 200 else None
+        """Report each object."""
+        return ahead(self._many, self._found, keys, WINDOW)
 
     def read_all(self, keys: Sequence[str]) -> Iterator[bytes | None]:
-        """Give each object's bytes."""
-        answers = self._bucket.many([Request("GET", key) for key in keys])
-        return (answer.content if answer and answer.status == 200 else None for answer in answers)
+        """Return each object's bytes."""
+        return ahead(self._many, self._short, keys, WINDOW)
 
     def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
         """Send each file unless its key is taken; give those that were written."""
-        if self.atomic is not False:
-            return send_all(self._bucket, blobs)
 
-        def send(blob: Blob) -> tuple[Blob, bool]:  # each key is looked at first
-            return blob, send_whole(self._bucket, blob.key, blob.path, blob.sums, None)
+        def send(blob: Blob) -> Blob | None:
+            written = self._small.put(blob.key, content_of(blob))
+            if written is None:
+                written = send_whole(self._bucket, blob)
+            return blob if written else None
 
-        return (blob for blob, written in ahead(self._parts, send, blobs, PARTS_IN_FLIGHT) if written)
+        return (blob for blob in ahead(self._many, send, blobs, WINDOW) if blob)
 
     def copy_all(self, pairs: Sequence[tuple[str, str]]) -> Iterator[bool]:
         """Copy each object by the server, over what is there."""
-        top, requests = f"{self._bucket.place.bucket}/{self._bucket.prefix}", list[Request]()
-        for source, target in pairs:
-            told = {"x-amz-copy-source": quote(top + source, safe="/-_.~")}
-            if source == target:
-                told["x-amz-metadata-directive"] = "REPLACE"
-            requests.append(Request("PUT", target, headers=told))
-        answers = self._bucket.many(requests)  # an error may come after a 200
-        return (bool(answer and answer.status == 200 and b"<Error>" not in answer.content) for answer in answers)
+
+        def copied(pair: tuple[str, str]) -> bool:
+            if (done := self._small.copy(*pair)) is not None:
+                return done
+            try:
+                self._copy_whole(*pair)
+            except NotFound:
+                return False
+            return True
+
+        return ahead(self._many, copied, pairs, WINDOW)
 
     def delete(self, key: str) -> None:
         """Remove an object."""
@@ -204,24 +215,48 @@ class S3Store:
                         ended += 1
         return ended
 
-    def _put(self, key: str, content: bytes, **condition: str) -> None:
-        for attempt in range(ATTEMPTS):
-            try:
-                self._bucket.call("put_object", key, Body=content, **({} if self.atomic is False else condition))
-            except Busy:
-                time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - spreads writers, keeps no secret
-            except InputError as error:
-                if not condition or self.atomic is False or not not_implemented(error):
-                    raise
-                self._bucket.go_unconditional("does not implement conditional writes")
-            else:
-                return
-        raise TransientError(f"others keep writing {key} in {self.url}; try again")
+    def _found(self, key: str) -> Entry | None:
+        if found := self._small.get(key):
+            return found.entry
+        with contextlib.suppress(NotFound):
+            return self._entry(key, self._bucket.head(key))
+        return None
+
+    def _short(self, key: str) -> bytes | None:
+        """Read an object of at most SMALL bytes; return None for one that is absent or longer."""
+        if found := self._small.get(key):
+            return found.content
+        with contextlib.suppress(NotFound):
+            answer = self._bucket.call("get_object", key)
+            with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
+                content: bytes = body.read(SMALL + 1)
+                return content if len(content) <= SMALL else None
+        return None
+
+    def _copy_whole(self, source: str, target: str) -> None:
+        check_key(source)
+        origin = {"Bucket": self._bucket.place.bucket, "Key": self._bucket.prefix + source}
+        more = {"MetadataDirective": "REPLACE"} if source == target else {}
+        self._bucket.call("copy_object", target, CopySource=origin, **more, **self._bucket.encryption)
+
+    def _entry(self, key: str, answer: Mapping[str, Any]) -> Entry:
+        """Read what an answer to HEAD reports; what it leaves out is looked up in a listing."""
+        kept = answer.get("ChecksumCRC64NVME", "")
+        whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
+        if "ContentLength" in answer and "LastModified" in answer:
+            return Entry(key, answer["ContentLength"], answer["LastModified"].timestamp(), whole)
+        for entry in self.entries(key):
+            if entry.key == key:
+                return entry._replace(crc64nvme=whole)
+        raise NotFound(f"the store {self.url} has no {key}; check the address, or make it first")
 
 
-def _entry(key: str, headers: Mapping[str, str]) -> Entry:
-    """Read what an answer tells of an object."""
-    kept = headers.get(CHECKSUM, "")
-    whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
-    modified = parsedate_to_datetime(headers["last-modified"]).timestamp()
-    return Entry(key, int(headers["content-length"]), modified, whole)
+def _within(blocks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    """Cut what was asked for out of all bytes, which a server that ignores Range answers."""
+    at = 0
+    for block in blocks:
+        if part := block[max(0, start - at) : None if end is None else max(0, end - at)]:
+            yield part
+        at += len(block)
+        if end is not None and at >= end:
+            return

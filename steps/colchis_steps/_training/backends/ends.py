@@ -1,13 +1,14 @@
 """How a worker ended, and the sentence for it."""
 
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from colchis_steps._formats.training import Cause
 from colchis_steps._step.errors import InputError, StepError, TransientError
 
-COMMAND = "the command "  # so begins the sentence of a user's command that failed, perhaps for want of a peer
-LOST = ("lost its peers", "a peer of ")  # in the sentence of a worker that failed because of another
+LAST_WORDS = re.compile(r"\d\d:\d\d:\d\d ERROR ")  # how a worker logs its error, which is reported at the end
 AGAIN = "run it again, and it goes on from the last checkpoint"
 
 
@@ -17,9 +18,10 @@ class End:
 
     rank: int
     code: int | None
-    frozen: bool
-    message: str
-    last_line: str
+    frozen: bool = False
+    sentence: str = ""  # what it left, or what the cluster says of it
+    last_line: str = ""  # of its log
+    cause: Cause = Cause.HERE
 
 
 def explain(ends: Sequence[End], workers: int) -> StepError:
@@ -29,22 +31,24 @@ def explain(ends: Sequence[End], workers: int) -> StepError:
     and only then those that lost their peers.
     """
     order: tuple[Callable[[End], bool], ...] = (
-        lambda end: end.code == InputError.exit_code and not end.message.startswith(COMMAND),
+        lambda end: end.code == InputError.exit_code and end.cause is not Cause.COMMAND,
         lambda end: end.frozen,
         lambda end: end.code is not None and end.code < 0 and end.code != -signal.SIGABRT,
         lambda end: end.code is not None and end.code > 0 and end.code != TransientError.exit_code,
-        lambda end: bool(end.code) and not any(words in end.message for words in LOST),
+        lambda end: bool(end.code) and end.cause is not Cause.PEER,
         lambda end: bool(end.code),
     )
     first = next(end for applies in order for end in ends if applies(end))
     name = f"worker {first.rank} of {workers}"
     if first.code == InputError.exit_code:
-        return InputError(first.message or f"{name}: {first.last_line}")
+        return InputError(first.sentence or f"{name}: {first.last_line}")
     if first.frozen:
         return TransientError(f"{name} stopped answering (frozen, or its machine is overloaded); {AGAIN}")
     if first.code == TransientError.exit_code:
-        message = first.message or f"lost its peers: {first.last_line}; {AGAIN}"
-        return TransientError(message if message.startswith("worker ") else f"{name}: {message}")
+        if not first.sentence:
+            return TransientError(f"{name}: lost its peers: {first.last_line}; {AGAIN}")
+        names_a_worker = first.cause in {Cause.PEER, Cause.MEETING}
+        return TransientError(first.sentence if names_a_worker else f"{name}: {first.sentence}")
     if first.code is not None and first.code < 0:
         killed = first.code == -signal.SIGKILL
         reason = ": by hand, or for memory" if killed else ""

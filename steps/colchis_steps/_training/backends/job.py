@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
-from colchis_steps._kube.cluster import Cluster, wait_until
+from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import ASKED, CONTAINERS, LABEL_JOB, Training, job, service
 from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._step.polling import wait_until
 from colchis_steps._store.api import Store
 from colchis_steps._training.backends.ends import AGAIN, explain
+from colchis_steps._training.backends.outcome import Outcome, outcome_of
 from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
 from colchis_steps._training.files import find_result
 
@@ -28,9 +30,6 @@ OPERATORS = ("pytorchjob", "tfjob")
 POLL = 1.0
 AWAY = 120.0  # seconds for which the API server may be away
 LAST = 60.0  # seconds that the others get to end after the chief has
-
-
-GOOD, BAD = ("Complete", "SuccessCriteriaMet", "Succeeded"), ("Failed", "FailureTarget")
 
 
 log = logging.getLogger("colchis")
@@ -44,6 +43,7 @@ class Watch:
     on_line: Callable[[str], object]
     fingerprint: str
     told: set[str] = field(default_factory=set)
+    out_of_memory: bool = False  # a worker has been, once
     memory: list[Ended] = field(default_factory=list)
 
 
@@ -168,17 +168,17 @@ class _Following:
                 continue
             heard = time.monotonic()
             self._report(pods)
-            ended, why = _outcome(found) if found else ("", "")
-            if ended == "good":
+            outcome = outcome_of(found) if found else None
+            if outcome and outcome.good:
                 return
-            if ended == "bad" or is_through(pods):
+            if outcome or is_through(pods):
                 if self._has_result():
                     through = through or heard
-                    if ended == "bad" or heard - through > LAST:
+                    if outcome or heard - through > LAST:
                         return
-                elif ended == "bad":
+                elif outcome:
                     self.logs.keep(pods, everything=True)
-                    cause = _explained(self.training, self.logs, failed(pods) or self.watch.memory, why)
+                    cause = _explained(self.training, self.logs, failed(pods) or self.watch.memory, outcome)
                     raise LostError(str(cause)) if isinstance(cause, TransientError) else cause
             if found is None:
                 raise TransientError(f"{self.training.kind} {self.training.name} was deleted by someone else; {AGAIN}")
@@ -209,9 +209,9 @@ class _Following:
                 told.add(name)
                 self.watch.memory = [*self.watch.memory, end][-self.training.workers :]
                 log.warning("worker %d of %d ended: %s", end.rank, self.training.workers, end.told())
-                if end.out_of_memory and "out of memory" in told:
-                    raise _explained(self.training, self.logs, [end], "")
-                told |= {"out of memory"} if end.out_of_memory else set()
+                if end.out_of_memory and self.watch.out_of_memory:
+                    raise _explained(self.training, self.logs, [end])
+                self.watch.out_of_memory |= end.out_of_memory
         waits, hopeless = hindered(pods)
         if found["spec"].get("runPolicy", found["spec"]).get("suspend"):
             waits = f"the job is suspended until queue {self.training.options.queue} admits it"
@@ -222,16 +222,7 @@ class _Following:
             log.info("waiting for workers to start: %s", waits)
 
 
-def _outcome(found: Object) -> tuple[str, str]:
-    """Say whether the job ended and how, by the types of its conditions, and what it gives as the reason."""
-    for condition in found.get("status", {}).get("conditions") or []:
-        if condition["status"] == "True" and condition["type"] in GOOD + BAD:
-            why = ": ".join(filter(None, [condition.get("reason"), condition.get("message")]))
-            return "good" if condition["type"] in GOOD else "bad", why
-    return "", ""
-
-
-def _explained(training: Training, logs: Logs, ends: Sequence[Ended], why: str) -> StepError:
+def _explained(training: Training, logs: Logs, ends: Sequence[Ended], outcome: Outcome | None = None) -> StepError:
     """Turn how the job failed into one sentence."""
     if memory := next((end for end in ends if end.out_of_memory), None):
         limit = training.options.memory_limit
@@ -240,10 +231,11 @@ def _explained(training: Training, logs: Logs, ends: Sequence[Ended], why: str) 
             'raise it, as in --job-options \'{"memory_limit": "16Gi"}\', or lower global_batch'
         )
     what = f"{training.kind} {training.name}"
-    if "DeadlineExceeded" in why or "active longer" in why:
+    if outcome and outcome.late:
         return InputError(f"{what} took longer than its {training.options.hours} hours; raise hours in --job-options")
     if ends:
         return explain([logs.end(end) for end in ends], training.workers)
+    why = outcome.why if outcome else ""
     return TransientError(f"{what} failed ({why or 'it gives no reason'}); {AGAIN}")
 
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from colchis_steps._formats.keys import message_key
+from colchis_steps._formats.keys import failure_key
 from colchis_steps._step.main import alive_pipe
 from colchis_steps._store.api import Store
-from colchis_steps._training.backends.ends import End, explain
-from colchis_steps._training.files import alive_path, find_message
+from colchis_steps._training.backends.ends import LAST_WORDS, End, explain
+from colchis_steps._training.failures import find_failure
+from colchis_steps._training.files import alive_path
 
 POLL = 0.1
 GRACE = 5.0  # seconds that the others get to notice that one has failed, and to say so
@@ -55,7 +56,7 @@ def run_workers(job: Job, on_poll: Callable[[], object], on_line: Callable[[str]
             time.sleep(POLL)
             codes |= {r: c for r, p in enumerate(processes) if r not in codes and (c := p.poll()) is not None}
             for line in chief_log:
-                if " ERROR " not in line[:20]:  # the one error that is told is told at the end
+                if not LAST_WORDS.match(line):
                     on_line(line.rstrip("\n"))
             on_poll()
             silent = {rank: pulse.silence(rank) for rank in range(job.workers) if rank not in codes}
@@ -75,7 +76,7 @@ def _start(job: Job, stack: contextlib.ExitStack) -> list[subprocess.Popen[bytes
     processes = []
     for rank in range(job.workers):
         alive_path(job.workdir, rank).unlink(missing_ok=True)
-        job.store.delete(message_key(job.run, rank))
+        job.store.delete(failure_key(job.run, rank))
         environment = os.environ | alive | _threads(job.workers)
         environment |= {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank), "LOCAL_RANK": str(rank)}
         environment.pop("TF_CONFIG", None)
@@ -127,7 +128,6 @@ def _threads(workers: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(cores),
         "TF_NUM_INTRAOP_THREADS": str(cores),
         "TF_NUM_INTEROP_THREADS": str(max(2, cores)),
-        "TF_CPP_MIN_LOG_LEVEL": "3",  # what goes wrong comes as an exception too
         "TF_GRPC_REUSE_PORT": "1",
         "PYTHONUNBUFFERED": "1",
     }
@@ -152,4 +152,6 @@ class _Pulse:
 def _end(job: Job, rank: int, code: int | None, frozen: bool) -> End:
     lines = (job.workdir / f"worker-{rank}.log").read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line.strip()[:256] for line in reversed(lines) if line.strip()), "")
-    return End(rank, code, frozen, find_message(job.store, job.run, rank), last)
+    if failure := find_failure(job.store, job.run, rank):
+        return End(rank, code, frozen, failure.sentence, last, failure.cause)
+    return End(rank, code, frozen, last_line=last)

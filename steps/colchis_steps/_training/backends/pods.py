@@ -4,7 +4,6 @@ Writes  runs/<run>/training/worker-<rank>.log  each worker's log, one part a pod
 """
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import AGAIN, CONTAINERS, rank_of
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Store
-from colchis_steps._training.backends.ends import End
-from colchis_steps._training.files import find_message
+from colchis_steps._training.backends.ends import LAST_WORDS, End
+from colchis_steps._training.failures import find_failure
 
 LINES = 20_000  # of each pod's log that are kept
 MARGIN = 5  # seconds that are asked for twice: a line's time is that of its node
@@ -32,6 +31,7 @@ class Ended:
     code: int  # below zero: the signal
     reason: str  # OOMKilled, Evicted, …
     message: str
+    began: str
     at: str
 
     @property
@@ -42,7 +42,7 @@ class Ended:
     def told(self) -> str:
         """Say it in a few words."""
         if self.reason in {"", "Error", "Completed"}:
-            return re.sub(r"^worker \d+ of \d+:? ", "", self.message) or f"exit code {self.code}"
+            return self.message or f"exit code {self.code}"
         return f"{self.reason}: {self.message}" if self.message else self.reason
 
 
@@ -76,12 +76,14 @@ def _ended(pod: Object) -> Iterator[Ended]:
                     _signal(code),
                     str(status.get("reason") or end.get("reason") or ""),
                     str(end.get("message") or status.get("message") or "").strip(),
+                    str(end.get("startedAt") or ""),
                     str(end.get("finishedAt") or ""),
                 )
             return
     if _phase(pod) == "Failed":  # evicted, or refused by the node, before it had a container
         reason, told = str(status.get("reason", "")), str(status.get("message", ""))
-        yield Ended(pod["metadata"]["name"], rank_of(pod), -9, reason, told, str(status.get("startTime", "")))
+        at = str(status.get("startTime", ""))
+        yield Ended(pod["metadata"]["name"], rank_of(pod), -9, reason, told, at, at)
 
 
 def _signal(code: int) -> int:
@@ -123,7 +125,7 @@ class Logs:
             when, _, said = line.partition(" ")
             if when > self._last.get(uid, ""):
                 self._last[uid] = when
-                if " ERROR " not in said[:20]:  # the one error that is told is told at the end
+                if not LAST_WORDS.match(said):
                     self.on_line(said)
 
     def keep(self, pods: Sequence[Object], *, everything: bool = False) -> None:
@@ -146,5 +148,8 @@ class Logs:
         """Give what ``explain`` wants to know of a worker that ended."""
         texts = [text for of, _, text in sorted(self._kept.values(), key=lambda kept: kept[1]) if of == ended.rank]
         lines = [line.strip() for line in (texts or [""])[-1].splitlines() if line.strip()]
-        message = ended.message or find_message(self.store, self.run, ended.rank)
-        return End(ended.rank, ended.code, False, message, (lines or ["it wrote no log"])[-1][:256])
+        last = (lines or ["it wrote no log"])[-1][:256]
+        found = find_failure(self.store, self.run, ended.rank)
+        if found and ended.began <= found.at and (not ended.at or found.at <= ended.at):  # its own, by its node's clock
+            return End(ended.rank, ended.code, False, found.sentence, last, found.cause)
+        return End(ended.rank, ended.code, False, ended.message, last)

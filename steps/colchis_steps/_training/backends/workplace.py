@@ -4,12 +4,12 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.home import workdir
+from colchis_steps._step.polling import poll
 
 LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
 
@@ -22,7 +22,7 @@ def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
         InputError: it is not ours, or not writable.
         TransientError: another training uses it.
     """
-    path = given or Path(tempfile.gettempdir(), f"colchis-{os.getuid()}-{run}")
+    path = given or workdir(run)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_uid != os.getuid():
@@ -31,14 +31,13 @@ def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
     except OSError as error:
         raise InputError(f"the working directory {path} cannot be used ({error}); give another --workdir") from error
     try:
-        deadline = time.monotonic() + LOCKED_SECONDS
-        while not _locked(lock):
-            if time.monotonic() > deadline:
-                raise TransientError(f"another training uses {path}; wait for it, or give another --workdir")
-            time.sleep(0.1)
+        if not poll(lambda: _locked(lock) or None, LOCKED_SECONDS):
+            raise TransientError(f"another training uses {path}; wait for it, or give another --workdir")
         yield path, lock
         if given is None:
             shutil.rmtree(path)
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # of a run that has nothing else there
     finally:
         os.close(lock)
 

@@ -11,7 +11,7 @@ import yaml
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Code, Manifest, Record
 from colchis_steps._manifests.deployment import Deployed, deployment
-from colchis_steps._manifests.kserve import inference_service, knative, storage_uri, told
+from colchis_steps._manifests.kserve import inference_service, knative, shortcoming, storage_uri
 from colchis_steps._manifests.objects import again
 from colchis_steps._manifests.preheat import daemon_set, pull_job
 from colchis_steps._manifests.route import HeaderRoute
@@ -77,11 +77,11 @@ def test_a_version_rests_by_kserves_stop_and_keeps_its_number_of_pods() -> None:
 def test_what_kserve_says_is_told_by_the_conditions_type() -> None:
     ready = [{"type": "Ready", "status": "True"}, {"type": "PredictorReady", "status": "True"}]
     found: dict[str, Any] = {"metadata": {"generation": 2}, "status": {"observedGeneration": 1, "conditions": ready}}
-    assert "does it run?" in told(found)
+    assert "does it run?" in shortcoming(found)
     found["status"]["observedGeneration"] = 2
-    assert told(found) == ""
+    assert shortcoming(found) == ""
     ready[1] |= {"status": "False", "message": "no quota"}
-    assert told(found) == "PredictorReady is False, no quota"
+    assert shortcoming(found) == "PredictorReady is False, no quota"
 
 
 def rendered(name: str, documents: list[Any]) -> None:
@@ -182,12 +182,12 @@ def test_a_budget_and_an_autoscaler_belong_to_the_version() -> None:
         ("{", "serve options '{'"),
         ("[]", "give JSON like"),
         ('{"replica": 1}', "there are cpu, memory"),
-        ('{"cpu": "much"}', "cpu is 'much'; give something like 500m"),
+        ('{"cpu": "much"}', '- at `$.cpu`; give JSON like {"cpu": "500m"'),
         ('{"memory": 4}', "Expected `str`"),
-        ('{"min_available": -1}', "min_available is -1; give at least 0"),
-        ('{"log_requests": 1.5}', "log_requests is 1.5; give a share of at most 1"),
-        ('{"log_requests": -1}', "log_requests is -1.0; give at least 0"),
-        ('{"startup_seconds": 0}', "startup_seconds is 0; give at least 1"),
+        ('{"min_available": -1}', "Expected `int` >= 0 - at `$.min_available`"),
+        ('{"log_requests": 1.5}', "Expected `float` <= 1.0 - at `$.log_requests`"),
+        ('{"log_requests": -1}', "Expected `float` >= 0.0 - at `$.log_requests`"),
+        ('{"startup_seconds": 0}', "Expected `int` >= 1 - at `$.startup_seconds`"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(text: str, sentence: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from colchis_steps._savedmodel.loading import Arrays, Refused
+from colchis_steps._savedmodel.loading import Arrays, ValuesError
 from colchis_steps._serving.server.batch import Batcher, Limits
+from colchis_steps._serving.server.refusals import Refused
 
 
 class Doubling:
@@ -25,7 +26,7 @@ class Doubling:
         self.calls.append(len(x))
         assert self.gate.wait(10)
         if (x == -1).any():
-            raise Refused(400, "the model refuses -1")
+            raise ValuesError("the model refuses -1")
         return {"y": x * 2}
 
 
@@ -118,8 +119,8 @@ def test_one_poisoned_request_of_32_fails_alone() -> None:
         model.gate.set()
         await first
         found = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [number for number, told in enumerate(found) if isinstance(told, Refused)] == [17]
-        assert [told for told in found if not isinstance(told, Refused)] == [[2 * n] for n in range(32) if n != 17]
+        assert [number for number, told in enumerate(found) if isinstance(told, ValuesError)] == [17]
+        assert [told for told in found if not isinstance(told, ValuesError)] == [[2 * n] for n in range(32) if n != 17]
         assert model.calls == [1, 32, *[1] * 32]
 
     asyncio.run(story())

@@ -3,15 +3,18 @@
 import gc
 import weakref
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from colchis_steps._savedmodel.loading import Refused, SavedModel
 from colchis_steps._savedmodel.versions import installed
 from colchis_steps._serving.config import Config, HeaderMatch, Served, ServedModel, config_of, read_config, write_config
 from colchis_steps._serving.server.loaded import Registry
+from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
+
+if TYPE_CHECKING:
+    from colchis_steps._savedmodel.loading import SavedModel
 
 
 class Known:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._savedmodel.loading import Refused, Tensor
+from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.protocol import Question, read_v1, read_v2
+from colchis_steps._serving.server.refusals import Refused
 
 IMAGE = {"image": Tensor("image", "uint8", (None, 2, 2))}
 REAL = {"x": Tensor("x", "float32", (None,))}

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import training_key
-from colchis_steps._formats.training import Result
+from colchis_steps._formats.keys import failure_key, training_key
+from colchis_steps._formats.training import Cause, Failure, Result
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.job_options import JobOptions
 from colchis_steps._manifests.objects import Object
@@ -28,6 +28,7 @@ from colchis_steps._training.backends.job import AwayError, LostError, StoppedEr
 
 TRAINING = Training("indexed-job", "run-1", "digits", 2, "train:1", ["--run=run-1"], JobOptions(restarts=1))
 NAME = TRAINING.name
+BEGAN, ENDED = "2026-11-22T20:00:00Z", "2026-11-22T20:00:09Z"
 Step = Callable[["Memory"], None]
 
 
@@ -86,7 +87,8 @@ def pod(rank: int, phase: str, code: int | None = None, *, message: str = "", re
 
     def step(cluster: Memory) -> None:
         name = f"{NAME}-{rank}-abcde"
-        state = {} if code is None else {"terminated": {"exitCode": code, "message": message, "reason": reason}}
+        ended = {"exitCode": code, "message": message, "reason": reason, "startedAt": BEGAN, "finishedAt": ENDED}
+        state = {} if code is None else {"terminated": ended}
         labels = {LABEL_JOB: NAME, "batch.kubernetes.io/job-completion-index": str(rank)}
         metadata = {"name": name, "uid": name, "labels": labels, "creationTimestamp": "2026-11-22T20:00:00Z"}
         status = {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}
@@ -188,6 +190,39 @@ def test_bad_input_is_told_before_what_it_caused(store: Store) -> None:
         ),
     )
     assert (error.exit_code, str(error)) == (65, "entry 'a:b': there is no module 'a'")
+
+
+@pytest.mark.parametrize(
+    ("at", "sentence"),
+    [
+        (ENDED, "worker 1 of 2: the store is away"),
+        ("2026-11-22T20:00:10Z", "worker 0 of 2: what the kubelet kept"),  # of the worker that was started next
+        ("2026-11-22T19:59:59Z", "worker 0 of 2: what the kubelet kept"),
+    ],
+)
+def test_a_workers_own_document_has_the_cause_where_it_is_of_that_attempt(store: Store, at: str, sentence: str) -> None:
+    kept = Failure(cause=Cause.PEER, sentence="worker 0 of 2 lost its peers (x); run it again", at=at)
+    store.write(failure_key("run-1", 0), encode(kept))
+    error = failure(
+        store,
+        all_of(
+            pod(0, "Failed", 75, message="what the kubelet kept"),
+            pod(1, "Failed", 75, message="the store is away"),
+            ends("Failed", "BackoffLimitExceeded"),
+        ),
+    )
+    assert (error.exit_code, str(error)) == (75, sentence)
+
+
+@pytest.mark.parametrize(("until", "code"), [("2026-11-23T20:00:00Z", 65), ("2026-11-23T19:59:58Z", 75)])
+def test_an_operators_job_that_took_all_of_its_hours_is_known_by_its_times(store: Store, until: str, code: int) -> None:
+    def failed(cluster: Memory) -> None:
+        condition = {"type": "Failed", "status": "True", "reason": "TFJobFailed", "lastTransitionTime": until}
+        cluster.objects["Job", NAME]["status"] = {"startTime": "2026-11-22T20:00:00Z", "conditions": [condition]}
+
+    error = failure(store, failed)
+    assert error.exit_code == code
+    assert ("took longer than its 24 hours" in str(error)) == (code == 65)
 
 
 def test_a_worker_that_was_lost_too_often_may_be_tried_again(store: Store) -> None:

@@ -1,0 +1,106 @@
+"""The SDK's client for a store, from the settings that its users know; ours only fill what they leave open.
+
+Endpoint, region, addressing, proxies, authorities, retries and credentials are those of the environment and of the
+profile, as boto3 reads them. Beside these:
+
+AWS_REGION             the region, as other SDKs read it, where AWS_DEFAULT_REGION is not set
+COLCHIS_S3_ENCRYPTION  what is asked of the server for each object: AES256, aws:kms or aws:kms:dsse
+COLCHIS_S3_KMS_KEY     the key of aws:kms; without one the bucket's or the account's own
+"""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore import exceptions as sdk
+from botocore.config import Config
+
+from colchis_steps._step.errors import InputError
+
+ATTEMPTS = 4  # how often a request is sent at most, where neither environment nor profile says so
+CONNECTIONS = 32
+
+
+class Connection:
+    """A session of the SDK for one store.
+
+    Raises:
+        InputError: profile, endpoint or authorities do not load.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION")
+        try:
+            self.session = boto3.session.Session(region_name=region)
+        except (sdk.BotoCoreError, ValueError) as error:
+            raise self._wrong(error) from error
+
+    def client(self, *, checksums: bool) -> Any:
+        """Return a client whose bodies the server holds against a checksum of ours, or against their signed sha256."""
+        retries = {} if self._set("max_attempts") else {"total_max_attempts": ATTEMPTS}
+        config = Config(
+            connect_timeout=5,
+            read_timeout=60,
+            retries=retries,
+            max_pool_connections=CONNECTIONS,
+            request_checksum_calculation="when_required",  # nothing but ours, in a header: no trailers
+            response_checksum_validation="when_required",  # blobs are held against their sha256
+            s3={"payload_signing_enabled": not checksums},
+        )
+        try:
+            client = self.session.client("s3", config=config)
+        except (sdk.BotoCoreError, ValueError) as error:
+            raise self._wrong(error) from error
+        if client.meta.endpoint_url.startswith("https:"):
+            self._check_authorities()
+        return client
+
+    @property
+    def authorities(self) -> str | None:
+        """The file of authorities that the environment or the profile names."""
+        path: str | None = self.session._session.get_config_variable("ca_bundle")
+        return path
+
+    def _set(self, name: str) -> bool:
+        try:
+            return self.session._session.get_config_variable(name) is not None
+        except (sdk.BotoCoreError, ValueError) as error:
+            raise self._wrong(error) from error
+
+    def _check_authorities(self) -> None:
+        """Load the file of authorities as the SDK will, which reports a bad one as a server that is away."""
+        path = self.authorities
+        if not path:
+            return
+        named = f"AWS_CA_BUNDLE (or the profile's ca_bundle, or REQUESTS_CA_BUNDLE) names {path}"
+        if Path(path).is_dir():
+            raise InputError(f"{named}, a directory; name a file of certificates in PEM form")
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+        except ssl.SSLError as error:
+            raise InputError(f"{named}, which holds no certificate; name a file of certificates in PEM form") from error
+        except OSError as error:
+            raise InputError(f"{named}, which cannot be read ({error.strerror}); correct it or unset it") from error
+
+    def _wrong(self, error: Exception) -> InputError:
+        return InputError(f"no client for {self._url} ({error}); correct the AWS_ settings or ~/.aws/config")
+
+
+def encryption() -> dict[str, str]:
+    """Return the arguments of a call that makes an object: how the server is to encrypt it.
+
+    Raises:
+        InputError: the environment asks for something that S3 does not know.
+    """
+    key = os.environ.get("COLCHIS_S3_KMS_KEY", "")
+    kind = os.environ.get("COLCHIS_S3_ENCRYPTION", "") or ("aws:kms" if key else "")
+    if kind not in {"", "AES256", "aws:kms", "aws:kms:dsse"} or (key and kind == "AES256"):
+        raise InputError(
+            f"COLCHIS_S3_ENCRYPTION={kind!r} does not go with COLCHIS_S3_KMS_KEY={key!r}; "
+            "give AES256 without a key, or aws:kms or aws:kms:dsse with or without one"
+        )
+    given = {"ServerSideEncryption": kind} if kind else {}
+    return given | ({"SSEKMSKeyId": key} if key else {})
