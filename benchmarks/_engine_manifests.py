@@ -37,7 +37,7 @@ Object = dict[str, Any]
 
 
 def templates(namespace: str) -> Iterator[Object]:
-    """Give the rendered objects; of a container nothing changes but its image and what it runs."""
+    """Yield the rendered objects; of a container nothing changes but its image and what it runs."""
     for path in [BASE / "accounts.yaml", *sorted(BASE.glob("colchis-*.yaml"))]:
         for made in yaml.safe_load_all(path.read_text()):
             if made["kind"] == "WorkflowTemplate":
@@ -57,7 +57,7 @@ def _without_work(template: Object) -> None:
 
 
 def ours(instance: str, builder: str) -> Object:
-    """Give the workflow that submits `colchis-pipeline` to the controller of this instance."""
+    """Return the workflow that submits `colchis-pipeline` to the controller of this instance."""
     arguments = {"parameters": [{"name": "builder", "value": builder}]}
     return _workflow(
         instance, "colchis-", {"workflowTemplateRef": {"name": "colchis-pipeline"}, "arguments": arguments}
@@ -65,7 +65,7 @@ def ours(instance: str, builder: str) -> Object:
 
 
 def minimal(instance: str, steps: Sequence[str]) -> Object:
-    """Give the minimal workflow: a chain of the steps, each of which hands one value on, and nothing else."""
+    """Return the minimal workflow: a chain of the steps, each of which hands one value on, and nothing else."""
     tasks: list[Object] = []
     for before, name in zip([None, *steps], steps, strict=False):
         value = f"{{{{tasks.{before}.outputs.parameters.value}}}}" if before else "1"
@@ -92,7 +92,7 @@ def _workflow(instance: str, prefix: str, spec: Object) -> Object:
 
 
 def site(namespace: str, endpoint: str, key: str, secret: str) -> list[Object]:
-    """Give what the contenders need beside them: an account, and a bucket for the report, named as the namespace."""
+    """Return what the contenders need beside them: an account, and a bucket for the report, named as the namespace."""
     keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
     bucket = {
         "bucket": namespace,
@@ -115,7 +115,7 @@ def site(namespace: str, endpoint: str, key: str, secret: str) -> list[Object]:
 
 
 def controller(namespace: str, image: str, requeue: str) -> list[Object]:
-    """Give a workflow controller for this namespace alone, which others' workflows neither slow nor see."""
+    """Return a workflow controller for this namespace alone, which others' workflows neither slow nor see."""
     name, labels = "controller", {"app": "controller"}
     container = {
         "name": name,

@@ -37,7 +37,7 @@ class Push(NamedTuple):
 
 
 def colchis(push: Push) -> Command:
-    """Give our packer on the directory, as the rivals: each byte is hashed once."""
+    """Return our packer on the directory, as the rivals: each byte is hashed once."""
     return [*_colchis(push), f"--from={push.model}"]
 
 
@@ -49,7 +49,7 @@ def _colchis(push: Push) -> Command:
 
 
 def kaniko(flags: Sequence[str]) -> Callable[[Push], Command]:
-    """Give kaniko with the flags, from a root directory that holds nothing but it and the context."""
+    """Return kaniko with the flags, from a root directory that holds nothing but it and the context."""
 
     def command(push: Push) -> Command:
         executor = Path(os.environ["KANIKO"])
@@ -67,7 +67,7 @@ def kaniko(flags: Sequence[str]) -> Callable[[Push], Command]:
 
 
 def buildah(push: Push) -> Command:
-    """Give buildah, without compression."""
+    """Return buildah, without compression."""
     (push.scratch / "Dockerfile").write_text(DOCKERFILE)
     storage = f"--root={push.scratch}/root --runroot={push.scratch}/run"
     build = f'buildah {storage} build --quiet --file {push.scratch}/Dockerfile --tag made "$0"'
@@ -77,7 +77,7 @@ def buildah(push: Push) -> Command:
 
 
 def crane(push: Push) -> Command:
-    """Give GNU tar and crane append."""
+    """Return GNU tar and crane append."""
     layer = push.scratch / "layer.tar"
     pack = f'tar -cf {layer} --transform "s,^[.],models/1," -C "$1" .'
     send = f'exec "$0" append --insecure --oci-empty-base --new_layer {layer} --new_tag {push.reference}'
@@ -85,7 +85,7 @@ def crane(push: Push) -> Command:
 
 
 def olot(push: Push) -> Command:
-    """Give olot over an empty base, its layout pushed by crane, the faster of the ways that it names."""
+    """Return olot over an empty base, its layout pushed by crane, the faster of the ways that it names."""
     _empty_layout(push.scratch / "layout")
     script = (
         "import pathlib, subprocess, sys; from olot.basics import oci_layers_on_top as on_top\n"
@@ -132,7 +132,7 @@ CONTENDERS: dict[str, Callable[[Push], Command]] = {
 
 
 def missing(name: str) -> str | None:
-    """Say what the contender lacks on this machine, or None."""
+    """Return what the contender lacks on this machine, or None."""
     if name.startswith("kaniko"):
         if not os.access(os.environ.get("KANIKO", ""), os.X_OK):
             return "KANIKO names no executor"

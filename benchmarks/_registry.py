@@ -38,7 +38,7 @@ class Running:
     pid: int
 
     def received(self) -> int:
-        """Give the bytes that the registry has read so far: what clients sent, and a little from its own disk."""
+        """Return the bytes that the registry has read so far: what clients sent, and a little from its own disk."""
         lines = Path(f"/proc/{self.pid}/io").read_text().splitlines()
         return int(next(line for line in lines if line.startswith("rchar:")).partition(" ")[2])
 
@@ -123,7 +123,7 @@ def _files(layer: IO[bytes]) -> dict[str, str]:
 
 
 def digest(read: Callable[[int], bytes]) -> str:
-    """Give the sha256 of what is read to the end."""
+    """Return the sha256 of what is read to the end."""
     hashed = hashlib.sha256()
     while block := read(CHUNK):
         hashed.update(block)

@@ -27,7 +27,7 @@ print(os.waitstatus_to_exitcode(status), wall, use.ru_utime + use.ru_stime, use.
 
 
 def environment(name: str) -> Path:
-    """Give the Python of a rival's environment; it is made where it is not there or what it needs has changed."""
+    """Return the Python of a rival's environment; it is made where it is not there or what it needs has changed."""
     wanted = (HERE / "rivals" / f"{name}.txt").read_text()
     home = HOME / name
     python, ready = home / "bin" / "python", home / "ready.txt"
@@ -41,7 +41,7 @@ def environment(name: str) -> Path:
 
 
 def go_program(module: str, version: str) -> Path:
-    """Give a program that is built from a Go module's package, such as ``github.com/…/cmd/crane`` and ``v0.20.6``."""
+    """Return a program that is built from a Go module's package, such as ``github.com/…/cmd/crane`` and ``v0.20.6``."""
     path = HOME / "bin" / version / module.rpartition("/")[2]
     if not path.exists():
         settings = {"GOBIN": str(path.parent), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
@@ -70,7 +70,7 @@ def measured(command: Sequence[str | Path], variables: Mapping[str, str] | None 
 
 
 def cpu_of(pid: int) -> float:
-    """Give the CPU seconds of a process so far (proc(5), stat, fields 14 and 15)."""
+    """Return the CPU seconds of a process so far (proc(5), stat, fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -15,7 +15,7 @@ Row = dict[str, str | float | int | None]
 
 
 def row(case: str, contender: str, samples: Sequence[Sample]) -> Row:
-    """Give the median of each figure over the runs that have it; None where no run has one."""
+    """Return the median of each figure over the runs that have it; None where no run has one."""
     if not samples:
         raise ValueError(f"{contender} has no run in the case {case}")
     made: Row = {"case": case, "contender": contender}
@@ -37,7 +37,7 @@ def with_ratio(rows: Sequence[Row], rival: str) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Give the rows as a Markdown table, with a column for each field that any row has a value of."""
+    """Return the rows as a Markdown table, with a column for each field that any row has a value of."""
     columns = [name for name in dict.fromkeys(name for made in rows for name in made) if any(r.get(name) for r in rows)]
     lines = [columns, ["---"] * len(columns), *([_cell(made.get(name)) for name in columns] for made in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

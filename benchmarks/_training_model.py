@@ -18,7 +18,7 @@ RATE, MOMENTUM = 0.02, 0.9
 
 
 def model_of(keras: Any, width: int = WIDTH) -> Any:
-    """Give the compiled model as this package (``keras`` or ``tf_keras``) makes it."""
+    """Return the compiled model as this package (``keras`` or ``tf_keras``) makes it."""
     layers = keras.layers
     inputs = keras.Input((SIDE, SIDE), name="image", dtype="uint8")
     x = layers.Reshape((SIDE, SIDE, 1))(layers.Rescaling(1 / 255)(inputs))
@@ -33,7 +33,7 @@ def model_of(keras: Any, width: int = WIDTH) -> Any:
 
 
 def begin(model: Any, seed: int = 0) -> None:
-    """Give the model its first weights: those of any framework's own seed differ."""
+    """Return the model its first weights: those of any framework's own seed differ."""
     random = np.random.default_rng(seed)
     shapes = [weights.shape for weights in model.get_weights()]
     model.set_weights(
@@ -74,7 +74,7 @@ class Turns:
 
 
 def callback_of(keras: Any) -> Any:
-    """Give the callback that lets epochs wait for their turns; with $RACE_STEPS, one that notes the steps there."""
+    """Return the callback that lets epochs wait for their turns; with $RACE_STEPS, one that notes the steps there."""
     if "RACE_STEPS" in os.environ:
         return _notes(keras, Path(os.environ["RACE_STEPS"]))
     turns = Turns()
@@ -115,7 +115,7 @@ def _note_writes(path: Path) -> None:
 
 
 def build(context: Any) -> Any:
-    """Give our trainer the same: the entry of the contender colchis."""
+    """Return our trainer the same: the entry of the contender colchis."""
     import keras
 
     if "RACE_STEPS" in os.environ:

@@ -56,7 +56,7 @@ def write_data(directory: Path, *, shards: int, rows: int, eval_rows: int) -> st
 
 
 def order_of(uri: str, epochs: int, seed: int = 0) -> "np.ndarray[Any, Any]":
-    """Give the numbers of the rows in the order in which our trainer takes them, int64 [epochs, rows]."""
+    """Return the numbers of the rows in the order in which our trainer takes them, int64 [epochs, rows]."""
     data = open_data(uri)
     taken = [
         np.concatenate([block["image"][:, 0, :4] for block in data.blocks("train", seed=seed, epoch=epoch)])
@@ -82,7 +82,7 @@ class Place:
         return self.rows // self.batch
 
     def train(self, workers: int, given: Mapping[str, Any] | None = None) -> list[str]:
-        """Give our trainer's command for a new run; its records are below ``store/runs/<run>``, the last word."""
+        """Return our trainer's command for a new run; its records are below ``store/runs/<run>``, the last word."""
         told = {"epochs": self.epochs, "global_batch": self.batch, "checkpoint_seconds": 300, **(given or {})}
         run = f"run-{uuid.uuid4().hex[:8]}"
         flags = {
@@ -98,7 +98,7 @@ class Place:
         return [sys.executable, "-m", "colchis_steps.train", *(f"--{name}={value}" for name, value in flags.items())]
 
     def fit(self, contender: str, workers: int, *more: str) -> list[str]:
-        """Give a rival's command."""
+        """Return a rival's command."""
         python = environment(LEGACY) if contender == LEGACY else Path(sys.executable)
         flags = {
             "data": self.home / "data",
@@ -113,7 +113,7 @@ class Place:
         return [str(python), "-m", "benchmarks._training_rivals", contender, *named, *more]
 
     def variables(self) -> dict[str, str]:
-        """Give what the environment of each contender says."""
+        """Return what the environment of each contender says."""
         hidden = {"CUDA_VISIBLE_DEVICES": "-1"} if self.device == "cpu" else {}
         return hidden | {
             "PYTHONPATH": str(ROOT),
@@ -121,7 +121,7 @@ class Place:
         }
 
     def record(self, command: Sequence[str]) -> dict[str, Any]:
-        """Give the details of our trainer's record."""
+        """Return the details of our trainer's record."""
         run = next(word.partition("=")[2] for word in command if word.startswith("--run="))
         found: dict[str, Any] = json.loads((self.home / "store" / "runs" / run / "train.json").read_text())["details"]
         return found
@@ -138,7 +138,7 @@ def threads(workers: int) -> dict[str, str]:
 
 
 def equal(mine: Sequence[float], wanted: Sequence[float]) -> bool:
-    """Say whether two curves are the same to DIGITS digits."""
+    """Return whether two curves are the same to DIGITS digits."""
     return len(mine) == len(wanted) and all(
         abs(a - b) <= 10.0**-DIGITS * max(1.0, abs(b)) for a, b in zip(mine, wanted, strict=True)
     )

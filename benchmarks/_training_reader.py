@@ -13,7 +13,7 @@ from benchmarks._training_model import SIDE, Turns
 
 
 def ours(directory: Path, batch: int) -> Iterator[Iterator[tuple[Any, int]]]:
-    """Give the batches of each epoch: each shard verified, four shards shuffled together, tensors made by a thread."""
+    """Yield the batches of each epoch: each shard verified, four shards shuffled together, tensors made by a thread."""
     from colchis_steps._data.dataset import open_data
     from colchis_steps._formats.hyperparameters import settings
     from colchis_steps._training.input import Source
@@ -29,7 +29,7 @@ def ours(directory: Path, batch: int) -> Iterator[Iterator[tuple[Any, int]]]:
 
 
 def tf_data(directory: Path, batch: int) -> Iterator[Iterator[tuple[Any, int]]]:
-    """Give the same with tf.data: files in another order each epoch, four at a time, rows kept after the first."""
+    """Yield the same with tf.data: files in another order each epoch, four at a time, rows kept after the first."""
     import tensorflow as tf
 
     def load(path: bytes) -> tuple[Any, Any]:

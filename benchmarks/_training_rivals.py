@@ -19,7 +19,7 @@ from benchmarks._training_model import WIDTH, Turns, begin, callback_of, model_o
 
 
 def rows_of(directory: Path, split: str = "train") -> tuple[Any, Any]:
-    """Give all rows of a split, in the order of the shards."""
+    """Return all rows of a split, in the order of the shards."""
     parts = [np.load(path) for path in sorted(directory.glob(f"{split}-*.npz"))]
     return tuple(np.concatenate([part[name] for part in parts]) for name in ("image", "label"))  # type: ignore[return-value]
 

@@ -41,7 +41,7 @@ class Canary:
 
     @property
     def bad(self) -> float:
-        """Give the share of its answers that a user would call bad."""
+        """Return the share of its answers that a user would call bad."""
         return 1.0 if self.slower >= 2 else max(self.errors, self.drift)
 
 
@@ -56,7 +56,7 @@ REAL = ("errors", "latency", "drift", "crash", "oom", "crash-loop", "never-ready
 
 
 def answered(chance: random.Random, canary: Canary) -> tuple[Answer, Answer]:
-    """Give a pair of answers; latencies have a long tail."""
+    """Return a pair of answers; latencies have a long tail."""
     label = chance.randrange(CLASSES)
     stable = Answer(ok=True, seconds=SLOW * chance.lognormvariate(0, 0.3), label=label)
     if chance.random() < canary.errors:
@@ -85,13 +85,13 @@ def simulated(chance: random.Random, canary: Canary, seconds: float) -> tuple[bo
 
 
 def by_the_clock(canary: Canary, seconds: float) -> tuple[bool, float, float]:
-    """Give what a rollout without analysis comes to until somebody notices."""
+    """Return what a rollout without analysis comes to until somebody notices."""
     first = sum(USERS * seconds * weight / 100 for weight in STEPS)
     return False, (first + USERS * (NOTICED - seconds * len(STEPS))) * canary.bad, NOTICED
 
 
 def told(case: str, contender: str, found: Sequence[tuple[bool, float, float]]) -> Row:
-    """Give the row of a case."""
+    """Return the row of a case."""
     bad = sorted(one[1] for one in found)
     made = row(case, contender, [{"wall_s": took, "bad": answers} for _, answers, took in found])
     refused = statistics.mean(one[0] for one in found)

@@ -34,12 +34,12 @@ AWS = {
 
 
 def seconds(begin: str, end: str) -> float:
-    """Give the seconds between two times as Kubernetes writes them."""
+    """Return the seconds between two times as Kubernetes writes them."""
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
 def pod_times(pod: Object) -> dict[str, float]:
-    """Give the seconds from a pod's creation to its step's start, of the step, and from there to the pod's end.
+    """Return the seconds from a pod's creation to its step's start, of the step, and from there to the pod's end.
 
     ``init_s`` is the part of the first from when Argo's init container starts.
     """
@@ -56,7 +56,7 @@ def pod_times(pod: Object) -> dict[str, float]:
 
 
 def figures(workflow: Object, pods: Sequence[Object]) -> dict[str, float]:
-    """Give what a workflow that has ended says of itself; the pods' times are means, as they come in whole seconds."""
+    """Return what an ended workflow says of itself; the pods' times are means, as they come in whole seconds."""
     nodes = list(workflow["status"]["nodes"].values())
     times = [pod_times(pod) for pod in pods]
     return {
@@ -88,7 +88,7 @@ def applied(namespace: str, objects: Sequence[Object]) -> None:
 
 @contextmanager
 def place() -> Iterator[str]:
-    """Give a namespace with the templates, a minimal account and a bucket, and remove it all afterwards."""
+    """Yield a namespace with the templates, a minimal account and a bucket, and remove it all afterwards."""
     import boto3
 
     for name, value in AWS.items():
@@ -108,7 +108,7 @@ def place() -> Iterator[str]:
 
 
 def controllers_image() -> str:
-    """Give the image of the cluster's own workflow controller."""
+    """Return the image of the cluster's own workflow controller."""
     pods = json.loads(kubectl("get", "pods", "--all-namespaces", "--selector=app=workflow-controller", "--output=json"))
     if not pods["items"]:
         raise SystemExit(
@@ -118,7 +118,7 @@ def controllers_image() -> str:
 
 
 def controllers_use(namespace: str, after: float) -> dict[str, float]:
-    """Give the controller's CPU seconds so far and its memory, from a reading of the kubelet's later than ``after``."""
+    """Return the controller's CPU seconds so far and its memory, read by the kubelet later than ``after``."""
     pods = json.loads(kubectl("--namespace", namespace, "get", "pods", "--selector=app=controller", "--output=json"))
     node = pods["items"][0]["spec"]["nodeName"]
     name = pods["items"][0]["metadata"]["name"]

@@ -43,7 +43,7 @@ def write_shard(path: Path, mib: int, seed: int) -> None:
 
 
 def shard(model: Path, number: int) -> Path:
-    """Give the path of a shard of weights."""
+    """Return the path of a shard of weights."""
     return model / "variables" / f"variables.data-{number:05}-of-{SHARDS:05}"
 
 
@@ -55,7 +55,7 @@ def write_model(model: Path, mib: int) -> None:
 
 
 def digests(model: Path) -> dict[str, str]:
-    """Give the sha256 of each file, by its path below the directory."""
+    """Return the sha256 of each file, by its path below the directory."""
     found = {}
     for path in sorted(model.rglob("*")):
         if path.is_file():
@@ -81,7 +81,7 @@ def pushed(name: str, model: Path, scratch: Path, at: Running, tag: str) -> dict
 
 
 def fresh(name: str, model: Path, scratch: Path) -> Callable[[], Mapping[str, float | None]]:
-    """Give what pushes into a registry that has nothing."""
+    """Return what pushes into a registry that has nothing."""
 
     def run() -> Mapping[str, float | None]:
         with registry(scratch / "registry") as at:
@@ -93,7 +93,7 @@ def fresh(name: str, model: Path, scratch: Path) -> Callable[[], Mapping[str, fl
 def following(
     name: str, model: Path, scratch: Path, at: Running, *, change: bool
 ) -> Callable[[], Mapping[str, float | None]]:
-    """Give what pushes a further version into a registry that has the one before, with a shard changed or none."""
+    """Return what pushes a further version into a registry that has the one before, with a shard changed or none."""
     turns = count(1)
     size = shard(model, 0).stat().st_size >> 20
 

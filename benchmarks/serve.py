@@ -83,7 +83,7 @@ def free_port() -> int:
 
 
 def command(name: str, model: Path, port: int) -> tuple[list[str], str]:
-    """Give the command that starts a contender, and the path that answers."""
+    """Return the command that starts a contender, and the path that answers."""
     script = str(HERE / "rivals" / f"{name}_server.py")
     if name == OURS:
         words = [sys.executable, "-m", "colchis_steps.serve", f"--model=m={model}", f"--port={port}"]
@@ -97,7 +97,7 @@ def command(name: str, model: Path, port: int) -> tuple[list[str], str]:
 
 
 def spoken(name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Give how a row is sent to a contender, and how its answer is read."""
+    """Return how a row is sent to a contender, and how its answer is read."""
     if name == "mlserver":
 
         def body(row: Any) -> Any:
@@ -166,7 +166,7 @@ def check(name: str, server: Server, rows: Any, wanted: Any) -> None:
 
 
 def used(process: int) -> tuple[float, float]:
-    """Give CPU seconds and resident MiB of a process and all below it."""
+    """Return CPU seconds and resident MiB of a process and all below it."""
     parents, figures = dict[int, int](), dict[int, tuple[float, float]]()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

@@ -70,13 +70,13 @@ def race(place: Place, case: str, devices: int) -> list[Row]:
 
 
 def figures(place: Place, taken: Mapping[str, float]) -> dict[str, float]:
-    """Give a turn's figures: of a step wall and CPU milliseconds, the latter of all processes."""
+    """Return a turn's figures: of a step wall and CPU milliseconds, the latter of all processes."""
     step, cpu = (1000 * taken[name] / place.steps / EPOCHS for name in ("wall_s", "cpu_s"))
     return {**taken, "examples_s": EPOCHS * place.rows / taken["wall_s"], "step_ms": step, "step_cpu_ms": cpu}
 
 
 def parts(speed: Mapping[str, float], mean: float) -> Row:
-    """Give what the chief's clock says of a step of ``mean`` seconds; the rest is between steps and epochs."""
+    """Return what the chief's clock says of a step of ``mean`` seconds; the rest is between steps and epochs."""
     found = {f"{part}_ms": 1000 * speed[part] for part in ("input", "compute", "all_reduce")}
     found["rest_ms"] = 1000 * mean - sum(found.values())
     return {name: round(value, 3) for name, value in found.items()}

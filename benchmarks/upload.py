@@ -79,7 +79,7 @@ def killed_at_half(command: Sequence[str | Path], through: Counter, size: int) -
 
 
 def contender(name: str, case: str, directory: Path, server: int) -> Callable[[], Mapping[str, float | None]]:
-    """Give what runs the contender once."""
+    """Return what runs the contender once."""
     wanted, size = digests(directory), sum(path.stat().st_size for path in directory.iterdir())
     port = urlsplit(os.environ["AWS_ENDPOINT_URL"]).port or 0
 

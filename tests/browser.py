@@ -29,7 +29,7 @@ DIGITS: dict[str, list[Stroke]] = {
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Give a browser; where it is not installed the test is skipped, and fails in CI."""
+    """Yield a browser; where it is not installed the test is skipped, and fails in CI."""
     if not Path(CHROMIUM).exists():
         reason = "chromium is not installed; install it with: apt-get install chromium"
         if os.environ.get("CI") == "true":

@@ -6,7 +6,7 @@ from colchis_steps.context import Context
 
 
 def build(context: Context) -> keras.Model:
-    """Give the compiled model; scaling and reshaping are layers, so serving does what training did."""
+    """Return the compiled model; scaling and reshaping are layers, so serving does what training did."""
     image = context.columns["image"]
     inputs = keras.Input(image.shape, name="image", dtype=image.dtype)
     x = keras.layers.Rescaling(1 / (image.maximum or 1))(inputs)

@@ -12,7 +12,7 @@ from colchis_steps.context import Context, from_environment
 
 
 def table(rows: dict[str, np.ndarray], context: Context) -> tuple[np.ndarray, np.ndarray]:
-    """Give a block's features side by side, scaled to 0…1, and its labels."""
+    """Return a block's features side by side, scaled to 0…1, and its labels."""
     parts = [
         rows[name].reshape(len(rows[name]), -1) / (column.maximum or 1.0) for name, column in context.columns.items()
     ]

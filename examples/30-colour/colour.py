@@ -6,7 +6,7 @@ from colchis_steps.context import Context
 
 
 def build(context: Context) -> keras.Model:
-    """Give the compiled model: the two scales that a row holds are its channels."""
+    """Return the compiled model: the two scales that a row holds are its channels."""
     image = context.columns["image"]
     given = context.hyperparameters
     inputs = keras.Input(image.shape, name="image", dtype=image.dtype)

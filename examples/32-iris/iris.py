@@ -12,7 +12,7 @@ from colchis_steps.context import Context, from_environment
 
 
 def rows(context: Context, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Give a split's lengths, float32 [rows, 4], and labels; iris fits into memory many times over."""
+    """Return a split's lengths, float32 [rows, 4], and labels; iris fits into memory many times over."""
     blocks = list(context.blocks(split, 1))
     return np.concatenate([block["lengths"] for block in blocks]), np.concatenate([b[context.label] for b in blocks])
 

@@ -30,7 +30,7 @@ from colchis_steps._step.flags import boolean, model_name, positive, prog, run_f
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located
@@ -39,8 +39,8 @@ EMPTY = b"{}"
 log = logging.getLogger("colchis")
 
 
-def on_record(store: Store, manifest: Manifest, repository: Repository, builder: str) -> str | None:
-    """Give the digest of the version's image where it is on record and in the repository: a record never changes.
+def on_record(store: Objects, manifest: Manifest, repository: Repository, builder: str) -> str | None:
+    """Return the digest of the version's image where it is on record and in the repository: a record never changes.
 
     Only kaniko gives equal files another digest; what the direct builder packed, it packs to the same digest again.
     """
@@ -59,7 +59,7 @@ def on_record(store: Store, manifest: Manifest, repository: Repository, builder:
 
 
 def pushed(repository: Repository, version: int) -> str:
-    """Give the digest that kaniko's tag names now; from here on the digest is what counts.
+    """Return the digest that kaniko's tag names now; from here on the digest is what counts.
 
     Raises:
         InputError: there is no such tag.
@@ -90,7 +90,7 @@ def hold_tag(repository: Repository, manifest: Manifest, *, insecure: bool) -> N
 
 
 def prepare(
-    store: Store, manifest: Manifest, candidate: Candidate | None, repository: Repository, args: argparse.Namespace
+    store: Objects, manifest: Manifest, candidate: Candidate | None, repository: Repository, args: argparse.Namespace
 ) -> None:
     """Write what kaniko builds from, once it is known that it may push and which tag it may take."""
     from colchis_steps._packing.kaniko import read_own, write_context
@@ -103,7 +103,7 @@ def prepare(
     write_context(store, manifest.files, annotations(manifest, candidate), args.context, own)
 
 
-def version_of(store: Store, model: str, version: int) -> Manifest:
+def version_of(store: Objects, model: str, version: int) -> Manifest:
     """Read the version's manifest. Raises InputError where it is altered or of no SavedModel."""
     manifest = read_document(store, manifest_key(model, version), Manifest)
     if tree_digest(manifest.files) != manifest.tree:
@@ -113,7 +113,7 @@ def version_of(store: Store, model: str, version: int) -> Manifest:
 
 
 def pack_version(
-    store: Store,
+    store: Objects,
     manifest: Manifest,
     candidate: Candidate | None,
     repository: Repository,

@@ -37,7 +37,7 @@ class Context:
     """``blocks(split, epoch)``: the stored rows, shuffled for the split train, some shards' at a time."""
 
     def typed(self, kind: type[T]) -> T:
-        """Give the hyper-parameters as a dataclass of the user's, whose fields name them, with types and defaults.
+        """Return the hyper-parameters as a dataclass of the user's, whose fields name them, with types and defaults.
 
         Raises:
             InputError: one is missing or of another type, or is neither a field of the class nor the trainer's.
@@ -78,7 +78,7 @@ class Step:
     """Take predictions, [rows, classes], into the compiled metrics."""
 
     def mean(self, values: Any) -> Any:
-        """Give this worker's share of the mean of ``values`` [rows] over the global batch; the shares add up."""
+        """Return this worker's share of the mean of ``values`` [rows] over the global batch; the shares add up."""
         import tensorflow as tf
 
         return tf.reduce_sum(tf.cast(values, tf.float32) * self.weights) / self.total
@@ -112,7 +112,7 @@ class Training:
 
 
 def from_environment() -> Context:
-    """Give the same to a program that an entry ``command:…`` runs.
+    """Return the same to a program that an entry ``command:…`` runs.
 
     Raises:
         InputError: it runs elsewhere, or the data is damaged.

@@ -29,7 +29,7 @@ from colchis_steps._step.flags import boolean, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("colchis")
 
 
-def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Evaluation]:
+def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, Evaluation]:
     """Score candidate and baseline on the test split, and judge."""
     given, data = rules(args.thresholds), open_data(args.data)
     data.shards("test")
@@ -78,9 +78,9 @@ def evaluate(args: argparse.Namespace, store: Store, top: Path) -> tuple[str, Ev
 
 
 def _baseline(
-    args: argparse.Namespace, store: Store, data: DataSet, top: Path
+    args: argparse.Namespace, store: Objects, data: DataSet, top: Path
 ) -> tuple[int | None, Scores | None, str]:
-    """Give the stable version and its scores on the same data, or why there are none."""
+    """Return the stable version and its scores on the same data, or why there are none."""
     alias = find_document(store, alias_key(args.model, "stable"), Alias)
     if alias is None:
         return None, None, "no version of this model is stable yet"
@@ -132,8 +132,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         reasons = [check.reason for check in details.checks if not check.passed]
         recorder.message = "; ".join(reasons)
         write_output(args.verdict_path, decided)
-    told = ", ".join(f"{name} {value:.4f}" for name, value in details.metrics.items())
-    log.info("%s: %s%s", decided, told, f" ({'; '.join(reasons)})" if reasons else "")
+    figures = ", ".join(f"{name} {value:.4f}" for name, value in details.metrics.items())
+    log.info("%s: %s%s", decided, figures, f" ({'; '.join(reasons)})" if reasons else "")
     if decided == "fail" and args.fail_on_reject:
         raise Rejected(
             f"the gate rejects the model: {'; '.join(reasons)}; train a better one, or change the thresholds"

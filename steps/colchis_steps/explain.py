@@ -18,7 +18,7 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import find_document, legible_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located
@@ -26,14 +26,14 @@ from colchis_steps._store.uris import located
 ALIASES = ("stable", "canary", "latest")
 
 
-def records(store: Store, model: str = "") -> Iterator[Record]:
+def records(store: Objects, model: str = "") -> Iterator[Record]:
     """Yield each record in the store, or each of one model; one that cannot be read is left out, with a warning."""
     for key in store.keys(model_prefix(model)):
         if version_of(key, "record") and (record := legible_document(store, key, Record)):
             yield record
 
 
-def by_digest(store: Store, hexadecimal: str) -> list[Record]:
+def by_digest(store: Objects, hexadecimal: str) -> list[Record]:
     """Find the versions that the digest names: of their image, tree or manifest, or any subject of their statement."""
     found: list[Record] = []
     rest: list[Record] = []
@@ -43,15 +43,15 @@ def by_digest(store: Store, hexadecimal: str) -> list[Record]:
     return found or [record for record in rest if hexadecimal in _subjects(store, record)]
 
 
-def _subjects(store: Store, record: Record) -> set[str]:
+def _subjects(store: Objects, record: Record) -> set[str]:
     try:
-        told = json.loads(store.read(statement_key(record.model, record.version)))
-        return {subject["digest"]["sha256"] for subject in told["subject"]}
+        statement = json.loads(store.read(statement_key(record.model, record.version)))
+        return {subject["digest"]["sha256"] for subject in statement["subject"]}
     except (NotFound, ValueError, KeyError, TypeError):
         return set()
 
 
-def by_name(store: Store, model: str, version: str) -> Record:
+def by_name(store: Objects, model: str, version: str) -> Record:
     """Find a version by model and number; without a number, the one that stable names, else latest.
 
     Raises:
@@ -71,7 +71,7 @@ def by_name(store: Store, model: str, version: str) -> Record:
     return found
 
 
-def names(store: Store, record: Record) -> list[str]:
+def names(store: Objects, record: Record) -> list[str]:
     """List the aliases that name the version."""
     found = {name: legible_document(store, alias_key(record.model, name), Alias) for name in ALIASES}
     return [name for name, alias in found.items() if alias and alias.version == record.version]
@@ -130,8 +130,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         found = [by_name(store, model, version)]
     found = [located(store, record) for record in found]
     if args.json:
-        told = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+        listed = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
     else:
         print("\n\n".join(text(record, names(store, record)) for record in found))
 

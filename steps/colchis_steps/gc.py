@@ -22,14 +22,14 @@ from colchis_steps._step.flags import positive, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
-from colchis_steps._store.api import Entry, NotFound, Store
+from colchis_steps._store.api import Entry, NotFound, Objects
 from colchis_steps._store.opening import open_store
 
 DAY = 24 * 3600
 log = logging.getLogger("colchis")
 
 
-def named(store: Store, since: float) -> set[str]:
+def named(store: Objects, since: float) -> set[str]:
     """Return the keys of the blobs that a version names, or the candidate of a run that wrote something since then.
 
     Raises:
@@ -61,7 +61,7 @@ def garbage(blobs: Iterable[Entry], kept: set[str], since: float) -> list[Entry]
     return [blob for blob in blobs if blob.modified < since and blob.key not in kept]
 
 
-def collect(store: Store, since: float, *, dry_run: bool) -> list[Entry]:
+def collect(store: Objects, since: float, *, dry_run: bool) -> list[Entry]:
     """Remove the garbage; return what went. The blobs are listed before what names them is read: see the docs page."""
     blobs = list(store.entries(BLOBS))
     found = garbage(blobs, named(store, since), since)

@@ -20,14 +20,14 @@ from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import DATA_MANIFEST, data_prefix
 from colchis_steps._step.flags import model_name, positive, prog
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 
 
-def write(store: Store, data: DataSet, shard_rows: int) -> str:
+def write(store: Objects, data: DataSet, shard_rows: int) -> str:
     """Write what of the data set is not in the store yet, the manifest last; return its URI. Safe to run again."""
     splits: dict[str, tuple[Shard, ...]] = dict.fromkeys(data.splits, ())
     for split, shard, _ in data.shards(shard_rows):

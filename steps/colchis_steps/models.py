@@ -35,7 +35,7 @@ from colchis_steps._step.flags import model_version, positive, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import find_document, legible_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located
@@ -58,12 +58,12 @@ class Row:
     up: str
 
 
-def models(store: Store) -> list[str]:
+def models(store: Objects) -> list[str]:
     """Return the names of the models that have a version or an alias."""
     return sorted({model for key in store.keys(MODELS) if (model := model_of(key))})
 
 
-def row(store: Store, model: str) -> Row:
+def row(store: Objects, model: str) -> Row:
     """Return a model's newest and stable versions, and whether the stable one answers now; what is illegible is "-"."""
     aliases = ("latest", "stable", "canary")
     latest, stable, canary = (legible_document(store, alias_key(model, alias), Alias) for alias in aliases)
@@ -91,7 +91,7 @@ def judged(record: Record) -> str:
 
 
 def answers(endpoint: str, version: int) -> bool:
-    """Say whether this version is available at the endpoint."""
+    """Return whether this version is available at the endpoint."""
     try:
         status, found = call(f"{endpoint}/versions/{version}", timeout=2)
     except Away:
@@ -120,7 +120,7 @@ def table(rows: Sequence[Row]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def preferred(store: Store, model: str) -> int:
+def preferred(store: Objects, model: str) -> int:
     """Return the stable version, or else the latest.
 
     Raises:
@@ -133,7 +133,7 @@ def preferred(store: Store, model: str) -> int:
     return alias.version
 
 
-def pull(store: Store, model: str, version: int | None, directory: Path) -> None:
+def pull(store: Objects, model: str, version: int | None, directory: Path) -> None:
     """Fetch a version's files, verified; what the directory has of them is not fetched again."""
     version = version or preferred(store, model)
     manifest = find_document(store, manifest_key(model, version), Manifest)
@@ -145,7 +145,7 @@ def pull(store: Store, model: str, version: int | None, directory: Path) -> None
     log.info("version %d of %s is in %s: %d files, %d bytes", version, model, directory, len(manifest.files), size)
 
 
-def show(store: Store, model: str, version: int | None) -> None:
+def show(store: Objects, model: str, version: int | None) -> None:
     """Print the record of a version: the one given, the stable one, or the newest."""
     version = version or preferred(store, model)
     try:
@@ -209,7 +209,7 @@ def place_of(rollout: StepResult | None) -> list[str]:
     return [str(details.get("target", "local")), *([str(details["namespace"])] if details.get("namespace") else [])]
 
 
-def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
+def back(store: Objects, args: argparse.Namespace, run: str) -> RolloutReport:
     """Go back to the version before, or to ``--to``."""
     alias = None if args.target else stable(store, args.model)
     rollout = find_document(store, result_key(alias.run, "rollout"), StepResult) if alias and alias.run else None
@@ -220,7 +220,7 @@ def back(store: Store, args: argparse.Namespace, run: str) -> RolloutReport:
     return roll_back(place, run, withdrawn=None, to=args.to)
 
 
-def of_store(store: Store, args: argparse.Namespace) -> None:
+def of_store(store: Objects, args: argparse.Namespace) -> None:
     """Do what the verbs do that take a store."""
     if args.verb == "share":
         return print(local.share(store, args.model, args.split or {}, args.headers))

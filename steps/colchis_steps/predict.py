@@ -20,7 +20,7 @@ from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
@@ -80,7 +80,7 @@ def post(url: str, body: Any) -> Any:
         raise TransientError(f"no model server answers at {where}; {start}") from error
     if status == 200:
         return found
-    reason = found.get("error", found) if isinstance(found, dict) else "an answer that is no JSON"
+    reason = found.get("error", found) if isinstance(found, dict) else "an answer that is not JSON"
     if status in {429, 503}:
         raise TransientError(f"the server answers {status}: {str(reason)[:512]}")
     raise InputError(f"the server answers {status}: {str(reason)[:512]}")
@@ -91,9 +91,9 @@ def request(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f'--json is no JSON ({error}); give for example {{"instances": [[0, 1]]}}') from error
+        raise InputError(f'--json is not JSON ({error}); give for example {{"instances": [[0, 1]]}}') from error
     if not isinstance(found, dict):
-        raise InputError('--json is no object; give for example {"instances": [[0, 1]]}')
+        raise InputError('--json is not an object; give for example {"instances": [[0, 1]]}')
     return found
 
 
@@ -118,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def _stable(store: Store, model: str) -> Alias:
+def _stable(store: Objects, model: str) -> Alias:
     alias = find_document(store, alias_key(model, "stable"), Alias)
     if alias is None or not alias.endpoint:
         raise InputError(f"no version of {model} is served from {store.url}; serve one with: colchis run")

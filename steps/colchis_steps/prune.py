@@ -20,7 +20,7 @@ from colchis_steps._manifests.route import route_name, routed
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, prog
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 from colchis_steps._store.opening import open_store
 
@@ -32,12 +32,12 @@ log = logging.getLogger("colchis")
 def duration(text: str) -> timedelta:
     """Parse a duration such as ``90s``, ``30m``, ``24h`` or ``7d``."""
     if not re.fullmatch(r"[0-9]{1,6}[smhd]", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write for example 30m, 24h or 7d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write for example 30m, 24h or 7d")
     return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
 def since(found: Object) -> datetime:
-    """Say from when on nobody needed the object: when it was put to rest, or, where it never was, when it was made.
+    """Return from when on nobody needed the object: when it was put to rest, or, where it never was, when it was made.
 
     Raises:
         InputError: somebody wrote something else than a time into the annotation.
@@ -48,16 +48,16 @@ def since(found: Object) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         what = f"annotation {HELD_SINCE} of {found['kind']} {metadata['name']}"
-        raise InputError(f"{what} is {text!r}, which is no time; remove the annotation") from error
+        raise InputError(f"{what} is {text!r}, which is not a time; remove the annotation") from error
 
 
-def needed(cluster: Cluster, store: Store, model: str) -> set[int]:
+def needed(cluster: Cluster, store: Objects, model: str) -> set[int]:
     """Return the versions of a model that an alias names or a route leads to. Raises Unreadable."""
     aliases = [find_document(store, alias_key(model, name), Alias) for name in ("stable", "canary")]
     return {alias.version for alias in aliases if alias} | set(routed(cluster.get("HTTPRoute", route_name(model))))
 
 
-def expired(cluster: Cluster, store: Store, before: datetime) -> Iterator[tuple[str, int, datetime]]:
+def expired(cluster: Cluster, store: Objects, before: datetime) -> Iterator[tuple[str, int, datetime]]:
     """Return model, version and time of what rests since before that time; a rollout that died leaves such, too."""
     at_rest: dict[tuple[str, int], datetime] = {}
     for kind in filter(cluster.knows, KINDS):

@@ -15,14 +15,14 @@ from colchis_steps._content.code import listed, pack, revision_of
 from colchis_steps._formats.keys import code_key
 from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 EXAMPLE = "example: python -m colchis_steps.push_code examples/01-digits --store=file:///tmp/store"
 
 
-def push(store: Store, directory: Path) -> str:
+def push(store: Objects, directory: Path) -> str:
     """Store the directory's code unless it is there; give its URI."""
     files = listed(directory)
     revision = revision_of(directory, files)

@@ -65,7 +65,7 @@ def step_images(text: str) -> dict[str, str]:
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, str])
     except msgspec.DecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON object of images by step ({error})") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object of images by step ({error})") from error
 
 
 def judged(results: dict[str, StepResult], run: str) -> StepResult:
@@ -91,8 +91,8 @@ def held(found: Record, new: Record) -> Record:
         InputError: the version is another model's bytes, or the same run tells another story.
     """
     # Another run that made the very same files was given the same version: the first record of it stands.
-    told = ("digest", "tree", "manifest_digest") if found.run != new.run else Record.__struct_fields__
-    for name in told:
+    compared = ("digest", "tree", "manifest_digest") if found.run != new.run else Record.__struct_fields__
+    for name in compared:
         if name != "created_at" and getattr(found, name) != getattr(new, name):
             raise InputError(
                 f"{new.model}/{new.version} is on record with {name} {str(getattr(found, name))[:256]!r}, not "
@@ -129,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read what the run left, write record and statement, move latest."""
     args = parser().parse_args(argv)
     store = open_store(args.store)
-    told = {**vars(args), "step_images": json.dumps(args.step_images)}
-    with recorded(store, args.run, "register", told) as recorder:
+    inputs = {**vars(args), "step_images": json.dumps(args.step_images)}
+    with recorded(store, args.run, "register", inputs) as recorder:
         digest = parse_reference(args.image)[1]
         found = {step: find_document(store, result_key(args.run, step), StepResult) for step in before("register")}
         results = {step: result for step, result in found.items() if result}

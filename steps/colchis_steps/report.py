@@ -17,7 +17,7 @@ from colchis_steps._step.errors import StepError
 from colchis_steps._step.flags import prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     return p
 
 
-def _read(store: Store, args: argparse.Namespace) -> Story:
+def _read(store: Objects, args: argparse.Namespace) -> Story:
     try:
         return _story.read_story(store, args.run, args.status, args.failures)
     except StepError as error:  # the store is away: what the engine says can still be reported

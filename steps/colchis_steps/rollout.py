@@ -31,7 +31,7 @@ from colchis_steps._step.errors import InputError, Rejected
 from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 
@@ -154,7 +154,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
     )
 
 
-def change(store: Store, args: argparse.Namespace) -> RolloutReport:
+def change(store: Objects, args: argparse.Namespace) -> RolloutReport:
     """Roll out, or back, where ``--target`` says."""
     back = args.action == "rollback"
     image = "" if back else by_digest(args.image)

@@ -43,7 +43,7 @@ def listen(host: str, number: int) -> socket.socket:
     """Return a listening socket; port 0 is any free one.
 
     Raises:
-        InputError: the port is in use or may not be used, or the host is no address of this machine.
+        InputError: the port is in use or may not be used, or the host is not an address of this machine.
     """
     try:
         found = socket.getaddrinfo(host, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     number = port() if args.port is None else args.port
     if not 0 <= number < 65536:
-        raise InputError(f"{number} is no port; give --port a number from 0 to 65535")
+        raise InputError(f"{number} is not a port; give --port a number from 0 to 65535")
     config: Path | None = args.config
     first = read_config(config) if config else (config_of(args.model), "")
     if args.log_requests and not args.log_to:

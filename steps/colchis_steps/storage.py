@@ -27,9 +27,9 @@ log = logging.getLogger("colchis")
 
 
 def parsed(uri: str) -> tuple[str, str, int]:
-    """Give the store's URL, the model and the version. Raises InputError where the URI is another one."""
+    """Return the store's URL, the model and the version. Raises InputError where the URI is another one."""
     if not (found := VERSION.fullmatch(uri)):
-        raise InputError(f"{uri!r} is no URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N")
+        raise InputError(f"{uri!r} is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N")
     return found["store"], found["model"], int(found["version"])
 
 
@@ -63,8 +63,8 @@ def download(uri: str, directory: Path) -> None:
     try:
         Storage.download(uri, str(directory))
     except Exception as error:  # it raises plain Exception and RuntimeError, too
-        told = " ".join(str(error).split())[:300]
-        raise TransientError(f"{uri} cannot be downloaded ({told}); try again") from error
+        reason = " ".join(str(error).split())[:300]
+        raise TransientError(f"{uri} cannot be downloaded ({reason}); try again") from error
 
 
 def parser() -> argparse.ArgumentParser:

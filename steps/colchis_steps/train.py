@@ -28,7 +28,7 @@ from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import Recorder, find_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import portable
@@ -43,7 +43,7 @@ log = logging.getLogger("colchis")
 
 
 def fingerprint(data_digest: str, code: Code, chosen: Settings) -> str:
-    """Give the digest of what a training depends on; a checkpoint fits where it is the same."""
+    """Return the digest of what a training depends on; a checkpoint fits where it is the same."""
     return canonical_digest(
         {"data": data_digest, "entry": code.entry, "code": code.digest, "hyperparameters": dict(chosen.all)}
     )
@@ -72,7 +72,7 @@ def followed(count: Callable[[], int], epochs: int) -> Iterator[tuple[Callable[[
         yield lambda: bar.update(task, completed=counted()), lambda line: bar.console.print(line, markup=False)
 
 
-def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: Path, lock: int) -> Candidate:
+def train(args: argparse.Namespace, store: Objects, recorder: Recorder, workdir: Path, lock: int) -> Candidate:
     """Run the workers where that is still to do, then store what the chief exported."""
     chosen, data = settings(args.hyperparameters), open_data(args.data)
     check_trainable(chosen, data, args.workers, args.entry)
@@ -106,7 +106,7 @@ def train(args: argparse.Namespace, store: Store, recorder: Recorder, workdir: P
     )
 
 
-def run(args: argparse.Namespace, store: Store, key: str, chosen: Settings, *, workdir: Path, lock: int) -> None:
+def run(args: argparse.Namespace, store: Objects, key: str, chosen: Settings, *, workdir: Path, lock: int) -> None:
     """Run the workers on the back-end that was asked for."""
     if args.backend == "jobset":
         raise InputError(
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace, store: Store, key: str, chosen: Settings, *, w
 
 
 def training(args: argparse.Namespace, key: str) -> Training:
-    """Give the training as a job of the cluster.
+    """Return the training as a job of the cluster.
 
     Raises:
         InputError: no image is named, the options are wrong, or pods cannot reach the store.
@@ -168,7 +168,7 @@ def code_of(args: argparse.Namespace) -> Code:
 
 
 def worker_flags(args: argparse.Namespace, key: str) -> list[str]:
-    """Give the worker's flags, the same on every back-end but for --workdir."""
+    """Return the worker's flags, the same on every back-end but for --workdir."""
     flags = [f"--{name}={getattr(args, name)}" for name in ("store", "run", "model", "data", "entry", "code")]
     return [*flags, f"--hyperparameters={args.hyperparameters}", f"--fingerprint={key}"]
 

@@ -28,7 +28,7 @@ from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
@@ -39,7 +39,7 @@ EXAMPLE = (
 )
 
 
-def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[Manifest, bool]:
+def allot(store: Objects, candidate: Candidate, *, plain: bool = False) -> tuple[Manifest, bool]:
     """Return the candidate's version and whether it was there already; writers that race get one number each.
 
     The newest version is the candidate's where it has its files: a retry makes no duplicate. A run that trained again
@@ -74,7 +74,7 @@ def allot(store: Store, candidate: Candidate, *, plain: bool = False) -> tuple[M
             return manifest, False
 
 
-def facts(store: Store, candidate: Candidate) -> tuple[dict[str, Bounds] | None, tuple[str, ...] | None]:
+def facts(store: Objects, candidate: Candidate) -> tuple[dict[str, Bounds] | None, tuple[str, ...] | None]:
     """Return the inputs' bounds and the classes' names from the candidate's data set; None where it does not tell."""
     if not candidate.data:
         return None, None
@@ -86,7 +86,7 @@ def facts(store: Store, candidate: Candidate) -> tuple[dict[str, Bounds] | None,
     return served_facts(data) if data.digest == candidate.data_digest else (None, None)
 
 
-def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
+def adopt(store: Objects, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
     """Store a directory as the run's candidate; return it and the bytes sent. What only TensorFlow reads stays {}."""
     listed = plain_files(directory)
     check_saved_model(listed, str(directory))
@@ -112,7 +112,7 @@ def adopt(store: Store, run: str, model: str, directory: Path) -> tuple[Candidat
     return candidate, sent
 
 
-def stored_candidate(store: Store, run: str, model: str) -> Candidate:
+def stored_candidate(store: Objects, run: str, model: str) -> Candidate:
     """Read the run's candidate and hold it against itself.
 
     Raises:
@@ -157,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Store or find the candidate, verify it, make it a version."""
     args = parser().parse_args(argv)
     store = open_store(args.store)
-    with recorded(store, args.run, "upload", vars(args)) as told:
+    with recorded(store, args.run, "upload", vars(args)) as recorder:
         if source := vars(args)["from"]:
             candidate, sent = adopt(store, args.run, args.model, Path(source))
         else:
@@ -167,8 +167,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 check_confirmed(store, args.run, candidate.files, bar.advance)
         manifest, reused = allot(store, candidate, plain=args.plain_prefix)
         total = sum(file.size for file in candidate.files)
-        told.outputs["version"] = str(manifest.version)
-        told.details = UploadReport(files=len(candidate.files), bytes=total, bytes_sent=sent, reused=reused)
+        recorder.outputs["version"] = str(manifest.version)
+        recorder.details = UploadReport(files=len(candidate.files), bytes=total, bytes_sent=sent, reused=reused)
         state = "was there" if reused else "is made"
         log.info(
             "%s version %d %s: %d files, %d bytes", args.model, manifest.version, state, len(candidate.files), total

@@ -27,14 +27,14 @@ from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 
 
-def scan(store: Store, manifest: DataManifest) -> tuple[dict[str, Split], dict[str, str]]:
+def scan(store: Objects, manifest: DataManifest) -> tuple[dict[str, Split], dict[str, str]]:
     """Read every shard once for its faults, ranges and hashes, and once more for histograms; one is in memory.
 
     Gives the splits, and the first fault of each broken rule.
@@ -64,7 +64,7 @@ def scan(store: Store, manifest: DataManifest) -> tuple[dict[str, Split], dict[s
 
 
 def _read(
-    store: Store, manifest: DataManifest, shards: Sequence[tuple[str, Shard]], done: int
+    store: Objects, manifest: DataManifest, shards: Sequence[tuple[str, Shard]], done: int
 ) -> Iterator[tuple[str, Shard, inspection.Inspected]]:
     from rich.console import Console
     from rich.progress import track
@@ -77,7 +77,7 @@ def _read(
         progress(done, 2 * len(shards))
 
 
-def validate(store: Store, manifest: DataManifest, rules: Mapping[str, Rule]) -> DataReport:
+def validate(store: Objects, manifest: DataManifest, rules: Mapping[str, Rule]) -> DataReport:
     """Hold the data set against its schema and the rules; every check is in the report, passed or not."""
     checks = list(structure(manifest))
     splits: dict[str, Split] = {}
@@ -107,7 +107,7 @@ def sentence(checks: Iterable[Check]) -> str:
     return reasons[0] + more if reasons else ""
 
 
-def seen(store: Store, model: str, digest: str) -> int | None:
+def seen(store: Objects, model: str, digest: str) -> int | None:
     """Return the served version where it was trained on these data, or None."""
     stable = find_document(store, alias_key(model, "stable"), Alias)
     record = stable and find_document(store, record_key(model, stable.version), Record)

@@ -19,14 +19,14 @@ from colchis_steps._step.flags import model_version, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 
 log = logging.getLogger("colchis")
 
 
-def manifests(store: Store, model: str, version: int | None) -> tuple[list[Manifest], list[str]]:
+def manifests(store: Objects, model: str, version: int | None) -> tuple[list[Manifest], list[str]]:
     """Read the manifests of a version, of a model (no version), or of all models (no name).
 
     Returns them, and why others cannot be read: those versions are not known to be whole.
@@ -48,7 +48,7 @@ def manifests(store: Store, model: str, version: int | None) -> tuple[list[Manif
     return found, odd
 
 
-def faults(store: Store, found: Sequence[Manifest]) -> list[str]:
+def faults(store: Objects, found: Sequence[Manifest]) -> list[str]:
     """Read each blob that the manifests name; give a line for each file that is not what its manifest says."""
     users: dict[tuple[int, str], list[str]] = {}
     for manifest in found:

@@ -33,7 +33,7 @@ from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._training import checkpoints
 from colchis_steps._training.board import Board
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("colchis")
 
 
-def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, home: Path) -> None:
+def work(here: Place, data: DataSet, store: Objects, args: argparse.Namespace, home: Path) -> None:
     """Meet the others, build the model, train, and as the chief export it."""
     tf = load_tensorflow()  # $TF_CONFIG is set; the import takes seconds, so it comes before the others are waited for
     begun = _meet(here, store, args)
@@ -70,7 +70,7 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
     try:
         for epoch in loop.epochs():
             if board:
-                log.info("epoch %d of %d: %s", epoch.epoch, epochs, _told(epoch))
+                log.info("epoch %d of %d: %s", epoch.epoch, epochs, _summary(epoch))
                 board.write(epoch)
     finally:
         if writer:
@@ -84,7 +84,7 @@ def work(here: Place, data: DataSet, store: Store, args: argparse.Namespace, hom
     loop.finish()
 
 
-def _meet(here: Place, store: Store, args: argparse.Namespace) -> "checkpoints.Found | None":
+def _meet(here: Place, store: Objects, args: argparse.Namespace) -> "checkpoints.Found | None":
     """Meet the others; return the checkpoint from which all go on, as the chief found it."""
     found = checkpoints.newest(store, args.run, args.fingerprint) if here.chief else None
     step = int(rendezvous(here, args.run, str(found[0].step if found else 0), args.rendezvous_seconds))
@@ -129,23 +129,23 @@ def _log_restored(at: training_.Checkpoint, epochs: int) -> None:
     log.info("going on after epoch %d of %d%s", len(at.history), epochs, more)
 
 
-def work_by_command(here: Place, store: Store, args: argparse.Namespace, home: Path) -> None:
+def work_by_command(here: Place, store: Objects, args: argparse.Namespace, home: Path) -> None:
     """Let the user's command do it."""
     command = Command(store, args.run, args.fingerprint, home, chief=here.chief)
     if command.prepare() and here.chief:
         log.info("going on from what the command has left in $COLCHIS_CHECKPOINTS")
     port = rendezvous(here, args.run, master(here) if here.chief else "", args.rendezvous_seconds)
-    told = {"STORE": args.store, "RUN": args.run, "DATA": args.data, "HYPERPARAMETERS": args.hyperparameters}
-    told |= {"CHECKPOINTS": str(command.checkpoints), "EXPORT": str(command.export), "HISTORY": str(command.history)}
+    given = {"STORE": args.store, "RUN": args.run, "DATA": args.data, "HYPERPARAMETERS": args.hyperparameters}
+    given |= {"CHECKPOINTS": str(command.checkpoints), "EXPORT": str(command.export), "HISTORY": str(command.history)}
     directory = home / "code" if args.code else Path.cwd()
-    command.execute(words_of(args.entry), directory, environment(here, port, told), args.grace_seconds)
+    command.execute(words_of(args.entry), directory, environment(here, port, given), args.grace_seconds)
     if here.chief:
         result = command.result()
         store.write(training_result_key(args.run), encode(result))
         log.info("the command has left a model of %d files", len(result.files))
 
 
-def _export(loop: "Loop", store: Store, home: Path, begun: training_.Checkpoint | None) -> Result:
+def _export(loop: "Loop", store: Objects, home: Path, begun: training_.Checkpoint | None) -> Result:
     from colchis_steps._savedmodel import export as exports
 
     data, model = loop.source.data, loop.model
@@ -167,7 +167,7 @@ def _export(loop: "Loop", store: Store, home: Path, begun: training_.Checkpoint 
     )
 
 
-def _told(epoch: Epoch) -> str:
+def _summary(epoch: Epoch) -> str:
     parts = [f"{n} {v:.4f}" for n, v in epoch.train.items()] + [f"eval {n} {v:.4f}" for n, v in epoch.eval.items()]
     return ", ".join([*parts, f"{epoch.seconds:.1f} s"])
 
@@ -255,7 +255,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def exit_code(code: int, argv: Sequence[str]) -> int:
-    """Give the code with which the process ends: the back-end's own where trying again may help."""
+    """Return the code with which the process ends: the back-end's own where trying again may help."""
     return int(parser().parse_args(argv).retry_exit_code) if code == TransientError.exit_code else code
 
 

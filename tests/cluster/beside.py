@@ -20,7 +20,7 @@ HASHED = "team:$2b$04$dobyYMRtGNbgwuUyuT3Aee5JJ.82RzyxdApZCwwi9P3/w8HYnv5Aq"  # 
 
 
 def address() -> str:
-    """Give this machine's address as pods see it."""
+    """Return this machine's address as pods see it."""
     view = json.loads(kubectl("config", "view", "--minify", "--output=json"))
     return os.environ.get("COLCHIS_TEST_ADDRESS") or str(urlsplit(view["clusters"][0]["cluster"]["server"]).hostname)
 
@@ -65,7 +65,7 @@ KEYS = {"MINIO_ROOT_USER": AWS["AWS_ACCESS_KEY_ID"], "MINIO_ROOT_PASSWORD": AWS[
 
 
 def program(name: str) -> str:
-    """Give the program's path; without it there is nothing to test with."""
+    """Return the program's path; without it there is nothing to test with."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not on PATH")

@@ -40,7 +40,7 @@ from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Code, Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._serving.client import call
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
 
@@ -123,7 +123,7 @@ class Site:
     """A namespace, a store and images for rollouts; steps run with the account of the rendered manifests."""
 
     namespace: str
-    store: Store
+    store: Objects
     directory: Path
     serve_image: str
     environment: dict[str, str]
@@ -148,7 +148,7 @@ class Site:
         return f"{kubectl(*here, 'get', 'pods', f'--output={status}')}\n{events}"
 
     def rollout(self, model: str, version: int, *flags: str) -> list[str]:
-        """Give the words that roll a version out."""
+        """Return the words that roll a version out."""
         return [
             "colchis_steps.rollout",
             f"--store={self.store.url}",
@@ -190,14 +190,14 @@ class Site:
         self.store.write(f"runs/{run}/golden.json", encode(Golden(run, inputs, outputs)))
 
     def told(self, model: str, run: str) -> Rollout:
-        """Give what a rollout wrote down."""
+        """Return what a rollout wrote down."""
         return read_document(self.store, f"models/{model}/rollouts/{run}.json", Rollout)
 
     def get(self, *words: str) -> Any:
         return json.loads(kubectl("--namespace", self.namespace, "get", *words, "--output=json"))
 
     def names(self, kind: str) -> list[str]:
-        """Give the names of what Colchis made, of a kind."""
+        """Return the names of what Colchis made, of a kind."""
         found = self.get(kind, "--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/model")
         return sorted(item["metadata"]["name"] for item in found["items"])
 
@@ -206,7 +206,7 @@ class Site:
         return {item["metadata"]["name"]: item["spec"]["replicas"] for item in found["items"]}
 
     def ask(self, model: str) -> int:
-        """Give the class that a model answers through the gateway; tiny models answer their version's number."""
+        """Return the class that a model answers through the gateway; tiny models answer their version's number."""
         until(20, f"an address of {GATEWAY}", resolved)
         status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": [[[0] * 8] * 8]}, timeout=10)
         assert status == 200, found
@@ -261,7 +261,7 @@ def asking(site: Site, model: str) -> Iterator[list[int | str]]:
 
 
 def resolved() -> bool:
-    """Say whether the gateway's name has an address now; the name service of a small cluster can be out of breath."""
+    """Return whether the gateway's name has an address now; a small cluster's name service can be out of breath."""
     try:
         return bool(socket.getaddrinfo(urlsplit(GATEWAY).hostname, None))
     except OSError:
@@ -269,7 +269,7 @@ def resolved() -> bool:
 
 
 def serve_image() -> str:
-    """Give the model server's image by digest: a node keeps what a tag named when it pulled it."""
+    """Return the model server's image by digest: a node keeps what a tag named when it pulled it."""
     given = os.environ.get("COLCHIS_SERVE_IMAGE", f"{IMAGES}/serve:{TAG}")
     registry, path = REPOSITORY.partition("/")[0], given.partition("/")[2]
     name, _, tag = path.rpartition(":")

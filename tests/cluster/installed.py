@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import pytest
 
 from colchis_steps._step.errors import TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_workflows.settings import Settings
 
@@ -116,18 +116,18 @@ class Run:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """Give the global outputs, which the UI shows on the run itself."""
+        """Return the global outputs, which the UI shows on the run itself."""
         found = self.workflow.get("status", {}).get("outputs", {}).get("parameters", [])
         return {str(p["name"]): str(p.get("value")) for p in found}
 
     def node(self, name: str) -> Object:
-        """Give a task's node: of one that was retried, the one that holds the attempts."""
+        """Return a task's node: of one that was retried, the one that holds the attempts."""
         found = [node for node in self.nodes if node["displayName"] == name]
         assert found, f"{self.name} has no node {name}: {sorted(n['displayName'] for n in self.nodes)}"
         return found[0]
 
     def attempts(self, name: str) -> list[Object]:
-        """Give a task's pods in the order of their attempts: ``name(0)``, ``name(1)``, …"""
+        """Return a task's pods in the order of their attempts: ``name(0)``, ``name(1)``, …"""
         pods = [n for n in self.nodes if n["type"] == "Pod" and n["displayName"].split("(")[0] == name]
         return sorted(pods, key=lambda n: int(n["displayName"].partition("(")[2].rstrip(")") or 0))
 
@@ -156,7 +156,7 @@ class Installation:
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
-    def store(self) -> Store:
+    def store(self) -> Objects:
         return open_store(self.url)
 
     def keys(self, prefix: str) -> list[str]:

@@ -61,7 +61,7 @@ def stable_version(here: Installation) -> int:
 
 
 def weights(here: Installation) -> dict[int, int]:
-    """Give how the route shares out what names no version."""
+    """Return how the route shares out what names no version."""
     found = here.get("httproute", f"colchis-{MODEL}")["spec"]["rules"][-1]["backendRefs"]
     return {int(one["name"].rpartition("-")[2]): one["weight"] for one in found if one["weight"]}
 

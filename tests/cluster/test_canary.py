@@ -69,7 +69,7 @@ def counted(model: str, requests: int, header: str = "") -> Counter[tuple[int, i
 
 
 def ask_with(model: str, **headers: str) -> int:
-    """Give the class that is answered to a request with these headers."""
+    """Return the class that is answered to a request with these headers."""
     host = urlsplit(GATEWAY)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     with closing(http.client.HTTPConnection(host.hostname or "", host.port or 80, timeout=20)) as connection:

@@ -74,7 +74,7 @@ def agrees(here: Installation, run: Run, model: str, version: int) -> None:
 
 
 def mounted(pod: dict[str, Any]) -> str:
-    """Give the image whose files a pod serves: by an image volume, or as an init container copies them."""
+    """Return the image whose files a pod serves: by an image volume, or as an init container copies them."""
     (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "model"]
     if "image" in volume:
         return str(volume["image"]["reference"])

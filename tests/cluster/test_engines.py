@@ -17,7 +17,7 @@ pytestmark = NEEDS_CLUSTER
 
 @pytest.fixture(scope="module")
 def submitted(tiny: str) -> dict[str, str]:
-    """Give the names of the workflows."""
+    """Return the names of the workflows."""
     names = {}
     for dag, path in DAGS.items():
         workflow, *templates = yaml.safe_load_all(path.read_text())

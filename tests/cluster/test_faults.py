@@ -24,7 +24,7 @@ def runs(here: Installation) -> dict[str, Run]:
 
 
 def damaged(here: Installation) -> str:
-    """Give the URI of the data with a file whose end is zeros."""
+    """Return the URI of the data with a file whose end is zeros."""
     store, bad = here.store, "data/bad/0"
     prefix = here.data.removeprefix(f"{here.url}/")
     for key in list(store.keys(prefix)):

@@ -21,7 +21,7 @@ AWS_OF_PODS = {"AWS_ENDPOINT_URL_S3": AWS["AWS_ENDPOINT_URL_S3"]}
 
 @pytest.fixture(scope="module")
 def made(first_runs: dict[str, Run]) -> Run:
-    """Give a run whose model is there: what later faults begin with."""
+    """Return a run whose model is there: what later faults begin with."""
     return first_runs["beta"]
 
 
@@ -82,7 +82,7 @@ def attempts_failed(here: Installation, name: str, task: str) -> int:
 
 @pytest.fixture
 def login(here: Installation) -> Iterator[Any]:
-    """Give a function that sets the registry's login, as `kubectl create secret docker-registry` does."""
+    """Yield a function that sets the registry's login, as `kubectl create secret docker-registry` does."""
 
     def put(place: str, who: tuple[str, str]) -> None:
         given = base64.b64encode(":".join(who).encode()).decode()

@@ -48,7 +48,7 @@ def namespace() -> Iterator[str]:
 
 
 def pod(name: str, image: str, volume: str = "") -> dict[str, Any]:
-    """Give a pod that prints the sha256 of each file of the model; it runs as no root, as ours do."""
+    """Return a pod that prints the sha256 of each file of the model; it runs as no root, as ours do."""
     mounts = [{"name": "model", "mountPath": "/models/1", "subPath": "models/1"}] if volume else []
     volumes = [{"name": "model", "image": {"reference": volume, "pullPolicy": "IfNotPresent"}}] if volume else []
     container = {"name": "main", "image": image, "command": ["python", "-c", TELL, "/models/1"], "volumeMounts": mounts}
@@ -88,7 +88,7 @@ def ended(namespace: str, name: str) -> bool:
 
 
 def kaniko_pod(name: str, namespace: str, repository: str) -> dict[str, Any]:
-    """Give a pod whose kaniko is the template's, on a context of one file."""
+    """Return a pod whose kaniko is the template's, on a context of one file."""
     rendered = yaml.safe_load((MANIFESTS / "base/colchis-build-image.yaml").read_text())["spec"]["templates"]
     (container,) = [made["container"] for made in rendered if made["name"] == "kaniko"]
     told = {"repository": repository, "model": namespace, "version": "1", "insecure-registry": "true"}
@@ -131,7 +131,7 @@ def test_kanikos_last_words_are_the_digest_or_why_there_is_none(namespace: str) 
 
 
 def last_words(namespace: str, name: str) -> str | None:
-    """Give the message of the pod's container once it has ended."""
+    """Return the message of the pod's container once it has ended."""
     found = json.loads(kubectl("--namespace", namespace, "get", "pod", name, "--output=json"))
     (status,) = found["status"].get("containerStatuses", [{}])
     ended = status.get("state", {}).get("terminated")

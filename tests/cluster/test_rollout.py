@@ -25,7 +25,7 @@ def models(site: Site) -> tuple[str, str]:
 
 
 def pod_of(site: Site, model: str, version: int) -> dict[str, object]:
-    """Give a version's one pod: its image volume, its init containers, its uid."""
+    """Return a version's one pod: its image volume, its init containers, its uid."""
     found = site.get("pods", f"--selector=colchis.dev/model={model},colchis.dev/version={version}")["items"]
     alive = [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
     assert len(alive) == 1

@@ -19,7 +19,7 @@ NO_SUCH = f"sha256:{'0' * 64}"
 
 @pytest.fixture(scope="module")
 def model(site: Site) -> str:
-    """A model: 1 is served; 2 answers NaN, 3 is in no registry, 4 is no SavedModel, 5 is as good as 1."""
+    """A model: 1 is served; 2 answers NaN, 3 is in no registry, 4 is not a SavedModel, 5 is as good as 1."""
     name = f"bad-{site.namespace.rpartition('-')[2]}"
     site.publish(name, 1, "tiny/1")
     site.publish(name, 2, "nan")
@@ -40,7 +40,7 @@ def untouched(site: Site, model: str) -> None:
 
 
 def without_status(found: dict[str, Any]) -> tuple[Any, Any, Any]:
-    """Give what only who made the object changes."""
+    """Return what only who made the object changes."""
     return found["metadata"]["uid"], found["metadata"].get("labels", {}), found["spec"]
 
 
@@ -118,7 +118,7 @@ def test_a_gateway_that_is_not_there_is_told_before_traffic_moves(site: Site, mo
     said = site.roll(model, 5, code=65, COLCHIS_GATEWAY="")
     assert "names no Gateway; give --gateway=NAMESPACE/NAME, or COLCHIS_GATEWAY in ConfigMap colchis" in said
     said = site.roll(model, 5, "--gateway-url=traefik", code=65)
-    assert "'traefik' is no address of the gateway" in said
+    assert "'traefik' is not an address of the gateway" in said
     said = site.roll(model, 5, "--gateway=nowhere/none", code=65)
     assert "Gateway nowhere/none does not take the route" in said
     assert "is there such a Gateway" in said

@@ -172,7 +172,7 @@ class Relay:
 
 @pytest.fixture
 def relay(tmp_path: Path) -> Iterator[tuple[Relay, Path]]:
-    """Give a relay and a kubeconfig that goes through it."""
+    """Yield a relay and a kubeconfig that goes through it."""
     config = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text())
     cluster = config["clusters"][0]["cluster"]
     host, _, port = cluster["server"].partition("://")[2].partition(":")

@@ -47,7 +47,7 @@ def jobs(here: Installation, backend: str, run: str) -> list[dict[str, Any]]:
 
 
 def workers(here: Installation, workflow: str) -> list[dict[str, Any]]:
-    """Give the workers' pods, found as ``argo logs`` finds them."""
+    """Return the workers' pods, found as ``argo logs`` finds them."""
     labels = f"workflows.argoproj.io/workflow={workflow},app.kubernetes.io/component=worker"
     return sorted(here.get("pods", f"--selector={labels}")["items"], key=lambda pod: str(pod["metadata"]["name"]))
 

@@ -47,7 +47,7 @@ def started(here: Installation) -> list[str]:
 
 
 def arguments(here: Installation) -> list[dict[str, str]]:
-    """Give what the cron job sets, for this test's prefix of the bucket."""
+    """Return what the cron job sets, for this test's prefix of the bucket."""
     given = {"data": f"{here.url}/data/digits", "store": here.url, "only-new-data": "true", "workers": "1"}
     return [{"name": name, "value": value} for name, value in given.items()]
 
@@ -93,7 +93,7 @@ def ask(path: str, given: object = None) -> Any:
 
 
 def watched(here: Installation, name: str) -> Iterator[Run]:
-    """Give the run each time that the server tells of a change, until it has ended."""
+    """Yield the run each time that the server tells of a change, until it has ended."""
     where = f"api/v1/workflow-events/{here.namespace}?listOptions.fieldSelector=metadata.name={name}"
     request = urllib.request.Request(f"{ARGO}/{where}", headers={"Accept": "text/event-stream"})
     with urllib.request.urlopen(request, timeout=120) as events:

@@ -18,14 +18,14 @@ FINAL = "FROM ${BASE}"  # the final stage; those before it have a name
 
 
 def instructions(image: str) -> list[str]:
-    """Give the instructions of an image's Dockerfile, one a line, without comments."""
+    """Return the instructions of an image's Dockerfile, one a line, without comments."""
     text = (ROOT / "images" / image / "Dockerfile").read_text()
     code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     return [re.sub(r"\s+", " ", line) for line in code.replace("\\\n", " ").splitlines() if line.strip()]
 
 
 def final(image: str) -> list[str]:
-    """Give the instructions of the final stage."""
+    """Return the instructions of the final stage."""
     lines = instructions(image)
     return lines[len(lines) - lines[::-1].index(FINAL) :]
 
@@ -39,7 +39,7 @@ def labels(image: str) -> dict[str, str]:
 
 
 def dependency_layers(image: str) -> list[str]:
-    """Give what the final stage does before our own code comes in: the part that images share."""
+    """Return what the final stage does before our own code comes in: the part that images share."""
     lines = final(image)
     return lines[: lines.index("COPY --from=project /opt/venv /opt/venv")]
 

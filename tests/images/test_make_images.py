@@ -15,7 +15,7 @@ DIGEST = f"sha256:{'5' * 64}"
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """Give a folder for PATH in which no engine works: clients without a daemon, as many machines have."""
+    """Return a folder for PATH in which no engine works: clients without a daemon, as many machines have."""
     for engine in ENGINES:
         install(tmp_path, engine, "exit 1")
     return tmp_path

@@ -13,7 +13,7 @@ PIN = re.compile(r"^([\w.-]+)==(\S+)( ; .*?)?( \\)?$", re.MULTILINE)
 
 
 def pins(name: str) -> dict[str, set[str]]:
-    """Give the versions of each package in a lock; more than one where Pythons differ."""
+    """Return the versions of each package in a lock; more than one where Pythons differ."""
     found: dict[str, set[str]] = {}
     for match in PIN.finditer((ROOT / "requirements" / f"{name}.txt").read_text()):
         found.setdefault(match[1], set()).add(match[2])
@@ -21,7 +21,7 @@ def pins(name: str) -> dict[str, set[str]]:
 
 
 def wanted(extra: str | None) -> set[str]:
-    """Give the names that pyproject.toml asks for, extras that an extra names included."""
+    """Return the names that pyproject.toml asks for, extras that an extra names included."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = set()
     for requirement in project["dependencies"] + (project["optional-dependencies"][extra] if extra else []):

@@ -29,7 +29,7 @@ from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import code_key
 from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 
@@ -137,7 +137,7 @@ def auth(moto_url: str) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def minio() -> Iterator[Callable[[Path], str]]:
-    """Give a function that starts a MinIO on loopback over a directory."""
+    """Yield a function that starts a MinIO on loopback over a directory."""
     program, servers = shutil.which("minio"), list[subprocess.Popen[bytes]]()
     if program is None:
         pytest.skip("no program named minio on PATH")
@@ -218,7 +218,7 @@ def real_store(request: pytest.FixtureRequest, server: str) -> str:
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.servers)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
     """A store of each kind, one after the other."""
     if request.param == "file":
         return open_store((tmp_path / "store").as_uri())
@@ -229,7 +229,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 class Published:
     """A store in a directory, with ways to publish versions of a model and to spoil them."""
 
-    store: Store
+    store: Objects
     root: Path
     files: dict[str, bytes]
 
@@ -276,13 +276,13 @@ class Published:
         self.store.write(f"runs/{run}/model.json", encode(msgspec.structs.replace(candidate, code=code)))
 
     def blob(self, content: bytes) -> Path:
-        """Give the file in which the store holds this content."""
+        """Return the file in which the store holds this content."""
         return self.root / "store" / "blobs" / "sha256" / hashlib.sha256(content).hexdigest()
 
 
 @pytest.fixture
 def published(tmp_path: Path) -> Published:
-    """Give a store that holds version 1 of the model digits."""
+    """Return a store that holds version 1 of the model digits."""
     root = tmp_path / "published"
     (root / "store").mkdir(parents=True)
     made = Published(open_store((root / "store").as_uri()), root, MODEL_FILES)
@@ -292,7 +292,7 @@ def published(tmp_path: Path) -> Published:
 
 @pytest.fixture
 def docker_registry(tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Give a function that starts Debian's docker-registry on loopback, with further configuration."""
+    """Yield a function that starts Debian's docker-registry on loopback, with further configuration."""
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not on PATH (Debian package docker-registry)")

@@ -42,7 +42,7 @@ def tiny(directory: str, answer: int) -> None:
 
 
 def two(scale: tf.Tensor, text: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Give the scale times the length of the text."""
+    """Return the scale times the length of the text."""
     return {"length": scale * tf.cast(tf.strings.length(text), tf.float32)}
 
 
@@ -78,7 +78,7 @@ model.fit(digits.images.astype("uint8"), digits.target, epochs=10, batch_size=64
 
 
 def classify(image: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Give the class beside the probabilities, as a served classifier does."""
+    """Return the class beside the probabilities, as a served classifier does."""
     probability = model(image, training=False)
     return {"class": tf.argmax(probability, axis=-1), "probability": probability}
 

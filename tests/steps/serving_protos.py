@@ -41,7 +41,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {  # field: number and type; [
 
 
 def message(name: str) -> Any:
-    """Give a new message of this name."""
+    """Return a new message of this name."""
     file = descriptor_pb2.FileDescriptorProto(name="serving.proto", package="serving", syntax="proto3")
     for kind, fields in MESSAGES.items():
         described = file.message_type.add(name=kind)

@@ -37,7 +37,7 @@ def build(published: Any, repository: str, *more: str, version: int = 1) -> Step
 
 
 def shell() -> bytes:
-    """Give a layer with one program, as gzip."""
+    """Return a layer with one program, as gzip."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         info = tarfile.TarInfo("bin/sh")
@@ -72,7 +72,7 @@ def put_base(repository: Repository, *, architectures: tuple[str, ...] = ("amd64
 
 
 def documents(repository: Repository, digest: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Give manifest and config of each image in the index."""
+    """Return manifest and config of each image in the index."""
     index = json.loads(repository.manifest(digest))
     manifests = [json.loads(repository.manifest(entry["digest"])) for entry in index["manifests"]]
     return [(made, json.loads(b"".join(repository.blob(made["config"]["digest"])))) for made in manifests]

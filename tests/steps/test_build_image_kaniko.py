@@ -31,7 +31,7 @@ def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def kaniko(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Give what runs the template's kaniko with these parameters, on the context in ``tmp_path/context``."""
+    """Return what runs the template's kaniko with these parameters, on the context in ``tmp_path/context``."""
     executor = os.environ.get("KANIKO", "")
     if not os.access(executor, os.X_OK):
         pytest.skip("KANIKO names no executor of kaniko")
@@ -113,7 +113,7 @@ def test_a_push_that_fails_ends_in_kanikos_sentence(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"\xff\xfe", "is no text"),
+        (b"\xff\xfe", "is not text"),
         (b"FROM scratch\nCOPY model/ /other/", "never names /models/1"),
         (None, "dockerfiles/serve"),
     ],

@@ -79,7 +79,7 @@ def pushed(published: Any, docker_registry: Callable[..., str], tmp_path: Path, 
 
 
 def tool(make: Callable[[], Path]) -> Path:
-    """Give the tool, or say why it cannot be had here."""
+    """Return the tool, or say why it cannot be had here."""
     try:
         return make()
     except (OSError, subprocess.CalledProcessError) as error:
@@ -109,7 +109,7 @@ def test_crane_gives_the_digest_and_the_files(pushed: Pushed, tmp_path: Path) ->
 
 @pytest.fixture
 def buildah(tmp_path: Path) -> Iterator[list[str]]:
-    """Give buildah's words, with a storage of the test's own."""
+    """Yield buildah's words, with a storage of the test's own."""
     if shutil.which("buildah") is None:
         pytest.skip("buildah is not on PATH (Debian package buildah)")
     storage = [f"--root={tmp_path}/root", f"--runroot={tmp_path}/run", "--storage-driver=vfs"]

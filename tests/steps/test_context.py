@@ -1,4 +1,4 @@
-"""Hyper-parameters as a dataclass of the user's: types are held, and a misspelt name is no silent default."""
+"""Hyper-parameters as a dataclass of the user's: types are held, and a misspelt name is not a silent default."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -31,7 +31,7 @@ from colchis_steps._formats.models import Alias, Candidate, Code, Manifest, Reco
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._models.versions import published
 from colchis_steps._rollout.journal import described
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import portable
@@ -45,12 +45,12 @@ CODE = code_key("c" * 64)
 class Made:
     """A store as the steps of a run leave it, and what was told of its data; ``move`` puts it elsewhere."""
 
-    store: Store
+    store: Objects
     data: str
     image: str
 
 
-Copy = Callable[[Made, Path, pytest.FixtureRequest], Store]
+Copy = Callable[[Made, Path, pytest.FixtureRequest], Objects]
 
 
 def run_steps(root: Path, *, older: bool = False) -> Made:
@@ -91,17 +91,17 @@ def run_steps(root: Path, *, older: bool = False) -> Made:
     return Made(store, data, to.read_text())
 
 
-def finish(store: Store, step: str, **more: object) -> None:
+def finish(store: Objects, step: str, **more: object) -> None:
     told = StepResult(step, "r1", "succeeded", {}, THEN)
     store.write(result_key("r1", step), encode(msgspec.structs.replace(told, **more)))
 
 
-def into_directory(made: Made, root: Path, _: pytest.FixtureRequest) -> Store:
+def into_directory(made: Made, root: Path, _: pytest.FixtureRequest) -> Objects:
     shutil.copytree(root / "old/store", root / "new/place")
     return open_store((root / "new/place").as_uri())
 
 
-def into_bucket(made: Made, _: Path, request: pytest.FixtureRequest) -> Store:
+def into_bucket(made: Made, _: Path, request: pytest.FixtureRequest) -> Objects:
     there = open_store(f"s3://{request.getfixturevalue('bucket')}/some/prefix")
     for key in made.store.keys(""):
         there.write(key, made.store.read(key))
@@ -111,7 +111,7 @@ def into_bucket(made: Made, _: Path, request: pytest.FixtureRequest) -> Store:
 @pytest.fixture(params=[into_directory, into_bucket])
 def moved(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> tuple[Store, Made]:
+) -> tuple[Objects, Made]:
     monkeypatch.setenv("COLCHIS_HOME", str(tmp_path / "home"))
     made = run_steps(tmp_path)
     copy: Copy = request.param
@@ -121,7 +121,7 @@ def moved(
     return there, made
 
 
-def test_it_answers_as_before(moved: tuple[Store, Made], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_it_answers_as_before(moved: tuple[Objects, Made], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     there, made = moved
     data, where = made.data.replace(made.store.url, there.url), f"--store={there.url}"
     for name in (candidate_key("r1"), record_key("digits", 1), manifest_key("digits", 1)):
@@ -153,7 +153,7 @@ def test_it_answers_as_before(moved: tuple[Store, Made], capsys: pytest.CaptureF
     assert f"{there.url}/{CODE}" in page.read_text()
 
 
-def test_a_rollout_needs_neither_the_old_place_nor_the_data(moved: tuple[Store, Made]) -> None:
+def test_a_rollout_needs_neither_the_old_place_nor_the_data(moved: tuple[Objects, Made]) -> None:
     there, made = moved
     for key in list(there.keys("data/")):
         there.delete(key)

@@ -16,14 +16,14 @@ from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.store import S3Store
 
 DAY = 24 * 3600
 
 
-def blob(store: Store, content: bytes) -> str:
+def blob(store: Objects, content: bytes) -> str:
     key = blob_key(hashlib.sha256(content).hexdigest())
     store.write(key, content)
     return key
@@ -40,7 +40,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def local(root: Path) -> Store:
+def local(root: Path) -> Objects:
     return open_store(root.as_uri())
 
 
@@ -50,7 +50,7 @@ def directory_with(path: Path, content: bytes) -> Path:
     return path
 
 
-def candidate(store: Store, directory: Path, run: str) -> Candidate:
+def candidate(store: Objects, directory: Path, run: str) -> Candidate:
     files = store_directory(store, directory).files
     made = Candidate(
         run=run,
@@ -70,7 +70,7 @@ def candidate(store: Store, directory: Path, run: str) -> Candidate:
 
 
 def test_what_no_version_and_no_young_run_names_goes(
-    local: Store, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    local: Objects, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     versioned = candidate(local, directory_with(tmp_path / "a", b"a"), "r1")
     manifest = Manifest("digits", 1, "r1", versioned.files, versioned.tree, "")
@@ -97,7 +97,7 @@ def test_what_no_version_and_no_young_run_names_goes(
 
 
 def test_nothing_goes_where_a_manifest_cannot_be_read(
-    local: Store, root: Path, caplog: pytest.LogCaptureFixture
+    local: Objects, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = blob(local, b"old")
     local.write("models/digits/1/manifest.json", b"{}")
@@ -111,7 +111,7 @@ def test_nothing_goes_where_a_manifest_cannot_be_read(
     ("key", "kind"), [("models/digits/1/manifest.json", "manifest"), ("runs/r1/model.json", "candidate")]
 )
 def test_nothing_goes_where_a_newer_release_wrote(
-    local: Store, root: Path, caplog: pytest.LogCaptureFixture, key: str, kind: str
+    local: Objects, root: Path, caplog: pytest.LogCaptureFixture, key: str, kind: str
 ) -> None:
     old = blob(local, b"old")
     local.write(key, json.dumps({"kind": f"colchis.dev/{kind}/v2"}).encode())
@@ -121,7 +121,7 @@ def test_nothing_goes_where_a_newer_release_wrote(
     assert local.size(old) == 3
 
 
-def test_what_a_newer_release_names_in_fields_of_its_own_stays(local: Store, root: Path, tmp_path: Path) -> None:
+def test_what_a_newer_release_names_in_fields_of_its_own_stays(local: Objects, root: Path, tmp_path: Path) -> None:
     made = candidate(local, directory_with(tmp_path / "a", b"a"), "r1")
     extra, unnamed = blob(local, b"extra"), blob(local, b"unnamed")
     raw = json.loads(encode(Manifest("digits", 1, "r1", made.files, made.tree, "")))
@@ -133,7 +133,7 @@ def test_what_a_newer_release_names_in_fields_of_its_own_stays(local: Store, roo
     assert local.size(extra) == 5
 
 
-def test_a_blob_that_an_upload_finds_is_young_again(local: Store, root: Path, tmp_path: Path) -> None:
+def test_a_blob_that_an_upload_finds_is_young_again(local: Objects, root: Path, tmp_path: Path) -> None:
     directory, since = directory_with(tmp_path / "a", b"a"), time.time() - 2 * DAY
     (file,) = store_directory(local, directory).files
     age(root, blob_key(file.sha256), 30)
@@ -143,7 +143,7 @@ def test_a_blob_that_an_upload_finds_is_young_again(local: Store, root: Path, tm
 
 
 def test_a_blob_that_becomes_young_after_the_listing_stays(
-    local: Store, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    local: Objects, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The upload comes just when gc has read what is named: the worst moment."""
     directory = directory_with(tmp_path / "a", b"a")
@@ -151,7 +151,7 @@ def test_a_blob_that_becomes_young_after_the_listing_stays(
     age(root, blob_key(file.sha256), 30)
     named = gc.named
 
-    def then_an_upload(store: Store, since: float) -> set[str]:
+    def then_an_upload(store: Objects, since: float) -> set[str]:
         found = named(store, since)
         candidate(store, directory, "r1")
         return found
@@ -180,7 +180,7 @@ def test_in_a_bucket_blobs_and_unfinished_uploads_go(bucket: str) -> None:
     assert [u["Key"] for u in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == ["elsewhere/blobs/sha256/x"]
 
 
-def test_a_copy_onto_itself_makes_young_and_keeps_the_bytes(store: Store, tmp_path: Path) -> None:
+def test_a_copy_onto_itself_makes_young_and_keeps_the_bytes(store: Objects, tmp_path: Path) -> None:
     key = blob(store, b"content")
     before = store.find(key)
     assert before

@@ -217,7 +217,7 @@ def test_rows_of_ones_own_become_a_data_set(tmp_path: Path, capsys: pytest.Captu
         ({"x": np.zeros((3, 2)), "label": np.array([0, -1, 0])}, "labels from 0 on"),
         ({"x": np.array(["a"]), "label": np.zeros(1, int)}, "give numbers"),
         ({"x": np.zeros((0, 2)), "label": np.zeros(0, int)}, "at least one row"),
-        ({"x": np.array([{}]), "label": np.zeros(1, int)}, "is no npz of plain arrays"),
+        ({"x": np.array([{}]), "label": np.zeros(1, int)}, "is not an npz of plain arrays"),
     ],
 )
 def test_an_npz_that_is_no_data_set_is_refused(

@@ -9,7 +9,7 @@ import pytest
 from colchis_steps import models
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.models import Alias, Code, Record
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 
 THEN = "2026-01-01T00:00:00Z"
@@ -25,21 +25,21 @@ def record(model: str, version: int) -> Record:
 
 
 @pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
     monkeypatch.setenv("COLCHIS_HOME", str(tmp_path))
     monkeypatch.delenv("COLCHIS_PORT", raising=False)
     return open_store((tmp_path / "store").as_uri())
 
 
 @pytest.fixture
-def served(local: Store) -> Store:
+def served(local: Objects) -> Objects:
     """A store whose alias names an endpoint at which nothing answers: port 9 is "discard"."""
     alias = Alias("digits", 2, THEN, previous=1, endpoint="http://127.0.0.1:9/v1/models/digits")
     local.write("models/digits/aliases/stable.json", encode(alias))
     return local
 
 
-def test_a_model_that_does_not_answer_is_listed_as_such(served: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_does_not_answer_is_listed_as_such(served: Objects, capsys: pytest.CaptureFixture[str]) -> None:
     assert models.main(["list"]) == 0
     head, row = capsys.readouterr().out.splitlines()
     assert head.split() == ["MODEL", "LATEST", "STABLE", "CANARY", "VERDICT", "IMAGE", "WHERE", "ENDPOINT", "UP"]
@@ -47,7 +47,7 @@ def test_a_model_that_does_not_answer_is_listed_as_such(served: Store, capsys: p
 
 
 def test_an_empty_store_lists_nothing(
-    local: Store, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    local: Objects, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="colchis")
     assert models.main(["list"]) == 0
@@ -66,14 +66,14 @@ def test_an_empty_store_lists_nothing(
     ],
 )
 def test_models_says_what_is_missing(
-    local: Store, caplog: pytest.LogCaptureFixture, command: str, sentence: str
+    local: Objects, caplog: pytest.LogCaptureFixture, command: str, sentence: str
 ) -> None:
     assert models.main(command.split()) == 65
     assert sentence in caplog.text
 
 
 def test_a_broken_alias_is_named_and_hides_nothing_else(
-    served: Store, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    served: Objects, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.write("models/broken/aliases/stable.json", json.dumps({"kind": "other/v1"}).encode())
     assert models.main(["list"]) == 0
@@ -82,7 +82,7 @@ def test_a_broken_alias_is_named_and_hides_nothing_else(
     assert rows == [["broken", "-", "-"], ["digits", "-", "2"]]
 
 
-def test_a_broken_alias_is_never_taken_for_none(served: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_alias_is_never_taken_for_none(served: Objects, caplog: pytest.LogCaptureFixture) -> None:
     served.write("models/digits/aliases/stable.json", b"{")
     for verb in (["show", "digits"], ["rollback", "digits"]):
         assert models.main(verb) == 65
@@ -91,7 +91,7 @@ def test_a_broken_alias_is_never_taken_for_none(served: Store, caplog: pytest.Lo
 
 @pytest.mark.parametrize("change", [{"tags": ["a"]}, {"kind": "colchis.dev/record/v2"}, {"version": None}])
 def test_one_odd_record_hides_no_model(
-    served: Store, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
+    served: Objects, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
 ) -> None:
     for model in ("digits", "odd"):
         raw = json.loads(encode(record(model, 2))) | (change if model == "odd" else {})
@@ -105,7 +105,7 @@ def test_one_odd_record_hides_no_model(
     assert ("accuracy" in odd, "models/odd/2/record.json" in caplog.text) == (readable, not readable)
 
 
-def test_show_prints_what_a_newer_release_has_added(local: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_what_a_newer_release_has_added(local: Objects, capsys: pytest.CaptureFixture[str]) -> None:
     raw = json.loads(encode(record("digits", 2))) | {"tags": ["a"]}
     local.write("models/digits/2/record.json", json.dumps(raw).encode())
     assert models.main(["show", "digits", "2"]) == 0
@@ -122,7 +122,7 @@ def test_show_prints_what_a_newer_release_has_added(local: Store, capsys: pytest
     ],
 )
 def test_shares_that_are_none_are_a_usage_error(
-    local: Store, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+    local: Objects, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         models.main(["share", "digits", *words])

@@ -7,12 +7,12 @@ import pytest
 from colchis_steps import predict
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.models import Alias
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 
 
 @pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
     monkeypatch.setenv("COLCHIS_HOME", str(tmp_path))
     return open_store((tmp_path / "store").as_uri())
 
@@ -21,19 +21,19 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     ("flags", "sentence"),
     [
         ([], "no version of digits is served"),
-        (["--json", "{"], "--json is no JSON"),
-        (["--json", "[1]"], "--json is no object"),
-        (["--json", "{}", "--url", "ftp://host/x"], "is no address of a model"),
+        (["--json", "{"], "--json is not JSON"),
+        (["--json", "[1]"], "--json is not an object"),
+        (["--json", "{}", "--url", "ftp://host/x"], "is not an address of a model"),
     ],
 )
 def test_predict_says_what_is_wrong(
-    local: Store, caplog: pytest.LogCaptureFixture, flags: list[str], sentence: str
+    local: Objects, caplog: pytest.LogCaptureFixture, flags: list[str], sentence: str
 ) -> None:
     assert predict.main(["digits", *flags]) == 65
     assert sentence in caplog.text
 
 
-def test_a_server_that_is_away_can_be_started(local: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_is_away_can_be_started(local: Objects, caplog: pytest.LogCaptureFixture) -> None:
     endpoint = "http://127.0.0.1:9/v1/models/digits"  # "discard": nothing answers there
     alias = Alias("digits", 2, "2026-01-01T00:00:00Z", endpoint=endpoint)
     local.write("models/digits/aliases/stable.json", encode(alias))

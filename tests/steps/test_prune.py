@@ -11,7 +11,7 @@ from colchis_steps._manifests.objects import HELD_SINCE, Object
 from colchis_steps._manifests.route import Traffic, route
 from colchis_steps._rollout.targets.deployment import backend
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps.prune import duration, expired, parser, since
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
@@ -56,12 +56,12 @@ class Listed:
         return next((one for one in self.found if (one["kind"], one["metadata"]["name"]) == (kind, name)), None)
 
 
-def gone(store: Store, *found: Object, before: datetime = NOW) -> list[tuple[str, int]]:
+def gone(store: Objects, *found: Object, before: datetime = NOW) -> list[tuple[str, int]]:
     cluster: Any = Listed(*found)
     return [(model, version) for model, version, _ in expired(cluster, store, before)]
 
 
-def test_what_rests_long_enough_goes_but_nothing_that_is_named_or_routed_to(store: Store) -> None:
+def test_what_rests_long_enough_goes_but_nothing_that_is_named_or_routed_to(store: Objects) -> None:
     found = [thing("Deployment", "a", str(version), "2026-01-02T00:00:00Z") for version in (1, 2, 3, 4)]
     found.append(thing("Deployment", "a", "5", "2026-01-09T00:00:00Z"))
     store.write("models/a/aliases/stable.json", encode(Alias("a", 1, "")))
@@ -71,7 +71,7 @@ def test_what_rests_long_enough_goes_but_nothing_that_is_named_or_routed_to(stor
     assert gone(store, *found, routes, before=NOW) == [("a", 4), ("a", 5)]
 
 
-def test_what_a_rollout_left_that_died_goes_too_and_what_only_looks_like_ours_stays(store: Store) -> None:
+def test_what_a_rollout_left_that_died_goes_too_and_what_only_looks_like_ours_stays(store: Objects) -> None:
     left = thing("Service", "a", "6")
     others = [thing("Service", "a", "7", name="mine"), thing("Deployment", "a", "latest"), thing("Service", "", "1")]
     assert gone(store, left, *others) == [("a", 6)]
@@ -79,7 +79,7 @@ def test_what_a_rollout_left_that_died_goes_too_and_what_only_looks_like_ours_st
 
 
 def test_a_model_whose_aliases_cannot_be_read_keeps_all_and_the_others_are_pruned(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Objects, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.write("models/a/aliases/stable.json", b'{"kind": "colchis.dev/alias/v2"}')
     found = [thing("Deployment", model, "1", "2026-01-02T00:00:00Z") for model in ("a", "b")]

@@ -13,7 +13,7 @@ import pytest
 from colchis_steps._content import code as _code
 from colchis_steps._content.code import describe_code, unpack_code
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps.push_code import main, push
 
@@ -37,7 +37,7 @@ def git(directory: Path, *arguments: str) -> str:
 
 
 @pytest.mark.servers
-def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_code_goes_around(store: Objects, code: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (code / "digits.py").chmod(0o755)
     assert main([str(code), f"--store={store.url}"]) == 0
     uri = capsys.readouterr().out.strip()
@@ -56,7 +56,7 @@ def test_code_goes_around(store: Store, code: Path, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.servers
-def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
+def test_equal_files_give_equal_bytes(store: Objects, code: Path) -> None:
     first = push(store, code)
     for path in code.rglob("*.py"):
         os.utime(path, (1, 1))
@@ -68,7 +68,7 @@ def test_equal_files_give_equal_bytes(store: Store, code: Path) -> None:
 
 
 @pytest.mark.servers
-def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Store, code: Path, tmp_path: Path) -> None:
+def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Objects, code: Path, tmp_path: Path) -> None:
     def revision() -> str:
         return describe_code(push(store, code))[1]
 
@@ -90,12 +90,12 @@ def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Store, code
     assert revision() == f"{head}-dirty"
 
 
-def test_links_that_leave_are_refused(store: Store, code: Path, tmp_path: Path) -> None:
+def test_links_that_leave_are_refused(store: Objects, code: Path, tmp_path: Path) -> None:
     for name, target, words in (
         ("out.py", "/etc/hostname", "out.py is a link that leaves"),
         ("up", "..", "up is a link that leaves"),
-        ("around", "package", "around is no plain file and no link to one"),
-        ("broken", "nowhere", "broken is no plain file"),
+        ("around", "package", "around is neither a plain file nor a link to one"),
+        ("broken", "nowhere", "broken is not a plain file"),
     ):
         (code / name).symlink_to(target)
         with pytest.raises(InputError, match=words):
@@ -120,7 +120,7 @@ def test_what_holds_no_code_is_refused(
     assert "weights.bin" in caplog.text
 
 
-def stored_zip(store: Store, members: dict[str, bytes], mode: int = 0o644) -> str:
+def stored_zip(store: Objects, members: dict[str, bytes], mode: int = 0o644) -> str:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -135,7 +135,7 @@ def stored_zip(store: Store, members: dict[str, bytes], mode: int = 0o644) -> st
 def test_a_zip_never_writes_outside(tmp_path: Path) -> None:
     store, back = open_store((tmp_path / "store").as_uri()), tmp_path / "in/back"
     for name in ("../out.py", "/out.py", "a/../../out.py", "a\\..\\out.py"):
-        with pytest.raises(InputError, match="is no key of a store"):
+        with pytest.raises(InputError, match="is not a key of a store"):
             unpack_code(stored_zip(store, {"ok.py": b"", name: b""}), back)
     with pytest.raises(InputError, match=r"holds a link, 'link\.py'"):
         unpack_code(stored_zip(store, {"link.py": b"/etc/passwd"}, stat.S_IFLNK | 0o777), back)
@@ -164,7 +164,7 @@ def test_what_is_no_code_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(InputError, match="is altered: its sha256 is not its name"):
         unpack_code(uri, back)
     store.write(f"code/{hashlib.sha256(b'no zip').hexdigest()}.zip", b"no zip")
-    with pytest.raises(InputError, match="is no zip; push the code again"):
+    with pytest.raises(InputError, match="is not a zip; push the code again"):
         unpack_code(f"{store.url}/code/{hashlib.sha256(b'no zip').hexdigest()}.zip", back)
     monkeypatch.setattr(_code, "LIMIT", 1000)
     with pytest.raises(InputError, match="unpacks to more than"):

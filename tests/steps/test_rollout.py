@@ -24,7 +24,7 @@ from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.models import Alias, Code, Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.rollouts import Rollout
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps.rollout import parser
@@ -59,12 +59,12 @@ def run(home: Path, port: int) -> Iterator[Run]:
 
 
 @pytest.fixture(scope="module")
-def store(home: Path) -> Store:
+def store(home: Path) -> Objects:
     return open_store((home / "store").as_uri())
 
 
 @pytest.fixture(scope="module")
-def images(home: Path, store: Store, exported: Path) -> dict[int, str]:
+def images(home: Path, store: Objects, exported: Path) -> dict[int, str]:
     """Versions 1 to 3 of tiny and 4, which answers NaN, published with packed images; the references by version."""
     data = _data_set(store)
     found = {}
@@ -94,7 +94,7 @@ def images(home: Path, store: Store, exported: Path) -> dict[int, str]:
     return found
 
 
-def _data_set(store: Store) -> str:
+def _data_set(store: Objects) -> str:
     key = "data/tiny/0123456789abcdef"
     path = Path(store.url.removeprefix("file://"), key, "test-00000.npz")
     path.parent.mkdir(parents=True)
@@ -109,7 +109,7 @@ def _data_set(store: Store) -> str:
 
 
 @pytest.fixture
-def roll(run: Run, store: Store, images: dict[int, str]) -> Run:
+def roll(run: Run, store: Objects, images: dict[int, str]) -> Run:
     def step(version: int, *flags: str) -> "subprocess.CompletedProcess[str]":
         told = [f"--store={store.url}", "--run=run-1", "--model=tiny", f"--version={version}"]
         return run("rollout", *told, f"--image={images[version]}", "--target=local", *flags)
@@ -128,13 +128,15 @@ def config(home: Path) -> Any:
     return json.loads((home / "serving/config.json").read_text())["models"]
 
 
-def stable(store: Store) -> tuple[int, int | None]:
+def stable(store: Objects) -> tuple[int, int | None]:
     alias = read_document(store, "models/tiny/aliases/stable.json", Alias)
     return alias.version, alias.previous
 
 
 @pytest.mark.tensorflow
-def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store: Store, home: Path, port: int) -> None:
+def test_a_version_is_served_replaced_and_rolled_back(
+    roll: Run, run: Run, store: Objects, home: Path, port: int
+) -> None:
     first = roll(1, f"--endpoint-path={home / 'endpoint'}", f"--verdict-path={home / 'verdict'}")
     assert first.returncode == 0, first.stderr
     endpoint = f"http://127.0.0.1:{port}/v1/models/tiny"
@@ -201,7 +203,9 @@ def test_a_version_is_served_replaced_and_rolled_back(roll: Run, run: Run, store
 
 
 @pytest.mark.tensorflow
-def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run: Run, store: Store, port: int) -> None:
+def test_versions_are_served_side_by_side_until_the_next_rollout(
+    roll: Run, run: Run, store: Objects, port: int
+) -> None:
     assert [roll(1).returncode, roll(2).returncode] == [0, 0]
     shared = run("models", "share", "tiny", "1=100,2=0", "--headers=style: transfer=2")
     assert (shared.returncode, shared.stdout) == (0, f"http://127.0.0.1:{port}\n"), shared.stderr
@@ -215,7 +219,7 @@ def test_versions_are_served_side_by_side_until_the_next_rollout(roll: Run, run:
 
 @pytest.mark.tensorflow
 def test_a_killed_server_and_removed_files_are_made_good(
-    roll: Run, run: Run, store: Store, home: Path, port: int
+    roll: Run, run: Run, store: Objects, home: Path, port: int
 ) -> None:
     assert roll(1).returncode == 0
     assert roll(2).returncode == 0
@@ -255,7 +259,7 @@ def test_a_killed_server_and_removed_files_are_made_good(
     assert "no local server runs" in run("models", "stop").stderr
 
 
-def golden(store: Store, run: str, answer: int) -> None:
+def golden(store: Objects, run: str, answer: int) -> None:
     """Say that the model of a run answered this class when it was judged."""
     row = [0.01] * answer + [0.91] + [0.01] * (9 - answer)
     outputs: dict[str, list[Any]] = {"class": [answer] * 2, "probability": [row] * 2}
@@ -264,7 +268,7 @@ def golden(store: Store, run: str, answer: int) -> None:
 
 @pytest.mark.tensorflow
 def test_a_version_that_answers_otherwise_than_it_was_judged_by_is_refused(
-    roll: Run, store: Store, home: Path, port: int, tmp_path: Path
+    roll: Run, store: Objects, home: Path, port: int, tmp_path: Path
 ) -> None:
     golden(store, "r1", 1)
     assert roll(1).returncode == 0
@@ -287,7 +291,7 @@ def test_a_version_that_answers_otherwise_than_it_was_judged_by_is_refused(
 
 
 @pytest.mark.servers
-def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: Store, images: dict[int, str]) -> None:
+def test_only_what_is_published_and_named_by_digest_is_served(run: Run, store: Objects, images: dict[int, str]) -> None:
     def sentence(version: int, image: str, code: int = 65) -> str:
         told = [f"--store={store.url}", "--run=run-2", "--model=tiny", f"--version={version}", f"--image={image}"]
         ended = run("rollout", *told)
@@ -340,7 +344,7 @@ def test_the_parser_takes_what_the_template_sends() -> None:
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("said", ["NO", "YES"])
 def test_a_canary_that_waits_is_promoted_by_a_yes_on_the_terminal_and_else_goes(
-    roll: Run, store: Store, home: Path, tmp_path: Path, said: str
+    roll: Run, store: Objects, home: Path, tmp_path: Path, said: str
 ) -> None:
     assert roll(1).returncode == 0
     port = int(json.loads((home / "serving/server.json").read_text())["port"])

@@ -131,7 +131,7 @@ def test_v2_answers(server: str) -> None:
         ("POST /v1/models/tiny:predict", b" " * (3 << 20), 413, "over 1048576 bytes"),
         ("POST /v1/models/moon:predict", b"{}", 404, "the models are: bare, tiny, two"),
         ("POST /v1/models/tiny/versions/9:predict", b"{}", 404, "the versions are: 1, 2, 3"),
-        ("GET /v1/models/tiny/versions/nine", b"", 404, "is no version"),
+        ("GET /v1/models/tiny/versions/nine", b"", 404, "is not a version"),
         ("GET /v2/models/moon/ready", b"", 404, "no model 'moon'"),
         ("GET /v1/models/tiny:predict", b"", 405, "GET does not go"),
         ("DELETE /v2/models/tiny/infer", b"", 405, "DELETE does not go"),
@@ -233,7 +233,7 @@ def test_what_cannot_be_served_ends_with_a_sentence(tmp_path: Path, caplog: pyte
         number = taken.getsockname()[1]
         told = sentence(f"--model=m={tmp_path}", f"--port={number}")
     assert f"port {number} on 127.0.0.1 is in use by another program; stop it or set COLCHIS_PORT / --port" in told
-    assert "is no port" in sentence(f"--model=m={tmp_path}", "--port=70000")
+    assert "is not a port" in sentence(f"--model=m={tmp_path}", "--port=70000")
     assert "holds no saved_model.pb" in sentence(f"--model=m={tmp_path / 'absent'}")
     assert "is not NAME=DIR" in sentence("--model=m")
     assert "cannot be a model's name" in sentence(f"--model=../m={tmp_path}")

@@ -25,7 +25,7 @@ def test_a_uri_names_store_model_and_version() -> None:
 )
 def test_another_uri_is_refused(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main([uri, str(tmp_path)]) == 65
-    assert "is no URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N" in caplog.text
+    assert "is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N" in caplog.text
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_hyperparameters_have_defaults_and_keep_the_rest() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "are no JSON"),
+        ("{", "are not JSON"),
         ("[1]", "no JSON object"),
         ('{"epochs": 0}', "epochs is 0; give a whole number of at least 1"),
         ('{"epochs": "3"}', "epochs is '3'"),

@@ -38,7 +38,7 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str], se
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """Give the process ids of train's workers, in order of rank."""
+    """Return the process ids of train's workers, in order of rank."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return sorted(map(int, children))
 

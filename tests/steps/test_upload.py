@@ -20,7 +20,7 @@ from colchis_steps._formats.keys import blob_key, manifest_key
 from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import StepResult, UploadReport
 from colchis_steps._models.versions import newest
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps.upload import allot, main
@@ -35,7 +35,7 @@ def model(tmp_path: Path) -> Path:
     return directory
 
 
-def trained(store: Store, directory: Path, run: str, model: str = "digits") -> Candidate:
+def trained(store: Objects, directory: Path, run: str, model: str = "digits") -> Candidate:
     """Store a candidate as train does."""
     files = store_directory(store, directory).files
     candidate = Candidate(
@@ -55,16 +55,16 @@ def trained(store: Store, directory: Path, run: str, model: str = "digits") -> C
     return candidate
 
 
-def upload(store: Store, run: str, *more: str) -> int:
+def upload(store: Objects, run: str, *more: str) -> int:
     return main([f"--store={store.url}", f"--run={run}", "--model=digits", *more])
 
 
-def report(store: Store, run: str) -> tuple[StepResult, UploadReport]:
+def report(store: Objects, run: str) -> tuple[StepResult, UploadReport]:
     result = read_document(store, f"runs/{run}/upload.json", StepResult)
     return result, msgspec.convert(result.details, UploadReport)
 
 
-def test_a_candidate_becomes_a_version_once(store: Store, model: Path, tmp_path: Path) -> None:
+def test_a_candidate_becomes_a_version_once(store: Objects, model: Path, tmp_path: Path) -> None:
     candidate, out = trained(store, model, "r1"), tmp_path / "out/version"
     for _ in range(2):
         assert upload(store, "r1", "--from=", f"--version-path={out}") == 0
@@ -77,7 +77,7 @@ def test_a_candidate_becomes_a_version_once(store: Store, model: Path, tmp_path:
     assert details == UploadReport(files=2, bytes=100_005, bytes_sent=0, reused=True)
 
 
-def test_other_files_are_another_version_equal_ones_are_not(store: Store, model: Path) -> None:
+def test_other_files_are_another_version_equal_ones_are_not(store: Objects, model: Path) -> None:
     for run, content, version in (("r1", b"a", 1), ("r2", b"a", 1), ("r3", b"b", 2), ("r3", b"c", 3), ("r4", b"a", 4)):
         (model / "saved_model.pb").write_bytes(content)
         trained(store, model, run)
@@ -85,7 +85,7 @@ def test_other_files_are_another_version_equal_ones_are_not(store: Store, model:
         assert report(store, run)[0].outputs == {"version": str(version)}
 
 
-def test_versions_are_numbers_not_words(store: Store, model: Path) -> None:
+def test_versions_are_numbers_not_words(store: Objects, model: Path) -> None:
     candidate = trained(store, model, "r1")
     for version in (2, 9, 10):
         manifest = Manifest(model="digits", version=version, run="r0", files=(), tree="", created_at="")
@@ -98,7 +98,7 @@ def test_versions_are_numbers_not_words(store: Store, model: Path) -> None:
     assert allot(store, candidate)[0].version == 11
 
 
-def test_uploads_at_one_time_get_a_number_each(store: Store, model: Path) -> None:
+def test_uploads_at_one_time_get_a_number_each(store: Objects, model: Path) -> None:
     candidates = []
     for i in range(6):
         (model / "saved_model.pb").write_bytes(b"%d" % i)
@@ -108,7 +108,7 @@ def test_uploads_at_one_time_get_a_number_each(store: Store, model: Path) -> Non
     assert sorted(manifest.version for manifest, _ in made) == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_directory_becomes_candidate_and_version(store: Store, model: Path, tmp_path: Path) -> None:
+def test_a_directory_becomes_candidate_and_version(store: Objects, model: Path, tmp_path: Path) -> None:
     progress = tmp_path / "progress"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ARGO_PROGRESS_FILE", str(progress))
@@ -123,7 +123,7 @@ def test_a_directory_becomes_candidate_and_version(store: Store, model: Path, tm
 
 
 def test_bad_input_has_its_sentence_and_makes_no_version(
-    store: Store, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: Objects, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuses(words: str, run: str, *more: str) -> None:
         caplog.clear()
@@ -158,11 +158,11 @@ def test_a_name_that_is_no_label_is_a_usage_error(name: str, capsys: pytest.Capt
     with pytest.raises(SystemExit) as caught:
         main(["--store=file:///x", "--run=r", f"--model={name}"])
     assert caught.value.code == 2
-    assert "is no model name; use 1 to 40 lower case letters, digits and '-'" in capsys.readouterr().err
+    assert "is not a model name; use 1 to 40 lower case letters, digits and '-'" in capsys.readouterr().err
 
 
 @pytest.mark.servers
-def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Store, tmp_path: Path) -> None:
+def test_a_killed_upload_is_invisible_and_the_next_one_finishes(store: Objects, tmp_path: Path) -> None:
     model = tmp_path / "saved"
     model.mkdir()
     (model / "saved_model.pb").write_bytes(b"graph")

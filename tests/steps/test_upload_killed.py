@@ -21,7 +21,7 @@ from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import Manifest
 from colchis_steps._models.versions import newest
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import PART
@@ -57,7 +57,7 @@ def write_model(model: Path, seed: int) -> None:
 
 
 @contextlib.contextmanager
-def reading(store: Store) -> Iterator[list[int]]:
+def reading(store: Objects) -> Iterator[list[int]]:
     """Read every version that there is, over and over, as a server would; count the rounds."""
     stop, rounds, faults, known = threading.Event(), [0], list[str](), set[str]()
 
@@ -105,7 +105,7 @@ def test_readers_never_see_half(url: str, tmp_path: Path, kills: int) -> None:
                 write_model(model, seed)
             with subprocess.Popen(command(url, model), stderr=subprocess.DEVNULL) as step:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    step.wait(random.uniform(0.3, 1) * whole)  # the interpreter's start is no use to be killed in
+                    step.wait(random.uniform(0.3, 1) * whole)  # the interpreter's start is not a use to be killed in
                 step.kill()
     assert rounds[0] > kills
     assert main(command(url, model)[3:]) == 0

@@ -17,7 +17,7 @@ from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File, Manifest
 from colchis_steps._step.errors import InputError, TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps.upload import main
@@ -32,16 +32,16 @@ def model(tmp_path: Path) -> Path:
     return directory
 
 
-def upload(store: Store, model: Path, run: str = "r1") -> int:
+def upload(store: Objects, model: Path, run: str = "r1") -> int:
     return main([f"--store={store.url}", f"--run={run}", "--model=digits", f"--from={model}", "--plain-prefix=true"])
 
 
-def plain(store: Store, version: int) -> dict[str, bytes]:
+def plain(store: Objects, version: int) -> dict[str, bytes]:
     prefix = f"models/digits/{version}/files/"
     return {key.removeprefix(prefix): store.read(key) for key in store.keys(prefix)}
 
 
-def test_the_prefix_holds_the_files_of_the_version(store: Store, model: Path) -> None:
+def test_the_prefix_holds_the_files_of_the_version(store: Objects, model: Path) -> None:
     assert upload(store, model) == 0
     assert plain(store, 1) == MODEL_FILES
     store.write("models/digits/1/files/stray", b"of a writer that lost the number")
@@ -54,7 +54,7 @@ def test_the_prefix_holds_the_files_of_the_version(store: Store, model: Path) ->
     assert (plain(store, 1), plain(store, 2)) == (MODEL_FILES, MODEL_FILES | {"saved_model.pb": b"other"})
 
 
-def test_there_is_no_prefix_without_the_flag(store: Store, model: Path) -> None:
+def test_there_is_no_prefix_without_the_flag(store: Objects, model: Path) -> None:
     assert main([f"--store={store.url}", "--run=r1", "--model=digits", f"--from={model}"]) == 0
     assert plain(store, 1) == {}
 
@@ -91,7 +91,7 @@ def test_a_version_is_pulled_and_pulled_again(
 
 
 def test_a_fetch_that_was_cut_off_goes_on_where_it_was(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "RANGE", 1000)
     monkeypatch.setattr("colchis_steps._content.blobs.SMALL", 1000)
@@ -101,12 +101,12 @@ def test_a_fetch_that_was_cut_off_goes_on_where_it_was(
     files = store_directory(store, directory).files
     stream, read = type(store).stream, list[int]()
 
-    def broken(self: Store, key: str, chunk: int = 0, start: int = 0, end: int | None = None) -> object:
+    def broken(self: Objects, key: str, chunk: int = 0, start: int = 0, end: int | None = None) -> object:
         if start >= 6000:
             raise TransientError("the way is gone")
         return stream(self, key, chunk, start, end)
 
-    def counted(self: Store, key: str, chunk: int = 0, start: int = 0, end: int | None = None) -> object:
+    def counted(self: Objects, key: str, chunk: int = 0, start: int = 0, end: int | None = None) -> object:
         read.append(start)
         return stream(self, key, chunk, start, end)
 
@@ -123,7 +123,7 @@ def test_a_fetch_that_was_cut_off_goes_on_where_it_was(
     assert read == []
 
 
-def test_a_beginning_that_is_not_the_files_is_fetched_anew(store: Store, tmp_path: Path) -> None:
+def test_a_beginning_that_is_not_the_files_is_fetched_anew(store: Objects, tmp_path: Path) -> None:
     directory, back = tmp_path / "model", tmp_path / "back"
     directory.mkdir()
     (directory / "weights").write_bytes(os.urandom(1000))
@@ -136,7 +136,7 @@ def test_a_beginning_that_is_not_the_files_is_fetched_anew(store: Store, tmp_pat
 
 
 @pytest.mark.parametrize("paths", [("A/x", "a/x"), ("e\u0301", "é")])
-def test_two_names_that_are_one_elsewhere_are_refused(store: Store, tmp_path: Path, paths: tuple[str, str]) -> None:
+def test_two_names_that_are_one_elsewhere_are_refused(store: Objects, tmp_path: Path, paths: tuple[str, str]) -> None:
     directory = tmp_path / "model"
     for path in paths:
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ def test_two_names_that_are_one_elsewhere_are_refused(store: Store, tmp_path: Pa
 
 
 @pytest.mark.parametrize("path", ["a b+c%20", "ünï/☃", "x" * 255, f"{'y' * 150}/{'z' * 150}"])
-def test_odd_and_long_names_come_back(store: Store, tmp_path: Path, path: str) -> None:
+def test_odd_and_long_names_come_back(store: Objects, tmp_path: Path, path: str) -> None:
     directory = tmp_path / "model"
     (directory / path).parent.mkdir(parents=True, exist_ok=True)
     (directory / path).write_bytes(b"content")
@@ -161,8 +161,8 @@ def test_odd_and_long_names_come_back(store: Store, tmp_path: Path, path: str) -
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/./b", "a\0b", "a\nb", "", "x" * 256])
-def test_names_that_lead_elsewhere_are_refused(store: Store, tmp_path: Path, path: str) -> None:
-    with pytest.raises(InputError, match="is no key of a store"):
+def test_names_that_lead_elsewhere_are_refused(store: Objects, tmp_path: Path, path: str) -> None:
+    with pytest.raises(InputError, match="is not a key of a store"):
         fetch_files(store, [File(path=path, size=1, sha256="0" * 64)], tmp_path / "back")
     assert not (tmp_path / "back").exists()
 

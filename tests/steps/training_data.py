@@ -93,12 +93,12 @@ class Trainer:
         return decode(Candidate, open_store(self.store).read(f"runs/{run}/model.json"), "model.json")
 
     def checkpoints(self, run: str) -> list[Path]:
-        """Give the directories of the run's whole checkpoints, oldest first."""
+        """Return the directories of the run's whole checkpoints, oldest first."""
         found = self.root.glob(f"store/runs/{run}/training/checkpoints/*/checkpoint.json")
         return sorted(path.parent for path in found)
 
     def state(self, run: str) -> dict[str, np.ndarray]:
-        """Give the newest checkpoint's arrays by name: variables of the model, of the optimizer."""
+        """Return the newest checkpoint's arrays by name: variables of the model, of the optimizer."""
         with np.load(self.checkpoints(run)[-1] / "state.npz") as arrays:
             return {name: arrays[name] for name in arrays.files}
 

@@ -17,7 +17,7 @@ TAG = re.compile(r"\{\{(.*?)\}\}")
 
 
 def _commands() -> Iterator[tuple[str, str, Object, list[str]]]:
-    """Give each step's command line: document, stem, its template and its flags."""
+    """Yield each step's command line: document, stem, its template and its flags."""
     for name, document in DOCUMENTS.items():
         for template in document["spec"].get("templates", []):
             containers = [template["container"]] if "container" in template else []

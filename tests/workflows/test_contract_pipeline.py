@@ -64,7 +64,7 @@ every_template = pytest.mark.parametrize("where", TEMPLATES, ids="/".join)
 
 
 def _uses(document: Object) -> Iterator[Object]:
-    """Give what runs a template: tasks and the exit hook."""
+    """Yield what runs a template: tasks and the exit hook."""
     yield from document["spec"].get("hooks", {}).values()
     for template in document["spec"].get("templates", []):
         yield from template.get("dag", {}).get("tasks", [])

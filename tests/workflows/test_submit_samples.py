@@ -19,7 +19,7 @@ def load(name: str) -> Any:
 
 
 def commands(name: str) -> str:
-    """Give the shell text of the sample's job."""
+    """Return the shell text of the sample's job."""
     if name == "github-actions.yaml":
         steps = load(name)["jobs"]["train-and-serve"]["steps"]
         return "\n".join(step.get("run", "") for step in steps)

@@ -24,7 +24,7 @@ Write = Callable[..., Path]
 
 
 def write_to(directory: Path) -> Write:
-    """Give a function that writes the template from its parts."""
+    """Return a function that writes the template from its parts."""
 
     def make(templates: str, spec: str = "") -> Path:
         path = directory / "tiny.yaml"
@@ -36,13 +36,13 @@ def write_to(directory: Path) -> Write:
 
 
 def python(name: str, program: str, extra: str = "") -> str:
-    """Give a container template that runs a program."""
+    """Return a container template that runs a program."""
     text = f"- name: {name}\n  container:\n    command: [python, -c]\n    args: [{json.dumps(program)}]\n"
     return text + indent(dedent(extra), "  ")
 
 
 def dag(*tasks: str) -> str:
-    """Give the entry point: a DAG of these tasks."""
+    """Return the entry point: a DAG of these tasks."""
     return "- name: main\n  dag:\n    tasks:\n" + "".join(f"      - {{{task}}}\n" for task in tasks)
 
 
@@ -52,7 +52,7 @@ def run(path: Path, home: Path, *more: str) -> int:
 
 
 def node(home: Path, path: str) -> dict[str, Any]:
-    """Give what run ``r`` noted of a task."""
+    """Return what run ``r`` noted of a task."""
     document = json.loads((home / "runs" / "r" / "run.json").read_text())
     found: dict[str, Any] = next(n for n in document["nodes"] if n["path"] == path)
     return found

@@ -83,7 +83,7 @@ def tasks(given: Mapping[str, str], document: str | None = None, after: str | No
 
 
 def _kaniko(settings: Settings) -> Container:
-    """Give kaniko's pod: it unpacks as root, so it has its own account and pod, and neither token nor keys."""
+    """Return kaniko's pod: it unpacks as root, so it has its own account and pod, and neither token nor keys."""
     common: dict[str, Any] = {"image_pull_policy": "IfNotPresent", "resources": resources("200m", "512Mi", "4Gi")}
     context = models.VolumeMount(name="context", mount_path=CONTEXT)
     writer = UserContainer(

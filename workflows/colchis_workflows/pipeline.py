@@ -137,7 +137,7 @@ def _candidate() -> DAG:
 
 
 def _publish() -> DAG:
-    """Give what happens to a model that passed; runs of one model take turns here and nowhere else."""
+    """Return what happens to a model that passed; runs of one model take turns here and nowhere else."""
     version = {"version": "{{tasks.upload.outputs.parameters.version}}"}
     build = inputs_of(["store", "run", "model", "builder", "repository"]) | version
     image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
@@ -170,9 +170,9 @@ def _publish() -> DAG:
 
 
 def _approval() -> DAG:
-    """Give what happens to a canary that waits: its report so far, a question, and the way on or back."""
+    """Return what happens to a canary that waits: its report so far, a question, and the way on or back."""
     names = [*SERVED, "version", "image"]
-    told = {"report": "{{inputs.parameters.store}}/runs/{{inputs.parameters.run}}/report.html"}
+    link = {"report": "{{inputs.parameters.store}}/runs/{{inputs.parameters.run}}/report.html"}
     answer = "{{tasks.approve.outputs.parameters.approve}}"
     served = inputs_of(names)
     return DAG(
@@ -180,7 +180,7 @@ def _approval() -> DAG:
         inputs=[Parameter(name=name) for name in names],
         tasks=[
             task("report", inputs_of(["store", "run"]) | {"status": "Succeeded", "failures": "[]"}),
-            task("approve", inputs_of(["model", "version"]) | told, template="approve", depends="report"),
+            task("approve", inputs_of(["model", "version"]) | link, template="approve", depends="report"),
             task(
                 "promote",
                 served | {"action": "promote"},
@@ -202,16 +202,19 @@ def _approval() -> DAG:
 
 
 def _approve() -> Suspend:
-    """Give the question: the UI shows a form with the report's place; who does not answer within a day says no."""
-    told = {"approve": "Whether the canary is promoted to stable.", "report": "What is known so far: open it first."}
+    """Return the question: the UI shows a form with the report's place; who does not answer within a day says no."""
+    descriptions = {
+        "approve": "Whether the canary is promoted to stable.",
+        "report": "What is known so far: open it first.",
+    }
     return Suspend(
         name="approve",
         duration="24h",
         inputs=[
-            Parameter(name="approve", default="NO", enum=["NO", "YES"], description=told["approve"]),
+            Parameter(name="approve", default="NO", enum=["NO", "YES"], description=descriptions["approve"]),
             Parameter(name="model"),
             Parameter(name="version"),
-            Parameter(name="report", description=told["report"]),
+            Parameter(name="report", description=descriptions["report"]),
         ],
         outputs=[
             Parameter(name="approve", value_from=models.ValueFrom(supplied=models.SuppliedValueFrom(), default="NO"))

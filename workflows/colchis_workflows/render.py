@@ -67,7 +67,7 @@ def objects(settings: Settings) -> list[dict[str, Any]]:
 
 
 def manifests(settings: Settings) -> dict[str, str]:
-    """Give each file's text by its path below the tree of manifests."""
+    """Return each file's text by its path below the tree of manifests."""
     templates = objects(settings)
     base = {_file(found): [found] for found in templates if found["kind"] == "WorkflowTemplate"}
     base["accounts.yaml"] = accounts(settings)
@@ -125,7 +125,7 @@ def _yaml(documents: Sequence[dict[str, Any]]) -> str:
 
 
 def differences(tree: Path, files: dict[str, str]) -> list[str]:
-    """Say which files of the tree are missing, stale or no longer rendered; samples and the CRD are written by hand."""
+    """Return what is missing, stale or no longer rendered in the tree; samples and the CRD are written by hand."""
     found = (path.relative_to(tree).as_posix() for path in tree.rglob("*.yaml"))
     there = {path for path in found if not path.startswith(("crd/", "samples/"))}
     stale = [path for path in sorted(there & files.keys()) if (tree / path).read_text() != files[path]]

@@ -64,7 +64,7 @@ def choose(catalog: Catalog, name: str | None) -> Object:
 
 
 def local_defaults(document: Object, home: Path) -> dict[str, str]:
-    """Give the local defaults of our own templates; what lies in their store by default lies in the local one here."""
+    """Return our own templates' local defaults; what lies in their store by default lies in the local one here."""
     if not name_of(document).startswith("colchis-"):
         return {}
     parameters = {str(p["name"]): p for p in spec_of(document).part("arguments").parts("parameters")}
@@ -79,7 +79,7 @@ def local_defaults(document: Object, home: Path) -> dict[str, str]:
 
 
 def exit_code(phase: str, outputs: Mapping[str, str], failure: int | None, stopped: int | None) -> int:
-    """Give the command's exit code: 0 served, 3 the gate said no, else the first failed task's."""
+    """Return the command's exit code: 0 served, 3 the gate said no, else the first failed task's."""
     if stopped is not None:
         return stopped
     if phase == "Succeeded":

@@ -25,7 +25,7 @@ class Settings:
         return f"{self.registry}/{name}:{self.tag}" + (f"@{digest}" if digest else "")
 
     def object_labels(self, name: str) -> dict[str, str]:
-        """Give the labels of the object of this name."""
+        """Return the labels of the object of this name."""
         common = {
             "app.kubernetes.io/name": name,
             "app.kubernetes.io/part-of": "colchis",

@@ -199,7 +199,7 @@ def output(text: str) -> Path:
     """Parse the path of a file that can be written when the run has ended."""
     path = Path(text).absolute()
     if not path.parent.is_dir() or path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is no file in a directory that is there; make {path.parent}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a file in a directory that is there; make {path.parent}")
     return path
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import NotFound, Store, bulk, check_key
+from colchis_steps._store.api import NotFound, Objects, bulk, check_key
 from colchis_steps._store.sums import SMALL, Sums, read_sums
 
 PARALLEL = 8  # groups of files in flight; hashing and sending release the interpreter's lock
@@ -35,7 +35,7 @@ def plain_files(directory: Path) -> dict[str, os.stat_result]:
     """List the directory's files by path, relative to it and sorted.
 
     Raises:
-        InputError: it is no directory, is empty, cannot be read, or holds a link or a special file.
+        InputError: it is not a directory, is empty, cannot be read, or holds a link or a special file.
     """
     if not directory.is_dir():
         raise InputError(f"{directory} is not a directory; give the one that holds the model's files")
@@ -71,7 +71,7 @@ def scan(directory: Path) -> list[File]:
 
 
 def file_of(path: str, sums: Sums) -> File:
-    """Give the file as manifests list it."""
+    """Return the file as manifests list it."""
     return File(path=path, size=sums.size, sha256=sums.sha256)
 
 
@@ -91,7 +91,7 @@ def check_paths(paths: Iterable[str]) -> None:
             )
 
 
-def check_files(store: Store, files: Sequence[File], moved: Moved | None = None) -> None:
+def check_files(store: Objects, files: Sequence[File], moved: Moved | None = None) -> None:
     """Read each blob and hold it against its size and digest.
 
     Raises:
@@ -107,7 +107,7 @@ def check_files(store: Store, files: Sequence[File], moved: Moved | None = None)
     each(check, together({file.sha256: file for file in files}.values(), size_of), moved)
 
 
-def seen(store: Store, files: Sequence[File], tell: Moved) -> Iterator[tuple[int, str] | None]:
+def seen(store: Objects, files: Sequence[File], tell: Moved) -> Iterator[tuple[int, str] | None]:
     """Read each file's blob for its size and sha256; give None where it is missing."""
     for file, content in zip(files, contents(store, files), strict=True):
         if content is None:
@@ -120,13 +120,13 @@ def seen(store: Store, files: Sequence[File], tell: Moved) -> Iterator[tuple[int
             yield len(content), hashlib.sha256(content).hexdigest()
 
 
-def contents(store: Store, files: Sequence[File]) -> Iterator[bytes | None]:
-    """Give the bytes of each small file's blob; None for one that is to be read alone."""
+def contents(store: Objects, files: Sequence[File]) -> Iterator[bytes | None]:
+    """Return the bytes of each small file's blob; None for one that is to be read alone."""
     small = bulk(store).read_all([blob_key(file.sha256) for file in files if file.size <= SMALL])
     return (next(small) if file.size <= SMALL else None for file in files)
 
 
-def digest_of(store: Store, key: str, tell: Moved) -> tuple[int, str]:
+def digest_of(store: Objects, key: str, tell: Moved) -> tuple[int, str]:
     """Read an object for its size and sha256. Raises NotFound."""
     digest, size = hashlib.sha256(), 0
     for block in store.stream(key):
@@ -136,19 +136,19 @@ def digest_of(store: Store, key: str, tell: Moved) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def missing(store: Store, file: File) -> NotFound:
-    """Give the error about a blob that is not there."""
+def missing(store: Objects, file: File) -> NotFound:
+    """Return the error about a blob that is not there."""
     what = f"blob {file.sha256} of {file.path} is missing in {store.url}"
     return NotFound(f"{what}; train or upload the model again")
 
 
-def altered(store: Store, file: File, how: str) -> InputError:
-    """Give the error about a blob that is not what its name says."""
+def altered(store: Objects, file: File, how: str) -> InputError:
+    """Return the error about a blob that is not what its name says."""
     what = f"blob {file.sha256} of {file.path} in {store.url} is altered ({how})"
     return InputError(f"{what}; remove {blob_key(file.sha256)} and store the model again")
 
 
-def hold(store: Store, file: File, size: int, sha256: str) -> None:
+def hold(store: Objects, file: File, size: int, sha256: str) -> None:
     """Refuse bytes that are not the file's.
 
     Raises:
@@ -170,7 +170,7 @@ def together(items: Iterable[T], size: Callable[[T], int]) -> list[list[T]]:
 
 
 def size_of(file: File) -> int:
-    """Give the file's size in bytes."""
+    """Return the file's size in bytes."""
     return file.size
 
 

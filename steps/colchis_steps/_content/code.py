@@ -11,7 +11,7 @@ from pathlib import Path
 
 from colchis_steps._formats.keys import code_key
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store, check_key
+from colchis_steps._store.api import Objects, check_key
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import readable
 
@@ -39,7 +39,7 @@ def listed(directory: Path) -> list[Path]:
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise InputError(f"{path} is a link that leaves {directory}; copy in what it names")
             if not path.is_file():
-                raise InputError(f"{path} is no plain file and no link to one; take it out or copy it in")
+                raise InputError(f"{path} is neither a plain file nor a link to one; take it out or copy it in")
             check_key(path.relative_to(directory).as_posix())
             total += path.stat().st_size
             found.append(path)
@@ -55,7 +55,7 @@ def listed(directory: Path) -> list[Path]:
 
 
 def revision_of(directory: Path, files: list[Path]) -> str:
-    """Give git's revision of the files, with ``-dirty`` where it does not hold them as they are, or ""."""
+    """Return git's revision of the files, with ``-dirty`` where it does not hold them as they are, or ""."""
     commit, tracked = _git(directory, "rev-parse", "HEAD"), _git(directory, "ls-files", "-z", "--", ".")
     names = {path.relative_to(directory).as_posix() for path in files}
     known = set((tracked or "").split("\0"))
@@ -66,7 +66,7 @@ def revision_of(directory: Path, files: list[Path]) -> str:
 
 
 def pack(directory: Path, files: list[Path], revision: str) -> bytes:
-    """Give the zip: fixed times, nothing compressed (so that no library's version shows), revision as comment."""
+    """Return the zip: fixed times, nothing compressed (so that no library's version shows), revision as comment."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for path in files:
@@ -111,10 +111,10 @@ def unpack_code(uri: str, directory: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             _extract(archive, uri, directory)
     except zipfile.BadZipFile as error:
-        raise InputError(f"{uri} is no zip; push the code again") from error
+        raise InputError(f"{uri} is not a zip; push the code again") from error
 
 
-def _located(uri: str) -> tuple[Store, str, str]:
+def _located(uri: str) -> tuple[Objects, str, str]:
     """Return the code's store, key and sha256 (hex)."""
     if not (match := _URI.fullmatch(uri)):
         raise InputError(f"{uri!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
@@ -144,7 +144,7 @@ def _left_out(name: str) -> bool:
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
-    """Give what git prints, or None where it is absent, refuses, or says no."""
+    """Return what git prints, or None where it is absent, refuses, or says no."""
     try:
         done = subprocess.run(["git", "-C", directory, *arguments], capture_output=True, check=True, timeout=30)
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):

@@ -11,11 +11,11 @@ from colchis_steps._content.blobs import Moved, check_files
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import blob_key, confirmed_key
 from colchis_steps._formats.models import Confirmed, Description, File
-from colchis_steps._store.api import Entry, Store, bulk
+from colchis_steps._store.api import Entry, Objects, bulk
 from colchis_steps._store.documents import find_document
 
 
-def described(store: Store, files: Sequence[File]) -> dict[str, Description]:
+def described(store: Objects, files: Sequence[File]) -> dict[str, Description]:
     """Return how the store describes each blob, by sha256 (hex), where that says enough; nothing is read."""
     keys = {blob_key(file.sha256): file.sha256 for file in files}
     found = (entry or store.find(key) for key, entry in zip(keys, bulk(store).find_all(list(keys)), strict=True))
@@ -23,12 +23,12 @@ def described(store: Store, files: Sequence[File]) -> dict[str, Description]:
     return {keys[entry.key]: _description(entry) for entry in found if entry and (entry.crc64nvme or here)}
 
 
-def confirm(store: Store, run: str, before: Mapping[str, Description]) -> None:
+def confirm(store: Objects, run: str, before: Mapping[str, Description]) -> None:
     """Note that the run's blobs were verified; ``before`` is how they were described before they were read."""
     store.write(confirmed_key(run), encode(Confirmed(run=run, blobs=dict(before))))
 
 
-def check_confirmed(store: Store, run: str, files: Sequence[File], moved: Moved | None = None) -> None:
+def check_confirmed(store: Objects, run: str, files: Sequence[File], moved: Moved | None = None) -> None:
     """Verify the run's blobs; those that were confirmed and are described as they were then are not read.
 
     Raises:

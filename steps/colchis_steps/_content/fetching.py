@@ -13,14 +13,14 @@ from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._store.ahead import ahead
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.sums import CHUNK, read_sums
 
 RANGE = 4 << 20  # bytes of a range
 AHEAD = 4  # ranges of a file that are in memory or on their way
 
 
-def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Moved | None = None) -> None:
+def fetch_files(store: Objects, files: Sequence[File], directory: Path, moved: Moved | None = None) -> None:
     """Write the files below the directory, each verified; what is there already is not fetched again.
 
     A file appears under its name whole. What a killed attempt had of it, beside it, is kept for the next.
@@ -56,11 +56,13 @@ def fetch_files(store: Store, files: Sequence[File], directory: Path, moved: Mov
 
 
 def _beside(path: Path, file: File) -> Path:
-    """Give the place of what is not whole yet: a short name, as the file's own may have all of 255 bytes."""
+    """Return the place of what is not whole yet: a short name, as the file's own may have all of 255 bytes."""
     return path.with_name(f".{hashlib.sha256(f'{file.path} {file.sha256}'.encode()).hexdigest()[:16]}.incomplete")
 
 
-def _complete(store: Store, file: File, temporary: Path, blocks: Callable[[int], Iterator[bytes]], tell: Moved) -> None:
+def _complete(
+    store: Objects, file: File, temporary: Path, blocks: Callable[[int], Iterator[bytes]], tell: Moved
+) -> None:
     """Fetch what the temporary file lacks; where the whole is not the file, its beginning is of no use: once more."""
     for anew in (False, True):
         with temporary.open("a+b") as out:
@@ -92,9 +94,9 @@ def _complete(store: Store, file: File, temporary: Path, blocks: Callable[[int],
 
 
 def _blocks(
-    store: Store, threads: ThreadPoolExecutor, file: File, content: bytes | None, start: int
+    store: Objects, threads: ThreadPoolExecutor, file: File, content: bytes | None, start: int
 ) -> Iterator[bytes]:
-    """Give the blob's bytes from ``start``, in order: its content, or from the store, a large one's ranges ahead."""
+    """Yield the blob's bytes from ``start``, in order: its content, or from the store, a large one's ranges ahead."""
     if content is not None:
         yield content[start:]
         return

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from colchis_steps._content.blobs import Moved, each, missing, size_of, together
 from colchis_steps._formats.keys import blob_key, plain_prefix
 from colchis_steps._formats.models import File, Manifest
-from colchis_steps._store.api import NotFound, Store, bulk
+from colchis_steps._store.api import NotFound, Objects, bulk
 
 
-def publish(store: Store, manifest: Manifest) -> None:
+def publish(store: Objects, manifest: Manifest) -> None:
     """Make the prefix hold the manifest's files and nothing else: the store copies blobs. Safe to run again.
 
     Raises:
@@ -35,8 +35,8 @@ def publish(store: Store, manifest: Manifest) -> None:
     each(place, together([file for file in manifest.files if prefix + file.path not in same], size_of))
 
 
-def _equal(store: Store, pairs: Mapping[str, str]) -> set[str]:
-    """Give the keys of which the store knows that the objects there are equal to those at the keys they stand for."""
+def _equal(store: Objects, pairs: Mapping[str, str]) -> set[str]:
+    """Return the keys of which the store knows that the objects there are equal to those at the keys they stand for."""
     known = list(bulk(store).find_all(list(pairs.values())))
     return {
         key

@@ -12,7 +12,7 @@ from colchis_steps._content.blobs import Moved, check_paths, digest_of, each, fi
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import TransientError
-from colchis_steps._store.api import Blob, Entry, Store, bulk
+from colchis_steps._store.api import Blob, Entry, Objects, bulk
 from colchis_steps._store.sums import encoded, read_small, read_sums
 
 BATCH = 512  # small files of which it is decided at once whether to ask for them before they are sent
@@ -29,7 +29,7 @@ class Stored(NamedTuple):
 
 
 def store_directory(
-    store: Store, directory: Path, moved: Moved | None = None, listed: Mapping[str, os.stat_result] | None = None
+    store: Objects, directory: Path, moved: Moved | None = None, listed: Mapping[str, os.stat_result] | None = None
 ) -> Stored:
     """Store the directory's files as blobs, each read once for its digests and verified. Safe to run again.
 
@@ -70,7 +70,7 @@ def store_directory(
     return Stored([found[path] for path in listed], sent)
 
 
-def _store_one(store: Store, blob: Blob, tell: Moved) -> int:
+def _store_one(store: Objects, blob: Blob, tell: Moved) -> int:
     size, sent = blob.sums.size, 0
 
     def count(some: int) -> None:
@@ -94,7 +94,7 @@ def _store_one(store: Store, blob: Blob, tell: Moved) -> int:
     return sent
 
 
-def _store_batch(store: Store, blobs: Iterator[Blob], tell: Moved, *, ask: bool) -> tuple[int, bool]:
+def _store_batch(store: Objects, blobs: Iterator[Blob], tell: Moved, *, ask: bool) -> tuple[int, bool]:
     """Store small files, those that do not go together alone; give the bytes sent, and whether most were there."""
     batch, written, sent = dict[str, Blob](), set[str](), 0
 
@@ -117,8 +117,8 @@ def _store_batch(store: Store, blobs: Iterator[Blob], tell: Moved, *, ask: bool)
     return sent, len(written) < len(batch) / 2
 
 
-def _settled(store: Store, blobs: Sequence[Blob], tell: Moved) -> set[str]:
-    """Give the keys of the blobs that are there, whole and, from now on, young."""
+def _settled(store: Objects, blobs: Sequence[Blob], tell: Moved) -> set[str]:
+    """Return the keys of the blobs that are there, whole and, from now on, young."""
     named = {blob.key: blob for blob in blobs}
     found = [
         entry for entry in bulk(store).find_all(list(named)) if entry and _is_whole(store, named[entry.key], entry)
@@ -137,8 +137,8 @@ def _is_old(entry: Entry) -> bool:
     return entry.modified < time.time() - YOUNG
 
 
-def _is_whole(store: Store, blob: Blob, found: Entry) -> bool:
-    """Tell whether a blob that is there is what its name says: by the store's own checksum, else by reading it."""
+def _is_whole(store: Objects, blob: Blob, found: Entry) -> bool:
+    """Return whether a blob that is there is what its name says: by the store's own checksum, else by reading it."""
     sums = blob.sums
     if found.size == sums.size and not found.crc64nvme:
         return digest_of(store, blob.key, lambda _: None) == (sums.size, sums.sha256)

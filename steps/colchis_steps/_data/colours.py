@@ -18,7 +18,7 @@ REACH = 4  # pixels on each side
 STRIDES = (1, 4)
 SIDES = (64, 76)  # longest side of a photograph, in pixels: what the page sends is about as large
 CELL = 16  # edge of a class in the plane of Cb and Cr, of 256
-SMALLEST = 0.002  # share of the pixels below which a cell is no class
+SMALLEST = 0.002  # share of the pixels below which a cell is not a class
 BLOCK = 8  # pixels on each side of what goes to one split: neighbours are alike, so they stay together
 
 

@@ -18,7 +18,7 @@ from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
 from colchis_steps._formats.models import Bounds
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
 
@@ -51,7 +51,7 @@ class DataSet:
     """A data set in a store. Reading its shards costs memory for WINDOW of them, and up to KEPT bytes to keep."""
 
     uri: str
-    store: Store
+    store: Objects
     manifest: DataManifest
     _kept: "dict[str, dict[str, Array]]" = field(default_factory=dict)
     _kept_bytes: int = 0
@@ -257,7 +257,7 @@ def manifest(uri: str) -> DataManifest:
     return open_data(uri).manifest
 
 
-def read_shard(store: Store, shard: Shard) -> "dict[str, Array]":
+def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
     """Return the arrays of a shard by name, its bytes verified.
 
     Raises:
@@ -274,7 +274,8 @@ def read_shard(store: Store, shard: Shard) -> "dict[str, Array]":
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{where} is no npz of plain arrays ({str(error)[:128]}); import the data again") from error
+        reason = str(error)[:128]
+        raise InputError(f"{where} is not an npz of plain arrays ({reason}); import the data again") from error
 
 
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from colchis_steps._formats.data import Column, DataManifest, Shard
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +49,7 @@ def limits(column: Column) -> tuple[float, float] | None:
 
 
 def known(column: Column) -> bool:
-    """Say whether NumPy knows the column's dtype, and may load it: Python objects it may not."""
+    """Return whether NumPy knows the column's dtype, and may load it: Python objects it may not."""
     import numpy as np
 
     try:
@@ -58,7 +58,7 @@ def known(column: Column) -> bool:
         return False
 
 
-def inspect(store: Store, manifest: DataManifest, shard: Shard) -> Inspected:
+def inspect(store: Objects, manifest: DataManifest, shard: Shard) -> Inspected:
     """Read a shard and hold it against the manifest; at most the bytes that the manifest tells are in memory.
 
     Raises:
@@ -77,7 +77,7 @@ def inspect(store: Store, manifest: DataManifest, shard: Shard) -> Inspected:
     return found
 
 
-def _content(store: Store, shard: Shard, found: Inspected) -> bytes | None:
+def _content(store: Objects, shard: Shard, found: Inspected) -> bytes | None:
     def fault(reason: str) -> None:
         found.faults.append(("shards are whole", f"{reason}; import the data again"))
 

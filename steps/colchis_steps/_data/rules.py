@@ -83,7 +83,7 @@ def structure(manifest: DataManifest) -> Iterator[Check]:
     reason = "" if rows else f"data set {manifest.name!r} is empty: no split has a row; import data that has rows"
     yield Check("data set has rows", rows > 0, f"{rows} rows", reason)
     names = [column.name for column in manifest.columns]
-    reason = f"label {manifest.label!r} is no column of {manifest.name!r} ({', '.join(names)}); correct the manifest"
+    reason = f"label {manifest.label!r} is not a column of {manifest.name!r} ({', '.join(names)}); correct the manifest"
     yield Check("label is a column", manifest.label in names, manifest.label, "" if manifest.label in names else reason)
     odd = [f"{column.dtype!r} of {column.name!r}" for column in manifest.columns if not inspection.known(column)]
     reason = f"the schema has the dtype {', '.join(odd)}, which NumPy does not know; correct the manifest"

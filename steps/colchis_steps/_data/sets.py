@@ -165,7 +165,7 @@ def own(name: str, path: Path) -> DataSet:
         with np.load(path, allow_pickle=False) as file:
             found = {column: file[column] for column in file.files}
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"--from={path} is no npz of plain arrays ({error}); write it with numpy.savez") from error
+        raise InputError(f"--from={path} is not an npz of plain arrays ({error}); write it with numpy.savez") from error
     shapes = ", ".join(f"{column} {values.dtype}{list(values.shape)}" for column, values in found.items())
     labels, features = found.pop(LABEL, np.empty(0)), list(found)
     if len(features) != 1 or labels.dtype.kind not in "iu" or labels.shape != found[features[0]].shape[:1]:

@@ -17,7 +17,7 @@ from colchis_steps._oci.registry import Registry
 from colchis_steps._oci.repository import open_repository
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store import sums
-from colchis_steps._store.api import Conflict, Store
+from colchis_steps._store.api import Conflict, Objects
 from colchis_steps._store.opening import open_store
 
 CONDITIONAL = (
@@ -45,7 +45,7 @@ def try_store(url: str) -> list[Finding]:
 
 
 @contextlib.contextmanager
-def _removed(store: Store, *keys: str) -> Iterator[str]:
+def _removed(store: Objects, *keys: str) -> Iterator[str]:
     """Remove the keys at the end; the first error is the one to report."""
     try:
         yield keys[0]
@@ -58,7 +58,7 @@ def _removed(store: Store, *keys: str) -> Iterator[str]:
         store.delete(key)
 
 
-def _blobs(store: Store) -> None:
+def _blobs(store: Objects) -> None:
     """Store random files, whose blobs are therefore nobody else's: one that is small, and one of two parts."""
     with tempfile.TemporaryDirectory() as scratch:
         there, back = Path(scratch, "there"), Path(scratch, "back")
@@ -74,7 +74,7 @@ def _blobs(store: Store) -> None:
             fetch_files(store, files, back)
 
 
-def _conditions(store: Store, key: str) -> str:
+def _conditions(store: Objects, key: str) -> str:
     """Return what the store lets through that it must not."""
     if not store.create(key, b"first"):
         return "a new key counts as taken"

@@ -29,10 +29,10 @@ def rules(text: str) -> Rules:
         given = json.loads(text or "{}")
     except ValueError as error:
         raise InputError(
-            f'thresholds {text[:256]!r} are no JSON ({error}); give {{"accuracy": {{"min": 0.9}}}}'
+            f'thresholds {text[:256]!r} are not JSON ({error}); give {{"accuracy": {{"min": 0.9}}}}'
         ) from error
     if not isinstance(given, dict):
-        raise InputError(f'thresholds {text[:256]!r} are no JSON object; give {{"accuracy": {{"min": 0.9}}}}')
+        raise InputError(f'thresholds {text[:256]!r} are not a JSON object; give {{"accuracy": {{"min": 0.9}}}}')
     for metric, bounds in given.items():
         if not isinstance(bounds, dict) or not bounds or not bounds.keys() <= set(BOUNDS):
             raise InputError(f"threshold of {metric!r} is {bounds!r}; give an object of {', '.join(BOUNDS)}")
@@ -43,7 +43,7 @@ def rules(text: str) -> Rules:
 
 
 def expand(given: Rules, known: Collection[str]) -> list[tuple[str, Mapping[str, float]]]:
-    """Give each known metric that the rules name with its bounds, ``*`` expanded, in the order of the rules.
+    """Return each known metric that the rules name with its bounds, ``*`` expanded, in the order of the rules.
 
     Raises:
         InputError: a rule names no metric that there is.
@@ -91,7 +91,7 @@ def judge(
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """Give pass where every check passed, else fail."""
+    """Return pass where every check passed, else fail."""
     return "pass" if all(check.passed for check in checks) else "fail"
 
 

@@ -11,7 +11,7 @@ from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.models import File, Golden
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numb
 class Model:
     """A SavedModel from the store."""
 
-    def __init__(self, store: Store, files: Sequence[File], directory: Path, name: str) -> None:
+    def __init__(self, store: Objects, files: Sequence[File], directory: Path, name: str) -> None:
         tf = load_tensorflow()
         fetch_files(store, files, directory)
         self.name = name
@@ -37,11 +37,11 @@ class Model:
             self.judged = dict(self.loaded.signatures).get("probability", self.function)  # if it serves classes alone
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
-                f"{name} is no SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
+                f"{name} is not a SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
             ) from error
 
     def mismatch(self, data: DataSet) -> str:
-        """Say why the model does not fit the data, if so."""
+        """Return why the model does not fit the data, if so."""
         inputs = {n: (s.dtype.name, s.shape.as_list()) for n, s in self.function.structured_input_signature[1].items()}
         wanted = {c.name: (c.dtype, [None, *c.shape]) for c in data.features.values()}
         if inputs != wanted:
@@ -70,7 +70,7 @@ class Model:
         return scores
 
     def golden(self, data: DataSet, run: str) -> Golden:
-        """Give the first rows of the test split, with all that the model answers to them."""
+        """Return the first rows of the test split, with all that the model answers to them."""
         import tensorflow as tf
 
         batch = next(iter(data.batches("test", BATCH)))

@@ -19,7 +19,7 @@ SAMPLES = 24
 
 
 def pixels(row: "Array", column: Column) -> tuple[tuple[int, ...], ...] | None:
-    """Give a picture's grey values, 0 to 255 between the column's minimum and maximum; None where it is no picture.
+    """Return a picture's grey values, 0 to 255 between the column's minimum and maximum; None if it is not a picture.
 
     ``row`` is [height, width], or [height, width, channels], whose channels are averaged.
     """
@@ -52,5 +52,5 @@ class Samples:
                 kind.append(Sample(self.classes[int(label)], self.classes[prediction], round(confidence, 6), picture))
 
     def chosen(self) -> tuple[Sample, ...]:
-        """Give at most SAMPLES of them."""
+        """Return at most SAMPLES of them."""
         return tuple((self.wrong + self.right)[:SAMPLES])

@@ -42,7 +42,7 @@ class Scores:
         np.add.at(self.bins, where, np.stack([confidence, predictions == labels], axis=1))
 
     def metrics(self) -> dict[str, float]:
-        """Give accuracy, loss (mean cross-entropy in nats) and ece; NaN where the model gave what is no number.
+        """Return accuracy, loss (mean cross-entropy in nats) and ece; NaN where the model gave what is not a number.
 
         ece is the expected calibration error: the mean distance, over equal bins of confidence weighted by rows, of
         confidence and accuracy (Guo et al., On Calibration of Modern Neural Networks, 2017).
@@ -58,7 +58,7 @@ class Scores:
         }
 
     def slices(self) -> dict[str, dict[str, float]]:
-        """Give precision, recall, f1 and support by ``label=<class>``.
+        """Return precision, recall, f1 and support by ``label=<class>``.
 
         A class that is never predicted has precision 0. One that has no rows has a recall, and so an f1, of NaN.
         """
@@ -73,5 +73,5 @@ class Scores:
         return found
 
     def flat(self) -> dict[str, float]:
-        """Give all of it by the gate's names: ``accuracy``, ``recall/label=3``."""
+        """Return all of it by the gate's names: ``accuracy``, ``recall/label=3``."""
         return self.metrics() | {f"{m}/{s}": v for s, values in self.slices().items() for m, v in values.items()}

@@ -41,9 +41,9 @@ def settings(text: str) -> Settings:
     try:
         given = json.loads(text or "{}")
     except ValueError as error:
-        raise InputError(f'hyper-parameters {text[:256]!r} are no JSON ({error}); give {{"epochs": 10}}') from error
+        raise InputError(f'hyper-parameters {text[:256]!r} are not JSON ({error}); give {{"epochs": 10}}') from error
     if not isinstance(given, dict):
-        raise InputError(f'hyper-parameters {text[:256]!r} are no JSON object; give one like {{"epochs": 10}}')
+        raise InputError(f'hyper-parameters {text[:256]!r} are not a JSON object; give one like {{"epochs": 10}}')
     chosen = {field.name: _held(field, given[field.name]) for field in _trainers() if field.name in given}
     defaults = Settings()
     every = {**{name: getattr(defaults, name) for name in ALWAYS}, **given}

@@ -6,7 +6,7 @@ from colchis_steps._formats.documents import Document, Part
 
 
 class Logged(Part):
-    """One request: inputs and outputs by name, rows first; strings that are no text are left out as null."""
+    """One request: inputs and outputs by name, rows first; strings that are not text are left out as null."""
 
     at: str
     inputs: dict[str, Any]

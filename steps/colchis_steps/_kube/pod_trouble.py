@@ -33,7 +33,7 @@ def is_ready(deployment: Object) -> bool:
 
 
 def trouble(deployment: Object, pods: list[Object]) -> Trouble:
-    """Say why the Deployment's pods are not ready."""
+    """Return why the Deployment's pods are not ready."""
     found = [_of(pod) for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     found += [  # a quota, or a policy that refuses pods
         Trouble(f"no pod is made: {clipped(condition.get('message', ''))}")
@@ -45,7 +45,7 @@ def trouble(deployment: Object, pods: list[Object]) -> Trouble:
 
 
 def starting(pods: list[Object]) -> str:
-    """Say how far the first pod that is not ready has come; "" without one."""
+    """Return how far the first pod that is not ready has come; "" without one."""
     for pod in pods:
         status, name = pod.get("status", {}), pod["metadata"]["name"]
         for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:

@@ -23,7 +23,7 @@ def inference_service(deployed: Deployed, config: str) -> Object:
     """Describe a version; ``config`` is the embedded server's configuration document.
 
     Raises:
-        InputError: the model is to come from a store that is no bucket.
+        InputError: the model is to come from a store that is not a bucket.
     """
     made = pods(deployed, config)
     metadata, spec = made["metadata"], made["spec"]

@@ -8,18 +8,18 @@ from colchis_steps._formats.documents import decode, encode, now
 from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._step.errors import TransientError
-from colchis_steps._store.api import Conflict, NotFound, Store
+from colchis_steps._store.api import Conflict, NotFound, Objects
 from colchis_steps._store.documents import find_document
 
 ATTEMPTS = 20  # each time that one fails, another writer has moved the alias
 
 
-def stable(store: Store, model: str) -> Alias | None:
+def stable(store: Objects, model: str) -> Alias | None:
     """Return the alias ``stable`` of the model, or None."""
     return find_document(store, alias_key(model, "stable"), Alias)
 
 
-def move(store: Store, key: str, decide: Callable[[Alias | None], Alias | None]) -> None:
+def move(store: Objects, key: str, decide: Callable[[Alias | None], Alias | None]) -> None:
     """Write what ``decide`` makes of the alias that is there; None leaves it. It is asked anew after a lost race.
 
     Fields of a newer release stay.
@@ -45,7 +45,7 @@ def move(store: Store, key: str, decide: Callable[[Alias | None], Alias | None])
     raise TransientError(f"{store.url}/{key} was moved by others {ATTEMPTS} times in a row; run this step again")
 
 
-def move_latest(store: Store, record: Record) -> None:
+def move_latest(store: Objects, record: Record) -> None:
     """Let the alias ``latest`` name the version, unless it names a higher one. Raises as ``move``."""
 
     def decide(found: Alias | None) -> Alias | None:
@@ -57,12 +57,12 @@ def move_latest(store: Store, record: Record) -> None:
     move(store, alias_key(record.model, "latest"), decide)
 
 
-def move_canary(store: Store, wanted: Alias) -> None:
+def move_canary(store: Objects, wanted: Alias) -> None:
     """Let the alias ``canary`` be the wanted one. Raises as ``move``."""
     move(store, alias_key(wanted.model, "canary"), lambda _: wanted)
 
 
-def move_stable(store: Store, wanted: Alias, *, back: bool) -> int | None:
+def move_stable(store: Objects, wanted: Alias, *, back: bool) -> int | None:
     """Move the alias ``stable`` and clear ``canary``; return the version that was stable before. Raises as ``move``.
 
     Going back leaves no previous version: the next rollback must not go forward to what was just withdrawn.

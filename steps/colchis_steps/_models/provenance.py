@@ -90,8 +90,8 @@ def statement(
             ],
         },
     }
-    told = {"_type": STATEMENT, "subject": subjects, "predicateType": PROVENANCE, "predicate": predicate}
-    return msgspec.json.encode(told)
+    document = {"_type": STATEMENT, "subject": subjects, "predicateType": PROVENANCE, "predicate": predicate}
+    return msgspec.json.encode(document)
 
 
 def _sha(result: StepResult) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from colchis_steps._formats.keys import manifest_key, model_prefix, record_key, version_of
 from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.uris import located
 
 
-def published(store: Store, model: str, version: int) -> tuple[Manifest, Record]:
+def published(store: Objects, model: str, version: int) -> tuple[Manifest, Record]:
     """Return the two documents that make a version one that may be served; the record's URIs are absolute.
 
     Raises:
@@ -28,7 +28,7 @@ def check_image(record: Record, image: str) -> None:
         raise InputError(f"{image} is not the image of {name}, which is {record.image}; roll out that one")
 
 
-def newest(store: Store, model: str) -> Manifest | None:
+def newest(store: Objects, model: str) -> Manifest | None:
     """Return the manifest of the model's highest version, or None where it has none yet."""
     found = [place for key in store.keys(model_prefix(model)) if (place := version_of(key))]
     return read_document(store, manifest_key(*max(found)), Manifest) if found else None

@@ -98,7 +98,7 @@ def image_layers(repository: Repository, digest: str) -> list[Layer]:
     """List the layers of the image with this digest, lowest first; of an index, those of its first image for Linux.
 
     Raises:
-        InputError: it is not there, is altered or is no image.
+        InputError: it is not there, is altered or is not an image.
         TransientError: the registry is away.
     """
     content = repository.manifest(digest)
@@ -108,11 +108,11 @@ def image_layers(repository: Repository, digest: str) -> list[Layer]:
         manifest = json.loads(content)
         if "manifests" not in manifest:
             return [_layer(descriptor) for descriptor in manifest["layers"]]
-        # architectures share the layers, so any will do; what is no image for Linux is an attestation
+        # architectures share the layers, so any will do; what is not an image for Linux is an attestation
         first = next(entry["digest"] for entry in manifest["manifests"] if entry["platform"]["os"] == "linux")
         parse_reference(f"manifest@{first}")
     except (ValueError, KeyError, TypeError, StopIteration) as error:
-        raise InputError(f"{repository.name}@{digest} is no OCI image; give one that build_image made") from error
+        raise InputError(f"{repository.name}@{digest} is not an OCI image; give one that build_image made") from error
     return image_layers(repository, first)
 
 
@@ -123,7 +123,7 @@ def _layer(descriptor: dict[str, Any]) -> Layer:
 
 
 def _path_in_model(member: tarfile.TarInfo, reference: str) -> str | None:
-    """Give a file's path below ``models/1``, or None where the member is a directory or lies elsewhere."""
+    """Return a file's path below ``models/1``, or None where the member is a directory or lies elsewhere."""
     name = member.name.removeprefix(".").lstrip("/")
     if not name.startswith(f"{ROOT}/") and name not in {"models", ROOT}:
         return None
@@ -133,7 +133,7 @@ def _path_in_model(member: tarfile.TarInfo, reference: str) -> str | None:
     if member.isdir():
         return None
     if not member.isreg() or path == name or not path or Path(path).name.startswith(".wh."):
-        raise InputError(f"{reference} holds {member.name!r}, which is no plain file; do not use this image")
+        raise InputError(f"{reference} holds {member.name!r}, which is not a plain file; do not use this image")
     return path
 
 
@@ -148,7 +148,7 @@ def _copy(source: IO[bytes] | None, path: str, write: Callable[[str], contextlib
 
 
 def _plain(source: "_Source", layer: Layer, reference: str) -> contextlib.AbstractContextManager[Any]:
-    """Give the layer's tar, as it is or unpacked on the way."""
+    """Return the layer's tar, as it is or unpacked on the way."""
     from backports import zstd
 
     match re.split(r"[.+]", layer.media_type)[-1]:

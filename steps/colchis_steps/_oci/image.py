@@ -78,7 +78,7 @@ class Image:
 
 
 def split(files: Sequence[File]) -> list[tuple[File, ...]]:
-    """Say which files make which layer: one each, sorted by path.
+    """Return which files make which layer: one each, sorted by path.
 
     Of more than ``MOST_LAYERS`` files the largest keep a layer of their own and the others share the last.
 
@@ -100,12 +100,12 @@ def split(files: Sequence[File]) -> list[tuple[File, ...]]:
 
 
 def layer_size(files: Sequence[File]) -> int:
-    """Give the size in bytes of the layer that holds the files."""
+    """Return the size in bytes of the layer that holds the files."""
     return sum(map(len, layer_blocks(files, lambda _: iter(())))) + sum(file.size for file in files)
 
 
 def layer_blocks(files: Sequence[File], content: Callable[[File], Iterator[Block]]) -> Iterator[Block]:
-    """Give the layer's bytes: directories before the files in them, headers, contents, padding."""
+    """Yield the layer's bytes: directories before the files in them, headers, contents, padding."""
     made: set[str] = set()
     for file in files:
         path = f"{ROOT}/{file.path}"
@@ -127,7 +127,7 @@ def _header(name: str, size: int, kind: bytes, mode: int) -> bytes:
 
 
 def layer_name(files: Sequence[File]) -> str:
-    """Give a layer's name in reports: its file's path, or how many files share it."""
+    """Return a layer's name in reports: its file's path, or how many files share it."""
     return files[0].path if len(files) == 1 else f"{len(files)} small files"
 
 
@@ -139,8 +139,8 @@ def image(layers: Sequence[Layer], bases: Sequence[Base] = SCRATCH) -> Image:
     platforms = [dict(base.platform) for base in bases]
     if bases == SCRATCH:
         diffs = {"type": "layers", "diffIds": [layer.uncompressed for layer in layers]}
-        told = {"config": {"format": "tensorflow"}, "descriptor": {}, "modelfs": diffs}
-        configs.append(_json(MODEL_PACK_CONFIG, told))
+        document = {"config": {"format": "tensorflow"}, "descriptor": {}, "modelfs": diffs}
+        configs.append(_json(MODEL_PACK_CONFIG, document))
         weights = [_descriptor(layer, WEIGHT[layer.media_type]) for layer in layers]
         manifests.append(_manifest(configs[-1], weights, artifactType=MODEL_PACK))
         platforms.append({"architecture": "unknown", "os": "unknown"})
@@ -157,8 +157,8 @@ def _descriptor(layer: Layer, media_type: str) -> dict[str, Any]:
 
 
 def _manifest(config: Blob, layers: Iterable[Mapping[str, Any]], **more: str) -> Blob:
-    told = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(), "layers": list(layers), **more}
-    return _json(MANIFEST, told)
+    document = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config.descriptor(), "layers": list(layers)}
+    return _json(MANIFEST, document | more)
 
 
 def _config(base: Base, layers: Sequence[Layer]) -> Blob:
@@ -178,7 +178,7 @@ def _config(base: Base, layers: Sequence[Layer]) -> Blob:
 
 def artifact(subject: Blob, kind: str, content: Blob, annotations: Mapping[str, str]) -> Blob:
     """Make the manifest of an artifact that refers to the subject; its config is the empty blob."""
-    told = {
+    document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "artifactType": kind,
@@ -187,7 +187,7 @@ def artifact(subject: Blob, kind: str, content: Blob, annotations: Mapping[str, 
         "subject": subject.descriptor(),
         "annotations": dict(annotations),
     }
-    return _json(MANIFEST, told)
+    return _json(MANIFEST, document)
 
 
 def _json(media_type: str, value: object) -> Blob:

@@ -33,7 +33,7 @@ class Layout:
         self.name = f"oci:{directory}"
 
     def has(self, digest: str, size: int) -> bool:
-        """Say whether the blob is there, with its size."""
+        """Return whether the blob is there, with its size."""
         path = self._blob(digest)
         return path.is_file() and path.stat().st_size == size
 
@@ -80,16 +80,16 @@ class Layout:
         return False
 
     def tagged(self, tag: str) -> str | None:
-        """Give the digest that the tag names, or None."""
+        """Return the digest that the tag names, or None."""
         with explained(self.directory):
             return next((str(entry["digest"]) for entry in self._index() if _tag(entry) == tag), None)
 
     def manifest(self, digest: str) -> bytes:
-        """Give a manifest's bytes, unverified. Raises InputError where there is none."""
+        """Return a manifest's bytes, unverified. Raises InputError where there is none."""
         return b"".join(self.blob(digest))
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        """Give a blob's bytes, unverified, in chunks. Raises InputError where there is none."""
+        """Yield a blob's bytes, unverified, in chunks. Raises InputError where there is none."""
         try:
             file = self._blob(digest).open("rb")
         except FileNotFoundError as error:
@@ -119,7 +119,7 @@ class Layout:
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no OCI index; move the directory away, or give another one") from error
+            raise InputError(f"{path} is not an OCI index; move the directory away, or give another one") from error
 
 
 def _tag(entry: dict[str, Any]) -> str:

@@ -221,8 +221,8 @@ class Registry:
 
     def _location(self, answer: Answer, before: str = "") -> str:
         """Return where an upload goes on; an answer that does not say leaves it where it was."""
-        told = answer.headers.get("Location")
-        if not (location := resolve(answer.url, told) if told else before):
+        header = answer.headers.get("Location")
+        if not (location := resolve(answer.url, header) if header else before):
             raise InputError(f"registry {self.host} opens an upload and does not say where; see its log")
         if self.secure and not location.startswith("https://"):
             raise InputError(

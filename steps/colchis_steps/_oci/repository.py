@@ -23,7 +23,7 @@ class Repository(Protocol):
     name: str
 
     def has(self, digest: str, size: int) -> bool:
-        """Say whether the blob is there, with its size."""
+        """Return whether the blob is there, with its size."""
 
     def put(self, blocks: Callable[[], Iterable[Block]], size: int | None, digest: str | None = None) -> str:
         """Write a blob and give its digest; ``blocks`` may be called again after a broken connection.
@@ -38,13 +38,13 @@ class Repository(Protocol):
         """Write a manifest or index; with a tag, make the tag name it. Say whether its subject lists it from now on."""
 
     def tagged(self, tag: str) -> str | None:
-        """Give the digest that the tag names, or None."""
+        """Return the digest that the tag names, or None."""
 
     def manifest(self, digest: str) -> bytes:
-        """Give a manifest's bytes, unverified."""
+        """Return a manifest's bytes, unverified."""
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        """Give a blob's bytes, unverified, in chunks."""
+        """Return a blob's bytes, unverified, in chunks."""
 
 
 def open_repository(name: str, *, insecure: bool = False) -> Repository:
@@ -59,14 +59,14 @@ def open_repository(name: str, *, insecure: bool = False) -> Repository:
     if scheme == "oci" or name.startswith("oci:"):
         directory = Path(name.removeprefix("oci:"))
         if not directory.is_absolute() or ".." in directory.parts:
-            raise InputError(f"{name!r} is no image layout; give oci:/absolute/directory")
+            raise InputError(f"{name!r} is not an image layout; give oci:/absolute/directory")
         return Layout(directory)
     host, _, path = (rest if separator else name).partition("/")
     local = host.rpartition(":")[0] in LOOPBACK or host in LOOPBACK
     known = scheme in {"http", "https"} if separator else True
     if not known or not re.search(r"[.:]|^localhost$", host) or not re.fullmatch(f"{COMPONENT}(?:/{COMPONENT})*", path):
         raise InputError(
-            f"{name!r} is no repository; give host:port/path with a path of lower-case letters, digits and single "
+            f"{name!r} is not a repository; give host:port/path with a path of lower-case letters, digits and single "
             "separators (._-), or oci:/absolute/directory"
         )
     from colchis_steps._oci.registry import Registry

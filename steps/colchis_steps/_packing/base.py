@@ -24,7 +24,7 @@ def stand_on(name: str, layers: Sequence[Layer], repository: Repository, tag: st
     """Write the image of the base's layers and these, tag ``<tag>-<base>``; give its reference by digest.
 
     Raises:
-        InputError: the base is not there, is altered or is no image for Linux, or the tag names another image.
+        InputError: the base is not there, is altered or is not an image for Linux, or the tag names another image.
         TransientError: a registry is away.
     """
     place, label, digest = parse_base(name)
@@ -52,7 +52,7 @@ def parse_base(name: str) -> tuple[str, str, str]:
     """
     found = re.fullmatch(r"(?P<place>.+?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?", name)
     if not found:
-        raise InputError(f"{name!r} is no image; give --base host/path:tag or host/path@sha256:…")
+        raise InputError(f"{name!r} is not an image; give --base host/path:tag or host/path@sha256:…")
     return found["place"], found["tag"] or "latest", found["digest"] or ""
 
 
@@ -72,11 +72,11 @@ def read_bases(source: Repository, digest: str) -> tuple[Base, ...]:
             {"mediaType": OCI.get(layer["mediaType"], layer["mediaType"]), **{k: layer[k] for k in ("digest", "size")}}
             for layer in manifest["layers"]
         ]
-        told = {"architecture": platform["architecture"], "os": "linux"}
-        told |= {"variant": platform["variant"]} if platform.get("variant") else {}
-        return (Base(told, config, layers),)
+        described = {"architecture": platform["architecture"], "os": "linux"}
+        described |= {"variant": platform["variant"]} if platform.get("variant") else {}
+        return (Base(described, config, layers),)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{source.name}@{digest} is no image; give --base one that docker can run") from error
+        raise InputError(f"{source.name}@{digest} is not an image; give --base one that docker can run") from error
 
 
 def _fits(platform: dict[str, str]) -> bool:

@@ -18,14 +18,14 @@ LEVEL = 3  # zstd's default
 
 
 def sampled(size: int) -> list[tuple[int, int]]:
-    """Say from where to where a file of the size is sampled, in bytes: all of a small one, else even pieces of it."""
+    """Return where a file of the size is sampled, from and to in bytes: all of a small one, else even pieces of it."""
     if size <= PIECE * PIECES:
         return [(0, size)]
     return [(start, start + PIECE) for start in (number * (size - PIECE) // (PIECES - 1) for number in range(PIECES))]
 
 
 def pays(pieces: Iterable[Block]) -> bool:
-    """Say whether compressing what these pieces are a sample of pays."""
+    """Return whether compressing what these pieces are a sample of pays."""
     from backports import zstd
 
     made, read, kept = zstd.ZstdCompressor(level=LEVEL), 0, 0

@@ -17,7 +17,7 @@ from colchis_steps._oci.layout import explained
 from colchis_steps._oci.repository import Repository, parse_reference
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.outputs import write_atomically
-from colchis_steps._store.api import Store, check_key
+from colchis_steps._store.api import Objects, check_key
 from colchis_steps._store.sums import readable
 
 
@@ -40,7 +40,7 @@ def dockerfile(files: Sequence[File], labels: Mapping[str, str]) -> str:
 
 
 def write_context(
-    store: Store, files: Sequence[File], labels: Mapping[str, str], directory: Path, own: "Own | None" = None
+    store: Objects, files: Sequence[File], labels: Mapping[str, str], directory: Path, own: "Own | None" = None
 ) -> None:
     """Write ``Dockerfile`` and ``context/`` with the verified files; modes and times are the same on every machine.
 
@@ -75,11 +75,11 @@ class Own(NamedTuple):
     code: str
 
 
-def read_own(store: Store, name: str, code: str) -> Own:
+def read_own(store: Objects, name: str, code: str) -> Own:
     """Read the user's Dockerfile: a path that begins with ``/``, or a key of the store.
 
     Raises:
-        InputError: it is not there, is no text, or never copies the model to where it is looked for.
+        InputError: it is not there, is not text, or never copies the model to where it is looked for.
     """
     if name.startswith("/"):
         with readable(Path(name)):
@@ -90,14 +90,14 @@ def read_own(store: Store, name: str, code: str) -> Own:
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{name} is no text; give a Dockerfile") from error
+        raise InputError(f"{name} is not text; give a Dockerfile") from error
     if f"/{ROOT}" not in text:
         raise InputError(f"{name} never names /{ROOT}; let it say COPY model/ /{ROOT}/, where the model is looked for")
     return Own(text, code)
 
 
 def read_digest(text: str) -> str:
-    """Give the digest that the flag names, itself or in the file that kaniko's ``--digest-file`` wrote."""
+    """Return the digest that the flag names, itself or in the file that kaniko's ``--digest-file`` wrote."""
     digest = text
     if not text.startswith("sha256:"):
         try:

@@ -20,7 +20,7 @@ from colchis_steps._oci.image import TAR, ZSTD
 from colchis_steps._packing.pack import Known
 from colchis_steps._packing.sources import DirectorySource
 from colchis_steps._step.outputs import write_atomically
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import legible_document
 
 MOST = 10_000  # layers in the cache's file; the oldest go
@@ -28,7 +28,7 @@ SETTLED = 2.0  # seconds; a file that is younger may be written once more within
 log = logging.getLogger("colchis")
 
 
-def in_store(store: Store, model: str, version: int) -> dict[tuple[str, str], Known]:
+def in_store(store: Objects, model: str, version: int) -> dict[tuple[str, str], Known]:
     """Find the layers of this version's image and of the one before, by path and sha256 of their file."""
     known: dict[tuple[str, str], Known] = {}
     for number in (version - 1, version):
@@ -46,7 +46,7 @@ def in_store(store: Store, model: str, version: int) -> dict[tuple[str, str], Kn
 
 
 def cache_file() -> Path:
-    """Give the path of this machine's cache; it need not be there."""
+    """Return the path of this machine's cache; it need not be there."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "colchis" / "layers.json"
 
 

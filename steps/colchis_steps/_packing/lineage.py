@@ -17,7 +17,7 @@ from colchis_steps._models.provenance import PROVENANCE, statement
 from colchis_steps._oci.image import EMPTY, INDEX, LINEAGE, Blob, artifact
 from colchis_steps._oci.repository import Repository
 from colchis_steps._packing.pack import write_blob
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 
 IN_TOTO = "application/vnd.in-toto+json"
@@ -25,11 +25,11 @@ NOTHING = Blob(EMPTY, b"{}")
 
 
 def annotations(manifest: Manifest, candidate: Candidate | None) -> dict[str, str]:
-    """Say which version this is and where it came from; times are the version's own, so equal versions tell the same.
+    """Return which version this is and where it came from; times are the version's own, so equal versions agree.
 
     https://specs.opencontainers.org/image-spec/annotations/
     """
-    told = {
+    found = {
         "org.opencontainers.image.title": manifest.model,
         "org.opencontainers.image.version": str(manifest.version),
         "org.opencontainers.image.created": manifest.created_at,
@@ -39,23 +39,23 @@ def annotations(manifest: Manifest, candidate: Candidate | None) -> dict[str, st
         "dev.colchis.tree": manifest.tree,
     }
     if candidate:
-        told |= {
+        found |= {
             "org.opencontainers.image.revision": candidate.code.revision,
             "dev.colchis.data": candidate.data_digest,
             "dev.colchis.code": candidate.code.digest,
             "dev.colchis.entry": candidate.code.entry,
         }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in found.items() if value}
 
 
 def attach(
-    repository: Repository, subject: Blob, kind: str, content: Blob, *, told: Mapping[str, str], tag: str | None = None
+    repository: Repository, subject: Blob, kind: str, content: Blob, *, notes: Mapping[str, str], tag: str | None = None
 ) -> int:
-    """Write an artifact of the kind that refers to the subject, and list it there; give the bytes sent."""
+    """Write an artifact of the kind that refers to the subject, and list it there; return the bytes sent."""
     sent = sum(write_blob(repository, blob) for blob in dict.fromkeys((NOTHING, content)))
-    made = artifact(subject, kind, content, told)
+    made = artifact(subject, kind, content, notes)
     if not repository.put_manifest(made, tag):
-        entry = {**made.descriptor(), "artifactType": kind, "annotations": dict(told)}
+        entry = {**made.descriptor(), "artifactType": kind, "annotations": dict(notes)}
         _list(repository, subject.digest.replace(":", "-"), entry)
     return sent
 
@@ -70,19 +70,19 @@ def _list(repository: Repository, tag: str, entry: dict[str, Any]) -> None:
 
 
 def attach_lineage(
-    repository: Repository, store: Store, manifest: Manifest, candidate: Candidate | None, report: ImageReport
+    repository: Repository, store: Objects, manifest: Manifest, candidate: Candidate | None, report: ImageReport
 ) -> int:
-    """Write version and origin (tag ``<n>-lineage``) and, of a run's model, its provenance; give the bytes sent."""
+    """Write version and origin (tag ``<n>-lineage``) and, of a run's model, its provenance; return the bytes sent."""
     content = repository.manifest(report.digest)
-    subject, told = Blob(json.loads(content)["mediaType"], content), annotations(manifest, candidate)
-    sent = attach(repository, subject, LINEAGE, NOTHING, told=told, tag=f"{manifest.version}-lineage")
+    subject, notes = Blob(json.loads(content)["mediaType"], content), annotations(manifest, candidate)
+    sent = attach(repository, subject, LINEAGE, NOTHING, notes=notes, tag=f"{manifest.version}-lineage")
     if candidate:
         provenance = Blob(IN_TOTO, _statement(store, manifest, candidate, report))
-        sent += attach(repository, subject, IN_TOTO, provenance, told={"in-toto.io/predicate-type": PROVENANCE})
+        sent += attach(repository, subject, IN_TOTO, provenance, notes={"in-toto.io/predicate-type": PROVENANCE})
     return sent
 
 
-def _statement(store: Store, manifest: Manifest, candidate: Candidate, report: ImageReport) -> bytes:
+def _statement(store: Objects, manifest: Manifest, candidate: Candidate, report: ImageReport) -> bytes:
     """Write the in-toto statement of what is known before ``register``: the same for the same version."""
     found = {step: find_document(store, result_key(manifest.run, step), StepResult) for step in before("build_image")}
     results = {step: result for step, result in found.items() if result}

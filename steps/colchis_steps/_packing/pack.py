@@ -137,7 +137,7 @@ def _write_layer(
 
 
 def _found(repository: Repository, known: Known) -> bool:
-    """Say whether the repository has the layer, or takes it from the one that has."""
+    """Return whether the repository has the layer, or takes it from the one that has."""
     layer = known.layer
     return repository.has(layer.digest, layer.size) or repository.mount(layer.digest, layer.size, known.repository)
 

@@ -16,7 +16,7 @@ from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._oci.image import Block
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store, bulk
+from colchis_steps._store.api import Objects, bulk
 from colchis_steps._store.sums import readable
 
 BLOCK = 256 << 10  # bytes; stays in the processor's cache between hashing and sending
@@ -40,25 +40,25 @@ class Source(Protocol):
         """
 
     def piece(self, file: File, start: int, end: int) -> bytes:
-        """Give the file's bytes from ``start`` to before ``end``, unverified."""
+        """Return the file's bytes from ``start`` to before ``end``, unverified."""
 
     def settle(self) -> None:
         """Say that all has been read. Raises InputError where a file has changed since."""
 
     def key(self, file: File) -> str:
-        """Give what names the file's bytes for as long as it is the same."""
+        """Return what names the file's bytes for as long as it is the same."""
 
 
 class StoreSource:
     """The blobs of a manifest's files."""
 
-    def __init__(self, store: Store, files: Sequence[File]) -> None:
+    def __init__(self, store: Objects, files: Sequence[File]) -> None:
         self.store, self.files = store, files
         keys = [blob_key(file.sha256) for file in files]
         for file, key, found in zip(files, keys, bulk(store).find_all(keys), strict=True):
             if (size := found.size if found else store.size(key)) != file.size:
-                told = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
-                raise InputError(f"blob {file.sha256} of {file.path} in {store.url} {told}; upload the model again")
+                fault = "is missing" if size is None else f"has {size} bytes instead of {file.size}"
+                raise InputError(f"blob {file.sha256} of {file.path} in {store.url} {fault}; upload the model again")
 
     def reader(self, group: Sequence[File], held: Held = NOTHING) -> Callable[[File], Iterator[Block]]:
         """Return what reads the blobs, each verified at its end; many small ones come ahead of their turn."""
@@ -91,14 +91,14 @@ class StoreSource:
             )
 
     def piece(self, file: File, start: int, end: int) -> bytes:
-        """Give some of the blob's bytes."""
+        """Return some of the blob's bytes."""
         return b"".join(self.store.stream(blob_key(file.sha256), BLOCK, start, end))
 
     def settle(self) -> None:
         """Blobs have been verified."""
 
     def key(self, file: File) -> str:
-        """Give the file's digest."""
+        """Return the file's digest."""
         return file.sha256
 
 
@@ -132,7 +132,7 @@ class DirectorySource:
             yield view[:read]
 
     def piece(self, file: File, start: int, end: int) -> bytes:
-        """Give some of the file's bytes."""
+        """Return some of the file's bytes."""
         with self._opened(file) as opened, readable(self.directory / file.path):
             return os.pread(opened.fileno(), end - start, start)
 
@@ -154,7 +154,7 @@ class DirectorySource:
                 self._hold(file, (self.directory / file.path).lstat())
 
     def key(self, file: File) -> str:
-        """Give place, size, times and inode: what a write changes."""
+        """Return place, size, times and inode: what a write changes."""
         return f"{self.directory.resolve() / file.path} {' '.join(map(str, self.states[file.path]))}"
 
     def _hold(self, file: File, found: os.stat_result) -> None:

@@ -24,7 +24,7 @@ from colchis_steps._formats.runs import (
 from colchis_steps._formats.steps import CHAIN
 from colchis_steps._report.chain import Stage, stage
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.uris import located
 
@@ -94,7 +94,7 @@ class Story:
         return other if other and not self.said_no else None
 
 
-def read_story(store: Store, run: str, status: str, failures: str) -> Story:
+def read_story(store: Objects, run: str, status: str, failures: str) -> Story:
     """Read what there is; what cannot be read becomes a note, never an error."""
     messages = {} if status == "Succeeded" else parse_failures(failures)  # Argo lists attempts that were retried, too
     story = Story(run, status, failures=messages)

@@ -109,7 +109,7 @@ def judged(place: Place, plan: Plan, rollout: Rollout, weight: int, prober: Prob
 
 
 def stopped(place: Place, rollout: Rollout) -> str:
-    """Say why the step is over whatever was answered: the pods end, or somebody took the canary away."""
+    """Return why the step is over whatever was answered: the pods end, or somebody took the canary away."""
     alias = find_document(place.store, alias_key(place.model, "canary"), Alias)
     if alias is None or alias.version != rollout.version:
         return "it was withdrawn while it was judged"

@@ -48,7 +48,7 @@ def headers(text: str) -> tuple[HeaderRoute, ...]:
         name, colon, rest = part.strip().partition(":")
         value, equals, version = rest.strip().rpartition("=")
         if not colon or not equals or not re.fullmatch(VERSION, version, re.ASCII):
-            raise argparse.ArgumentTypeError(f"{part!r} is no route by header; write style: transfer=2")
+            raise argparse.ArgumentTypeError(f"{part!r} is not a route by header; write style: transfer=2")
         if not re.fullmatch(FIELD_NAME, name) or not re.fullmatch(r"[!-~]([ -~]{0,4094}[!-~])?", value):
             raise argparse.ArgumentTypeError(f"{part!r} has no valid header; a name has no spaces, a value is ASCII")
         found.append(HeaderRoute(name, value, int(version)))

@@ -28,7 +28,7 @@ def skew(golden: Golden, url: str, model: str, version: int) -> str:
 
 
 def difference(wanted: Mapping[str, Sequence[Any]], outputs: Any) -> str:
-    """Say where outputs differ; a single output comes without its name."""
+    """Return where outputs differ; a single output comes without its name."""
     answered = outputs if isinstance(outputs, dict) else dict.fromkeys(wanted, outputs)
     for name, rows in wanted.items():
         if name not in answered:

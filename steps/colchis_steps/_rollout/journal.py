@@ -9,19 +9,19 @@ from colchis_steps._formats.models import Bounds, Manifest, Record
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._serving.config import Range, Served
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import find_document
 
 log = logging.getLogger("colchis")
 
 
-def begun(store: Store, model: str, version: int, run: str, stable: int | None) -> Rollout:
+def begun(store: Objects, model: str, version: int, run: str, stable: int | None) -> Rollout:
     """Return this run's rollout document for the version, or a new one."""
     found = find_document(store, rollout_key(model, run), Rollout)
     return found if found and found.version == version else Rollout(model, version, run, stable, now())
 
 
-def write(store: Store, rollout: Rollout, verdict: str = "", reason: str = "") -> None:
+def write(store: Objects, rollout: Rollout, verdict: str = "", reason: str = "") -> None:
     """Write a rollout down; with a verdict, it is over. Fields of a newer release stay."""
     rollout.verdict, rollout.reason, rollout.finished_at = verdict, reason, now() if verdict else ""
     key, before = rollout_key(rollout.model, rollout.run), b""

@@ -193,7 +193,7 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def reason(findings: Sequence[Finding]) -> str:
-    """Say what speaks against the canary, or what is still open."""
+    """Return what speaks against the canary, or what is still open."""
     bad = [one for one in findings if one.state == "bad"]
     reasons = bad or [one for one in findings if one.state == "open" and one.name not in WATCHED]
     return "; ".join(f"{one.name}: {one.events} of {one.trials} {one.meaning}" for one in reasons)

@@ -38,7 +38,7 @@ from colchis_steps._serving.daemon import CONFIG, Running, port_for, running, st
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.home import home
 from colchis_steps._step.polling import poll
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 
 LOCK = "rollout.lock"
@@ -53,7 +53,7 @@ def serving() -> Path:
 
 
 def roll_out(
-    store: Store, run: str, model: str, *, version: int, image: str, port: int | None, approval: bool = False
+    store: Objects, run: str, model: str, *, version: int, image: str, port: int | None, approval: bool = False
 ) -> RolloutReport:
     """Serve the version as the model's stable one, unless it answers otherwise than it was judged by.
 
@@ -69,7 +69,7 @@ def roll_out(
         return _serve(store, run, (manifest, record), image, port=port, approval=approval)
 
 
-def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
+def roll_back(store: Objects, run: str, model: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
     """Serve the version before the stable one again, or version ``to``.
 
     Args:
@@ -101,7 +101,7 @@ def roll_back(store: Store, run: str, model: str, *, withdrawn: int | None, to: 
         return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
 
 
-def share(store: Store, model: str, weights: dict[int, int], headers: tuple[HeaderRoute, ...]) -> str:
+def share(store: Objects, model: str, weights: dict[int, int], headers: tuple[HeaderRoute, ...]) -> str:
     """Serve several versions of a model side by side: shares by version, and others by header; give the server's URL.
 
     The alias stable stays, and so does the default that its version is; the next rollout ends the sharing.
@@ -164,7 +164,7 @@ class Tried:
 
 
 def _serve(
-    store: Store,
+    store: Objects,
     run: str,
     documents: tuple[Manifest, Record],
     image: str,
@@ -198,7 +198,7 @@ def _serve(
 
 
 def _tried(
-    store: Store, documents: tuple[Manifest, Record], image: str, *, port: int | None, ask_golden: bool
+    store: Objects, documents: tuple[Manifest, Record], image: str, *, port: int | None, ask_golden: bool
 ) -> Tried:
     """Load the version beside what is served, and ask it. What was served before stays where that fails.
 

@@ -12,7 +12,7 @@ from colchis_steps._rollout.checks import check_release
 from colchis_steps._rollout.journal import described
 from colchis_steps._serving.config import Config, ServedModel
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 READY = 600.0  # seconds for the pods to be ready
 
@@ -32,7 +32,7 @@ class Options:
     deadline: float = READY
 
 
-def servable(store: Store, model: str, version: int, image: str, options: Options) -> tuple[Manifest, Record]:
+def servable(store: Objects, model: str, version: int, image: str, options: Options) -> tuple[Manifest, Record]:
     """Return the documents of a published version that these options can serve.
 
     Raises:
@@ -47,7 +47,7 @@ def servable(store: Store, model: str, version: int, image: str, options: Option
     return manifest, record
 
 
-def deployed_as(store: Store, record: Record, image: str, options: Options, replicas: int) -> Deployed:
+def deployed_as(store: Objects, record: Record, image: str, options: Options, replicas: int) -> Deployed:
     """Return the version as the options have it served; ``replicas`` is for options that name no number.
 
     Raises:

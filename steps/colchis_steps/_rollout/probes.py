@@ -16,7 +16,7 @@ from colchis_steps._rollout.checks import least_row
 from colchis_steps._rollout.judge import Answer
 from colchis_steps._serving.client import Away, call
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 
 PATIENCE = 10.0  # seconds until an answer counts as none
@@ -80,7 +80,7 @@ class Prober:
         return bisect.bisect_right(self.edges, number)
 
 
-def sampled_rows(store: Store, model: str, version: int) -> list[Any]:
+def sampled_rows(store: Objects, model: str, version: int) -> list[Any]:
     """Return the newest rows that users asked a version and that its server kept a sample of, at most ROWS.
 
     A sample is a help, not a condition: one that cannot be read is left out, with a warning.

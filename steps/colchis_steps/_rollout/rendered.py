@@ -17,13 +17,13 @@ from colchis_steps._models.aliases import stable
 from colchis_steps._models.versions import published
 from colchis_steps._rollout.canary import Plan
 from colchis_steps._rollout.options import Options, deployed_as, servable, server_config
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 RENDERED = ("knative", "seldon")
 
 
 def rendered(
-    store: Store, run: str, model: str, version: int, image: str, *, form: str, options: Options, plan: Plan
+    store: Objects, run: str, model: str, version: int, image: str, *, form: str, options: Options, plan: Plan
 ) -> RolloutReport:
     """Write how the version is served beside the stable one, by the plan's split or its first step.
 
@@ -73,7 +73,7 @@ def as_yaml(documents: list[Object]) -> str:
     return text
 
 
-def _deployed(store: Store, model: str, version: int, options: Options) -> tuple[Deployed, str]:
+def _deployed(store: Objects, model: str, version: int, options: Options) -> tuple[Deployed, str]:
     manifest, record = published(store, model, version)
     deployed = deployed_as(store, record, record.image, options, replicas=1)
     return deployed, server_config(deployed, manifest, record)

@@ -24,7 +24,7 @@ from colchis_steps._models.aliases import stable
 from colchis_steps._rollout.gateway import left
 from colchis_steps._rollout.targets.protocol import Target
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 
 log = logging.getLogger("colchis")
@@ -36,7 +36,7 @@ class Place:
 
     cluster: Cluster
     target: Target
-    store: Store
+    store: Objects
     model: str
 
     def found(self, version: int) -> Object | None:

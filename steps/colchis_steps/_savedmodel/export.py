@@ -64,7 +64,7 @@ def check_export(model: Any, directory: Path, features: Mapping[str, Any], toler
 
 
 def frameworks() -> dict[str, str]:
-    """Give the versions that made the model."""
+    """Return the versions that made the model."""
     import keras
     import tensorflow as tf
 
@@ -83,5 +83,5 @@ def _kind(spec: Any) -> dict[str, Any]:
 
 
 def as_inputs(features: dict[str, Any]) -> Any:
-    """Give a model its features: a lone one as it is, several by name."""
+    """Return a model its features: a lone one as it is, several by name."""
     return next(iter(features.values())) if len(features) == 1 else features

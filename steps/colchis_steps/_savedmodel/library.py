@@ -37,7 +37,7 @@ def chosen(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_quiet(environment: Mapping[str, str]) -> bool:
-    """Say whether TensorFlow's chatter is unwanted; somebody who looks into it asks for a lower level."""
+    """Return whether TensorFlow's chatter is unwanted; somebody who looks into it asks for a lower level."""
     return environment.get("TF_CPP_MIN_LOG_LEVEL") == CHOICE["TF_CPP_MIN_LOG_LEVEL"]
 
 

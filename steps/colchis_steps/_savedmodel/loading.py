@@ -59,7 +59,8 @@ class SavedModel:
             loaded = tf.saved_model.load(str(path))
         except (OSError, ValueError, KeyError, DecodeError, tf.errors.OpError) as error:
             raise InputError(
-                f"{path} is no SavedModel that TensorFlow {tf.__version__} can load ({_clip(error)}); export it again"
+                f"{path} is not a SavedModel that TensorFlow {tf.__version__} can load ({_clip(error)}); "
+                "export it again"
             ) from error
         signatures = dict(proto.meta_graphs[0].signature_def) if proto.meta_graphs else {}
         if SIGNATURE not in loaded.signatures or SIGNATURE not in signatures:
@@ -78,7 +79,7 @@ class SavedModel:
         }
 
     def predict(self, arrays: Arrays) -> dict[str, np.ndarray[Any, Any]]:
-        """Give the outputs for inputs that fit the signature.
+        """Return the outputs for inputs that fit the signature.
 
         Raises:
             ValuesError: the model itself refuses the values.
@@ -106,7 +107,7 @@ class SavedModel:
 
 
 def filled(tensor: Tensor, value: int) -> np.ndarray[Any, Any]:
-    """Give a tensor that fits, full of 0 or 1 (of empty strings, or of "1"); each length that is free is 1."""
+    """Return a tensor that fits, full of 0 or 1 (of empty strings, or of "1"); each length that is free is 1."""
     shape = tuple(1 if length is None else length for length in tensor.shape)
     return (
         np.full(shape, b"1" * value, dtype=object) if tensor.dtype == "string" else np.full(shape, value, tensor.dtype)

@@ -14,15 +14,15 @@ VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.\d+)?(?:[-+.]?[a-z].*)?")
 
 
 def minor(text: str) -> tuple[int, int]:
-    """Give major and minor. Raises InputError where that is no version."""
+    """Return major and minor. Raises InputError where that is not a version."""
     found = VERSION.fullmatch(text)
     if not found:
-        raise InputError(f"{text!r} is no version of TensorFlow; give one such as 2.20.0")
+        raise InputError(f"{text!r} is not a version of TensorFlow; give one such as 2.20.0")
     return int(found[1]), int(found[2])
 
 
 def installed() -> str:
-    """Give the version of the TensorFlow that is installed here; importing it would take seconds.
+    """Return the version of the TensorFlow that is installed here; importing it would take seconds.
 
     Raises:
         InputError: there is none.
@@ -36,10 +36,10 @@ def installed() -> str:
 
 
 def judge_versions(exporter: str, server: str) -> str:
-    """Give a warning where the server is one minor behind the exporter, "" where it is not behind.
+    """Return a warning where the server is one minor behind the exporter, "" where it is not behind.
 
     Raises:
-        InputError: it is further behind, of another major version, or one of them is no version.
+        InputError: it is further behind, of another major version, or one of them is not a version.
     """
     made, serves = minor(exporter), minor(server)
     behind = made[1] - serves[1]

@@ -37,7 +37,7 @@ def model_name(text: str) -> str:
     """Parse a model's name: a DNS label of at most 40 characters, as hosts and resources are named after it."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no model name; use 1 to 40 lower case letters, digits and '-', with no '-' at either end"
+            f"{text!r} is not a model name; use 1 to 40 lower case letters, digits and '-', with no '-' at either end"
         )
     return text
 

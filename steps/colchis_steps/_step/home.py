@@ -12,12 +12,12 @@ from colchis_steps._step.errors import InputError
 
 
 def home() -> Path:
-    """Give the directory of local runs, absolute; it need not be there yet."""
+    """Return the directory of local runs, absolute; it need not be there yet."""
     return Path(os.environ.get("COLCHIS_HOME") or ".colchis").absolute()
 
 
 def default_store() -> str:
-    """Give the URL of the local store, which verbs use where no ``--store`` is given."""
+    """Return the URL of the local store, which verbs use where no ``--store`` is given."""
     return (home() / "store").as_uri()
 
 
@@ -32,12 +32,12 @@ def workdir(run: str) -> Path:
 
 
 def port() -> int:
-    """Give the port that the local server listens on.
+    """Return the port that the local server listens on.
 
     Raises:
-        InputError: ``$COLCHIS_PORT`` is no port number.
+        InputError: ``$COLCHIS_PORT`` is not a port number.
     """
     text = os.environ.get("COLCHIS_PORT") or "8501"
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise InputError(f"COLCHIS_PORT is {text!r}, which is no port; set it to a number from 1 to 65535")
+        raise InputError(f"COLCHIS_PORT is {text!r}, which is not a port; set it to a number from 1 to 65535")
     return int(text)

@@ -26,7 +26,7 @@ log = logging.getLogger("colchis")
 
 @contextlib.contextmanager
 def alive_pipe() -> Iterator[tuple[dict[str, str], Iterable[int]]]:
-    """Give a child's environment and file descriptors such that it ends when this process does, even by kill -9."""
+    """Yield a child's environment and file descriptors such that it ends when this process does, even by kill -9."""
     read, write = os.pipe()
     try:
         yield {ALIVE_FD: str(read)}, (read,)

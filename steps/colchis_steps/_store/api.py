@@ -155,9 +155,6 @@ def bulk(store: Objects) -> Bulk:
     return store if isinstance(store, Bulk) else _Singly()
 
 
-Store = Objects  # the name in signatures
-
-
 def check_key(key: str) -> None:
     """Refuse a key that is not good in every kind of store.
 
@@ -169,4 +166,4 @@ def check_key(key: str) -> None:
     for part in key.split("/"):
         bad = bad or part in {"", ".", ".."} or part.startswith(TEMPORARY) or len(part.encode(errors="replace")) > 255
     if bad:
-        raise InputError(f"{key[:256]!r} is no key of a store; give a relative path of plain names, without '..'")
+        raise InputError(f"{key[:256]!r} is not a key of a store; give a relative path of plain names, without '..'")

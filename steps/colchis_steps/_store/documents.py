@@ -12,17 +12,17 @@ from colchis_steps._formats.documents import D, Part, Unreadable, decode, encode
 from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 
 log = logging.getLogger("colchis")
 
 
-def read_document(store: Store, key: str, kind: type[D]) -> D:
+def read_document(store: Objects, key: str, kind: type[D]) -> D:
     """Read a document of the kind. Raises NotFound, or Unreadable where it is damaged or of another kind."""
     return decode(kind, store.read(key), f"{store.url}/{key}")
 
 
-def find_document(store: Store, key: str, kind: type[D]) -> D | None:
+def find_document(store: Objects, key: str, kind: type[D]) -> D | None:
     """Read a document of the kind; return None where there is none. Raises Unreadable."""
     try:
         return read_document(store, key, kind)
@@ -30,7 +30,7 @@ def find_document(store: Store, key: str, kind: type[D]) -> D | None:
         return None
 
 
-def legible_document(store: Store, key: str, kind: type[D]) -> D | None:
+def legible_document(store: Objects, key: str, kind: type[D]) -> D | None:
     """Read a document for a list, where one must not hide the others: one that is Unreadable is a warning, and None."""
     try:
         return find_document(store, key, kind)
@@ -50,13 +50,13 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recorded(store: Store, run: str, step: str, inputs: Mapping[str, Any]) -> Iterator[Recorder]:
+def recorded(store: Objects, run: str, step: str, inputs: Mapping[str, Any]) -> Iterator[Recorder]:
     """Write ``runs/<run>/<step>.json`` when the step begins and when it ends, failed or not.
 
     A step that ends without its last record was killed: the record says "running".
     """
     recorder, key, started, clock = Recorder(), result_key(run, step), now(), time.monotonic()
-    told = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
+    given = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
 
     def write(status: str, message: str = "") -> None:
         details: dict[str, Any] = msgspec.to_builtins(recorder.details) if recorder.details else {}
@@ -68,7 +68,7 @@ def recorded(store: Store, run: str, step: str, inputs: Mapping[str, Any]) -> It
                     run=run,
                     status=status,
                     message=message or recorder.message,
-                    inputs=told,
+                    inputs=given,
                     outputs=recorder.outputs,
                     verdict=recorder.verdict,
                     started_at=started,

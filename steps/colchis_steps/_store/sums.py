@@ -37,7 +37,7 @@ class Sums(NamedTuple):
 
     @property
     def crc64nvme(self) -> int:
-        """Give the checksum of the whole file."""
+        """Return the checksum of the whole file."""
         from awscrt.checksums import combine_crc64nvme
 
         length, whole = part_length(self.size), self.parts[0]
@@ -47,7 +47,7 @@ class Sums(NamedTuple):
 
 
 def part_length(size: int) -> int:
-    """Give the bytes of each part, but the last, of a file of this size: the same at each attempt, so parts compare."""
+    """Return the bytes of each part but the last, for a file of this size: always the same, so that parts compare."""
     return max(PART, -(-size // (MAX_PARTS * CHUNK)) * CHUNK)
 
 
@@ -112,12 +112,12 @@ def check_unchanged(path: Path, sums: Sums) -> None:
 
 
 def changed(path: Path) -> InputError:
-    """Give the error about a file that does not hold still."""
+    """Return the error about a file that does not hold still."""
     return InputError(f"{path} changed while it was read; let whatever writes it end, then run again")
 
 
 def encoded(crc: int) -> str:
-    """Give a CRC64NVME as S3's headers and answers hold it."""
+    """Return a CRC64NVME as S3's headers and answers hold it."""
     return base64.b64encode(crc.to_bytes(8, "big")).decode()
 
 

@@ -12,13 +12,13 @@ from msgspec.structs import replace
 
 from colchis_steps._formats.models import Candidate, Record
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store, check_key
+from colchis_steps._store.api import Objects, check_key
 from colchis_steps._store.opening import canonical
 
 Sourced = TypeVar("Sourced", Candidate, Record)
 
 
-def relative(store: Store, uri: str) -> str:
+def relative(store: Objects, uri: str) -> str:
     """Return the URI as a document of the store holds it."""
     if "://" not in uri:
         return uri
@@ -32,7 +32,7 @@ def relative(store: Store, uri: str) -> str:
     return key
 
 
-def absolute(store: Store, uri: str) -> str:
+def absolute(store: Objects, uri: str) -> str:
     """Return where a URI in a document of the store leads; nothing stays nothing.
 
     Raises:
@@ -44,17 +44,17 @@ def absolute(store: Store, uri: str) -> str:
     return f"{_top(store)}{uri}"
 
 
-def located(store: Store, document: Sourced) -> Sourced:
+def located(store: Objects, document: Sourced) -> Sourced:
     """Return a document of the store with absolute URIs. Raises as ``absolute``."""
     code = replace(document.code, uri=absolute(store, document.code.uri))
     return replace(document, data=absolute(store, document.data), code=code)
 
 
-def portable(store: Store, document: Sourced) -> Sourced:
+def portable(store: Objects, document: Sourced) -> Sourced:
     """Return the document as the store keeps it, with relative URIs."""
     code = replace(document.code, uri=relative(store, document.code.uri))
     return replace(document, data=relative(store, document.data), code=code)
 
 
-def _top(store: Store) -> str:
+def _top(store: Objects) -> str:
     return store.url if store.url.endswith("/") else f"{store.url}/"

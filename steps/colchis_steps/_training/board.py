@@ -12,7 +12,7 @@ from typing import Any
 from colchis_steps._formats.keys import training_key
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 log = logging.getLogger("colchis")
 
@@ -20,7 +20,7 @@ log = logging.getLogger("colchis")
 class Board:
     """Two event files, of training and of the eval split; a store that is away costs the picture, not the training."""
 
-    def __init__(self, store: Store, run: str, directory: Path) -> None:
+    def __init__(self, store: Objects, run: str, directory: Path) -> None:
         self.store, self.run, self.directory = store, run, directory
         self._writers: dict[str, Any] = {}
         self._thread = ThreadPoolExecutor(1, "tensorboard")

@@ -18,7 +18,7 @@ from colchis_steps._formats.documents import decode, encode
 from colchis_steps._formats.keys import checkpoint_key, training_key
 from colchis_steps._formats.training import Checkpoint, History
 from colchis_steps._step.errors import InputError, StepError
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.sums import CHUNK, read_sums
 from colchis_steps._training.files import write_history
 
@@ -34,8 +34,8 @@ KEPT = 3
 log = logging.getLogger("colchis")
 
 
-def newest(store: Store, run: str, fingerprint: str) -> "tuple[Checkpoint, dict[str, Array]] | None":
-    """Give the newest intact checkpoint of this training; damaged and foreign ones are passed over with a warning."""
+def newest(store: Objects, run: str, fingerprint: str) -> "tuple[Checkpoint, dict[str, Array]] | None":
+    """Return the newest intact checkpoint of this training; damaged and foreign ones are passed over with a warning."""
     for step in sorted(_steps(store, run), reverse=True):
         where = f"checkpoint {store.url}/{checkpoint_key(run, step, '')[:-1]}"
         try:
@@ -52,8 +52,8 @@ def newest(store: Store, run: str, fingerprint: str) -> "tuple[Checkpoint, dict[
     return None
 
 
-def read(store: Store, run: str, step: int) -> "tuple[Checkpoint, dict[str, Array]]":
-    """Give the checkpoint after this step, and its arrays by name.
+def read(store: Objects, run: str, step: int) -> "tuple[Checkpoint, dict[str, Array]]":
+    """Return the checkpoint after this step, and its arrays by name.
 
     Raises:
         NotFound: there is none, or it was not finished.
@@ -80,7 +80,7 @@ def read(store: Store, run: str, step: int) -> "tuple[Checkpoint, dict[str, Arra
             return found, {name: arrays[name] for name in arrays.files}
 
 
-def write(store: Store, run: str, found: Checkpoint, arrays: "Mapping[str, Array]", workdir: Path) -> None:
+def write(store: Objects, run: str, found: Checkpoint, arrays: "Mapping[str, Array]", workdir: Path) -> None:
     """Write the checkpoint, then the history; drop all but the last three, and what another training left.
 
     Raises:
@@ -108,7 +108,7 @@ def write(store: Store, run: str, found: Checkpoint, arrays: "Mapping[str, Array
     _prune(store, run, found.step)
 
 
-def _prune(store: Store, run: str, step: int) -> None:
+def _prune(store: Objects, run: str, step: int) -> None:
     steps = _steps(store, run)
     kept = set(sorted(s for s, names in steps.items() if s <= step and "checkpoint.json" in names)[-KEPT:])
     for old in steps.keys() - kept:
@@ -116,7 +116,7 @@ def _prune(store: Store, run: str, step: int) -> None:
             store.delete(checkpoint_key(run, old, name))
 
 
-def _steps(store: Store, run: str) -> dict[int, set[str]]:
+def _steps(store: Objects, run: str) -> dict[int, set[str]]:
     top, found = training_key(run, "checkpoints/"), dict[int, set[str]]()
     for key in store.keys(top):
         step, _, name = key.removeprefix(top).partition("/")
@@ -132,7 +132,7 @@ def _full(where: object, error: OSError) -> InputError:
 class Writer:
     """Writes checkpoints in a thread; ``save`` takes arrays that nobody changes afterwards."""
 
-    def __init__(self, store: Store, run: str, workdir: Path) -> None:
+    def __init__(self, store: Objects, run: str, workdir: Path) -> None:
         self.store, self.run, self.workdir = store, run, workdir
         self._changed = threading.Condition()
         self._next: tuple[Checkpoint, Mapping[str, Array]] | None = None

@@ -39,7 +39,7 @@ from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
 from colchis_steps._savedmodel.library import CHATTER, chosen, is_quiet
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._training.failures import CommandError
@@ -56,7 +56,7 @@ Key = Callable[[str], str]
 
 
 def words_of(entry: str) -> list[str]:
-    """Give the command's words.
+    """Return the command's words.
 
     Raises:
         InputError: there is none, or a quote is not closed.
@@ -64,14 +64,14 @@ def words_of(entry: str) -> list[str]:
     try:
         words = shlex.split(entry.removeprefix(PREFIX))
     except ValueError as error:
-        raise InputError(f"entry {entry!r} is no command ({error}); quote it as for a shell") from error
+        raise InputError(f"entry {entry!r} is not a command ({error}); quote it as for a shell") from error
     if not words:
         raise InputError(f"entry {entry!r} names no command; give one like 'command:python train.py'")
     return words
 
 
 def master(here: Place) -> str:
-    """Give a port of the chief's on which its command can listen: the chief's own, unless somebody holds that."""
+    """Return a port of the chief's on which its command can listen: the chief's own, unless somebody holds that."""
     host, _, port = (here.addresses[0] if here.addresses else "127.0.0.1:0").rpartition(":")
     for number in (int(port), 0):
         with socket.socket() as trial:
@@ -83,9 +83,9 @@ def master(here: Place) -> str:
     raise TransientError(f"no port is free at {host} for the command's own exchange; run it again")
 
 
-def environment(here: Place, port: str, told: Mapping[str, str]) -> dict[str, str]:
-    """Give the command's environment; ``told`` are the values that begin with COLCHIS_, without that."""
-    mine = {f"COLCHIS_{name}": value for name, value in told.items()}
+def environment(here: Place, port: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the command's environment; ``values`` are the values that begin with COLCHIS_, without that."""
+    mine = {f"COLCHIS_{name}": value for name, value in values.items()}
     return (
         chosen(os.environ)
         | mine
@@ -102,7 +102,7 @@ def environment(here: Place, port: str, told: Mapping[str, str]) -> dict[str, st
 class Command:
     """The command of one worker, with the directory below which its files lie."""
 
-    def __init__(self, store: Store, run: str, fingerprint: str, home: Path, *, chief: bool) -> None:
+    def __init__(self, store: Objects, run: str, fingerprint: str, home: Path, *, chief: bool) -> None:
         self.store, self.run, self.fingerprint, self.chief = store, run, fingerprint, chief
         self.beside = open_store(f"{store.url}/{training_key(run, 'command')}")
         self.checkpoints, self.export, self.history = home / "checkpoints", home / "export", home / "history.jsonl"
@@ -187,13 +187,13 @@ class Command:
 
     def _keep(self, over: threading.Event) -> None:
         """Store the checkpoints and the history whenever they have changed, and once more at the end."""
-        told = 0
+        known = 0
         while self.chief:
             ended = over.wait(SYNC)
             try:
                 self.sync()
-                if len(epochs := tuple(self._epochs())) != told:
-                    told = len(epochs)
+                if len(epochs := tuple(self._epochs())) != known:
+                    known = len(epochs)
                     history = History(fingerprint=self.fingerprint, epochs=epochs)
                     write_history(self.store, self.run, history, self.home)
             except (StepError, OSError) as error:
@@ -227,7 +227,7 @@ class Command:
             try:
                 yield msgspec.convert({"epoch": number, "eval": {}, "seconds": 0.0} | json.loads(line), Epoch)
             except (ValueError, TypeError) as error:
-                log.warning('line %d of $COLCHIS_HISTORY is no epoch (%s): {"train": {"loss": 0.5}}', number, error)
+                log.warning('line %d of $COLCHIS_HISTORY is not an epoch (%s): {"train": {"loss": 0.5}}', number, error)
 
 
 def _failure(words: Sequence[str], code: int, last: str) -> StepError:

@@ -91,7 +91,7 @@ def asked(what: str, function: Callable[..., Any] | None, *arguments: Any) -> An
 
 
 def asked_each(what: str, function: Callable[..., Iterable[Any]], *arguments: Any) -> Iterator[Any]:
-    """Give what a function of the user's yields; raise what ``asked`` raises."""
+    """Yield what a function of the user's yields; raise what ``asked`` raises."""
     items = iter(asked(what, function, *arguments))
     while True:
         try:
@@ -111,7 +111,7 @@ def _functions(module: ModuleType) -> str:
 
 
 def _raised(error: Exception, function: Callable[..., Any] | None) -> str:
-    """Say what was raised, and in which line of the user's file (else the innermost line)."""
+    """Return what was raised, and in which line of the user's file (else the innermost line)."""
     frames = traceback.extract_tb(error.__traceback__)
     module = sys.modules.get(getattr(function, "__module__", ""), None)
     home = Path(getattr(module, "__file__", None) or "/nowhere").parent

@@ -4,7 +4,7 @@ from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import failure_key
 from colchis_steps._formats.training import Cause, Failure
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 
 
@@ -27,12 +27,12 @@ CAUSES: dict[type[StepError], Cause] = {
 }
 
 
-def leave_failure(store: Store, run: str, rank: int, error: StepError) -> None:
+def leave_failure(store: Objects, run: str, rank: int, error: StepError) -> None:
     """Write why this worker failed."""
     failure = Failure(cause=CAUSES.get(type(error), Cause.HERE), sentence=str(error), at=now())
     store.write(failure_key(run, rank), encode(failure))
 
 
-def find_failure(store: Store, run: str, rank: int) -> Failure | None:
+def find_failure(store: Objects, run: str, rank: int) -> Failure | None:
     """Return why a worker failed, or None where it left nothing; one that starts removes its own."""
     return find_document(store, failure_key(run, rank), Failure)

@@ -17,7 +17,7 @@ from colchis_steps._formats.keys import history_key, training_result_key
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Result
 from colchis_steps._step.outputs import write_atomically
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 
 
@@ -31,19 +31,19 @@ def alive_path(workdir: Path, rank: int) -> Path:
     return workdir / f"worker-{rank}.alive"
 
 
-def find_result(store: Store, run: str, fingerprint: str) -> Result | None:
+def find_result(store: Objects, run: str, fingerprint: str) -> Result | None:
     """Return what the chief of this training made, if it is through."""
     found = find_document(store, training_result_key(run), Result)
     return found if found and found.fingerprint == fingerprint else None
 
 
-def find_history(store: Store, run: str, fingerprint: str) -> tuple[Epoch, ...]:
+def find_history(store: Objects, run: str, fingerprint: str) -> tuple[Epoch, ...]:
     """Return the epochs of this training so far."""
     found = find_document(store, history_key(run), History)
     return found.epochs if found and found.fingerprint == fingerprint else ()
 
 
-def write_history(store: Store, run: str, history: History, home: Path) -> None:
+def write_history(store: Objects, run: str, history: History, home: Path) -> None:
     """Write the epochs so far, then how many they are into the chief's directory."""
     store.write(history_key(run), encode(history))
     note_epochs(home, len(history.epochs))

@@ -40,7 +40,7 @@ class Source:
     training: Training
 
     def batches(self, split: str, epoch: int, skip: int = 0) -> Iterator[Batch]:
-        """Give this worker's parts of the global batches of an epoch, without the first ``skip`` ones.
+        """Return this worker's parts of the global batches of an epoch, without the first ``skip`` ones.
 
         Raises:
             InputError: the data is damaged; the entry's functions raise or give other columns than the data has.
@@ -65,7 +65,7 @@ class Source:
         return (self._transformed(batch, epoch, number) for number, batch in enumerate(found, skip))
 
     def ready(self, split: str, epoch: int, skip: int = 0) -> Iterator[Ready]:
-        """Give the same as tensors; a thread makes them while the step before runs, the copy to the device too."""
+        """Return the same as tensors; a thread makes them while the step before runs, the copy to the device too."""
         return ahead(map(_ready, self.batches(split, epoch, skip)))
 
     def _transformed(self, batch: Batch, epoch: int, number: int) -> Batch:
@@ -91,12 +91,12 @@ def _ready(batch: Batch) -> Ready:
 
 
 def blocks_of(data: DataSet, seed: int) -> Any:
-    """Give the function that a context offers as ``blocks``."""
+    """Return the function that a context offers as ``blocks``."""
     return lambda split, epoch: data.blocks(split, seed=seed if split == "train" else None, epoch=epoch)
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:
-    """Give the same items; a thread makes up to AHEAD of them before they are asked for."""
+    """Yield the same items; a thread makes up to AHEAD of them before they are asked for."""
     ready: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(AHEAD)
     over = threading.Event()
 

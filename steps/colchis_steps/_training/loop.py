@@ -168,7 +168,7 @@ class Loop:
                 asked_at = time.perf_counter()
         if self.clock.exchange is None:
             numbers = sum(math.prod(v.shape) for v in self.model.trainable_variables)
-            self.clock.exchange = float(self._told(self.workers.exchange_seconds, numbers))
+            self.clock.exchange = float(self._with_reason(self.workers.exchange_seconds, numbers))
         for variable, mean in zip(*self._moving(), strict=True):
             variable.assign(tf.cast(mean, variable.dtype))
         self._metrics = self._sum([v.value for v in self.model.metrics_variables])
@@ -187,14 +187,14 @@ class Loop:
         return {"loss": total / rows} | self._results(self._sum([v.value for v in self.model.metrics_variables]))
 
     def _step(self, function: Callable[..., Any], batch: Ready) -> tuple[float, tuple[bool, bool]]:
-        """Give the loss of the global batch, and whether to stop, and whether to save."""
+        """Return the loss of the global batch, and whether to stop, and whether to save."""
         import tensorflow as tf
 
         wishes = self._no_wishes
         if self.stop.asked or (self.save is not None and time.monotonic() > self._due):
             wishes = tf.constant([float(self.stop.asked), float(self.save is not None)])
-        told = self._told(function, batch.inputs, batch.labels, batch.weights, batch.total, wishes)
-        loss, stop, save = told.numpy().tolist()
+        summed = self._with_reason(function, batch.inputs, batch.labels, batch.weights, batch.total, wishes)
+        loss, stop, save = summed.numpy().tolist()
         return loss, (stop > 0, save > 0)
 
     def _heed(self, wishes: tuple[bool, bool], metrics: Sequence[Any] | None = None) -> None:
@@ -227,7 +227,7 @@ class Loop:
             self._due = time.monotonic() + self.settings.checkpoint_seconds
 
     def _moving(self) -> tuple[list[Any], list[Any]]:
-        """Give batch statistics and their means: each worker has seen its part, and they are linear in it."""
+        """Return batch statistics and their means: each worker has seen its part, and they are linear in it."""
         moving = [v for v in self.model.non_trainable_variables if v.dtype.startswith("float")]
         return moving, [total / self.workers.here.workers for total in self._sum([v.value for v in moving])]
 
@@ -257,9 +257,9 @@ class Loop:
             asked(f"callbacks' {hook}", getattr(self.callbacks, hook), *arguments)
 
     def _sum(self, tensors: Sequence[Any]) -> list[Any]:
-        return list(self._told(self.workers.sum, list(tensors)))
+        return list(self._with_reason(self.workers.sum, list(tensors)))
 
-    def _told(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _with_reason(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function that meets the other workers; turn what TensorFlow raises into a sentence."""
         import tensorflow as tf
 

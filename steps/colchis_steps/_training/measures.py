@@ -17,7 +17,7 @@ class Clock:
     exchange: float | None = None  # one sum over the workers, measured alone
 
     def speed(self) -> Speed:
-        """Give the means of a step."""
+        """Return the means of a step."""
         steps, exchange = max(1, self.steps), self.exchange or 0.0
         work = self.worked / steps
         return Speed(
@@ -30,7 +30,7 @@ class Clock:
 
 
 def logs_of(epoch: Epoch) -> dict[str, float]:
-    """Give an epoch as Keras's callbacks know it."""
+    """Return an epoch as Keras's callbacks know it."""
     return epoch.train | {f"val_{name}": value for name, value in epoch.eval.items()}
 
 
@@ -39,7 +39,7 @@ def rate(rows: int, seconds: float) -> float:
 
 
 def scalars(found: dict[str, Any]) -> dict[str, float]:
-    """Give the metrics as numbers; one that is a vector becomes ``name[0]``, ``name[1]`` and so on."""
+    """Return the metrics as numbers; one that is a vector becomes ``name[0]``, ``name[1]`` and so on."""
     import numpy as np
 
     flat: dict[str, float] = {}

@@ -43,7 +43,7 @@ class Place:
         return self.rank == 0
 
     def tf_config(self) -> str:
-        """Give TensorFlow's description of the same."""
+        """Return TensorFlow's description of the same."""
         return json.dumps({"cluster": {"worker": list(self.addresses)}, "task": {"type": "worker", "index": self.rank}})
 
     def name(self, rank: int) -> str:

@@ -34,7 +34,7 @@ class Workers:
             self.sum = tf.function(self.sum, reduce_retracing=False)  # type: ignore[method-assign]
 
     def sum(self, tensors: Sequence[Any]) -> list[Any]:
-        """Give each tensor's sum over the workers, in one exchange a dtype; call it alike on all of them."""
+        """Return each tensor's sum over the workers, in one exchange a dtype; call it alike on all of them."""
         import tensorflow as tf
 
         if self.strategy is None or not tensors:
@@ -54,7 +54,7 @@ class Workers:
         return [sums[i] for i in range(len(tensors))]
 
     def agree(self, variables: Sequence[Any]) -> None:
-        """Give the chief's values to all workers (of variables with floating-point values)."""
+        """Return the chief's values to all workers (of variables with floating-point values)."""
         chosen = [v for v in variables if v.dtype.startswith(("float", "bfloat"))]
         parts = self.sum([v.value * (1.0 if self.here.chief else 0.0) for v in chosen])
         if self.strategy is not None:
@@ -110,9 +110,9 @@ class Steps:
 
         gradients, loss = self._gradients(inputs, labels, weights, total)
         used = [(g, v) for g, v in zip(gradients, self.variables, strict=True) if g is not None]
-        *sums, told = self.workers.sum([*(g for g, _ in used), tf.concat([[loss], wishes], 0)])
+        *sums, summed = self.workers.sum([*(g for g, _ in used), tf.concat([[loss], wishes], 0)])
         self.model.optimizer.apply(sums, [v for _, v in used])
-        return told
+        return summed
 
     def _own(self, inputs: Any, labels: Any, weights: Any, total: Any, wishes: Any) -> Any:
         import tensorflow as tf
@@ -138,11 +138,11 @@ class Steps:
 
         *own, loss = self._sums
         used = [(g, v) for g, v, is_used in zip(own, self.variables, self._used, strict=True) if is_used]
-        *sums, told = self.workers.sum([*(g.value() for g, _ in used), tf.concat([[loss.value()], wishes], 0)])
+        *sums, summed = self.workers.sum([*(g.value() for g, _ in used), tf.concat([[loss.value()], wishes], 0)])
         self.model.optimizer.apply(sums, [v for _, v in used])
         for total_so_far in self._sums:
             total_so_far.assign(tf.zeros_like(total_so_far))
-        return told
+        return summed
 
     def _evaluate(self, inputs: Any, labels: Any, weights: Any, total: Any, wishes: Any) -> Any:
         import tensorflow as tf
@@ -169,7 +169,7 @@ class Steps:
         return [g if g is None else tf.convert_to_tensor(g) for g in gradients], loss
 
     def _loss(self, part: Any, predictions: Any, total: Any, *, training: bool) -> Any:
-        """Give this part's share of the loss: over all workers the shares sum to the loss of the global batch."""
+        """Return this part's share of the loss: over all workers the shares sum to the loss of the global batch."""
         import tensorflow as tf
 
         inputs, labels, weights = part
@@ -225,7 +225,7 @@ def first_step(training: Training, features: dict[str, Any], labels: Any, classe
 
 
 def reason(error: Exception) -> str:
-    """Give the line of TensorFlow's message that says what is wrong: most of it is a traceback, told as text."""
+    """Return the line of TensorFlow's message that says what is wrong: most of it is a traceback, as text."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     if lines[0].startswith("in user code"):
         return lines[-1].strip()[:256]

@@ -13,7 +13,7 @@ from colchis_steps._content.storing import BATCH, store_directory
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.s3.store import WINDOW
 
 
@@ -35,7 +35,7 @@ def test_scan_lists_files_sorted_with_their_digests(model: Path) -> None:
     assert files[1] == File(path="saved_model.pb", size=5, sha256=hashlib.sha256(b"graph").hexdigest())
 
 
-def test_of_more_files_than_a_batch_holds_each_is_stored(store: Store, tmp_path: Path) -> None:
+def test_of_more_files_than_a_batch_holds_each_is_stored(store: Objects, tmp_path: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
     for number in range(2 * BATCH + 3):
@@ -61,11 +61,11 @@ def test_scan_refuses_what_is_no_plain_file(model: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="assets holds no files"):
         scan(model / "assets")
     (model / "assets" / "two\nlines").touch()
-    with pytest.raises(InputError, match="is no key of a store"):
+    with pytest.raises(InputError, match="is not a key of a store"):
         scan(model)
 
 
-def test_equal_files_are_stored_once_and_nothing_twice(store: Store, model: Path, tmp_path: Path) -> None:
+def test_equal_files_are_stored_once_and_nothing_twice(store: Objects, model: Path, tmp_path: Path) -> None:
     files, moved = scan(model), list[int]()
     assert store_directory(store, model, moved.append) == (files, 3_000_005)
     assert sum(moved) == 6_000_005
@@ -80,7 +80,7 @@ def test_equal_files_are_stored_once_and_nothing_twice(store: Store, model: Path
     assert scan(tmp_path / "back") == files
 
 
-def test_a_blob_of_another_size_is_replaced(store: Store, model: Path) -> None:
+def test_a_blob_of_another_size_is_replaced(store: Objects, model: Path) -> None:
     files = scan(model)
     store.write(blob_key(files[1].sha256), b"gra")
     with pytest.raises(InputError, match=r"blob .* of saved_model.pb in .* is altered \(3 bytes"):
@@ -90,7 +90,7 @@ def test_a_blob_of_another_size_is_replaced(store: Store, model: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [5, 4, 6])
-def test_an_altered_blob_is_named_and_not_fetched(store: Store, model: Path, tmp_path: Path, size: int) -> None:
+def test_an_altered_blob_is_named_and_not_fetched(store: Objects, model: Path, tmp_path: Path, size: int) -> None:
     files = store_directory(store, model).files
     store.write(blob_key(files[1].sha256), b"GRAPHS"[:size])
     for use in (partial(check_files, store, files), partial(fetch_files, store, files, tmp_path / "back")):
@@ -100,7 +100,7 @@ def test_an_altered_blob_is_named_and_not_fetched(store: Store, model: Path, tmp
     assert not list((tmp_path / "back").rglob("*.incomplete"))
 
 
-def test_a_missing_blob_is_named(store: Store, model: Path, tmp_path: Path) -> None:
+def test_a_missing_blob_is_named(store: Objects, model: Path, tmp_path: Path) -> None:
     files = store_directory(store, model).files
     store.delete(blob_key(files[0].sha256))
     for use in (partial(check_files, store, files), partial(fetch_files, store, files, tmp_path / "back")):
@@ -109,17 +109,17 @@ def test_a_missing_blob_is_named(store: Store, model: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("path", ["../out", "/out", "a/../../out", "link/out"])
-def test_no_file_is_fetched_outside(store: Store, model: Path, tmp_path: Path, path: str) -> None:
+def test_no_file_is_fetched_outside(store: Objects, model: Path, tmp_path: Path, path: str) -> None:
     file = store_directory(store, model).files[1]
     back = tmp_path / "back"
     back.mkdir()
     (back / "link").symlink_to(tmp_path)
-    with pytest.raises(InputError, match=r"is no key of a store|leaves its directory"):
+    with pytest.raises(InputError, match=r"is not a key of a store|leaves its directory"):
         fetch_files(store, [File(path=path, size=file.size, sha256=file.sha256)], back)
     assert not (tmp_path / "out").exists()
 
 
-def test_an_error_stops_the_files_beside_it(store: Store, tmp_path: Path) -> None:
+def test_an_error_stops_the_files_beside_it(store: Objects, tmp_path: Path) -> None:
     directory = tmp_path / "many"
     directory.mkdir()
     for name in range(2 * BATCH):

@@ -15,10 +15,10 @@ from colchis_steps._oci.repository import open_repository
 from colchis_steps._packing.pack import pack
 from colchis_steps._packing.sources import StoreSource
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import NotFound, Store
+from colchis_steps._store.api import NotFound, Objects
 
 
-def stored(store: Store, directory: Path) -> list[File]:
+def stored(store: Objects, directory: Path) -> list[File]:
     """Store a model of a small and a larger file, and one that is there twice."""
     (directory / "variables").mkdir(parents=True)
     for name, content in {"saved_model.pb": b"graph", "variables/data": os.urandom(100_000), "copy": b"graph"}.items():
@@ -26,7 +26,7 @@ def stored(store: Store, directory: Path) -> list[File]:
     return store_directory(store, directory).files
 
 
-def verified(store: Store, files: list[File], directory: Path) -> None:
+def verified(store: Objects, files: list[File], directory: Path) -> None:
     """Read the files as evaluate does, and note it."""
     before = described(store, files)
     fetch_files(store, files, directory)
@@ -59,7 +59,7 @@ def test_without_a_confirmation_all_is_read(tmp_path: Path) -> None:
     assert sum(store.count.values()) == 100_005
 
 
-def test_a_blob_that_was_altered_since_is_found(store: Store, tmp_path: Path) -> None:
+def test_a_blob_that_was_altered_since_is_found(store: Objects, tmp_path: Path) -> None:
     files = stored(store, tmp_path / "model")
     verified(store, files, tmp_path / "fetched")
     check_confirmed(store, "r", files)
@@ -73,7 +73,7 @@ def test_a_blob_that_was_altered_since_is_found(store: Store, tmp_path: Path) ->
         check_confirmed(store, "r", files)
 
 
-def test_a_blob_that_was_altered_when_it_was_confirmed_is_found(store: Store, tmp_path: Path) -> None:
+def test_a_blob_that_was_altered_when_it_was_confirmed_is_found(store: Objects, tmp_path: Path) -> None:
     """Somebody put the right bytes in its place while it was read, and took them away again."""
     files = stored(store, tmp_path / "model")
     small = blob_key(files[0].sha256)

@@ -14,7 +14,7 @@ from colchis_steps._data.dataset import Batch, DataSet, open_data
 from colchis_steps._data.dataset import read_shard as whole
 from colchis_steps._formats.data import Shard
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 
 def real_rows(batch: Batch) -> list[bytes]:
@@ -83,7 +83,7 @@ def test_batches_after_a_skip_are_the_same_and_read_no_more_than_they_need(
     monkeypatch.setattr(dataset, "KEPT", 0)
     fresh, read = open_data(data.uri), list[str]()
 
-    def spy(store: Store, shard: Shard) -> dict[str, np.ndarray]:
+    def spy(store: Objects, shard: Shard) -> dict[str, np.ndarray]:
         read.append(shard.path)
         return whole(store, shard)
 

@@ -21,7 +21,7 @@ print(rows, re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").rea
 
 
 def peak(directory: Path, shards: int) -> int:
-    """Give the most memory (KiB) that a process takes for two epochs over so many shards of 384 KiB."""
+    """Return the most memory (KiB) that a process takes for two epochs over so many shards of 384 KiB."""
     directory.mkdir()
     columns: dict[str, np.ndarray] = {"image": np.zeros((16384, 4, 4), np.uint8), "label": np.zeros(16384, np.int64)}
     train = tuple(shard_of(directory, f"train-{i:05}.npz", columns) for i in range(shards))

@@ -28,7 +28,7 @@ def training(backend: str, options: JobOptions | None = None, **more: Any) -> Tr
 
 
 def template(found: dict[str, Any]) -> dict[str, Any]:
-    """Give the description of the pods, wherever the kind has it."""
+    """Return the description of the pods, wherever the kind has it."""
     spec = found["spec"]
     for name in ("tfReplicaSpecs", "pytorchReplicaSpecs"):
         if name in spec:

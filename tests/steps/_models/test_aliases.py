@@ -11,7 +11,7 @@ from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Code, Record
 from colchis_steps._models.aliases import ATTEMPTS, move, move_canary, move_latest, move_stable, stable
 from colchis_steps._step.errors import TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.directory import FileStore
 from colchis_steps._store.documents import find_document, read_document
 
@@ -39,14 +39,14 @@ class Busy(FileStore):
         super().replace(key, content, tag)
 
 
-def test_of_writers_at_once_the_highest_version_is_latest(store: Store) -> None:
+def test_of_writers_at_once_the_highest_version_is_latest(store: Objects) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda version: move_latest(store, record(version)), [3, 1, 4, 2]))
     found = read_document(store, LATEST, Alias)
     assert (found.version, found.run, found.image) == (4, "r4", "image-4")
 
 
-def test_latest_never_goes_back_and_remembers_what_it_was(store: Store) -> None:
+def test_latest_never_goes_back_and_remembers_what_it_was(store: Objects) -> None:
     for version in (2, 5, 3):
         move_latest(store, record(version))
     found = read_document(store, LATEST, Alias)
@@ -75,7 +75,7 @@ def test_what_is_to_be_written_is_decided_anew_after_a_lost_race(tmp_path: Path)
     assert (found.version, found.previous) == (2, 1)
 
 
-def test_the_version_before_is_kept_but_for_a_rollback(store: Store) -> None:
+def test_the_version_before_is_kept_but_for_a_rollback(store: Objects) -> None:
     assert move_stable(store, Alias("digits", 1, THEN), back=False) is None
     assert move_stable(store, Alias("digits", 2, THEN), back=False) == 1
     assert move_stable(store, Alias("digits", 2, THEN), back=False) == 1, "the same again changes nothing"
@@ -85,7 +85,7 @@ def test_the_version_before_is_kept_but_for_a_rollback(store: Store) -> None:
     assert (found.version, found.previous) == (1, None)
 
 
-def test_stable_takes_the_canary_away(store: Store) -> None:
+def test_stable_takes_the_canary_away(store: Objects) -> None:
     move_canary(store, Alias("digits", 2, THEN, weight=10))
     move_canary(store, Alias("digits", 2, THEN, weight=30))
     canary = read_document(store, CANARY, Alias)
@@ -95,7 +95,7 @@ def test_stable_takes_the_canary_away(store: Store) -> None:
 
 
 @pytest.mark.parametrize("key", [LATEST, STABLE])
-def test_fields_of_a_newer_release_stay(store: Store, key: str) -> None:
+def test_fields_of_a_newer_release_stay(store: Objects, key: str) -> None:
     before = {"kind": "colchis.dev/alias/v1", "model": "digits", "version": 1, "updated_at": THEN, "note": {"by": "me"}}
     store.write(key, json.dumps(before).encode())
     if key == LATEST:
@@ -106,7 +106,7 @@ def test_fields_of_a_newer_release_stay(store: Store, key: str) -> None:
     assert (after["version"], after["previous"], after["note"]) == (2, 1, {"by": "me"})
 
 
-def test_an_alias_of_a_newer_kind_is_left_as_it_is(store: Store) -> None:
+def test_an_alias_of_a_newer_kind_is_left_as_it_is(store: Objects) -> None:
     content = b'{"kind": "colchis.dev/alias/v2", "versions": {"eu": 2}}'
     store.write(STABLE, content)
     with pytest.raises(Newer, match="upgrade Colchis"):
@@ -114,6 +114,6 @@ def test_an_alias_of_a_newer_kind_is_left_as_it_is(store: Store) -> None:
     assert store.read(STABLE) == content
 
 
-def test_none_leaves_the_alias(store: Store) -> None:
+def test_none_leaves_the_alias(store: Objects) -> None:
     move(store, STABLE, lambda _: None)
     assert store.size(STABLE) is None

@@ -1,4 +1,4 @@
-"""The mirror of a record in the cluster: what the CRD takes, and nothing from a machine that is no pod."""
+"""The mirror of a record in the cluster: what the CRD takes, and nothing from a machine that is not a pod."""
 
 from pathlib import Path
 from typing import Any

@@ -117,8 +117,8 @@ def test_an_altered_manifest_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("manifest", "said"),
     [
-        ({"layers": 3}, "is no OCI image"),
-        ({"manifests": [{"platform": {"os": "unknown"}}]}, "is no OCI image"),
+        ({"layers": 3}, "is not an OCI image"),
+        ({"manifests": [{"platform": {"os": "unknown"}}]}, "is not an OCI image"),
         ({"layers": [{"digest": "../../etc/passwd", "size": 1, "mediaType": PLAIN}]}, "names no image by digest"),
         ({"layers": [{"digest": "sha256:" + "0" * 64, "size": 1, "mediaType": PLAIN}]}, "has no sha256:0000"),
         (
@@ -126,7 +126,7 @@ def test_an_altered_manifest_is_refused(tmp_path: Path) -> None:
             "layer of type x.tar.lz4",
         ),
         ({"layers": []}, "has no file below /models/1"),
-        ([], "is no OCI image"),
+        ([], "is not an OCI image"),
     ],
 )
 def test_what_is_no_model_image_is_refused(tmp_path: Path, manifest: Any, said: str) -> None:
@@ -144,5 +144,5 @@ def test_a_digest_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_index_that_is_no_json_is_named(tmp_path: Path) -> None:
     made(tmp_path, (tar(("models/1/a", REG, b"x")), PLAIN))
     (tmp_path / "index.json").write_text("{")
-    with pytest.raises(InputError, match=r"index\.json is no OCI index"):
+    with pytest.raises(InputError, match=r"index\.json is not an OCI index"):
         Layout(tmp_path).tagged("1")

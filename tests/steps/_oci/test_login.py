@@ -21,7 +21,7 @@ def coded(name: str, word: str = "geheim") -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a home directory where nothing is, and no variable that names another file."""
+    """Return a home directory where nothing is, and no variable that names another file."""
     for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

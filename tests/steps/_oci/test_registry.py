@@ -46,7 +46,7 @@ def basic(password: str) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Give the directory of Docker's config, where nothing is."""
+    """Return the directory of Docker's config, where nothing is."""
     monkeypatch.setenv("DOCKER_CONFIG", str(directory := tmp_path / "no-login"))
     monkeypatch.setattr("colchis_steps._oci.registry.WAITS", (0.01, 0.01, 0.01))
     directory.mkdir()

@@ -21,7 +21,7 @@ from colchis_steps._packing.compression import PIECE, PIECES, Compressed, pays, 
 from colchis_steps._packing.pack import pack
 from colchis_steps._packing.sources import BLOCK, DirectorySource, StoreSource
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps.build_image import main
 
@@ -256,7 +256,7 @@ def test_flags_that_kaniko_does_not_take(flags: list[str], said: str, capsys: py
     assert said in capsys.readouterr().err
 
 
-def test_many_small_files_give_one_image_from_a_store_and_from_a_directory(store: Store, tmp_path: Path) -> None:
+def test_many_small_files_give_one_image_from_a_store_and_from_a_directory(store: Objects, tmp_path: Path) -> None:
     write(tmp_path / "many", {f"{number:03}": b"file %d" % number for number in range(MOST_LAYERS + 40)})
     files = store_directory(store, tmp_path / "many").files
     layout = open_repository(f"oci:{tmp_path}/images")

@@ -54,14 +54,14 @@ def test_what_is_given_is_read(parse: Callable[[str], Any], text: str, found: An
         (flags.split, "1:50", "write 1=50,2=50"),
         (flags.header, "x user", "cannot be a header's name"),
         (flags.header, "ü", "cannot be a header's name"),
-        (flags.headers, "style", "is no route by header"),
-        (flags.headers, "style: transfer", "is no route by header"),
-        (flags.headers, "style: transfer=two", "is no route by header"),
+        (flags.headers, "style", "is not a route by header"),
+        (flags.headers, "style: transfer", "is not a route by header"),
+        (flags.headers, "style: transfer=two", "is not a route by header"),
         (flags.headers, "sty le: a=1", "has no valid header"),
         (flags.headers, "style: =1", "has no valid header"),
         (flags.headers, "style: a\nb=1", "has no valid header"),
         (flags.headers, "style: a=1;style: a=2", "has a header twice"),
-        (flags.headers, "style: a=1;", "is no route by header"),
+        (flags.headers, "style: a=1;", "is not a route by header"),
     ],
 )
 def test_what_is_wrong_is_told(parse: Callable[[str], Any], text: str, told: str) -> None:

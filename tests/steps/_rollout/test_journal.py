@@ -8,12 +8,12 @@ from colchis_steps._formats.documents import Newer
 from colchis_steps._formats.keys import rollout_key
 from colchis_steps._formats.rollouts import JudgedStep
 from colchis_steps._rollout.journal import begun, write
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 KEY = rollout_key("digits", "r1")
 
 
-def test_a_rollout_that_goes_on_keeps_what_a_newer_release_wrote(store: Store) -> None:
+def test_a_rollout_that_goes_on_keeps_what_a_newer_release_wrote(store: Objects) -> None:
     told = begun(store, "digits", 2, "r1", 1)
     told.steps = (JudgedStep(10, 30.0, "pass"),)
     write(store, told)
@@ -28,7 +28,7 @@ def test_a_rollout_that_goes_on_keeps_what_a_newer_release_wrote(store: Store) -
     assert [step.get("watched_by") for step in after["steps"]] == ["medea", None]
 
 
-def test_a_rollout_of_another_version_begins_anew(store: Store) -> None:
+def test_a_rollout_of_another_version_begins_anew(store: Objects) -> None:
     write(store, begun(store, "digits", 2, "r1", 1), "pass")
     store.write(KEY, json.dumps(json.loads(store.read(KEY)) | {"region": "eu"}).encode())
     write(store, begun(store, "digits", 3, "r1", 2))
@@ -36,7 +36,7 @@ def test_a_rollout_of_another_version_begins_anew(store: Store) -> None:
     assert (after["version"], after["verdict"], "region" in after) == (3, "", False)
 
 
-def test_one_of_a_newer_kind_is_left_as_it_is(store: Store) -> None:
+def test_one_of_a_newer_kind_is_left_as_it_is(store: Objects) -> None:
     store.write(KEY, content := b'{"kind": "colchis.dev/rollout/v2"}')
     with pytest.raises(Newer):
         begun(store, "digits", 2, "r1", 1)

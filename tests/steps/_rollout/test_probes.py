@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from colchis_steps._formats.models import Golden
 from colchis_steps._rollout.probes import Prober, sampled_rows, served, since
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 METRICS = """\
 # TYPE colchis_requests_total counter
@@ -84,7 +84,7 @@ def test_answers_without_a_class_fall_into_bins_of_equal_golden_rows(url: str) -
     assert prober.classes == {0, 1, 2, 3}
 
 
-def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Store) -> None:
+def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Objects) -> None:
     assert sampled_rows(store, "m", 1) == []
     for number in range(12):
         requests = [{"at": "", "inputs": {"x": [[number], [-number]]}, "outputs": {}}]

@@ -13,7 +13,7 @@ from colchis_steps._store.opening import open_store
 
 @pytest.fixture
 def hangs_up() -> Iterator[str]:
-    """Give host:port of a server that reads the client's hello and closes."""
+    """Yield host:port of a server that reads the client's hello and closes."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:

@@ -12,7 +12,7 @@ from colchis_steps._content import storing
 from colchis_steps._content.storing import store_directory
 from colchis_steps._step.errors import InputError
 from colchis_steps._store import sums as _sums
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import SMALL, check_unchanged, encoded, part_length, read_small, read_sums
 
@@ -83,7 +83,7 @@ def test_a_file_that_was_written_to_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_between_its_two_reads_is_not_stored(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = tmp_path / "model"
     directory.mkdir()

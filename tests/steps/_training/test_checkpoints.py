@@ -13,7 +13,7 @@ from colchis_steps._formats.keys import checkpoint_key
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Checkpoint
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._training import checkpoints
 from colchis_steps._training.checkpoints import Writer, newest, write
@@ -21,7 +21,7 @@ from colchis_steps._training.files import find_history
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Store:
+def place(tmp_path: Path) -> Objects:
     return open_store((tmp_path / "store").as_uri())
 
 
@@ -30,7 +30,7 @@ def at(step: int, fingerprint: str = "mine") -> Checkpoint:
     return Checkpoint(step=step, batches=step % 10, rows=0, loss=0.0, fingerprint=fingerprint, history=history)
 
 
-def put(store: Store, directory: Path, step: int, fingerprint: str = "mine") -> None:
+def put(store: Objects, directory: Path, step: int, fingerprint: str = "mine") -> None:
     write(store, "r", at(step, fingerprint), {"model/0000": np.arange(step)}, directory)
 
 
@@ -38,7 +38,7 @@ def directory(tmp_path: Path, step: int) -> Path:
     return tmp_path / "store" / checkpoint_key("r", step, "")
 
 
-def test_the_newest_one_is_found_and_the_last_three_stay(store: Store, tmp_path: Path) -> None:
+def test_the_newest_one_is_found_and_the_last_three_stay(store: Objects, tmp_path: Path) -> None:
     for step in (7, 10, 25, 30):
         put(store, tmp_path, step)
     found = newest(store, "r", "mine")
@@ -51,14 +51,14 @@ def test_the_newest_one_is_found_and_the_last_three_stay(store: Store, tmp_path:
     assert find_history(store, "r", "other") == ()
 
 
-def test_nothing_is_found_where_nothing_is(place: Store) -> None:
+def test_nothing_is_found_where_nothing_is(place: Objects) -> None:
     assert newest(place, "r", "mine") is None
 
 
 @pytest.mark.parametrize("name", ["state.npz", "checkpoint.json"])
 @pytest.mark.parametrize("kind", ["truncated", "missing", "altered"])
 def test_a_damaged_one_is_passed_over_with_a_warning(
-    place: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, kind: str
+    place: Objects, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, kind: str
 ) -> None:
     put(place, tmp_path, 3)
     put(place, tmp_path, 4)
@@ -80,7 +80,7 @@ def test_a_damaged_one_is_passed_over_with_a_warning(
 
 
 def test_one_of_another_training_is_not_used_and_goes(
-    place: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: Objects, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     put(place, tmp_path, 50, "other")
     assert newest(place, "r", "mine") is None
@@ -92,10 +92,10 @@ def test_one_of_another_training_is_not_used_and_goes(
     assert not directory(tmp_path, 50).exists()
 
 
-def test_a_writer_drops_what_is_overtaken(place: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_drops_what_is_overtaken(place: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written, begun, go_on = [], threading.Event(), threading.Event()
 
-    def slow(store: Store, run: str, found: Checkpoint, arrays: object, workdir: Path) -> None:
+    def slow(store: Objects, run: str, found: Checkpoint, arrays: object, workdir: Path) -> None:
         written.append(found.step)
         begun.set()
         assert go_on.wait(20)
@@ -111,7 +111,7 @@ def test_a_writer_drops_what_is_overtaken(place: Store, tmp_path: Path, monkeypa
     assert written == [1, 4]
 
 
-def test_a_write_that_fails_is_told_to_who_trains(place: Store, tmp_path: Path) -> None:
+def test_a_write_that_fails_is_told_to_who_trains(place: Objects, tmp_path: Path) -> None:
     writer = Writer(place, "r", tmp_path / "absent")
     writer.save(at(1), {"a": np.zeros(1)})
     with pytest.raises(InputError, match=r"cannot be written to .*absent .No such file"):
@@ -136,7 +136,7 @@ while True:
 
 
 @pytest.mark.servers
-def test_a_writer_killed_in_the_middle_leaves_whole_checkpoints_only(place: Store, tmp_path: Path) -> None:
+def test_a_writer_killed_in_the_middle_leaves_whole_checkpoints_only(place: Objects, tmp_path: Path) -> None:
     for i in range(6):
         command = [sys.executable, "-c", ENDLESS, place.url, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -12,7 +12,7 @@ DAGS = sorted((Path(__file__).parents[1] / "dags").glob("*.yaml"))
 
 
 def phases(record: Path) -> dict[str, str]:
-    """Give the phases of a local run as Argo names its nodes: an attempt of a task with retries is one of its own."""
+    """Return the phases of a local run as Argo names its nodes: an attempt of a task with retries is one of its own."""
     run = json.loads(record.read_text())
     found = {"workflow": run["phase"]}
     for node in run["nodes"]:

@@ -23,7 +23,7 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
 
 
 def settle(document: Object, given: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:
-    """Give each argument's value: what is given, else what is in ``defaults``, else the template's.
+    """Return each argument's value: what is given, else what is in ``defaults``, else the template's.
 
     Raises:
         UsageError: a name is unknown, a value is none of the allowed ones, or one is missing.

@@ -15,7 +15,7 @@ TASK = re.compile(r"([a-zA-Z0-9][-a-zA-Z0-9]*?)\.([A-Z][a-zA-Z]+)|([a-zA-Z0-9][-
 
 
 def depends_text(task: Object) -> str:
-    """Give a task's ``depends``; the older ``dependencies`` are the names with "and" between them."""
+    """Return a task's ``depends``; the older ``dependencies`` are the names with "and" between them."""
     if isinstance(task.get("depends"), str):
         return str(task["depends"])
     listed = task.get("dependencies")
@@ -47,7 +47,7 @@ def depends(text: str) -> tuple[set[str], Node | None]:
 
 
 def holds(condition: Node, phases: Mapping[str, str]) -> bool:
-    """Tell whether the condition of ``depends`` holds for the phases of the tasks that it names."""
+    """Return whether the condition of ``depends`` holds for the phases of the tasks that it names."""
     results = {
         name: {
             "Daemoned": False,
@@ -61,7 +61,7 @@ def holds(condition: Node, phases: Mapping[str, str]) -> bool:
 
 
 def retry(expression: str, status: str, exit_code: int) -> bool:
-    """Tell whether a retry expression asks for another attempt after one that ended so.
+    """Return whether a retry expression asks for another attempt after one that ended so.
 
     Raises:
         BadExpressionError: it asks for more than status, exit code and message.
@@ -71,7 +71,7 @@ def retry(expression: str, status: str, exit_code: int) -> bool:
 
 
 def retried(strategy: Object, node: TaskNode) -> bool:
-    """Tell whether a task's last attempt is to be followed by another; how many there may be is not asked here."""
+    """Return whether a task's last attempt is to be followed by another; how many there may be is not asked here."""
     last = node.attempts[-1]
     policy = str(strategy.get("retryPolicy", "Always" if "expression" in strategy else "OnFailure"))
     if policy != "Always" and policy != {"Failed": "OnFailure", "Error": "OnError"}.get(last.phase):

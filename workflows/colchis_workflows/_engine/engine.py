@@ -195,14 +195,14 @@ class Engine:
         return outputs_of_skipped(used.template) if used and did_not_run else dag.nodes[name].outputs
 
     def _give_inner(self, dag: _Dag) -> None:
-        """Give the whole workflow what DAGs in this DAG export; Argo does so when the outer one has succeeded."""
+        """Return the whole workflow what DAGs in this DAG export; Argo does so when the outer one has succeeded."""
         for name, task in dag.tasks.items():
             used = self.catalog.template(dag.found.document, task)
             if used and dag.nodes[name].kind == "DAG":
                 self._give(dag.nodes[name], used.template)
 
     def _starts(self, node: Node, task: Object, scope: Scope) -> dict[str, str] | None:
-        """Give the arguments of a task to be started; end it where its ``when`` is not so or a value is missing."""
+        """Return the arguments of a task to be started; end it where its ``when`` is not so or a value is missing."""
         try:
             if "when" in task and not when(condition := fill(str(task["when"]), scope)):
                 self.ended(node, "Skipped", f"when {condition} does not hold")

@@ -37,7 +37,7 @@ class Pod:
 
     @property
     def digest(self) -> str:
-        """Give what the attempt is started with, as a digest: equal ones need not run again."""
+        """Return what the attempt is started with, as a digest: equal ones need not run again."""
         started = [self.command, self.environment, *([self.source] if self.source is not None else [])]
         return hashlib.sha256(json.dumps(started, sort_keys=True).encode()).hexdigest()
 
@@ -153,7 +153,7 @@ def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, st
 
 
 def _outputs(template: Object, place: Path) -> dict[str, Path]:
-    """Give where the outputs are written, by their tags: below the task's directory, whatever path the template has."""
+    """Return where the outputs are written, by tag: below the task's directory, whatever path the template has."""
     outputs = template.part("outputs")
     found = {
         f"outputs.parameters.{p['name']}.path": place / "outputs" / "parameters" / str(p["name"])
@@ -166,7 +166,7 @@ def _outputs(template: Object, place: Path) -> dict[str, Path]:
 
 
 def last_line(log: Path) -> str:
-    """Give the last line of a log that says something: for a traceback, the error."""
+    """Return the last line of a log that says something: for a traceback, the error."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]

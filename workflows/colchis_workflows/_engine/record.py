@@ -98,5 +98,5 @@ class Record:
             write_atomically(self.directory / "run.json", json.dumps(document, indent=1))
 
     def place(self, node: Node) -> Path:
-        """Give the directory of a task: its log, its outputs."""
+        """Return the directory of a task: its log, its outputs."""
         return self.directory.joinpath(*(node.path.split(".") if node.path else [node.template]))

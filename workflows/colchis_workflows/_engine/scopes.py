@@ -20,7 +20,7 @@ Scope = Mapping[str, str]
 
 
 def global_scope(document: Object, arguments: Scope, record: Record) -> dict[str, str]:
-    """Give what all templates of the run may read; locally the user stands for the service account."""
+    """Return what all templates of the run may read; locally the user stands for the service account."""
     spec = spec_of(document)
     facts: dict[str, Any] = {"parameters": arguments, "labels": {}, "serviceAccountName": getuser()}
     scope = {f"workflow.parameters.{name}": value for name, value in arguments.items()}
@@ -46,7 +46,7 @@ def global_scope(document: Object, arguments: Scope, record: Record) -> dict[str
 
 
 def dag_phase(waits: Mapping[str, set[str]], phases: Mapping[str, str]) -> str:
-    """Give a DAG's phase from its tasks': that of its leaves, where one that did not run has that of its branch.
+    """Return a DAG's phase from its tasks': that of its leaves, where one that did not run has that of its branch.
 
     So a failure counts unless a task that waited for it succeeded after it; Argo's failFast changes nothing in that.
     """
@@ -71,7 +71,7 @@ def outputs_of_skipped(template: Object) -> dict[str, str]:
 
 
 def outputs_of_dag(template: Object, scope: Scope) -> dict[str, str]:
-    """Give a DAG's outputs, which are outputs of its tasks.
+    """Return a DAG's outputs, which are outputs of its tasks.
 
     Raises:
         InputError: the task did not run and the output has no default.
@@ -89,7 +89,7 @@ def outputs_of_dag(template: Object, scope: Scope) -> dict[str, str]:
 
 
 def arguments_of(use: Object, scope: Scope) -> dict[str, str]:
-    """Give the arguments of a task or hook.
+    """Return the arguments of a task or hook.
 
     Raises:
         InputError: one has a tag without a value.
@@ -98,7 +98,7 @@ def arguments_of(use: Object, scope: Scope) -> dict[str, str]:
 
 
 def failure(node: Node, record: Record) -> dict[str, str]:
-    """Give what an exit handler is told of a failed node, with Argo's names."""
+    """Return what an exit handler is told of a failed node, with Argo's names."""
     name = record.nodes[""].template if not node.path else node.name
     finished = datetime.fromtimestamp(node.finished or time.time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {

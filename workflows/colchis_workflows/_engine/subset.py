@@ -197,7 +197,7 @@ class Walk:
         _only(strategy, RETRY, name, "retryStrategy.")
         if strategy and not str(strategy.get("limit", "0")).isdecimal():
             raise _refuse(
-                strategy, name, f"has retryStrategy.limit {strategy['limit']!r}, which is no number", "mend it"
+                strategy, name, f"has retryStrategy.limit {strategy['limit']!r}, which is not a number", "mend it"
             )
         try:
             retry(str(strategy.get("expression", "true")), "Failed", 75)

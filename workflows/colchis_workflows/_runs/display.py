@@ -70,7 +70,7 @@ class Shown(Protocol):
 
     @property
     def directory(self) -> object:
-        """Say where the run is."""
+        """Return where the run is."""
 
 
 class Display:

@@ -137,7 +137,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def _explained(self, *, expires: bool = False) -> Iterator[None]:
-        """Turn the client's errors into sentences; ``expires``: a version that is no longer known is no error."""
+        """Turn the client's errors into sentences; ``expires``: a version that is no longer known is not an error."""
         import urllib3
         from kubernetes.client.exceptions import ApiException
         from kubernetes.dynamic.exceptions import DynamicApiError

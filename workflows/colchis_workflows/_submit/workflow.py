@@ -192,7 +192,7 @@ def exit_code(run: Run) -> int:
 
 
 def conclusion(run: Run) -> str:
-    """Say in one sentence how the run ended."""
+    """Return in one sentence how the run ended."""
     if run.phase == "Succeeded":
         no = run.outputs.get("summary") or "the gate or the canary said no; the report says why"
         return no if run.outputs.get("verdict") == "fail" else "the run succeeded"

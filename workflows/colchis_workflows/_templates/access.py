@@ -58,7 +58,7 @@ RULES: dict[str, list[Object]] = {
 
 
 def accounts(settings: Settings) -> list[Object]:
-    """Give the accounts, their Roles and bindings, and the token of Argo's own container."""
+    """Return the accounts, their Roles and bindings, and the token of Argo's own container."""
     return [item for name, rules in RULES.items() for item in _account(settings, name, rules)]
 
 

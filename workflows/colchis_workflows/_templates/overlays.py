@@ -27,7 +27,7 @@ GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://t
 
 
 def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[Object]]:
-    """Give each overlay file's documents by its path; ``templates`` are the base's, which patches find places in."""
+    """Return each overlay file's documents by its path; ``templates`` are the base's, which patches find places in."""
     digests = dict(settings.digests)
     images = [
         {"name": f"{settings.registry}/{name}", "newName": f"{settings.registry}/{name}"}
@@ -60,7 +60,7 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
 
 
 def set_parameter(template: Object, name: str, value: str) -> Object:
-    """Give the patch that sets a parameter's default, where it is an argument and where it is an input."""
+    """Return the patch that sets a parameter's default, where it is an argument and where it is an input."""
     spec = template["spec"]
     places = [("/spec/arguments/parameters", "value", spec["arguments"]["parameters"])]
     for number, inner in enumerate(spec["templates"]):
@@ -76,7 +76,7 @@ def set_parameter(template: Object, name: str, value: str) -> Object:
 
 
 def _minio() -> list[Object]:
-    """Give the endpoint and the well-known sample password of a MinIO that holds nothing worth a secret."""
+    """Return the endpoint and the well-known sample password of a MinIO that holds nothing worth a secret."""
 
     def key(name: str) -> Object:
         return {"name": "colchis-s3", "key": name}

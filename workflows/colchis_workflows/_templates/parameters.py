@@ -20,7 +20,7 @@ class Text:
 
 
 def choice(description: str, *choices: str) -> Text:
-    """Give a parameter that is one of the choices; the first is the default."""
+    """Return a parameter that is one of the choices; the first is the default."""
     return Text(description, choices[0], choices)
 
 
@@ -169,7 +169,7 @@ PARAMETERS = {
 
 
 def parameter(settings: Settings, name: str, *, argument: bool = False) -> Parameter:
-    """Give the parameter: as an input of a template, or as an argument that a submitter sets."""
+    """Return the parameter: as an input of a template, or as an argument that a submitter sets."""
     text = PARAMETERS[name]
     default = text.default
     if default is None and name in {"serve-image", "steps-image", "train-image"}:

@@ -54,25 +54,25 @@ LOGIN = models.Volume(
 
 
 def environment(**more: str) -> list[Any]:
-    """Give a step's environment: the only writable place is /tmp."""
+    """Return a step's environment: the only writable place is /tmp."""
     values = {"HOME": TMP, "PYTHONDONTWRITEBYTECODE": "1"} | more
     return [models.EnvVar(name=name, value=value) for name, value in values.items()]
 
 
 def flags(names: Sequence[str], outputs: Sequence[str] = ()) -> list[str]:
-    """Give one flag an input, and one an output that names the file it is read from."""
+    """Return one flag an input, and one an output that names the file it is read from."""
     given = [f"--{name}={{{{inputs.parameters.{name}}}}}" for name in names]
     return given + [f"--{name}-path={{{{outputs.parameters.{name}.path}}}}" for name in outputs]
 
 
 def output(name: str, default: str = "", global_name: str | None = None) -> Parameter:
-    """Give an output that is read from its own file below /tmp/outputs; ``default`` stands where there is none."""
+    """Return an output that is read from its own file below /tmp/outputs; ``default`` stands where there is none."""
     source = models.ValueFrom(path=f"{OUTPUTS}/{name}", default=default)
     return Parameter(name=name, value_from=source, global_name=global_name)
 
 
 def resources(cpu: str, memory: str, limit: str) -> models.ResourceRequirements:
-    """Give what a pod asks for and the memory that it may not exceed; the CPU is shared."""
+    """Return what a pod asks for and the memory that it may not exceed; the CPU is shared."""
     quantity = models.Quantity
     return models.ResourceRequirements(
         requests={"cpu": quantity(root=cpu), "memory": quantity(root=memory)},
@@ -97,7 +97,7 @@ def step(
     volume: models.Volume | None = None,
     mounted_at: str = "",
 ) -> Container:
-    """Give the container template of a step: one flag an input and an output.
+    """Return the container template of a step: one flag an input and an output.
 
     Inputs that name an image choose or tell of one; they are no flags. ``token`` gives the step the account's token;
     without it only Argo's own container has one, which may report results and nothing else.
@@ -132,7 +132,7 @@ def step(
 
 
 def pod_labels(stem: str) -> dict[str, str]:
-    """Give the labels of a step's pods."""
+    """Return the labels of a step's pods."""
     return {"app.kubernetes.io/part-of": "colchis", "app.kubernetes.io/component": stem.replace("_", "-")}
 
 
@@ -144,7 +144,7 @@ def workflow_template(
     templates: Sequence[Template],
     **more: Any,
 ) -> WorkflowTemplate:
-    """Give a WorkflowTemplate of the first template's name, which is its entry point."""
+    """Return a WorkflowTemplate of the first template's name, which is its entry point."""
     entry = str(templates[0].name)
     return WorkflowTemplate(
         name=f"colchis-{entry}",
@@ -161,7 +161,7 @@ def workflow_template(
 def task(
     name: str, given: Mapping[str, str], *, template: str | None = None, document: str | None = None, **more: Any
 ) -> Task:
-    """Give a task that runs ``colchis-<name>``, or a template of another document, or of this one, by name."""
+    """Return a task that runs ``colchis-<name>``, or a template of another document, or of this one, by name."""
     where: dict[str, Any] = {"template": template}
     if template is None or document:
         where = {"template_ref": models.TemplateRef(name=document or f"colchis-{name}", template=template or name)}
@@ -169,11 +169,11 @@ def task(
 
 
 def output_of(task_name: str, name: str, default: str = "") -> Parameter:
-    """Give a DAG's output, which is that of one of its tasks."""
+    """Return a DAG's output, which is that of one of its tasks."""
     source = models.ValueFrom(parameter=f"{{{{tasks.{task_name}.outputs.parameters.{name}}}}}", default=default)
     return Parameter(name=name, value_from=source)
 
 
 def inputs_of(names: Sequence[str]) -> dict[str, str]:
-    """Give arguments that hand the template's own inputs on."""
+    """Return arguments that hand the template's own inputs on."""
     return {name: f"{{{{inputs.parameters.{name}}}}}" for name in names}

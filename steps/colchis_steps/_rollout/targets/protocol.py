@@ -24,7 +24,7 @@ class Target(Protocol):
         """Describe the version's pods; ``config`` is the embedded server's configuration document."""
 
     def missing(self, cluster: Cluster, model: str, version: int) -> str:
-        """Say what is still missing until all pods answer; "" when they do.
+        """Return what is still missing until all pods answer; "" when they do.
 
         Raises:
             InputError: waiting changes nothing: no such image, a model that does not load, pods that end.
@@ -41,4 +41,4 @@ class Target(Protocol):
         """Return ``host:port`` of each pod that runs, where its metrics are."""
 
     def remove(self, cluster: Cluster, model: str, version: int) -> None:
-        """Remove all that ``apply`` made (``Cluster.discard``); what is not there, or another's, is no error."""
+        """Remove all that ``apply`` made (``Cluster.discard``); what is not there, or another's, is not an error."""

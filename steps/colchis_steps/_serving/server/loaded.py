@@ -101,7 +101,7 @@ class Registry:
         number = version if version is not None else str(held.default if headers is None else held.chosen(headers))
         known = ", ".join(str(number) for number in sorted(held.versions)) or "none"
         if not (number.isascii() and number.isdecimal()) or len(number) > 18:
-            raise Refused(404, f"{number[:64]!r} is no version; those of model {model!r} here are: {known}")
+            raise Refused(404, f"{number[:64]!r} is not a version; those of model {model!r} here are: {known}")
         if error := self.failures.get((model, int(number))) if int(number) not in held.versions else None:
             raise Refused(503, f"version {number} of model {model!r} does not load: {error}")
         if int(number) not in held.versions:

@@ -45,8 +45,8 @@ def parse(body: bytes) -> dict[str, Any]:
         raise Refused(400, "the JSON is nested too deeply; send arrays as deep as the input's shape") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if re.search(rb"\b(NaN|Infinity)\b", body):
-            raise Refused(400, "the body holds NaN or Infinity, which is no JSON; send finite numbers") from error
-        raise Refused(400, f"the body is no JSON ({str(error)[:256]}); send a JSON object") from error
+            raise Refused(400, "the body holds NaN or Infinity, which is not JSON; send finite numbers") from error
+        raise Refused(400, f"the body is not JSON ({str(error)[:256]}); send a JSON object") from error
     if not isinstance(found, dict):
         raise Refused(400, f"the body is {_shown(found)}; send a JSON object")
     return found
@@ -165,12 +165,12 @@ def _bytes(name: str, value: Any) -> Any:
         try:
             return base64.b64decode(value["b64"], validate=True)
         except ValueError as error:  # binascii.Error, or characters beyond ASCII
-            raise Refused(400, f'{name} holds a "b64" that is no base64; encode the bytes again') from error
+            raise Refused(400, f'{name} holds a "b64" that is not base64; encode the bytes again') from error
     raise Refused(400, f'{name} holds {_shown(value)}; send strings, or bytes as {{"b64": "…"}}')
 
 
 def _foreign(value: Any, kind: str) -> str:
-    """Show the first value that is no number (of a kind ``b`` input: no boolean)."""
+    """Show the first value that is not a number (of a kind ``b`` input: no boolean)."""
     if isinstance(value, list):
         return next((text for item in value if (text := _foreign(item, kind))), "")
     fits = isinstance(value, bool) if kind == "b" else type(value) in {int, float} and abs(value) < 2**64

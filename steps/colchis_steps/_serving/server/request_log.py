@@ -26,7 +26,7 @@ from colchis_steps._formats.requests import Logged, RequestLog
 from colchis_steps._savedmodel.loading import Arrays
 from colchis_steps._serving.server.metrics import Metrics
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 
 ROOM = 1024  # requests that wait to be written
 BATCH = 256  # requests of an object, at most
@@ -38,7 +38,7 @@ log = logging.getLogger("colchis")
 class Sampler:
     """Takes a fraction of the requests; a thread of its own writes them."""
 
-    def __init__(self, store: Store, fraction: float, metrics: Metrics) -> None:
+    def __init__(self, store: Objects, fraction: float, metrics: Metrics) -> None:
         self._store, self._fraction, self._metrics = store, fraction, metrics
         self._queue: queue.Queue[tuple[str, int, Logged] | None] = queue.Queue(ROOM)
         self._thread = threading.Thread(target=self._write, name="log", daemon=True)

@@ -104,10 +104,10 @@ def explained(place: Place, key: str) -> Iterator[None]:
 
 def _of_way(error: Exception, place: Place, key: str) -> Exception:
     """Return the error for a request that got no answer, or no whole one."""
-    text, told = _clip(error), None
+    text, sentence = _clip(error), None
     match error:
         case sdk.NoCredentialsError() | sdk.PartialCredentialsError():
-            told = f"no credentials for {place.url} at {place.endpoint}; {CREDENTIALS}"
+            sentence = f"no credentials for {place.url} at {place.endpoint}; {CREDENTIALS}"
         case sdk.ProxyConnectionError():
             way = f"the proxy does not lead to {place.endpoint} ({text})"
             return TransientError(f"{way}; correct HTTPS_PROXY or HTTP_PROXY, or name the host in NO_PROXY")
@@ -115,7 +115,7 @@ def _of_way(error: Exception, place: Place, key: str) -> Exception:
             return TransientError(f"{place.endpoint} broke the connection off; try again")
         case sdk.SSLError():
             fix = "name the authority's file in AWS_CA_BUNDLE"
-            told = f"{place.endpoint} has no certificate that this machine trusts ({text}); {fix}"
+            sentence = f"{place.endpoint} has no certificate that this machine trusts ({text}); {fix}"
         case sdk.FlexibleChecksumError() | sdk.IncompleteReadError() | sdk.ResponseStreamingError():
             return TransientError(f"{key} did not come whole from {place.url} at {place.endpoint}; try again")
         case sdk.ConnectionError() | sdk.HTTPClientError():  # among them: no name, refused, closed, time-out
@@ -132,8 +132,8 @@ def _of_way(error: Exception, place: Place, key: str) -> Exception:
             | sdk.InvalidProxiesConfigError()
             | ValueError()
         ):
-            told = f"{place.url} is not a valid store address ({text}); correct it, or the AWS_ settings"
-    return InputError(told or f"the credentials for {place.url} do not load ({text}); {CREDENTIALS}")
+            sentence = f"{place.url} is not a valid store address ({text}); correct it, or the AWS_ settings"
+    return InputError(sentence or f"the credentials for {place.url} do not load ({text}); {CREDENTIALS}")
 
 
 def _of_answer(error: sdk.ClientError, place: Place, key: str) -> Exception:  # noqa: PLR0911, PLR0912 - a table in code

@@ -45,18 +45,18 @@ class S3Store:
         return self._bucket.conditions
 
     def read(self, key: str) -> bytes:
-        """Give an object's bytes."""
+        """Return an object's bytes."""
         return self.read_tagged(key)[0]
 
     def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Give an object's bytes and tag."""
+        """Return an object's bytes and tag."""
         checked = {"ChecksumMode": "ENABLED"} if self._bucket.checksums else {}
         answer = self._bucket.call("get_object", key, **checked)
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
             return body.read(), answer.get("ETag", "")
 
     def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Give an object's bytes, or those from ``start`` to before ``end``, in chunks."""
+        """Yield an object's bytes, or those from ``start`` to before ``end``, in chunks."""
         part = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         answer = self._bucket.call("get_object", key, **part)
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
@@ -74,16 +74,16 @@ class S3Store:
             return None
 
     def size(self, key: str) -> int | None:
-        """Give an object's size, or None."""
+        """Return an object's size, or None."""
         found = self.find(key)
         return found.size if found else None
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Give each key that begins with the prefix, in order."""
+        """Return each key that begins with the prefix, in order."""
         return (entry.key for entry in self.entries(prefix))
 
     def entries(self, prefix: str) -> Iterator[Entry]:
-        """Give each object whose key begins with the prefix, in order."""
+        """Yield each object whose key begins with the prefix, in order."""
         pages = self._bucket.client.get_paginator("list_objects_v2")
         with explained(self._bucket.place, prefix):
             for page in pages.paginate(Bucket=self._bucket.place.bucket, Prefix=self._bucket.prefix + prefix):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from colchis_steps._formats.keys import history_key
-from colchis_steps._store.api import Entry, Store
+from colchis_steps._store.api import Entry, Objects
 from colchis_steps._training.files import find_history
 
 LEAST, MOST = 1.0, 30.0  # seconds between two looks
@@ -14,7 +14,7 @@ PART = 0.25  # of the time since the last change: so late is a change seen at mo
 class StoredEpochs:
     """Counts the epochs in the store's history; a look is a HEAD, and what has not changed is not read again."""
 
-    def __init__(self, store: Store, run: str, fingerprint: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: Objects, run: str, fingerprint: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.store, self.run, self.fingerprint, self.clock = store, run, fingerprint, clock
         self.done = 0
         self._seen: Entry | None = None

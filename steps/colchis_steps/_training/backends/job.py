@@ -19,7 +19,7 @@ from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import ASKED, CONTAINERS, LABEL_JOB, Training, job, service
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.polling import wait_until
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._training.backends.ends import AGAIN, explain
 from colchis_steps._training.backends.outcome import Outcome, outcome_of
 from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
@@ -37,12 +37,12 @@ log = logging.getLogger("colchis")
 
 @dataclass
 class Watch:
-    """Who wants to know, what tells that the training is through, and what was told already."""
+    """Who wants to know, what says that the training is through, and what was reported already."""
 
     on_poll: Callable[[], object]
     on_line: Callable[[str], object]
     fingerprint: str
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     out_of_memory: bool = False  # a worker has been, once
     memory: list[Ended] = field(default_factory=list)
 
@@ -60,7 +60,7 @@ class AwayError(TransientError):
 
 
 def in_workflow(cluster: Cluster, training: Training) -> Training:
-    """Give the training its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and that pod's account."""
+    """Return the training its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and that pod's account."""
     pod = cluster.get("Pod", os.environ["COLCHIS_POD"]) if "COLCHIS_POD" in os.environ else None
     for found in pod["metadata"].get("ownerReferences") or [] if pod else []:
         if found["kind"] == "Workflow":
@@ -70,7 +70,7 @@ def in_workflow(cluster: Cluster, training: Training) -> Training:
     return training
 
 
-def run_job(cluster: Cluster, store: Store, training: Training, watch: Watch) -> None:
+def run_job(cluster: Cluster, store: Objects, training: Training, watch: Watch) -> None:
     """Make the job, or find the one that is there, and follow it to its end; it is removed then.
 
     It stays where this process is killed, or its pod is deleted while the workflow goes on: the next try finds it.
@@ -150,7 +150,7 @@ def _made(cluster: Cluster, training: Training, stop: threading.Event) -> None:
 @dataclass
 class _Following:
     cluster: Cluster
-    store: Store
+    store: Objects
     training: Training
     watch: Watch
     logs: Logs
@@ -203,12 +203,12 @@ class _Following:
         Raises:
             InputError: starting again changes nothing.
         """
-        told = self.watch.told
+        reported = self.watch.reported
         for end in failed(pods):
-            if (name := f"{end.pod} {end.at}") not in told:
-                told.add(name)
+            if (name := f"{end.pod} {end.at}") not in reported:
+                reported.add(name)
                 self.watch.memory = [*self.watch.memory, end][-self.training.workers :]
-                log.warning("worker %d of %d ended: %s", end.rank, self.training.workers, end.told())
+                log.warning("worker %d of %d ended: %s", end.rank, self.training.workers, end.description())
                 if end.out_of_memory and self.watch.out_of_memory:
                     raise _explained(self.training, self.logs, [end])
                 self.watch.out_of_memory |= end.out_of_memory
@@ -217,8 +217,8 @@ class _Following:
             waits = f"the job is suspended until queue {self.training.options.queue} admits it"
         if hopeless:
             raise InputError(f"the workers cannot start: {waits}; put that right and run it again")
-        if waits and waits not in told:
-            told.add(waits)
+        if waits and waits not in reported:
+            reported.add(waits)
             log.info("waiting for workers to start: %s", waits)
 
 
@@ -240,7 +240,7 @@ def _explained(training: Training, logs: Logs, ends: Sequence[Ended], outcome: O
 
 
 def _comes_again(cluster: Cluster) -> bool:
-    """Say whether it is this pod alone that goes: it is being deleted, and its Workflow is not."""
+    """Return whether it is this pod alone that goes: it is being deleted, and its Workflow is not."""
     if "COLCHIS_POD" not in os.environ:
         return False
     try:
@@ -262,7 +262,7 @@ def _end(cluster: Cluster, training: Training, logs: Logs) -> None:
 
 @contextlib.contextmanager
 def _stop_signal() -> Iterator[threading.Event]:
-    """Give an event that SIGTERM sets, so that no request is cut off."""
+    """Yield an event that SIGTERM sets, so that no request is cut off."""
     stop = threading.Event()
 
     def on_sigterm(_number: int, _frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from colchis_steps._formats.keys import failure_key
 from colchis_steps._step.main import alive_pipe
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._training.backends.ends import LAST_WORDS, End, explain
 from colchis_steps._training.failures import find_failure
 from colchis_steps._training.files import alive_path
@@ -30,7 +30,7 @@ SAVING = 20.0  # seconds that workers get to save when the step itself is asked 
 class Job:
     """What the workers do, and where; ``flags`` go to each of them."""
 
-    store: Store
+    store: Objects
     run: str
     flags: Sequence[str]
     workdir: Path
@@ -142,7 +142,7 @@ class _Pulse:
         self.seen = [(0, time.monotonic())] * workers
 
     def silence(self, rank: int) -> float:
-        """Give the seconds since the last sign of life; call it often."""
+        """Return the seconds since the last sign of life; call it often."""
         with contextlib.suppress(FileNotFoundError):
             if (touched := self.paths[rank].stat().st_mtime_ns) != self.seen[rank][0]:
                 self.seen[rank] = touched, time.monotonic()

@@ -26,7 +26,7 @@ def outcome_of(found: Object) -> Outcome | None:
 
 
 def _is_late(found: Object, condition: Object) -> bool:
-    """Say whether the deadline ended the job: Kubernetes gives that as a reason, the operators in words alone."""
+    """Return whether the deadline ended the job: Kubernetes gives that as a reason, the operators in words alone."""
     if condition.get("reason") == "DeadlineExceeded":
         return True
     seconds = (found["spec"].get("runPolicy") or found["spec"]).get("activeDeadlineSeconds")

@@ -14,7 +14,7 @@ from colchis_steps._kube.pod_trouble import Trouble, trouble
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import AGAIN, CONTAINERS, rank_of
 from colchis_steps._step.errors import TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._training.backends.ends import LAST_WORDS, End
 from colchis_steps._training.failures import find_failure
 
@@ -36,10 +36,10 @@ class Ended:
 
     @property
     def out_of_memory(self) -> bool:
-        """Say whether it was killed because it took more than its limit."""
+        """Return whether it was killed because it took more than its limit."""
         return self.reason == "OOMKilled"
 
-    def told(self) -> str:
+    def description(self) -> str:
         """Say it in a few words."""
         if self.reason in {"", "Error", "Completed"}:
             return self.message or f"exit code {self.code}"
@@ -47,17 +47,17 @@ class Ended:
 
 
 def failed(pods: Sequence[Object]) -> list[Ended]:
-    """Give the pods that ended with an error, in the order in which they did."""
+    """Return the pods that ended with an error, in the order in which they did."""
     return sorted((end for pod in pods for end in _ended(pod)), key=lambda end: end.at)
 
 
 def hindered(pods: Sequence[Object]) -> Trouble:
-    """Say why pods do not start."""
+    """Return why pods do not start."""
     return trouble({"status": {}}, [pod for pod in pods if _phase(pod) == "Pending"])
 
 
 def is_through(pods: Sequence[Object]) -> bool:
-    """Say whether the chief has ended well."""
+    """Return whether the chief has ended well."""
     return any(rank_of(pod) == 0 and _phase(pod) == "Succeeded" for pod in pods)
 
 
@@ -81,9 +81,9 @@ def _ended(pod: Object) -> Iterator[Ended]:
                 )
             return
     if _phase(pod) == "Failed":  # evicted, or refused by the node, before it had a container
-        reason, told = str(status.get("reason", "")), str(status.get("message", ""))
+        reason, message = str(status.get("reason", "")), str(status.get("message", ""))
         at = str(status.get("startTime", ""))
-        yield Ended(pod["metadata"]["name"], rank_of(pod), -9, reason, told, at, at)
+        yield Ended(pod["metadata"]["name"], rank_of(pod), -9, reason, message, at, at)
 
 
 def _signal(code: int) -> int:
@@ -98,7 +98,7 @@ class Logs:
     """The workers' logs: the chief's lines as they come, those of all in the store when a worker has ended."""
 
     cluster: Cluster
-    store: Store
+    store: Objects
     run: str
     container: str
     on_line: Callable[[str], object]
@@ -145,7 +145,7 @@ class Logs:
             self.store.write(training_key(self.run, f"worker-{rank}.log"), whole.encode())
 
     def end(self, ended: Ended) -> End:
-        """Give what ``explain`` wants to know of a worker that ended."""
+        """Return what ``explain`` wants to know of a worker that ended."""
         texts = [text for of, _, text in sorted(self._kept.values(), key=lambda kept: kept[1]) if of == ended.rank]
         lines = [line.strip() for line in (texts or [""])[-1].splitlines() if line.strip()]
         last = (lines or ["it wrote no log"])[-1][:256]

@@ -16,7 +16,7 @@ LOCKED_SECONDS = 20.0  # workers whose train was killed end in less
 
 @contextlib.contextmanager
 def workplace(given: Path | None, run: str) -> Iterator[tuple[Path, int]]:
-    """Give the working directory and its lock, which the workers keep; drop a default one when all went well.
+    """Yield the working directory and its lock, which the workers keep; drop a default one when all went well.
 
     Raises:
         InputError: it is not ours, or not writable.

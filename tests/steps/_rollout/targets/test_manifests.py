@@ -26,7 +26,7 @@ from colchis_steps._rollout.rendered import as_yaml
 from colchis_steps._rollout.targets.kserve import replicas, scaled
 from colchis_steps._savedmodel.versions import judge_versions
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps.rollout import main as rollout
 
@@ -152,7 +152,7 @@ def test_a_server_that_is_one_minor_behind_is_warned_of(exporter: str, server: s
         ("2.21.0", "2.19.0", r"TensorFlow 2\.21\.0 exported the model and 2\.19\.0 would serve it; that is too far"),
         ("3.0.0", "2.21.0", "too far apart: serve it with 3.0 or newer"),
         ("2.21.0", "3.0.0", "too far apart"),
-        ("new", "2.21.0", "'new' is no version of TensorFlow"),
+        ("new", "2.21.0", "'new' is not a version of TensorFlow"),
     ],
 )
 def test_a_server_that_is_further_behind_is_refused(exporter: str, server: str, sentence: str) -> None:
@@ -266,7 +266,7 @@ def test_the_inputs_are_known_from_the_metadata_of_tensorflow_serving() -> None:
     ]
 
 
-def a_version(store: Store, version: int, **frameworks: str) -> str:
+def a_version(store: Objects, version: int, **frameworks: str) -> str:
     """Publish a version's documents; give its image."""
     key = f"models/digits/{version}"
     manifest = Manifest("digits", version, "r", (), "sha256:1", now())
@@ -282,7 +282,7 @@ def a_version(store: Store, version: int, **frameworks: str) -> str:
     return image
 
 
-def rolled(store: Store, version: int, image: str, *flags: str) -> int:
+def rolled(store: Objects, version: int, image: str, *flags: str) -> int:
     about = [f"--store={store.url}", "--run=r1", "--model=digits", f"--version={version}", f"--image={image}"]
     return rollout([*about, "--target=seldon", "--serve-image=registry.example/serve:1", *flags])
 

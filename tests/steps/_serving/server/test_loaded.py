@@ -98,7 +98,7 @@ def test_a_prediction_that_names_no_version_goes_by_wish_header_and_weight() -> 
     paths: dict[int, str | Served] = {1: "a", 2: "b", 3: "c"}
     match = HeaderMatch("style", "transfer", 2)
     found.apply(Config({"m": ServedModel(paths, 1, {1: 0, 3: 100}, (match,))}), "x")
-    assert found.find("m").number == 1  # what is no prediction asks the default
+    assert found.find("m").number == 1  # what is not a prediction asks the default
     assert {found.find("m", None, {}).number for _ in range(20)} == {3}
     assert found.find("m", None, {"style": "transfer"}).number == 2
     assert found.find("m", None, {"style": "other"}).number == 3

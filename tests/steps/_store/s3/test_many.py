@@ -18,7 +18,7 @@ from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError, TransientError
-from colchis_steps._store.api import Blob, Store, bulk
+from colchis_steps._store.api import Blob, Objects, bulk
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.store import WINDOW, S3Store
 from colchis_steps._store.sums import SMALL, Sums, read_small, read_sums
@@ -71,7 +71,7 @@ def test_answers_come_in_order_whatever_happens(moody: str, aws: pytest.MonkeyPa
     assert list(found) == [b"%d" % number if kind in {"whole", "last"} else None for number, kind in enumerate(kinds)]
 
 
-def test_many_objects_go_there_and_come_back(store: Store, tmp_path: Path) -> None:
+def test_many_objects_go_there_and_come_back(store: Objects, tmp_path: Path) -> None:
     blobs = []
     for number in range(3):
         path = tmp_path / f"{number}"
@@ -90,13 +90,13 @@ def test_many_objects_go_there_and_come_back(store: Store, tmp_path: Path) -> No
     ] == [[]] * 4
 
 
-def test_a_bad_key_among_many_is_refused(store: Store) -> None:
+def test_a_bad_key_among_many_is_refused(store: Objects) -> None:
     for many in (
         bulk(store).find_all,
         bulk(store).read_all,
         lambda keys: bulk(store).copy_all([("a", key) for key in keys]),
     ):
-        with pytest.raises(InputError, match="is no key of a store"):
+        with pytest.raises(InputError, match="is not a key of a store"):
             list(many(["a", "../b"]))
 
 
@@ -117,7 +117,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
-def stored(store: Store, model: Path) -> list[File]:
+def stored(store: Objects, model: Path) -> list[File]:
     moved = list[int]()
     files = store_directory(store, model, moved.append).files
     assert sum(moved) == sum(file.size for file in files)
@@ -158,7 +158,7 @@ def test_what_is_refused_for_a_moment_is_sent_again(
 
 
 @pytest.mark.parametrize("size", [0, 29, 30, 31, 2 * SMALL])
-def test_an_altered_blob_among_many_is_stored_again(store: Store, model: Path, size: int) -> None:
+def test_an_altered_blob_among_many_is_stored_again(store: Objects, model: Path, size: int) -> None:
     files = stored(store, model)
     for file in (files[3], files[-2]):
         store.write(blob_key(file.sha256), os.urandom(size))
@@ -167,7 +167,7 @@ def test_an_altered_blob_among_many_is_stored_again(store: Store, model: Path, s
     stored(store, model)
 
 
-def test_a_missing_blob_among_many_is_named_and_stored_again(store: Store, model: Path, tmp_path: Path) -> None:
+def test_a_missing_blob_among_many_is_named_and_stored_again(store: Objects, model: Path, tmp_path: Path) -> None:
     files = stored(store, model)
     store.delete(blob_key(files[7].sha256))
     with pytest.raises(InputError, match=f"{files[7].sha256} of 007 is missing"):
@@ -204,7 +204,7 @@ def test_blobs_that_are_old_are_made_young_again(bucket: str, model: Path, monke
 
 
 def test_what_was_hashed_is_what_is_sent_of_a_small_file(
-    store: Store, model: Path, monkeypatch: pytest.MonkeyPatch
+    store: Objects, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = scan(model)
 

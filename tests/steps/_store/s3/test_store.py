@@ -13,11 +13,11 @@ from tests.steps.conftest import Environ, Front
 
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store import sums
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 
 
-def uses(store: Store, file: Path) -> list[Callable[[], object]]:
+def uses(store: Objects, file: Path) -> list[Callable[[], object]]:
     file.write_bytes(bytes(sums.PART + 1))
     return [
         lambda: store.read("k"),

@@ -21,7 +21,7 @@ from colchis_steps._manifests.job_options import JobOptions
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training_jobs import LABEL_JOB, Training, job
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._store.api import Store
+from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._training.backends import job as _training_job
 from colchis_steps._training.backends.job import AwayError, LostError, StoppedError, Watch, run_job
@@ -73,7 +73,7 @@ def nothing(_: Memory) -> None:
 
 
 def ends(kind: str, reason: str = "", message: str = "") -> Step:
-    """Give the job a condition."""
+    """Return the job a condition."""
 
     def step(cluster: Memory) -> None:
         condition = {"type": kind, "status": "True", "reason": reason, "message": message}
@@ -99,7 +99,7 @@ def pod(rank: int, phase: str, code: int | None = None, *, message: str = "", re
 
 
 def all_of(*steps: Step) -> Step:
-    """Give a step that is several at once."""
+    """Return a step that is several at once."""
 
     def step(cluster: Memory) -> None:
         for one in steps:
@@ -113,21 +113,21 @@ def away(_: Memory) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
     monkeypatch.setattr(_training_job, "POLL", 0.001)
     monkeypatch.delenv("COLCHIS_POD", raising=False)
     return open_store(tmp_path.as_uri())
 
 
-def follow(cluster: Memory, store: Store, training: Training = TRAINING) -> list[str]:
+def follow(cluster: Memory, store: Objects, training: Training = TRAINING) -> list[str]:
     """Run the job; give the lines of the chief's log that were handed on."""
     lines: list[str] = []
     run_job(cluster, store, training, Watch(lambda: None, lines.append, "key"))
     return lines
 
 
-def failure(store: Store, *story: Step) -> StepError:
-    """Give how a training ends that goes wrong; its job is removed."""
+def failure(store: Objects, *story: Step) -> StepError:
+    """Return how a training ends that goes wrong; its job is removed."""
     cluster = Memory(*story)
     with pytest.raises(StepError) as raised:
         follow(cluster, store)
@@ -135,7 +135,7 @@ def failure(store: Store, *story: Step) -> StepError:
     return raised.value
 
 
-def test_a_job_is_made_with_its_address_followed_and_removed(store: Store) -> None:
+def test_a_job_is_made_with_its_address_followed_and_removed(store: Objects) -> None:
     first = "2026-11-22T20:00:01.000000001Z epoch 1\n"
     second = f"{first}2026-11-22T20:00:02.000000001Z epoch 2\n2026-11-22T20:00:03.000000001Z 20:00:03 ERROR the end\n"
     cluster = Memory(
@@ -155,7 +155,7 @@ def test_a_job_is_made_with_its_address_followed_and_removed(store: Store) -> No
 
 
 def test_a_job_that_is_there_is_followed_and_one_made_for_something_else_is_made_anew(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Objects, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = Memory()
     cluster.apply(job(TRAINING))
@@ -172,7 +172,7 @@ def test_a_job_that_is_there_is_followed_and_one_made_for_something_else_is_made
     assert cluster.calls == ["apply Job", "delete Job", "apply Job", "apply Service", "delete Job"]
 
 
-def test_somebody_elses_job_is_left_alone(store: Store) -> None:
+def test_somebody_elses_job_is_left_alone(store: Objects) -> None:
     cluster = Memory()
     cluster.apply({"kind": "Job", "metadata": {"name": NAME, "labels": {}}})
     with pytest.raises(InputError, match="was not made by colchis"):
@@ -180,7 +180,7 @@ def test_somebody_elses_job_is_left_alone(store: Store) -> None:
     assert cluster.calls == ["apply Job"]
 
 
-def test_bad_input_is_told_before_what_it_caused(store: Store) -> None:
+def test_bad_input_is_told_before_what_it_caused(store: Objects) -> None:
     error = failure(
         store,
         all_of(
@@ -200,7 +200,9 @@ def test_bad_input_is_told_before_what_it_caused(store: Store) -> None:
         ("2026-11-22T19:59:59Z", "worker 0 of 2: what the kubelet kept"),
     ],
 )
-def test_a_workers_own_document_has_the_cause_where_it_is_of_that_attempt(store: Store, at: str, sentence: str) -> None:
+def test_a_workers_own_document_has_the_cause_where_it_is_of_that_attempt(
+    store: Objects, at: str, sentence: str
+) -> None:
     kept = Failure(cause=Cause.PEER, sentence="worker 0 of 2 lost its peers (x); run it again", at=at)
     store.write(failure_key("run-1", 0), encode(kept))
     error = failure(
@@ -215,7 +217,9 @@ def test_a_workers_own_document_has_the_cause_where_it_is_of_that_attempt(store:
 
 
 @pytest.mark.parametrize(("until", "code"), [("2026-11-23T20:00:00Z", 65), ("2026-11-23T19:59:58Z", 75)])
-def test_an_operators_job_that_took_all_of_its_hours_is_known_by_its_times(store: Store, until: str, code: int) -> None:
+def test_an_operators_job_that_took_all_of_its_hours_is_known_by_its_times(
+    store: Objects, until: str, code: int
+) -> None:
     def failed(cluster: Memory) -> None:
         condition = {"type": "Failed", "status": "True", "reason": "TFJobFailed", "lastTransitionTime": until}
         cluster.objects["Job", NAME]["status"] = {"startTime": "2026-11-22T20:00:00Z", "conditions": [condition]}
@@ -225,14 +229,14 @@ def test_an_operators_job_that_took_all_of_its_hours_is_known_by_its_times(store
     assert ("took longer than its 24 hours" in str(error)) == (code == 65)
 
 
-def test_a_worker_that_was_lost_too_often_may_be_tried_again(store: Store) -> None:
+def test_a_worker_that_was_lost_too_often_may_be_tried_again(store: Objects) -> None:
     story = all_of(pod(1, "Failed", 137), pod(0, "Failed", 143), ends("Failed", "BackoffLimitExceeded"))
     error = failure(store, story)
     assert error.exit_code == 75
     assert str(error).startswith("worker 1 of 2 was killed (SIGKILL: by hand, or for memory)")
 
 
-def test_a_worker_that_broke_shows_the_last_line_of_its_log(store: Store) -> None:
+def test_a_worker_that_broke_shows_the_last_line_of_its_log(store: Objects) -> None:
     log = "2026-11-22T20:00:01Z Traceback …\n2026-11-22T20:00:01Z KeyError: 'rate'\n"
     error = failure(store, all_of(pod(0, "Failed", 1, log=log), ends("Failed", "PodFailurePolicy")))
     assert (type(error), str(error)) == (
@@ -249,14 +253,14 @@ def test_a_worker_that_broke_shows_the_last_line_of_its_log(store: Store) -> Non
     ],
 )
 def test_the_jobs_own_reason_is_told_where_no_worker_says_one(
-    store: Store, story: list[Step], code: int, sentence: str
+    store: Objects, story: list[Step], code: int, sentence: str
 ) -> None:
     error = failure(store, *story)
     assert error.exit_code == code
     assert sentence in str(error)
 
 
-def test_a_worker_that_takes_too_much_memory_twice_ends_it(store: Store) -> None:
+def test_a_worker_that_takes_too_much_memory_twice_ends_it(store: Objects) -> None:
     error = failure(
         store,
         pod(0, "Failed", 137, reason="OOMKilled"),
@@ -266,7 +270,7 @@ def test_a_worker_that_takes_too_much_memory_twice_ends_it(store: Store) -> None
     assert "took more memory than its limit of 4Gi; raise it, as in --job-options" in str(error)
 
 
-def test_an_image_that_is_not_there_ends_it(store: Store) -> None:
+def test_an_image_that_is_not_there_ends_it(store: Objects) -> None:
     def pending(cluster: Memory) -> None:
         pod(0, "Pending")(cluster)
         waiting = {"waiting": {"reason": "ErrImagePull", "message": "train:1: not found"}}
@@ -278,7 +282,7 @@ def test_an_image_that_is_not_there_ends_it(store: Store) -> None:
 
 
 def test_a_job_in_a_queue_and_a_pod_without_a_node_are_waited_for_and_told_once(
-    store: Store, caplog: pytest.LogCaptureFixture
+    store: Objects, caplog: pytest.LogCaptureFixture
 ) -> None:
     def admitted(cluster: Memory) -> None:
         cluster.objects["Job", NAME]["spec"]["suspend"] = False
@@ -295,7 +299,7 @@ def test_a_job_in_a_queue_and_a_pod_without_a_node_are_waited_for_and_told_once(
     assert "is not scheduled: 0/1 nodes are available" in caplog.text
 
 
-def test_a_chief_that_is_through_is_enough(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chief_that_is_through_is_enough(store: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may have failed when it left: there is a model."""
     empty: dict[str, dict[str, dict[str, Any]]] = {}
     result = Result(fingerprint="key", files=(), tree="t", signature=empty, frameworks={}, history=())
@@ -307,7 +311,7 @@ def test_a_chief_that_is_through_is_enough(store: Store, monkeypatch: pytest.Mon
 
 
 def test_an_api_server_that_is_away_for_a_moment_is_waited_for_and_the_job_stays_where_it_is_longer(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     follow(Memory(nothing, away, away, ends("Complete")), store)
     monkeypatch.setattr(_training_job, "AWAY", 0.0)
@@ -317,7 +321,7 @@ def test_an_api_server_that_is_away_for_a_moment_is_waited_for_and_the_job_stays
     assert ("Job", NAME) in cluster.objects
 
 
-def test_a_job_that_someone_deletes_is_a_sentence(store: Store) -> None:
+def test_a_job_that_someone_deletes_is_a_sentence(store: Objects) -> None:
     def vanish(cluster: Memory) -> None:
         del cluster.objects["Job", NAME]
 
@@ -328,7 +332,7 @@ def stop(_: Memory) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_stop_deletes_the_job_and_keeps_the_logs(store: Store) -> None:
+def test_a_stop_deletes_the_job_and_keeps_the_logs(store: Objects) -> None:
     before = signal.getsignal(signal.SIGTERM)
     running = pod(0, "Running", log="2026-11-22T20:00:01Z epoch 1\n")
     error = failure(store, all_of(running, nothing), stop, nothing, nothing, nothing)
@@ -355,7 +359,7 @@ def own_pod(**metadata: str) -> Object:
 
 
 def test_in_a_workflow_the_job_belongs_to_it_and_stays_where_only_the_pod_goes(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLCHIS_POD", "me")
     cluster = Memory(nothing, stop, nothing, nothing, nothing)
@@ -377,7 +381,7 @@ def test_in_a_workflow_the_job_belongs_to_it_and_stays_where_only_the_pod_goes(
     assert ("Job", NAME) not in cluster.objects
 
 
-def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store: Store) -> None:
+def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store: Objects) -> None:
     """Training operator 1.8 takes a pod that is being deleted for one that failed, and the job with it."""
     lost = ends("Failed", "TFJobFailed", "1 Worker replica(s) failed.")
 
@@ -398,7 +402,7 @@ def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store
     assert cluster.calls.count("apply TFJob") == 1 + training.options.restarts
 
 
-def test_what_an_earlier_try_left_is_waited_for(store: Store) -> None:
+def test_what_an_earlier_try_left_is_waited_for(store: Objects) -> None:
     """Two sets of workers under one name would meet each other."""
     cluster = Memory(nothing, ends("Complete"))
     pod(0, "Running")(cluster)
