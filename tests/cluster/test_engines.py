@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.installed import NEEDS_CLUSTER, kubectl, until
+from tests.cluster.installed import NEEDS_CLUSTER, argo_release, kubectl, until
 
 DAGS = {path.stem: path for path in sorted((Path(__file__).parents[1] / "workflows" / "dags").glob("*.yaml"))}
 pytestmark = NEEDS_CLUSTER
@@ -43,4 +43,7 @@ def test_phases_and_outputs_are_those_of_a_local_run(dag: str, submitted: dict[s
     phases |= {node["name"].removeprefix(name).lstrip("."): node["phase"] for node in status["nodes"].values()}
     outputs = {p["name"]: p.get("value") for p in status.get("outputs", {}).get("parameters", [])}
     assert phases == json.loads(expected["colchis.dev/phases"])
-    assert outputs == json.loads(expected.get("colchis.dev/outputs", "{}"))
+    given = expected.get("colchis.dev/outputs", "{}")
+    if argo_release() < (3, 7, 16) or (4, 0, 0) <= argo_release() < (4, 0, 7):  # a local run follows the later ones
+        given = expected.get("colchis.dev/outputs-before-3.7.16-and-4.0.7", given)
+    assert outputs == json.loads(given)

@@ -13,14 +13,13 @@ from colchis_workflows import cli
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 LANGUAGES = {"console", "python", "yaml", "toml", "json", "dockerfile", "text"}
-OLD = {ROOT / "docs/benchmarks.md", ROOT / "docs/decisions/0002-store.md"}  # not yet in this form
 
 
 def each(pages: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("page", pages, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-every_page, formed = each(PAGES), each([page for page in PAGES if page not in OLD])
+every_page = each(PAGES)
 
 
 def anchors(page: Path) -> set[str]:
@@ -56,7 +55,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert {str(page.relative_to(ROOT)) for page in PAGES if page.resolve() not in reached} == set()
 
 
-@formed
+@every_page
 def test_no_line_of_prose_is_longer_than_120_characters(page: Path) -> None:
     long = [f"{page.relative_to(ROOT)}:{number}" for number, line in prose(page) if len(line) > 120]
     assert long == []
@@ -65,14 +64,14 @@ def test_no_line_of_prose_is_longer_than_120_characters(page: Path) -> None:
 @every_page
 def test_each_block_names_its_language_and_each_console_where_it_runs(page: Path) -> None:
     for block in blocks(page):
-        assert page in OLD or block.language in LANGUAGES, block.place
+        assert block.language in LANGUAGES, block.place
         if block.language == "console":
             assert block.runs in {"test", "long", "cluster", ""}, f"{block.place}: {block.note}"
             assert commands(block.text)[0], f"{block.place}: a console without a command"
             assert not block.note or block.runs != "test", f"{block.place}: {block.note}"
 
 
-@formed
+@every_page
 def test_commands_stand_in_consoles(page: Path) -> None:
     """An indented block, or one without a prompt, would be a command that no test runs."""
     program = re.compile(r"^(\$ )?(colchis|python|pip|make|kubectl|argo|curl|git|docker|helm) ")

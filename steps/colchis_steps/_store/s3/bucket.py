@@ -18,7 +18,7 @@ from botocore import exceptions as sdk
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import NotFound, check_key
 from colchis_steps._store.s3.connection import ATTEMPTS, Connection, encryption
-from colchis_steps._store.s3.errors import Busy, Place, Taken, code_of, explained
+from colchis_steps._store.s3.errors import BAD_CHECKSUM, Busy, Place, Taken, code_of, explained
 from colchis_steps._store.sums import encoded
 
 # What servers answer that do not know CRC64NVME.
@@ -139,10 +139,10 @@ class Bucket:
     def _send(self, operation: str, key: str, body: bytes, crc: int | None, **arguments: Any) -> Any:
         """Send bytes in a way that lets the server find out whether they arrive as they are."""
         if not self.checksums:
-            return self.call(operation, key, Body=body, **arguments)
+            return self._sent(operation, key, Body=body, **arguments)
         checksum = encoded(crc64nvme(body) if crc is None else crc)
         try:
-            answer = self.call(operation, key, Body=body, ChecksumCRC64NVME=checksum, **arguments)
+            answer = self._sent(operation, key, Body=body, ChecksumCRC64NVME=checksum, **arguments)
         except InputError as error:
             why = code_of_answer(error)
             if why not in CHECKSUM_REFUSALS:
@@ -159,8 +159,18 @@ class Bucket:
             self._hold(key, body, checksum)
             self.proven = False
             if operation == "upload_part" and _md5(body) != answer.get("ETag", "").strip('"'):
-                return self.call(operation, key, Body=body, **arguments)
+                return self._sent(operation, key, Body=body, **arguments)
         return answer
+
+    def _sent(self, operation: str, key: str, **arguments: Any) -> Any:
+        """Make a call again where bytes did not arrive as they left; the SDK takes that for an error of ours."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self.call(operation, key, **arguments)
+            except TransientError as error:
+                if code_of_answer(error) not in BAD_CHECKSUM:
+                    raise
+        return self.call(operation, key, **arguments)
 
     def _hold(self, key: str, body: bytes, checksum: str) -> None:
         """Hold bytes against their checksum in the place of a server that does not."""
