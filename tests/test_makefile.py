@@ -20,12 +20,14 @@ def environment(tmp_path: Path, python: str) -> "subprocess.CompletedProcess[str
     return done
 
 
+@pytest.mark.servers
 def test_a_python_that_is_not_installed_is_named_with_those_that_will_do(tmp_path: Path) -> None:
     done = environment(tmp_path, "python3.99")
     assert done.returncode == 2
     assert done.stderr.startswith("python3.99 is not installed here: install Python 3.11, 3.12 or 3.13, or")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("minor", [10, 14])
 def test_a_python_of_another_release_says_so(tmp_path: Path, minor: int) -> None:
     python = tmp_path / f"python3.{minor}"

@@ -41,12 +41,14 @@ def test_each_verb_shows_its_help(verb: str) -> None:
     assert done.stdout.startswith(f"usage: colchis {verb} ")
 
 
+@pytest.mark.servers
 def test_a_step_s_help_says_what_was_typed() -> None:
     words = [sys.executable, "-m", "colchis_steps.import_data", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("usage: python -m colchis_steps.import_data ")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("verb", ["run", "lint", "render"])
 def test_a_verb_whose_extra_is_not_installed_names_it(verb: str, tmp_path: Path) -> None:
     (tmp_path / "hera").mkdir()

@@ -143,6 +143,7 @@ def helper(home: Path, monkeypatch: pytest.MonkeyPatch, script: str, program: st
 KNOWS = """echo "{\\"Username\\": \\"$asked\\", \\"Secret\\": \\"geheim\\"}" """
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("config", "asked"),
     [
@@ -164,6 +165,7 @@ def test_a_helper_is_asked_by_the_name_that_the_file_has(
     assert name(home, config) == asked
 
 
+@pytest.mark.servers
 def test_docker_hub_is_asked_for_by_the_name_that_docker_login_stores(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +173,7 @@ def test_docker_hub_is_asked_for_by_the_name_that_docker_login_stores(
     assert name(home, {"credsStore": "test"}, "docker.io", "library/a") == "https://index.docker.io/v1/"
 
 
+@pytest.mark.servers
 def test_a_helpers_identity_token_is_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helper(home, monkeypatch, """echo '{"Username": "<token>", "Secret": "t"}'""")
     credentials = login(home, {"credsStore": "test"}).credentials
@@ -178,6 +181,7 @@ def test_a_helpers_identity_token_is_one(home: Path, monkeypatch: pytest.MonkeyP
     assert (credentials.username, credentials.identity_token) == ("", "t")
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("config", [{"credHelpers": {HOST: "test"}}, {"credsStore": "test"}])
 @pytest.mark.parametrize(
     ("script", "reason"),
@@ -202,12 +206,14 @@ def test_a_helpers_reason_is_kept(
     assert reason in found.source
 
 
+@pytest.mark.servers
 def test_a_helper_that_fails_does_not_hide_what_the_file_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helper(home, monkeypatch, "exit 1")
     assert name(home, {"credHelpers": {HOST: "test"}, "auths": {HOST: coded("file")}}) == "file"
     assert name(home, {"credHelpers": {f"{HOST}/team": "test"}, "auths": {HOST: coded("file")}}) == "file"
 
 
+@pytest.mark.servers
 def test_a_helper_that_hangs_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helper(home, monkeypatch, "exec sleep 60")
     monkeypatch.setattr("colchis_steps._oci.login.PATIENCE", 0.1)

@@ -23,6 +23,7 @@ def execute(tmp_path: Path, program: str, variables: Mapping[str, str]) -> None:
     command.execute([sys.executable, "-c", program], tmp_path, variables, grace=1.0)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(("level", "shown"), [(None, 2), ("0", 4)])
 def test_its_own_lines_are_handed_on_and_chatter_only_where_it_is_asked_for(
     tmp_path: Path,
@@ -42,6 +43,7 @@ def test_its_own_lines_are_handed_on_and_chatter_only_where_it_is_asked_for(
     assert len(capsys.readouterr().err.splitlines()) == shown
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("program", "kind"),
     [
@@ -56,6 +58,7 @@ def test_how_it_ends_is_a_kind_of_error(tmp_path: Path, program: str, kind: type
     assert type(raised.value) is kind
 
 
+@pytest.mark.servers
 def test_one_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     command = Command(open_store(tmp_path.as_uri()), "r", "key", tmp_path / "worker-0", chief=False)
     with pytest.raises(InputError, match="cannot be started") as raised:

@@ -70,6 +70,7 @@ def by_boto3() -> None:
     client.list_objects_v2(Bucket=BUCKET)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", ALL)
 def test_a_step_works_or_says_why_not(world: World, name: str, tmp_path: Path) -> None:
     words = ALL[name](world)
@@ -157,6 +158,7 @@ def test_connections_that_the_server_closed_meanwhile_are_opened_anew(world: Wor
             time.sleep(0.05)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", ALL)
 def test_boto3_works_where_a_step_does(world: World, name: str) -> None:
     words = ALL[name](world)
@@ -167,6 +169,7 @@ def test_boto3_works_where_a_step_does(world: World, name: str) -> None:
         by_boto3()
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("name", ALL)
 def test_doctor_comes_to_the_same_end(world: World, name: str) -> None:
     words = ALL[name](world)
