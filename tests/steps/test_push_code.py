@@ -95,7 +95,7 @@ def test_links_that_leave_are_refused(store: Objects, code: Path, tmp_path: Path
         ("out.py", "/etc/hostname", "out.py is a link that leaves"),
         ("up", "..", "up is a link that leaves"),
         ("around", "package", "around is neither a plain file nor a link to one"),
-        ("broken", "nowhere", "broken is not a plain file"),
+        ("broken", "nowhere", "broken is neither a plain file nor a link"),
     ):
         (code / name).symlink_to(target)
         with pytest.raises(InputError, match=words):

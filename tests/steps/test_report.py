@@ -35,7 +35,7 @@ def test_a_served_run_has_every_section_with_its_data(whole: Path) -> None:
     assert "accuracy ≥ 0.95 0.981" in text(root, "verdict")
     assert "accuracy 0.981 0.978 +0.0030" in text(root, "verdict")
     assert "no 61 0.951 0.983 0.967 yes (3)" in text(root, "classes")
-    assert "✕ yes , is not a 55.0 % sure" in text(root, "samples")
+    assert "✕ yes , is no 55.0 % sure" in text(root, "samples")
     assert "Global batch 128" in text(root, "training")
     assert "train 120 3 8.0 KiB" in text(root, "data")
     lineage = text(root, "lineage")

@@ -124,7 +124,7 @@ def test_v2_answers(server: str) -> None:
 @pytest.mark.parametrize(
     ("request_line", "body", "status", "sentence"),
     [
-        ("POST /v1/models/tiny:predict", b"{", 400, "no JSON"),
+        ("POST /v1/models/tiny:predict", b"{", 400, "not JSON"),
         ("POST /v1/models/tiny:predict", b"[" * 200_000, 400, "nested too deeply"),
         ("POST /v1/models/tiny:predict", b'{"instances": [[[300]]]}', 400, "from 0 to 255"),
         ("POST /v2/models/tiny/infer", b'{"inputs": [{"name": "x"}]}', 400, "unknown"),

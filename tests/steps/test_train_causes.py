@@ -117,7 +117,7 @@ def test_hyperparameters_have_defaults_and_keep_the_rest() -> None:
     ("text", "says"),
     [
         ("{", "are not JSON"),
-        ("[1]", "no JSON object"),
+        ("[1]", "not a JSON object"),
         ('{"epochs": 0}', "epochs is 0; give a whole number of at least 1"),
         ('{"epochs": "3"}', "epochs is '3'"),
         ('{"global_batch": true}', "global_batch is True"),

@@ -84,7 +84,7 @@ def test_a_first_model_is_held_to_values_alone() -> None:
     ("text", "says"),
     [
         ("{", "thresholds .* are not JSON"),
-        ("3", "no JSON object"),
+        ("3", "not a JSON object"),
         ('{"accuracy": 0.9}', "threshold of 'accuracy' is 0.9; give an object of min, max, min_change, max_change"),
         ('{"accuracy": {"least": 0.9}}', "threshold of 'accuracy' is"),
         ('{"accuracy": {}}', "threshold of 'accuracy' is"),

@@ -28,8 +28,8 @@ def v1(body: Any, inputs: dict[str, Tensor]) -> Question:
 @pytest.mark.parametrize(
     ("body", "inputs", "sentence"),
     [
-        (b"", IMAGE, "no JSON"),
-        (b"\xff", IMAGE, "no JSON"),
+        (b"", IMAGE, "not JSON"),
+        (b"\xff", IMAGE, "not JSON"),
         (b"[]", IMAGE, "the body is empty"),
         (b'{"instances": [[[NaN, 0], [0, 0]]]}', IMAGE, "holds NaN or Infinity"),
         (b'{"instances": [1e999]}', REAL, "out of range"),
@@ -53,7 +53,7 @@ def v1(body: Any, inputs: dict[str, Tensor]) -> Question:
         ({"inputs": [1e39]}, REAL, "float32 takes finite numbers"),
         ({"inputs": [1]}, FLAG, "flag holds 1; bool takes true and false only"),
         ({"inputs": [1]}, TEXT, "text holds 1; send strings"),
-        ({"inputs": [{"b64": "?"}]}, TEXT, "no base64"),
+        ({"inputs": [{"b64": "?"}]}, TEXT, "not base64"),
     ],
 )
 def test_v1_refuses(body: Any, inputs: dict[str, Tensor], sentence: str) -> None:
