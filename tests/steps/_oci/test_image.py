@@ -247,7 +247,7 @@ def test_a_tag_is_no_reference(text: str) -> None:
     "name", ["oci:relative", "oci:/a/../b", "busybox", "h:1/UPPER", "ftp://h:1/a", "h:1/", "h:1/a//b"]
 )
 def test_an_odd_repository_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=r"is no (repository|image layout)"):
+    with pytest.raises(InputError, match=r"is not an? (repository|image layout)"):
         open_repository(name)
 
 
