@@ -1,8 +1,7 @@
-"""Small objects by obstore, which takes a tenth of the SDK's time for each; the SDK does whatever this does not.
+"""Small objects by obstore, in a tenth of the SDK's time for each; the SDK does whatever this does not.
 
-It goes by what the SDK has resolved: address, region, credentials, authorities. It tries nothing again and explains
-nothing: None stands for what did not work at once, and after GIVE_UP of these everything is the SDK's. A write whose
-answer was lost may have been done; the SDK's then finds the key taken.
+It goes by what the SDK has resolved, tries nothing again and explains nothing: None is what did not work at once, and
+after GIVE_UP of these everything is the SDK's. A write whose answer was lost may be done: the SDK finds the key taken.
 """
 
 import re
@@ -58,8 +57,8 @@ class Small:
             if answer.meta["size"] > SMALL:
                 return None
             content = bytes(answer.bytes())
-            modified = answer.meta["last_modified"].timestamp()
-            return Found(Entry(key, len(content), modified, encoded(crc64nvme(content))), content)
+            time, crc = answer.meta["last_modified"].timestamp(), encoded(crc64nvme(content))
+            return Found(Entry(key, len(content), time, crc), content)
 
         try:
             return self._tried(key, read)
@@ -92,9 +91,11 @@ class Small:
             with self._lock:
                 self._opened = self._opened or _opened(self._bucket)
             return work(self._opened)
-        except (AlreadyExistsError, FileNotFoundError):
-            raise
-        except Exception:  # noqa: BLE001 - obstore's own, and those of its settings: the SDK says what is wrong
+        except Exception as error:  # obstore's own, and those of its settings: the SDK says what is wrong
+            if isinstance(error, AlreadyExistsError) or (
+                isinstance(error, FileNotFoundError) and "NoSuchKey" in str(error)
+            ):
+                raise
             self._failed += 1
             return None
 
@@ -104,13 +105,16 @@ def _opened(bucket: Bucket) -> Any:
     address = f"{bucket.place.endpoint.rstrip('/')}/{name}"
     if (bucket.client.meta.config.s3 or {}).get("addressing_style") == "virtual":
         address = bucket.place.endpoint.replace("://", f"://{name}.", 1)
-    options: Any = {"allow_http": True, "connect_timeout": "2s", "timeout": "20s"}
-    if authorities:
-        options["root_certificate"] = Path(authorities).read_bytes()
-    return S3Store(
+    trusted = {"root_certificate": Path(authorities).read_bytes()} if authorities else {}
+    options: Any = {"allow_http": True, "connect_timeout": "2s", "timeout": "20s"} | trusted
+    return S3Store(  # what the environment could change is said here
         name,
-        endpoint=address,
+        aws_endpoint_url_s3=address,
         virtual_hosted_style_request=True,  # whichever style it is: the bucket is in the address
+        conditional_put="etag",
+        s3_express=False,
+        skip_signature=False,
+        unsigned_payload=False,
         region=bucket.client.meta.region_name or "us-east-1",
         credential_provider=Boto3CredentialProvider(bucket.connection.session, ttl=timedelta(minutes=1)),
         client_options=options,

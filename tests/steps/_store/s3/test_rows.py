@@ -18,7 +18,7 @@ from colchis_steps._content.storing import store_directory
 from colchis_steps._doctor.places import try_store
 from colchis_steps._formats.keys import blob_key
 from colchis_steps._formats.models import File
-from colchis_steps._step.errors import StepError
+from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._store import sums
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.small import GIVE_UP
@@ -109,6 +109,50 @@ def test_many_small_files_go_by_obstore_or_else_by_boto3(world: World, tmp_path:
     assert scan(tmp_path / "back") == files
     quick = [it for it in server.asked if not by_the_sdk(it)]
     assert len(quick) < GIVE_UP + SMALL_IN_FLIGHT if refused else len(quick) == 2 * len(files)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "{}"),
+        ("AWS_ENDPOINT", "http://127.0.0.1:1"),
+        ("AWS_BUCKET", "another"),
+        ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "false"),
+        ("AWS_ALLOW_HTTP", "false"),
+        ("AWS_SKIP_SIGNATURE", "true"),
+        ("AWS_UNSIGNED_PAYLOAD", "true"),
+        ("AWS_CONDITIONAL_PUT", "disabled"),
+        ("AWS_S3_EXPRESS", "true"),
+    ],
+)
+def test_obstore_goes_where_boto3_goes_whatever_it_reads_in_the_environment(
+    world: World, tmp_path: Path, name: str, value: str
+) -> None:
+    server, files = world.serve(), small_files(tmp_path / "model")
+    if name == "AWS_ENDPOINT_URL_S3":
+        world.aws.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    world.aws.setenv(name, value.format(server.url))
+    store = open_store(STORE)
+    assert store.create("doc.json", b"read back")
+    store_directory(store, tmp_path / "model")
+    fetch_files(store, files, tmp_path / "back")
+    assert scan(tmp_path / "back") == files
+    quick = [it for it in server.asked if not by_the_sdk(it)]
+    assert len(quick) == 2 * len(files)
+    assert all("authorization" in it.headers for it in quick)
+    assert all(it.headers.get("if-none-match") == "*" for it in quick if it.method == "PUT")
+
+
+def test_a_bucket_that_went_away_has_boto3s_sentence(world: World, tmp_path: Path) -> None:
+    server, files = world.serve(), small_files(tmp_path / "model")
+    store = open_store(STORE)
+    assert store.create("doc.json", b"read back")
+    store_directory(store, tmp_path / "model")
+    server.before = lambda it: refusal(404, "NoSuchBucket")
+    with pytest.raises(InputError, match="bucket 'bucket' is absent"):
+        store_directory(store, tmp_path / "model")
+    with pytest.raises(InputError, match="bucket 'bucket' is absent"):
+        fetch_files(open_store(STORE), files, tmp_path / "back")
 
 
 @pytest.mark.parametrize("knows", ["refuses", "is silent about"])
