@@ -92,9 +92,8 @@ class Small:
                 self._opened = self._opened or _opened(self._bucket)
             return work(self._opened)
         except Exception as error:  # obstore's own, and those of its settings: the SDK says what is wrong
-            if isinstance(error, AlreadyExistsError) or (
-                isinstance(error, FileNotFoundError) and "NoSuchKey" in str(error)
-            ):
+            absent = isinstance(error, FileNotFoundError) and "NoSuchKey" in str(error)
+            if absent or isinstance(error, AlreadyExistsError):
                 raise
             self._failed += 1
             return None
@@ -105,8 +104,7 @@ def _opened(bucket: Bucket) -> Any:
     address = f"{bucket.place.endpoint.rstrip('/')}/{name}"
     if (bucket.client.meta.config.s3 or {}).get("addressing_style") == "virtual":
         address = bucket.place.endpoint.replace("://", f"://{name}.", 1)
-    trusted = {"root_certificate": Path(authorities).read_bytes()} if authorities else {}
-    options: Any = {"allow_http": True, "connect_timeout": "2s", "timeout": "20s"} | trusted
+    trusted: Any = {"root_certificate": Path(authorities).read_bytes()} if authorities else {}
     return S3Store(  # what the environment could change is said here
         name,
         aws_endpoint_url_s3=address,
@@ -117,6 +115,6 @@ def _opened(bucket: Bucket) -> Any:
         unsigned_payload=False,
         region=bucket.client.meta.region_name or "us-east-1",
         credential_provider=Boto3CredentialProvider(bucket.connection.session, ttl=timedelta(minutes=1)),
-        client_options=options,
+        client_options={"allow_http": True, "connect_timeout": "2s", "timeout": "20s"} | trusted,
         retry_config={"max_retries": 0, "retry_timeout": timedelta(seconds=20)},
     )
