@@ -140,7 +140,7 @@ def pack_directory(directory: Path, version: int, repository: Repository) -> Ima
 
 
 def pack_over(base: str, report: ImageReport, repository: Repository, version: int, *, insecure: bool) -> str:
-    """Pack the image's layers once more, on the base; give the reference. Raises as ``stand_on``."""
+    """Pack the image's layers once more, on the base; return the reference. Raises as ``stand_on``."""
     if report.builder != "direct":
         raise InputError(
             f"{report.image} was built by kaniko and stands; put it on {base} by a Dockerfile of your own, or give the "

@@ -73,7 +73,7 @@ class Step:
     weights: Any
     total: Any
     sum: Callable[[Sequence[Any]], list[Any]]
-    """Give each tensor's sum over the workers; all of them call it alike."""
+    """Return each tensor's sum over the workers; all of them call it alike."""
     count: Callable[[Any], None]
     """Take predictions, [rows, classes], into the compiled metrics."""
 

@@ -23,7 +23,7 @@ EXAMPLE = "example: python -m colchis_steps.push_code examples/01-digits --store
 
 
 def push(store: Objects, directory: Path) -> str:
-    """Store the directory's code unless it is there; give its URI."""
+    """Store the directory's code unless it is there; return its URI."""
     files = listed(directory)
     revision = revision_of(directory, files)
     content = pack(directory, files, revision)

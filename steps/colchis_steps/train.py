@@ -192,7 +192,7 @@ def check_trainable(chosen: Settings, data: DataSet, workers: int, entry: str = 
 
 
 def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epochs: Sequence[Epoch]) -> TrainingReport:
-    """Tell of a training, ended or not."""
+    """Record a training, ended or not."""
     return TrainingReport(
         backend=args.backend,
         workers=args.workers,

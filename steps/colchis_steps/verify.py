@@ -49,7 +49,7 @@ def manifests(store: Objects, model: str, version: int | None) -> tuple[list[Man
 
 
 def faults(store: Objects, found: Sequence[Manifest]) -> list[str]:
-    """Read each blob that the manifests name; give a line for each file that is not what its manifest says."""
+    """Read each blob that the manifests name; return a line for each file that is not what its manifest says."""
     users: dict[tuple[int, str], list[str]] = {}
     for manifest in found:
         for file in manifest.files:

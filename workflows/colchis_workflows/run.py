@@ -89,7 +89,7 @@ def exit_code(phase: str, outputs: Mapping[str, str], failure: int | None, stopp
 
 @contextmanager
 def signals(engine: Engine) -> Iterator[list[int]]:
-    """Stop the run's tasks on SIGINT or SIGTERM (a second one also stops its exit handler); give which came."""
+    """Stop the run's tasks on SIGINT or SIGTERM (a second one also stops its exit handler); return which came."""
     came: list[int] = []
 
     def stop(number: int, _: Any) -> None:
@@ -105,7 +105,7 @@ def signals(engine: Engine) -> Iterator[list[int]]:
 
 
 def execute(engine: Engine, display: Display) -> tuple[str, list[int]]:
-    """Run the workflow in a thread, so that this one can be interrupted; give its phase and the signals that came."""
+    """Run the workflow in a thread, so that this one can be interrupted; return its phase and the signals that came."""
     ended: list[str | BaseException] = []
 
     def work() -> None:

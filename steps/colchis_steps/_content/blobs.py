@@ -108,7 +108,7 @@ def check_files(store: Objects, files: Sequence[File], moved: Moved | None = Non
 
 
 def seen(store: Objects, files: Sequence[File], tell: Moved) -> Iterator[tuple[int, str] | None]:
-    """Read each file's blob for its size and sha256; give None where it is missing."""
+    """Read each file's blob for its size and sha256; return None where it is missing."""
     for file, content in zip(files, contents(store, files), strict=True):
         if content is None:
             try:

@@ -95,7 +95,7 @@ def _store_one(store: Objects, blob: Blob, tell: Moved) -> int:
 
 
 def _store_batch(store: Objects, blobs: Iterator[Blob], tell: Moved, *, ask: bool) -> tuple[int, bool]:
-    """Store small files, those that do not go together alone; give the bytes sent, and whether most were there."""
+    """Store small files, those that do not go together alone; return the bytes sent, and whether most were there."""
     batch, written, sent = dict[str, Blob](), set[str](), 0
 
     def noted() -> Iterator[Blob]:

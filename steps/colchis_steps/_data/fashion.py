@@ -66,7 +66,7 @@ def _otherwise() -> str:
 
 
 def load(directory: Path) -> dict[str, tuple["np.ndarray", "np.ndarray"]]:
-    """Read the files; give "train" and "test" as images, uint8 (rows, 28, 28), and labels, int64 (rows,).
+    """Read the files; return "train" and "test" as images, uint8 (rows, 28, 28), and labels, int64 (rows,).
 
     Raises:
         InputError: a file is missing, corrupt, or of another shape than the other files and the classes say.
@@ -94,7 +94,7 @@ def load(directory: Path) -> dict[str, tuple["np.ndarray", "np.ndarray"]]:
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> "np.ndarray":
-    """Read a gzipped idx file of unsigned bytes whose rows have the shape; give uint8 (rows, *shape).
+    """Read a gzipped idx file of unsigned bytes whose rows have the shape; return uint8 (rows, *shape).
 
     Raises:
         InputError: the file is corrupt, truncated, has bytes left over, or other rows.

@@ -1,4 +1,4 @@
-"""Read a shard that may be broken: say what is wrong with it, and give the columns that are right."""
+"""Read a shard that may be broken: say what is wrong with it, and return the columns that are right."""
 
 import hashlib
 import io

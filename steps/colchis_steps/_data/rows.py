@@ -33,7 +33,7 @@ def row_hashes(features: Arrays) -> "np.ndarray":
 
 
 def divide(hashes: "np.ndarray", labels: "np.ndarray", shares: Mapping[str, float]) -> dict[str, "np.ndarray"]:
-    """Divide rows into splits; give each split's row numbers, int64, in the order of their hashes.
+    """Divide rows into splits; return each split's row numbers, int64, in the order of their hashes.
 
     Within each class rows go by hash, which no one chose and every run repeats, so that the splits have the same
     class balance. Rows with equal hashes stay together, so that no row of one split is in another.

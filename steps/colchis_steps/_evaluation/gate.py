@@ -67,7 +67,7 @@ def judge(
     first_model: str = "accept",
     missing: str = "no version of this model is stable yet",
 ) -> tuple[str, tuple[Check, ...]]:
-    """Hold the rules against the candidate's metrics; give the verdict, pass or fail, and each check with its reason.
+    """Hold the rules against the candidate's metrics; return the verdict, pass or fail, and each check with its reason.
 
     Without a baseline the bounds on changes do not apply, and ``first_model`` (accept or reject) decides; ``missing``
     says why there is none.

@@ -38,7 +38,7 @@ class Layout:
         return path.is_file() and path.stat().st_size == size
 
     def put(self, blocks: Callable[[], Iterable[Block]], size: int | None, digest: str | None = None) -> str:
-        """Write a blob and give its digest; ``digest`` is what it should be."""
+        """Write a blob and return its digest; ``digest`` is what it should be."""
         with explained(self.directory):
             blobs = self._made()
             handle, name = tempfile.mkstemp(dir=blobs, prefix=TEMPORARY)

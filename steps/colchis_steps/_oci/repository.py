@@ -26,7 +26,7 @@ class Repository(Protocol):
         """Return whether the blob is there, with its size."""
 
     def put(self, blocks: Callable[[], Iterable[Block]], size: int | None, digest: str | None = None) -> str:
-        """Write a blob and give its digest; ``blocks`` may be called again after a broken connection.
+        """Write a blob and return its digest; ``blocks`` may be called again after a broken connection.
 
         ``size`` is what the blocks come to, where that is known; a ``digest`` that they do not have is an InputError.
         """

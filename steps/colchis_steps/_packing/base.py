@@ -21,7 +21,7 @@ OCI = {DOCKER: TAR, f"{DOCKER}.gzip": f"{TAR}+gzip"}  # the same bytes under ano
 
 
 def stand_on(name: str, layers: Sequence[Layer], repository: Repository, tag: str, *, insecure: bool) -> str:
-    """Write the image of the base's layers and these, tag ``<tag>-<base>``; give its reference by digest.
+    """Write the image of the base's layers and these, tag ``<tag>-<base>``; return its reference by digest.
 
     Raises:
         InputError: the base is not there, is altered or is not an image for Linux, or the tag names another image.

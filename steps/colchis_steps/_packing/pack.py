@@ -69,7 +69,7 @@ def write_layers(
     known: Mapping[tuple[str, str], Known],
     sent: Callable[[int], object],
 ) -> tuple[tuple[Layer, ...], int]:
-    """Write a layer a file, side by side; give them and the bytes sent. Raises as ``pack``."""
+    """Write a layer a file, side by side; return them and the bytes sent. Raises as ``pack``."""
     failed = threading.Event()
 
     def watched(file: File, read: Callable[[File], Iterator[Block]]) -> Iterator[Block]:
@@ -159,7 +159,7 @@ def write_image(repository: Repository, made: Image, tag: str) -> int:
 
 
 def write_blob(repository: Repository, blob: Blob) -> int:
-    """Write a small blob unless it is there; give the bytes sent."""
+    """Write a small blob unless it is there; return the bytes sent."""
     if repository.has(blob.digest, len(blob.content)):
         return 0
     repository.put(lambda: [blob.content], len(blob.content), blob.digest)

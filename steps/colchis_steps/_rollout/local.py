@@ -102,7 +102,7 @@ def roll_back(store: Objects, run: str, model: str, *, withdrawn: int | None, to
 
 
 def share(store: Objects, model: str, weights: dict[int, int], headers: tuple[HeaderRoute, ...]) -> str:
-    """Serve several versions of a model side by side: shares by version, and others by header; give the server's URL.
+    """Serve several versions of a model side by side: shares by version, and others by header; return the server's URL.
 
     The alias stable stays, and so does the default that its version is; the next rollout ends the sharing.
 

@@ -17,7 +17,7 @@ class Away(TransientError):  # noqa: N818 - callers that wait for the server han
 
 
 def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
-    """GET, or POST ``body`` as JSON; give status and the JSON that came back (None where it is not JSON).
+    """GET, or POST ``body`` as JSON; return status and the JSON that came back (None where it is not JSON).
 
     Raises:
         InputError: the URL is not http or https.

@@ -79,7 +79,7 @@ def check_name(model: str) -> str:
 
 
 def read_config(path: Path) -> tuple[Config, str]:
-    """Read and check the file; give also the sha256 (hex) of its content, by which a server says what it applied.
+    """Read and check the file; return also the sha256 (hex) of its content, by which a server says what it applied.
 
     Raises:
         InputError: it is not there, is no such JSON, or names a default that is not among the versions.

@@ -149,7 +149,7 @@ def endpoint_now(directory: Path, endpoint: str) -> str:
 
 
 def stop(directory: Path) -> Running | None:
-    """Stop the server and wait until its port is free; give what ran, or None.
+    """Stop the server and wait until its port is free; return what ran, or None.
 
     Raises:
         TransientError: it does not end in time.

@@ -51,6 +51,6 @@ class Progress:
 
 
 def progress(done: int, total: int) -> None:
-    """Tell the engine, through ``$ARGO_PROGRESS_FILE`` where that is set, that ``done`` of ``total`` is done."""
+    """Report to the engine, through ``$ARGO_PROGRESS_FILE`` where that is set, that ``done`` of ``total`` is done."""
     if path := os.environ.get("ARGO_PROGRESS_FILE"):
         write_atomically(Path(path), f"{done}/{total}\n")

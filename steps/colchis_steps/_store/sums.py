@@ -16,7 +16,7 @@ SMALL = 64 << 10  # bytes of an object of which many are on their way at a time
 
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Tell an error on the way out of a local file from the store's own."""
+    """Turn an error of a local file into a sentence of its own, apart from the store's."""
     try:
         yield
     except OSError as error:
@@ -80,7 +80,7 @@ def read_sums(path: Path, *, sha256: bool = True) -> Sums:
 
 
 def read_small(path: Path) -> tuple[bytes, Sums]:
-    """Read a file of at most SMALL bytes; give them and their digests.
+    """Read a file of at most SMALL bytes; return them and their digests.
 
     Raises:
         InputError: as ``read_sums`` does, or it is larger.

@@ -95,7 +95,7 @@ class Loop:
         self._metrics = [arrays[name] for name in sorted(arrays) if name.startswith("metrics/")]
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train one epoch after the other, beginning where the checkpoint was; give each when it ends.
+        """Train one epoch after the other, beginning where the checkpoint was; return each when it ends.
 
         Raises:
             InputError: the loss is not finite; the sentence names the step.

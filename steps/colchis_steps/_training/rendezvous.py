@@ -120,7 +120,7 @@ class _Door(socketserver.ThreadingTCPServer):
 
 
 def rendezvous(here: Place, token: str, message: str, seconds: float) -> str:
-    """Wait until all workers have reached all; give the chief's message (one line without spaces) to each.
+    """Wait until all workers have reached all; return the chief's message (one line without spaces) to each.
 
     ``token`` (no spaces) is the run's, so that workers of two runs never take each other for peers.
 

@@ -68,7 +68,7 @@ class Engine:
         self.lock = threading.Lock()
 
     def run(self) -> str:
-        """Run the workflow and its exit handler; give the phase that it ended in."""
+        """Run the workflow and its exit handler; return the phase that it ended in."""
         spec, record = spec_of(self.document), self.record
         entry = spec.part("")
         entry["template"] = spec.get("entrypoint")
@@ -171,7 +171,7 @@ class Engine:
         self.ended(node, phase, message)
 
     def _advance(self, dag: _Dag, pool: ThreadPoolExecutor) -> set[str]:
-        """Start the tasks whose turn it is; give those that ended at once: omitted, skipped, without a value."""
+        """Start the tasks whose turn it is; return those that ended at once: omitted, skipped, without a value."""
         ended: set[str] = set()
         started = set(dag.running.values())
         for name, task in dag.tasks.items():

@@ -42,7 +42,7 @@ class Pod:
         return hashlib.sha256(json.dumps(started, sort_keys=True).encode()).hexdigest()
 
     def run(self, stop: threading.Event) -> tuple[str, str]:
-        """Run the process; give the phase and the message that it ended with, which the node has too."""
+        """Run the process; return the phase and the message that it ended with, which the node has too."""
         sentence, log, began = self._prepare_files(), self.place / "log", time.time()
         node, message = self.node, ""
         self.record.changed(node, phase="Running", message="", started=node.started or began, progress="", outputs={})
@@ -109,7 +109,7 @@ class Pod:
                 file.write(written)
 
     def _read_outputs(self) -> str:
-        """Read the output parameters; give the name of one that was not written and has no default."""
+        """Read the output parameters; return the name of one that was not written and has no default."""
         missing = ""
         for parameter in self.template.part("outputs").parts("parameters"):
             name, source = str(parameter["name"]), parameter.part("valueFrom")

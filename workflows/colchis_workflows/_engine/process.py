@@ -39,7 +39,7 @@ def execute(
     tick: Callable[[], None],
     result: Path | None = None,
 ) -> tuple[int, str]:
-    """Run a command to its end and give its exit code (128 + n for signal n) and, where we ended it, why.
+    """Run a command to its end and return its exit code (128 + n for signal n) and, where we ended it, why.
 
     ``tick`` is called a few times a second; ``deadline`` are seconds; stdout goes to ``result`` where that is given.
     """

@@ -172,7 +172,7 @@ class S3Store:
         return ahead(self._many, self._short, keys, WINDOW)
 
     def upload_all(self, blobs: Iterable[Blob]) -> Iterator[Blob]:
-        """Send each file unless its key is taken; give those that were written."""
+        """Send each file unless its key is taken; return those that were written."""
 
         def send(blob: Blob) -> Blob | None:
             written = self._small.put(blob.key, content_of(blob))

@@ -198,7 +198,7 @@ class _Following:
         return False
 
     def _tell(self, found: Object, pods: Sequence[Object]) -> None:
-        """Tell of workers that are started again or that do not start.
+        """Report workers that are started again or that do not start.
 
         Raises:
             InputError: starting again changes nothing.
