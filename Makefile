@@ -45,7 +45,8 @@ test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFI
 
 mutate: $(READY)  ## change the pure cores one operator at a time; list the changes that no test notices (minutes)
 	rm -rf .mutation && mkdir .mutation
-	cp -R steps/colchis_steps workflows/colchis_workflows workflows tests benchmarks pyproject.toml .mutation
+	cp -R steps/colchis_steps workflows tests benchmarks pyproject.toml .mutation
+	cp -R workflows/colchis_workflows .mutation
 	cd .mutation && mutmut run && mutmut results
 
 coverage: $(READY)  ## the tests of make test, measured; prints the modules with the most lines that none runs
