@@ -96,7 +96,7 @@ def test_a_killed_training_leaves_nothing_half_made_and_goes_on(home: Path, data
     arguments = {"model": "killed", "data": data, "hyperparameters": json.dumps({**QUICK, "epochs": 8})}
     command = [*COLCHIS, "run", "--run", "killed", *sets({**arguments, "thresholds": "{}"})]
     first = subprocess.Popen(command, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait(lambda: any(home.glob("runs/killed/train/**/progress")) and progressed(home), 240)
+    wait(lambda: any(home.glob("runs/killed/candidate/train/**/progress")) and progressed(home), 240)
     first.send_signal(signal.SIGKILL)
     first.wait()
     wait(lambda: not workers("killed"), 60)
@@ -120,7 +120,7 @@ def request(home: Path) -> str:
 
 
 def progressed(home: Path) -> bool:
-    found = [path.read_text() for path in home.glob("runs/killed/train/**/progress")]
+    found = [path.read_text() for path in home.glob("runs/killed/candidate/train/**/progress")]
     return any(int(text.partition("/")[0] or 0) >= 2 for text in found)
 
 
