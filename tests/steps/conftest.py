@@ -206,7 +206,10 @@ def versitygw_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.terminate()
 
 
-REAL = ["minio", pytest.param("versitygw", marks=pytest.mark.long)]  # building that one takes minutes
+REAL = [
+    pytest.param("minio", marks=pytest.mark.servers),
+    pytest.param("versitygw", marks=pytest.mark.long),
+]  # building that one takes minutes
 
 
 def real_store(request: pytest.FixtureRequest, server: str) -> str:

@@ -67,6 +67,7 @@ def _program(name: str) -> str:
     pytest.skip(reason)
 
 
+@pytest.mark.servers
 def test_argo_lints_all_of_it() -> None:
     files = sorted(str(path) for path in render.MANIFESTS.glob("*/colchis-*.yaml"))
     assert len(files) == len(render.TEMPLATES)
