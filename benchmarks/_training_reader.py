@@ -22,10 +22,10 @@ def ours(directory: Path, batch: int) -> Iterator[Iterator[tuple[Any, int]]]:
 
     data, chosen = open_data(directory.as_uri()), settings(f'{{"global_batch": {batch}}}')
     context = Context(chosen.all, data.features, "label", data.classes, chosen.seed)
-    source, epoch = Source(data, chosen, Place(), context, Training(None)), 0
+    source, epoch = Source(data, chosen, Place(), context, Training(None), data.features), 0
     while True:
         epoch += 1
-        yield ((ready.inputs, ready.rows) for ready in source.ready("train", epoch))  # the last one is filled up
+        yield ((ready.mine.inputs, ready.rows) for ready in source.ready("train", epoch))  # the last one is filled up
 
 
 def tf_data(directory: Path, batch: int) -> Iterator[Iterator[tuple[Any, int]]]:

@@ -22,8 +22,8 @@ class Context:
     """Everything from which ``entry(context)`` builds a compiled ``keras.Model``.
 
     The model's inputs are the raw feature columns (``context.columns[name]`` says dtype, shape of one row, minimum and
-    maximum), so preprocessing belongs into the model; its output is class probabilities, float32
-    [rows, len(context.classes)].
+    maximum), so preprocessing belongs into the model; its output is class probabilities,
+    [rows, len(context.classes)], or logits where its loss says ``from_logits=True``.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -63,8 +63,8 @@ class Step:
     """One worker's part of a training step, for a ``train_step`` of the user's; it is traced into a TensorFlow graph.
 
     ``inputs`` is what the model takes (a tensor, or a dict by column), rows first; ``labels`` is int64 [rows];
-    ``weights`` is float32 [rows], 1 for a row of the data and 0 for padding; ``total`` is a float32 scalar: the rows
-    of the whole global batch.
+    ``weights`` is float32 [rows], 1 (or the row's own weight) for a row of the data and 0 for padding; ``total`` is a
+    float32 scalar: the rows of the whole global batch.
     """
 
     model: Any
@@ -93,7 +93,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Training:
-    """A model, and what else belongs to its training. All of it runs alike on each worker.
+    """A model, and what else belongs to its training: what ``fit`` takes beside data. All runs alike on each worker.
 
     ``callbacks`` are Keras's; their logs are the same on all workers. ``train_step(step)`` replaces the trainer's own
     step and gives this worker's share of the loss. ``dataset(context, split, epoch)`` replaces the stored rows: it
@@ -101,6 +101,9 @@ class Training:
     takes its part of each global batch. ``transform(rows, random)`` changes this worker's rows of a training batch;
     ``random`` is a ``numpy.random.Generator``, seeded by seed, epoch, batch and rank. ``optimizers`` are further ones
     that ``train_step`` uses, built; checkpoints hold their variables.
+
+    ``class_weight`` and ``validation_freq`` are ``fit``'s; classes may go by name too. ``weights`` names the column of
+    sample weights: they act on loss and weighted metrics, in evaluation too, and are no input of the model.
     """
 
     model: Any
@@ -109,6 +112,9 @@ class Training:
     dataset: "Callable[[Context, str, int], Iterable[Rows]] | None" = None
     transform: "Callable[[Rows, np.random.Generator], Rows] | None" = None
     optimizers: Sequence[Any] = ()
+    class_weight: Mapping[int | str, float] | None = None
+    weights: str = ""
+    validation_freq: int | Sequence[int] = 1
 
 
 def from_environment() -> Context:

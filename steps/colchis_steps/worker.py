@@ -41,7 +41,8 @@ from colchis_steps._training.command import PREFIX, Command, environment, master
 from colchis_steps._training.entry import call_entry, load_entry
 from colchis_steps._training.failures import leave_failure
 from colchis_steps._training.files import alive_path, home_of, note_epochs
-from colchis_steps._training.input import Source, blocks_of
+from colchis_steps._training.given import Given
+from colchis_steps._training.input import Source, blocks_of, inputs_of
 from colchis_steps._training.rendezvous import Place, place, rendezvous
 from colchis_steps._training.signals import GRACE, Stop
 from colchis_steps.context import Context
@@ -60,11 +61,15 @@ def work(here: Place, data: DataSet, store: Objects, args: argparse.Namespace, h
         logging.getLogger(name).setLevel(logging.WARNING)
     writer = checkpoints.Writer(store, args.run, home) if here.chief else None
     board = Board(store, args.run, home / "tensorboard") if here.chief else None
+    from colchis_steps._training.first import try_export
+
     loop = _loop(here, data, args, writer)
     epochs = loop.settings.epochs
     if begun:
         loop.restore(*begun)
         _log_restored(begun[0], epochs)
+    elif here.chief:
+        try_export(loop.model, loop.rows, loop.source.columns, loop.output, home)
     if begun and here.chief:
         note_epochs(home, len(begun[0].history))
     try:
@@ -101,7 +106,7 @@ def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpo
     import keras
 
     from colchis_steps._training.loop import Loop
-    from colchis_steps._training.steps import Workers
+    from colchis_steps._training.workers import Workers
 
     chosen = settings(args.hyperparameters)
     workers = Workers(here, args.exchange_seconds)
@@ -110,7 +115,7 @@ def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpo
     keras.utils.set_random_seed(chosen.seed)
     keras.config.set_dtype_policy(chosen.precision)
     context = Context(
-        hyperparameters=chosen.all,
+        hyperparameters=Given(chosen.all),
         columns=data.features,
         label=data.manifest.label,
         classes=data.classes,
@@ -120,7 +125,7 @@ def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpo
         blocks=blocks_of(data, chosen.seed),
     )
     training = call_entry(args.entry, load_entry(args.entry), context)
-    source = Source(data, chosen, here, context, training)
+    source = Source(data, chosen, here, context, training, inputs_of(training, data.features))
     return Loop(source, workers, stop, args.fingerprint, writer.save if writer else None)
 
 
@@ -147,11 +152,11 @@ def work_by_command(here: Place, store: Objects, args: argparse.Namespace, home:
 
 def _export(loop: "Loop", store: Objects, home: Path, begun: training_.Checkpoint | None) -> Result:
     from colchis_steps._savedmodel import export as exports
+    from colchis_steps._training.first import features_of
 
-    data, model = loop.source.data, loop.model
-    exports.export(model, data.features, home / "export")
-    rows = next(data.batches("eval", min(8, loop.settings.global_batch))).features
-    signature = exports.check_export(model, home / "export", rows)
+    model, columns = loop.model, loop.source.columns
+    exports.export(model, columns, home / "export", loop.output)
+    signature = exports.check_export(model, home / "export", features_of(loop.rows, columns), loop.output)
     files = store_directory(store, home / "export").files
     return Result(
         fingerprint=loop.at.fingerprint,

@@ -18,6 +18,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     ``global_batch`` counts the rows of one step over all workers; each worker computes its share in ``accumulate``
     parts, one after the other. ``checkpoint_seconds`` is the time between checkpoints within an epoch.
+    ``sync_batch_norm`` lets every BatchNormalization layer see the rows of all workers.
     """
 
     epochs: Annotated[int, Meta(ge=1)] = 10
@@ -26,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True):
     accumulate: Annotated[int, Meta(ge=1)] = 1
     checkpoint_seconds: Annotated[int, Meta(ge=1)] = 300
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    sync_batch_norm: bool = False
     all: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -66,6 +68,8 @@ def _wanted(kind: Any, value: Any) -> str:
     match msgspec.inspect.type_info(kind):
         case msgspec.inspect.LiteralType():
             return f"one of {', '.join(get_args(kind))}"
+        case msgspec.inspect.BoolType():
+            return "true or false"
         case msgspec.inspect.IntType(lt=int(above)) if type(value) is int and value >= above:
             return f"one below {above}"
         case msgspec.inspect.IntType(ge=least):

@@ -28,6 +28,7 @@ class Checkpoint(Document, tag="colchis.dev/checkpoint/v1"):
     history: tuple[Epoch, ...]
     sha256: str = ""  # of state.npz
     size: int = 0
+    stopped: bool = False  # a callback has ended the training
 
 
 class Kept(Document, tag="colchis.dev/kept-files/v1"):

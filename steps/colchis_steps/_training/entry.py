@@ -1,22 +1,23 @@
 """The user's part of a training: hyper-parameters, and the entry that builds the model."""
 
 import importlib
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 from colchis_steps._step.errors import InputError, StepError
+from colchis_steps._training.reasons import raised
 from colchis_steps.context import Context, Training
 
 OURS = {  # callbacks that do what the trainer does
     "ModelCheckpoint": "checkpoints are written anyway, and EarlyStopping(restore_best_weights=True) keeps the best",
     "BackupAndRestore": "checkpoints are written anyway, and a run goes on from them",
     "TensorBoard": "its event files are written anyway, below runs/<run>/training/tensorboard/",
-    "SwapEMAWeights": "it swaps weights in and out of the model, which checkpoints do not know of",
 }
+log = logging.getLogger("colchis")
 
 
 def load_entry(entry: str) -> Callable[[Context], Any]:
@@ -38,7 +39,7 @@ def load_entry(entry: str) -> Callable[[Context], Any]:
                 f"entry {entry!r}: there is no module {error.name!r}; push the directory that holds it and give its "
                 "URI as --code, or correct the name"
             ) from error
-        raise InputError(f"importing {name!r} of entry {entry!r} {_raised(error, None)}") from error
+        raise InputError(f"importing {name!r} of entry {entry!r} {raised(error, None)}") from error
     found = getattr(module, function, None)
     if not callable(found):
         raise InputError(f"entry {entry!r}: {name} has no function {function!r}, only {_functions(module)}")
@@ -60,18 +61,38 @@ def call_entry(entry: str, function: Callable[[Context], Any], context: Context)
         raise InputError(f"entry {entry!r} gave {type(model).__name__}, not a keras.Model; return the compiled model")
     if not model.compiled or model.optimizer is None:
         raise InputError(f"entry {entry!r} gave a model that is not compiled; call model.compile(optimizer=…, loss=…)")
-    if type(model).train_step is not keras.Model.train_step:
-        raise InputError(
-            f"entry {entry!r} gave a model with a train_step method, which Keras's fit alone would call; give it as "
-            "Training(model, train_step=function)"
-        )
     for callback in training.callbacks:
         name = type(callback).__name__
         if not isinstance(callback, keras.callbacks.Callback):
             raise InputError(f"entry {entry!r} gave {name} as a callback; give keras.callbacks.Callback objects")
-        if reason := OURS.get(name):
-            raise InputError(f"entry {entry!r} gave the callback {name}; leave it out: {reason}")
-    return training
+        if why := OURS.get(name):
+            log.warning("the callback %s is left out: %s", name, why)
+    _check(entry, training, context)
+    return replace(training, callbacks=[c for c in training.callbacks if type(c).__name__ not in OURS])
+
+
+def _check(entry: str, training: Training, context: Context) -> None:
+    given, column, freq = training.class_weight, training.weights, training.validation_freq
+    if column and column not in context.columns:
+        raise InputError(
+            f"entry {entry!r} gave weights={column!r}, and the data has the columns {', '.join(context.columns)}; "
+            "name one of them"
+        )
+    if given is not None and column:
+        raise InputError(f"entry {entry!r} gave both class_weight and weights; give one, as Keras takes one")
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError(f"entry {entry!r} gave class_weight={given!r}; give an object like {{0: 1.0, 1: 5.0}}")
+    for key, weight in (given or {}).items():
+        known = key in context.classes if isinstance(key, str) else key in range(len(context.classes))
+        if not known:
+            raise InputError(
+                f"entry {entry!r} gave a class_weight for {key!r}; the classes are 0 to {len(context.classes) - 1}, "
+                f"or by name {', '.join(context.classes[:20])}"
+            )
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise InputError(f"entry {entry!r} gave class {key!r} the weight {weight!r}; give a number of at least 0")
+    if freq < 1 if isinstance(freq, int) else not freq:
+        raise InputError(f"entry {entry!r} gave validation_freq={freq!r}; give a number from 1, or a list of epochs")
 
 
 def asked(what: str, function: Callable[..., Any] | None, *arguments: Any) -> Any:
@@ -87,7 +108,7 @@ def asked(what: str, function: Callable[..., Any] | None, *arguments: Any) -> An
     except Exception as error:
         name = what if what.startswith("entry ") else f"the entry's {what}"
         theirs = None if what.startswith("callbacks") else function
-        raise InputError(f"{name} {_raised(error, theirs)}") from error
+        raise InputError(f"{name} {raised(error, theirs)}") from error
 
 
 def asked_each(what: str, function: Callable[..., Iterable[Any]], *arguments: Any) -> Iterator[Any]:
@@ -101,26 +122,10 @@ def asked_each(what: str, function: Callable[..., Iterable[Any]], *arguments: An
         except StepError:
             raise
         except Exception as error:
-            raise InputError(f"the entry's {what} {_raised(error, function)}") from error
+            raise InputError(f"the entry's {what} {raised(error, function)}") from error
         yield item
 
 
 def _functions(module: ModuleType) -> str:
     own = [n for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__ and callable(v)]
     return ", ".join(sorted(n for n in own if not n.startswith("_"))) or "nothing that could be one"
-
-
-def _raised(error: Exception, function: Callable[..., Any] | None) -> str:
-    """Return what was raised, and in which line of the user's file (else the innermost line)."""
-    frames = traceback.extract_tb(error.__traceback__)
-    module = sys.modules.get(getattr(function, "__module__", ""), None)
-    home = Path(getattr(module, "__file__", None) or "/nowhere").parent
-    installed = tuple({sys.prefix, sys.base_prefix})
-    theirs = [f for f in frames if Path(f.filename).is_relative_to(home)] or [
-        f for f in frames if not f.filename.startswith((*installed, "<frozen", str(Path(__file__).parents[1])))
-    ]
-    where = "".join(f" ({Path(f.filename).name}, line {f.lineno})" for f in (theirs or frames)[-1:])
-    if isinstance(error, SyntaxError) and error.filename:
-        where = f" ({Path(error.filename).name}, line {error.lineno})"
-    message = " ".join(str(error).split())[:256]
-    return f"raised {type(error).__name__}: {message}{where}; correct the code and push it again"

@@ -1,30 +1,57 @@
 """The input of a training: a worker's part of each global batch, made ready by a thread while the step before runs."""
 
+import functools
+import logging
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from colchis_steps._data.dataset import Batch, DataSet
+from colchis_steps._formats.data import Column
 from colchis_steps._formats.hyperparameters import Settings
 from colchis_steps._savedmodel.export import as_inputs
 from colchis_steps._step.errors import InputError
 from colchis_steps._training.entry import asked, asked_each
+from colchis_steps._training.given import Given
 from colchis_steps._training.rendezvous import Place
 from colchis_steps.context import Context, Training
 
+log = logging.getLogger("colchis")
 T = TypeVar("T")
 AHEAD = 2  # batches that wait for their step
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A worker's part of a global batch as tensors: what a step takes; ``rows`` counts those of the whole batch."""
+class Rows(NamedTuple):
+    """Rows as tensors, padding at the end: ``count`` (int32 scalar) are of the data, ``weights`` are the user's."""
 
     inputs: Any
     labels: Any
-    weights: Any
+    weights: Any  # float32 [rows], or None
+    count: Any
+
+    def cut(self, count: Any) -> "Rows":
+        """Return the first ``count`` rows."""
+        import tensorflow as tf
+
+        inputs = tf.nest.map_structure(lambda part: part[:count], self.inputs)
+        return Rows(inputs, self.labels[:count], None if self.weights is None else self.weights[:count], count)
+
+    def part(self, at: int, size: int) -> "Rows":
+        """Return ``size`` rows from row ``at`` on, some of which may be padding."""
+        import tensorflow as tf
+
+        inputs = tf.nest.map_structure(lambda part: part[at : at + size], self.inputs)
+        weights = None if self.weights is None else self.weights[at : at + size]
+        return Rows(inputs, self.labels[at : at + size], weights, tf.clip_by_value(self.count - at, 0, size))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """This worker's part of a global batch, and how many rows that has over all workers."""
+
+    mine: Rows
     total: Any  # float32 scalar: the same as ``rows``
     rows: int
 
@@ -38,6 +65,14 @@ class Source:
     here: Place
     context: Context
     training: Training
+    columns: Mapping[str, Column]  # that the model takes
+
+    def warn_of_unread(self) -> None:
+        """Warn of hyper-parameters that nobody has read so far: a name may be misspelt."""
+        if isinstance(given := self.context.hyperparameters, Given) and self.here.chief:
+            for name, meant in given.unread().items():
+                hint = f" (did you mean {meant!r}?)" if meant else ""
+                log.warning("nobody has read the hyper-parameter %r%s", name, hint)
 
     def batches(self, split: str, epoch: int, skip: int = 0) -> Iterator[Batch]:
         """Return this worker's parts of the global batches of an epoch, without the first ``skip`` ones.
@@ -66,7 +101,43 @@ class Source:
 
     def ready(self, split: str, epoch: int, skip: int = 0) -> Iterator[Ready]:
         """Return the same as tensors; a thread makes them while the step before runs, the copy to the device too."""
-        return ahead(map(_ready, self.batches(split, epoch, skip)))
+        return ahead(self._ready(split, batch) for batch in self.batches(split, epoch, skip))
+
+    def rows(self, split: str, count: int) -> Rows | None:
+        """Return the first ``count`` rows of the first epoch, the same on every worker; None where there is none."""
+        found = next(replace(self, here=Place()).batches(split, 1), None)
+        if found is None:
+            return None
+        count = min(count, found.total)
+        features = {name: values[:count] for name, values in found.features.items()}
+        return self._rows(split, features, found.labels[:count], count)
+
+    @functools.cached_property
+    def class_weights(self) -> Any:
+        """The weight of each class, float32 [classes]; 1 where the entry gives none, as in Keras."""
+        import numpy as np
+
+        found = np.ones(len(self.context.classes), np.float32)
+        for key, weight in (self.training.class_weight or {}).items():
+            found[self.context.classes.index(key) if isinstance(key, str) else key] = weight
+        return found
+
+    def _ready(self, split: str, batch: Batch) -> Ready:
+        import tensorflow as tf
+
+        mine = self._rows(split, batch.features, batch.labels, int(batch.weights.sum()))
+        return Ready(mine, tf.constant(float(batch.total)), batch.total)
+
+    def _rows(self, split: str, features: Mapping[str, Any], labels: Any, count: int) -> Rows:
+        import tensorflow as tf
+
+        weights = None
+        if name := self.training.weights:
+            weights = tf.constant(features[name].astype("float32"))
+        elif self.training.class_weight and split == "train":
+            weights = tf.constant(self.class_weights[labels])
+        inputs = as_inputs({name: tf.constant(features[name]) for name in self.columns})
+        return Rows(inputs, tf.constant(labels), weights, tf.constant(count))
 
     def _transformed(self, batch: Batch, epoch: int, number: int) -> Batch:
         import numpy as np
@@ -82,12 +153,11 @@ class Source:
         return replace(batch, features={name: found[name] for name in batch.features}, labels=found[label])
 
 
-def _ready(batch: Batch) -> Ready:
-    import tensorflow as tf
-
-    inputs = as_inputs({name: tf.constant(values) for name, values in batch.features.items()})
-    total = tf.constant(float(batch.total))
-    return Ready(inputs, tf.constant(batch.labels), tf.constant(batch.weights), total, batch.total)
+def inputs_of(training: Training, columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Return the columns that the model takes: those that its inputs name, else all but the weights."""
+    names = [str(tensor.name) for tensor in getattr(training.model, "inputs", None) or ()]
+    known = {name: column for name, column in columns.items() if name in names}
+    return known if known and len(known) == len(names) else {n: c for n, c in columns.items() if n != training.weights}
 
 
 def blocks_of(data: DataSet, seed: int) -> Any:

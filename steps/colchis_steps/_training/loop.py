@@ -1,7 +1,7 @@
 """The training loop: synchronous steps over all workers that give the same result whatever their number is.
 
-All workers take each decision alike: what one of them alone knows (it was asked to stop, it is time for a checkpoint)
-travels in the sum of the step, so that all see it after the same step.
+It does what Keras's ``fit`` does, in the same order. All workers take each decision alike: what one of them alone knows
+(it was asked to stop, it is time for a checkpoint) travels in the sum of the step, so that all see it after that step.
 """
 
 import contextlib
@@ -15,13 +15,21 @@ from msgspec.structs import replace
 
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Checkpoint
+from colchis_steps._savedmodel.outputs import slack
 from colchis_steps._step.errors import InputError, TransientError
-from colchis_steps._training.entry import asked
 from colchis_steps._training.failures import PeerError
+from colchis_steps._training.first import is_judged, see
+from colchis_steps._training.hooks import Hooks, Mode
 from colchis_steps._training.input import Ready, Source
-from colchis_steps._training.measures import Clock, logs_of, rate, scalars
+from colchis_steps._training.measures import Clock, logs_of, rate
+from colchis_steps._training.methods import own_methods
+from colchis_steps._training.metrics import Metrics
+from colchis_steps._training.normalization import Normalization, part_of
 from colchis_steps._training.signals import Stop
-from colchis_steps._training.steps import Steps, Workers, check_loss, first_step, reason
+from colchis_steps._training.splits import ROWS, Splits, attempts, find_splits
+from colchis_steps._training.state import State
+from colchis_steps._training.steps import Steps, loss_of
+from colchis_steps._training.workers import Workers, with_reason
 
 log = logging.getLogger("colchis")
 
@@ -36,36 +44,47 @@ class Loop:
         """Build model, optimizer, metrics and callbacks; ``save`` is the chief's.
 
         Raises:
-            InputError: the model does not take the data, or computes its loss in a way that cannot be shared out.
+            InputError: the model does not take the data, or gives something else than probabilities.
         """
-        import keras
         import tensorflow as tf
 
         self.source, self.workers, self.stop, self.save = source, workers, stop, save
         self.training, self.model, self.settings = source.training, source.training.model, source.settings
-        check_loss(self.model)
-        first = next(source.batches("train", 1), None)
-        if first is None:
+        rows = source.rows("train", ROWS)
+        if rows is None:
             raise InputError("there are no rows to train on; let the entry's dataset function give some")
-        try:
-            first_step(self.training, first.features, first.labels, len(source.context.classes))
-        except (ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError) as error:
-            kinds = ", ".join(f"{c.name} {c.dtype}{list(c.shape)}" for c in source.data.features.values())
-            raise InputError(
-                f"the model does not take the data's features {kinds}: {reason(error)}; "
-                "let its inputs be named, shaped and typed like them"
-            ) from error
-        self.optimizers = [self.model.optimizer, *self.training.optimizers]
-        workers.agree([*self.model.variables, *(v for o in self.optimizers for v in o.variables)])
-        self.steps = Steps(self.training, workers, self.settings.accumulate)
-        self.callbacks = keras.callbacks.CallbackList(
-            list(self.training.callbacks), model=self.model, epochs=self.settings.epochs, steps=None, verbose=0
-        )
+        self.rows, accumulate = rows, self.settings.accumulate
+        self.methods = own_methods(self.model, workers, accumulate)
+        self.output = see(self.model, rows, source.columns, len(source.context.classes), self.methods)
+        self.state = State(self.training, workers)
+        normalization = Normalization(self.model, workers, everywhere=self.settings.sync_batch_norm)
+        self.steps = Steps(self.training, workers, accumulate, self._splits(), normalization)
+        self.metrics = Metrics(self.model, workers, whole=self.steps.splits.whole)
+        if workers.here.chief and not self.steps.alone:
+            normalization.warn(part_of(self.settings.global_batch, workers.here.workers, accumulate))
+        count = None if self.training.dataset else -(-source.data.rows("train") // self.settings.global_batch)
+        self.hooks = Hooks(self.training.callbacks, self.model, self.settings.epochs, count)
         self.clock = Clock()
         self.at = Checkpoint(step=0, batches=0, rows=0, loss=0.0, fingerprint=fingerprint, history=())
-        self._metrics: list[Any] = []  # sums over the workers of those at the end of the epoch's training
         self._due = time.monotonic() + self.settings.checkpoint_seconds
         self._no_wishes = tf.constant([0.0, 0.0])
+        self._logs: dict[str, float] = {}  # that a method of the model's own returned for the last batch
+        self.model.stop_training = False
+
+    def _splits(self) -> Splits:
+        """Find out how loss and metrics of a batch are made of its parts', where it has some."""
+        here, accumulate = self.workers.here, self.settings.accumulate
+        if here.workers == accumulate == 1 or self.methods or self.training.train_step:
+            return Splits()
+        from colchis_steps._savedmodel.outputs import forward_of
+
+        attempt = attempts(self.model, forward_of(self.model), loss_of(self.model), self.rows[:3])
+        found = find_splits(self.model, attempt, self.rows.labels.shape[0], slack(self.model))
+        if found.whole and accumulate > 1:
+            raise InputError(f"accumulate is {accumulate}, and {found.why} needs the whole batch; leave accumulate out")
+        if found.whole and here.chief:
+            log.info("%s needs the whole batch, so workers exchange their predictions in each step", found.why)
+        return found
 
     def restore(self, at: Checkpoint, arrays: Mapping[str, Any]) -> None:
         """Go on from a checkpoint: the callbacks see its history again, then variables become what they were.
@@ -74,25 +93,12 @@ class Loop:
             InputError: they are those of another model.
         """
         self.at = at
-        self._call("on_train_begin")
+        self.hooks.call("on_train_begin")
         for epoch in at.history:
-            self._call("on_epoch_begin", epoch.epoch - 1)
-            self._call("on_epoch_end", epoch.epoch - 1, logs_of(epoch))
-        for i, callback in enumerate(self.training.callbacks):
-            if found := [arrays[name] for name in sorted(arrays) if name.startswith(f"best/{i:04}/")]:
-                callback.best_weights = found
-        variables = self._named()
-        kept = {name: array for name, array in arrays.items() if not name.startswith(("best/", "metrics/"))}
-        wanted = {name: tuple(variable.shape) for name, variable in variables.items()}
-        if wanted != (actual := {name: tuple(array.shape) for name, array in kept.items()}):
-            name = next(name for name in [*wanted, *actual] if wanted.get(name) != actual.get(name))
-            raise InputError(
-                f"the checkpoint is of another model ({name} is {actual.get(name)} instead of {wanted.get(name)}); "
-                "give another --run"
-            )
-        for name, variable in variables.items():
-            variable.assign(kept[name])
-        self._metrics = [arrays[name] for name in sorted(arrays) if name.startswith("metrics/")]
+            self.hooks.call("on_epoch_begin", epoch.epoch - 1)
+            self.hooks.call("on_epoch_end", epoch.epoch - 1, logs_of(epoch))
+        self.metrics.kept = self.state.restore(arrays)
+        self.model.stop_training = at.stopped
 
     def epochs(self) -> Iterator[Epoch]:
         """Train one epoch after the other, beginning where the checkpoint was; return each when it ends.
@@ -102,54 +108,49 @@ class Loop:
             PeerError: a peer is lost, or was asked to stop; all is saved in the latter case.
             TransientError: this worker was asked to stop; all is saved.
         """
-        import tensorflow as tf
-
         if not self.at.step:
-            self._call("on_train_begin")
-        for variable in self.model.non_trainable_variables:
-            if variable.dtype == "uint32":  # a seed generator's [seed, counter]: equal ones draw the same masks
-                variable.assign(variable.value + tf.constant([self.workers.here.rank, 0], tf.uint32))
+            self.hooks.call("on_train_begin")
+        self.state.draw_apart()
         for epoch in range(len(self.at.history) + 1, self.settings.epochs + 1):
             if self.model.stop_training:
                 break
             start, rows, spent = time.monotonic(), self.clock.rows, self.clock.waited + self.clock.worked
             if not self.at.batches:
-                self._call("on_epoch_begin", epoch - 1)
+                self.model.reset_metrics()
+                self.hooks.call("on_epoch_begin", epoch - 1)
             learning_rate = self._learning_rate()
             train = self._train(epoch)
             found = Epoch(
                 epoch=epoch,
                 train=train,
-                eval=self._evaluate(epoch),
+                eval=self._evaluate(epoch) if self._is_due(epoch) else {},
                 seconds=round(time.monotonic() - start, 3),
                 learning_rate=learning_rate,
                 examples_per_second=rate(self.clock.rows - rows, self.clock.waited + self.clock.worked - spent),
             )
-            self.at = replace(self.at, batches=0, rows=0, loss=0.0, history=(*self.at.history, found))
-            self._metrics = []
-            self._call("on_epoch_end", epoch - 1, logs_of(found))
+            self.hooks.call("on_epoch_end", epoch - 1, logs_of(found))
+            self.metrics.kept, stopped = [], self._is_stopped()
+            self.at = replace(self.at, batches=0, rows=0, loss=0.0, history=(*self.at.history, found), stopped=stopped)
             self._checkpoint()
             yield found
-        self._call("on_train_end")
+        if self.model.optimizer is not None:
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        self.hooks.call("on_train_end", logs_of(self.at.history[-1]))
 
     def finish(self) -> None:
         """Wait until the chief has written; whoever is through first leaves, and that harms nobody any more."""
-        import tensorflow as tf
-
         with contextlib.suppress(TransientError):
-            self._sum([tf.constant(1.0)])
+            self._met(lambda: self.workers.any(here=True))
 
     def _train(self, epoch: int) -> dict[str, float]:
-        import tensorflow as tf
-
-        self._begin_metrics()
-        batches = self.source.ready("train", epoch, self.at.batches)
-        with contextlib.closing(batches):  # type: ignore[type-var]  # it is a generator
+        self.metrics.begin(self.at.batches)
+        with contextlib.closing(self.source.ready("train", epoch, self.at.batches)) as batches:  # type: ignore[type-var]
             asked_at = time.perf_counter()
             for number, batch in enumerate(batches):
-                begun = time.perf_counter()
-                loss, stop = self._step(self.steps.train, batch)
                 at = self.at
+                self.hooks.begins("train", at.batches)
+                begun = time.perf_counter()
+                loss, wishes = self._step(self.methods.get("train_step", self.steps.train), batch)
                 if not math.isfinite(loss):
                     raise InputError(
                         f"loss is {loss} at step {at.step + 1} (epoch {epoch}); "
@@ -162,29 +163,65 @@ class Loop:
                     self.clock.steps, self.clock.rows = self.clock.steps + 1, self.clock.rows + batch.rows
                     self.clock.waited += begun - asked_at
                     self.clock.worked += ended - begun
-                if self.training.callbacks:
-                    self._call("on_train_batch_end", at.batches, {"loss": loss})
-                self._heed(stop)
+                else:
+                    self.source.warn_of_unread()
+                through = self.hooks.ends("train", at.batches, self._train_results)
+                self._heed(wishes, self.metrics.values)
+                if through and self.hooks.wants("train") and self._is_stopped():
+                    break
                 asked_at = time.perf_counter()
+        self.hooks.ends("train", self.at.batches - 1, self._train_results, last=True)
         if self.clock.exchange is None:
             numbers = sum(math.prod(v.shape) for v in self.model.trainable_variables)
-            self.clock.exchange = float(self._with_reason(self.workers.exchange_seconds, numbers))
-        for variable, mean in zip(*self._moving(), strict=True):
-            variable.assign(tf.cast(mean, variable.dtype))
-        self._metrics = self._sum([v.value for v in self.model.metrics_variables])
-        return {"loss": self.at.loss / self.at.rows} | self._results(self._metrics)
+            self.clock.exchange = float(self._met(lambda: self.workers.exchange_seconds(numbers)))
+        self._met(self.state.average)
+        results = self._train_results()
+        self.metrics.kept = self._met(self.metrics.values)
+        return results
+
+    def _train_results(self) -> dict[str, float]:
+        return self._results("train", self.at.loss / self.at.rows)
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
         self.model.reset_metrics()
-        rows, total = 0, 0.0
+        self.model.stop_evaluating = False
+        kept, seen, total = self.metrics.kept, 0, 0.0
+
+        def results() -> dict[str, float]:
+            return self._results("test", total / seen)
+
+        self.hooks.call("on_test_begin")
         with contextlib.closing(self.source.ready("eval", epoch)) as batches:  # type: ignore[type-var]
-            for batch in batches:
-                loss, stop = self._step(self.steps.evaluate, batch)
-                rows, total = rows + batch.rows, total + loss * batch.rows
-                self._heed(stop, metrics=self._metrics)
-        if not rows:
+            for number, batch in enumerate(batches):
+                self.hooks.begins("test", number)
+                loss, (stop, _) = self._step(self.methods.get("test_step", self.steps.evaluate), batch)
+                seen, total = seen + batch.rows, total + loss * batch.rows
+                self.hooks.ends("test", number, results)
+                if stop:
+                    self.hooks.call("on_test_end")  # which gives back what a callback took in on_test_begin
+                self._heed((stop, False), lambda: kept)
+                if self.model.stop_evaluating:
+                    break
+        if not seen:
             raise InputError("there are no rows to evaluate on; let the entry's dataset function give some")
-        return {"loss": total / rows} | self._results(self._sum([v.value for v in self.model.metrics_variables]))
+        self.hooks.ends("test", number, results, last=True)
+        found = results()
+        self.hooks.call("on_test_end", found)
+        return found
+
+    def _is_due(self, epoch: int) -> bool:
+        """Return whether the model is evaluated after this epoch."""
+        frequency = self.training.validation_freq
+        wanted = epoch % frequency == 0 if isinstance(frequency, int) else epoch in frequency
+        return wanted and ("test_step" in self.methods or is_judged(self.model))
+
+    def _results(self, mode: Mode, loss: float) -> dict[str, float]:
+        """Return loss and metrics of the batches since metrics were reset, of all workers together."""
+        name = "train_step" if mode == "train" else "test_step"
+        found = self._met(self.metrics.results)
+        if name in self.methods:
+            return {key: found.get(key, value) for key, value in self._logs.items()}
+        return {"loss": self.metrics.own_loss(found, loss), **{k: v for k, v in found.items() if k != "loss"}}
 
     def _step(self, function: Callable[..., Any], batch: Ready) -> tuple[float, tuple[bool, bool]]:
         """Return the loss of the global batch, and whether to stop, and whether to save."""
@@ -193,14 +230,21 @@ class Loop:
         wishes = self._no_wishes
         if self.stop.asked or (self.save is not None and time.monotonic() > self._due):
             wishes = tf.constant([float(self.stop.asked), float(self.save is not None)])
-        summed = self._with_reason(function, batch.inputs, batch.labels, batch.weights, batch.total, wishes)
-        loss, stop, save = summed.numpy().tolist()
+        loss, stop, save, *logs = self._met(lambda: function(batch, wishes).numpy().tolist())
+        if logs:
+            self._logs = function.logs(logs)  # type: ignore[attr-defined]  # it is a method's
         return loss, (stop > 0, save > 0)
 
-    def _heed(self, wishes: tuple[bool, bool], metrics: Sequence[Any] | None = None) -> None:
+    def _is_stopped(self) -> bool:
+        """Return whether a callback of any worker wants no more batches, and let that hold for all."""
+        if self.training.callbacks:
+            self.model.stop_training = self._met(lambda: self.workers.any(here=bool(self.model.stop_training)))
+        return bool(self.model.stop_training)
+
+    def _heed(self, wishes: tuple[bool, bool], metrics: Callable[[], Sequence[Any]]) -> None:
         stop, save = wishes
         if stop or save:
-            self._checkpoint(self._sum([v.value for v in self.model.metrics_variables]) if metrics is None else metrics)
+            self._checkpoint(self._met(metrics))
         if stop:
             here = self.workers.here
             saved = f"was asked to stop (SIGTERM); all is saved after step {self.at.step}: run it again and it goes on"
@@ -210,73 +254,18 @@ class Loop:
 
     def _checkpoint(self, metrics: Sequence[Any] = ()) -> None:
         """Hand the state to the chief's writer; all workers call it, as means over them belong to it."""
-        import numpy as np
-
-        moving, means = self._moving()
+        arrays = self._met(lambda: self.state.arrays(metrics))
         if self.save:
-            named = self._named()
-            # numpy() copies once; np.array would copy its copy, in which training waits for fresh memory
-            state = {name: variable.value.numpy() for name, variable in named.items()}
-            names = {id(variable): name for name, variable in named.items()}
-            state |= {names[id(v)]: mean.numpy() for v, mean in zip(moving, means, strict=True)}
-            state |= {f"metrics/{i:04}": np.array(value) for i, value in enumerate(metrics)}
-            for i, callback in enumerate(self.training.callbacks):
-                best = getattr(callback, "best_weights", None) or ()
-                state |= {f"best/{i:04}/{j:04}": np.array(value) for j, value in enumerate(best)}
-            self.save(replace(self.at), state)
+            self.save(replace(self.at), arrays)
             self._due = time.monotonic() + self.settings.checkpoint_seconds
-
-    def _moving(self) -> tuple[list[Any], list[Any]]:
-        """Return batch statistics and their means: each worker has seen its part, and they are linear in it."""
-        moving = [v for v in self.model.non_trainable_variables if v.dtype.startswith("float")]
-        return moving, [total / self.workers.here.workers for total in self._sum([v.value for v in moving])]
-
-    def _begin_metrics(self) -> None:
-        self.model.reset_metrics()
-        if self.at.batches and self.workers.here.chief:  # the others begin at zero, as sums are taken
-            for variable, value in zip(self.model.metrics_variables, self._metrics, strict=True):
-                variable.assign(value)
-
-    def _results(self, sums: Sequence[Any]) -> dict[str, float]:
-        for variable, value in zip(self.model.metrics_variables, sums, strict=True):
-            variable.assign(value)
-        return scalars(self.model.get_metrics_result())
-
-    def _named(self) -> dict[str, Any]:
-        parts = [("model", self.model.variables)]
-        parts += [(f"optimizer/{i}" if i else "optimizer", o.variables) for i, o in enumerate(self.optimizers)]
-        return {f"{part}/{i:04}": variable for part, variables in parts for i, variable in enumerate(variables)}
 
     def _learning_rate(self) -> float:
         import numpy as np
 
-        return float(np.asarray(self.model.optimizer.learning_rate))
+        optimizer = self.model.optimizer
+        return float(np.asarray(optimizer.learning_rate)) if optimizer is not None else 0.0
 
-    def _call(self, hook: str, *arguments: Any) -> None:
-        if self.training.callbacks:
-            asked(f"callbacks' {hook}", getattr(self.callbacks, hook), *arguments)
-
-    def _sum(self, tensors: Sequence[Any]) -> list[Any]:
-        return list(self._with_reason(self.workers.sum, list(tensors)))
-
-    def _with_reason(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _met(self, function: Callable[[], Any]) -> Any:
         """Call a function that meets the other workers; turn what TensorFlow raises into a sentence."""
-        import tensorflow as tf
-
-        here = self.workers.here
-        try:
-            return function(*arguments)
-        except InputError as error:  # AutoGraph adds where it was raised
-            raise InputError(reason(error).removeprefix("InputError: ")) from error
-        except (tf.errors.InvalidArgumentError, ValueError, TypeError, AttributeError, LookupError, NameError) as error:
-            what = "the entry's train_step raised" if self.training.train_step else "the model fails on the data:"
-            raise InputError(f"{what} {reason(error)}; correct the entry") from error
-        except tf.errors.ResourceExhaustedError as error:
-            raise InputError("a training step needs more memory than there is; raise accumulate") from error
-        except tf.errors.OpError as error:
-            if here.workers == 1:
-                raise
-            raise PeerError(
-                f"worker {here.rank} of {here.workers} lost its peers ({reason(error)}); "
-                "run it again, and it goes on from the last checkpoint"
-            ) from error
+        own = bool(self.training.train_step or self.methods)
+        return with_reason(function, self.workers.here, own=own)

@@ -45,6 +45,5 @@ def scalars(found: dict[str, Any]) -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, value in found.items():
         values = np.asarray(value, dtype=np.float64).ravel()
-        if name != "loss":
-            flat |= {name if len(values) == 1 else f"{name}[{i}]": float(v) for i, v in enumerate(values)}
+        flat |= {name if len(values) == 1 else f"{name}[{i}]": float(v) for i, v in enumerate(values)}
     return flat

@@ -6,132 +6,92 @@ each worker computes the gradients of its part of the global batch, the sums are
 optimizer applies them to plain variables that therefore stay equal. A worker drives one device.
 """
 
-import statistics
-import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
-from colchis_steps._savedmodel.export import as_inputs
+from colchis_steps._savedmodel.outputs import forward_of
 from colchis_steps._step.errors import InputError
-from colchis_steps._training.rendezvous import Place
+from colchis_steps._training.input import Ready, Rows
+from colchis_steps._training.normalization import Normalization
+from colchis_steps._training.splits import Splits, labelled
+from colchis_steps._training.workers import Workers
 from colchis_steps.context import Step, Training
-
-REDUCTIONS = {"sum_over_batch_size", "mean", "sum"}
-
-
-class Workers:
-    """Sums over all workers; alone there is nothing to sum. Make it before anything else touches TensorFlow."""
-
-    def __init__(self, here: Place, seconds: float) -> None:
-        import tensorflow as tf
-
-        self.here, self.strategy = here, None
-        if here.workers > 1:
-            if gpus := tf.config.list_physical_devices("GPU"):
-                tf.config.set_visible_devices(gpus[here.rank % len(gpus)], "GPU")
-            options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=seconds)
-            self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-            self.sum = tf.function(self.sum, reduce_retracing=False)  # type: ignore[method-assign]
-
-    def sum(self, tensors: Sequence[Any]) -> list[Any]:
-        """Return each tensor's sum over the workers, in one exchange a dtype; call it alike on all of them."""
-        import tensorflow as tf
-
-        if self.strategy is None or not tensors:
-            return list(tensors)
-
-        def exchange(*parts: Any) -> Any:
-            placed = [tf.identity(part) for part in parts]  # on this replica's device, where the sum looks for them
-            return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
-
-        dtypes = list(dict.fromkeys(tensor.dtype for tensor in tensors))
-        groups = [[i for i, tensor in enumerate(tensors) if tensor.dtype == dtype] for dtype in dtypes]
-        flat = [tf.concat([tf.reshape(tensors[i], [-1]) for i in group], 0) for group in groups]
-        sums: dict[int, Any] = {}
-        for group, total in zip(groups, self.strategy.run(exchange, args=tuple(flat)), strict=True):
-            parts = tf.split(total, [tf.size(tensors[i]) for i in group])
-            sums |= {i: tf.reshape(part, tf.shape(tensors[i])) for i, part in zip(group, parts, strict=True)}
-        return [sums[i] for i in range(len(tensors))]
-
-    def agree(self, variables: Sequence[Any]) -> None:
-        """Return the chief's values to all workers (of variables with floating-point values)."""
-        chosen = [v for v in variables if v.dtype.startswith(("float", "bfloat"))]
-        parts = self.sum([v.value * (1.0 if self.here.chief else 0.0) for v in chosen])
-        if self.strategy is not None:
-            for variable, value in zip(chosen, parts, strict=True):
-                variable.assign(value)
-
-    def exchange_seconds(self, numbers: int) -> float:
-        """Measure the sum of so many float32 numbers, alone; 0 where there is one worker."""
-        import tensorflow as tf
-
-        if self.strategy is None:
-            return 0.0
-        taken, values = [], tf.zeros([numbers])
-        for _ in range(6):
-            start = time.perf_counter()
-            self.sum([values])[0][:1].numpy()
-            taken.append(time.perf_counter() - start)
-        return statistics.median(taken[1:])  # the first builds the graph
 
 
 class Steps:
     """The functions of a step for a model; each gives float32 [3]: loss, how many want to stop, how many to save."""
 
-    def __init__(self, training: Training, workers: Workers, accumulate: int) -> None:
-        import tensorflow as tf
-
-        self.training, self.model, self.workers, self.parts = training, training.model, workers, accumulate
-        function = self._own if training.train_step else self._train
-        self.whole = tf.function(function, reduce_retracing=False)
-        self.evaluate = tf.function(self._evaluate, reduce_retracing=False)
-        self._add = tf.function(self._accumulate, reduce_retracing=False)
-        self._end = tf.function(self._apply, reduce_retracing=False)
+    def __init__(
+        self, training: Training, workers: Workers, accumulate: int, splits: Splits, normalization: Normalization
+    ) -> None:
+        self.training, self.model, self.workers = training, training.model, workers
+        self.parts, self.splits, self.normalization = accumulate, splits, normalization
+        self.alone = workers.here.workers == accumulate == 1
+        self.forward, self.loss = forward_of(self.model), loss_of(self.model)
+        moving = [v for v in self.model.non_trainable_variables if v.dtype.startswith("float")]
+        self._moving = [v for v in moving if not normalization.keeps(v)]
         self._sums: list[Any] = []
         self._used: list[bool] = []
+        self._whole_step = self._graph(self._own if training.train_step else self._train)
+        self._evaluation, self._add, self._end = (
+            self._graph(function) for function in (self._evaluate, self._accumulate, self._apply)
+        )
 
-    def train(self, inputs: Any, labels: Any, weights: Any, total: Any, wishes: Any) -> Any:
-        """Train on this worker's part of a global batch of ``total`` rows, in as many parts as there shall be."""
+    def train(self, batch: Ready, wishes: Any) -> Any:
+        """Train on this worker's part of a global batch, in as many parts as there shall be."""
         import tensorflow as tf
 
         if self.parts == 1:
-            return self.whole(inputs, labels, weights, total, wishes)
+            return self._whole_step(batch.mine, batch.total, wishes)
         if not self._sums:
             self._sums = [tf.Variable(tf.zeros(v.shape, v.dtype)) for v in self.model.trainable_variables]
             self._sums.append(tf.Variable(0.0))
-        size = len(labels) // self.parts
-        for at in range(0, len(labels), size):
-            part = tf.nest.map_structure(lambda tensor, at=at: tensor[at : at + size], (inputs, labels, weights))
-            self._add(*part, total)
+        size = batch.mine.labels.shape[0] // self.parts
+        for at in range(0, size * self.parts, size):
+            self._add(batch.mine.part(at, size), batch.total)
         return self._end(wishes)
 
-    def _train(self, inputs: Any, labels: Any, weights: Any, total: Any, wishes: Any) -> Any:
+    def evaluate(self, batch: Ready, wishes: Any) -> Any:
+        """Evaluate this worker's part of a global batch."""
+        return self._evaluation(batch.mine, batch.total, wishes)
+
+    def _graph(self, function: Callable[..., Any]) -> Callable[..., Any]:
         import tensorflow as tf
 
-        gradients, loss = self._gradients(inputs, labels, weights, total)
+        return function if self.model.run_eagerly else tf.function(function, reduce_retracing=False)
+
+    def _train(self, mine: Rows, total: Any, wishes: Any) -> Any:
+        import tensorflow as tf
+
+        gradients, loss = self._gradients(mine, total)
         used = [(g, v) for g, v in zip(gradients, self.variables, strict=True) if g is not None]
         *sums, summed = self.workers.sum([*(g for g, _ in used), tf.concat([[loss], wishes], 0)])
-        self.model.optimizer.apply(sums, [v for _, v in used])
+        if used:
+            self.model.optimizer.apply(sums, [v for _, v in used])
         return summed
 
-    def _own(self, inputs: Any, labels: Any, weights: Any, total: Any, wishes: Any) -> Any:
+    def _own(self, mine: Rows, total: Any, wishes: Any) -> Any:
         import tensorflow as tf
 
         def count(predictions: Any) -> None:
-            self._count(inputs, labels, predictions, weights)
+            self._count(mine.cut(mine.count), tf.nest.map_structure(lambda found: found[: mine.count], predictions))
 
-        step = Step(self.model, inputs, labels, weights, total, self.workers.sum, count)
+        mask = tf.sequence_mask(mine.count, mine.labels.shape[0], tf.float32)
+        weights = mask if mine.weights is None else mask * mine.weights
+        step = Step(self.model, mine.inputs, mine.labels, weights, total, self.workers.sum, count)
         loss = self.training.train_step(step)  # type: ignore[misc]  # it is there
         if loss is None:
             raise InputError("the entry's train_step gives nothing; let it return this worker's share of the loss")
         return self.workers.sum([tf.concat([[tf.cast(loss, tf.float32)], wishes], 0)])[0]
 
-    def _accumulate(self, inputs: Any, labels: Any, weights: Any, total: Any) -> None:
-        gradients, loss = self._gradients(inputs, labels, weights, total)
+    def _accumulate(self, part: Rows, total: Any) -> None:
+        import tensorflow as tf
+
+        gradients, loss = self._gradients(part, total)
         self._used = [gradient is not None for gradient in gradients]
         for total_so_far, gradient in zip(self._sums, [*gradients, loss], strict=True):
             if gradient is not None:
-                total_so_far.assign_add(gradient)
+                total_so_far.assign_add(tf.convert_to_tensor(gradient))
 
     def _apply(self, wishes: Any) -> Any:
         import tensorflow as tf
@@ -144,12 +104,12 @@ class Steps:
             total_so_far.assign(tf.zeros_like(total_so_far))
         return summed
 
-    def _evaluate(self, inputs: Any, labels: Any, weights: Any, total: Any, wishes: Any) -> Any:
+    def _evaluate(self, mine: Rows, total: Any, wishes: Any) -> Any:
         import tensorflow as tf
 
-        predictions = self.model(inputs, training=False)
-        loss = self._loss((inputs, labels, weights), predictions, total, training=False)
-        self._count(inputs, labels, predictions, weights)
+        rows = mine.cut(self._seen(mine))
+        predictions = self.forward(rows.inputs, training=False)
+        _, loss = self._loss(mine, rows, predictions, total, training=False)
         return self.workers.sum([tf.concat([[loss], wishes], 0)])[0]
 
     @property
@@ -157,77 +117,110 @@ class Steps:
         """The variables that are trained."""
         return list(self.model.trainable_variables)
 
-    def _gradients(self, inputs: Any, labels: Any, weights: Any, total: Any) -> tuple[list[Any], Any]:
+    def _seen(self, part: Rows) -> Any:
+        """Return how many rows the model sees: padding is at the end, and a part that has nothing else takes a row."""
+        import tensorflow as tf
+
+        return part.count if self.alone else tf.maximum(part.count, 1)
+
+    def _gradients(self, part: Rows, total: Any) -> tuple[list[Any], Any]:
+        import tensorflow as tf
+
+        rows, before = part.cut(self._seen(part)), [] if self.alone else [v.value + 0 for v in self._moving]
+        self.normalization.present = tf.cast(part.count > 0, tf.float32)
+        with tf.GradientTape() as tape:
+            predictions = self.forward(rows.inputs, training=True)
+            target, share = self._loss(part, rows, predictions, total, training=True)
+            scaled = self.model.optimizer.scale_loss(target)
+        gradients = tape.gradient(scaled, [v.value for v in self.variables]) if self.variables else []
+        if before:  # statistics of padding are not kept
+            for variable, value in zip(self._moving, before, strict=True):
+                variable.assign(tf.where(part.count > 0, variable.value, value))
+        if not self.alone:
+            gradients = [g if g is None else tf.convert_to_tensor(g) for g in gradients]
+        return gradients, share
+
+    def _loss(self, part: Rows, rows: Rows, predictions: Any, total: Any, *, training: bool) -> tuple[Any, Any]:
+        """Count into the metrics; return what to differentiate, and this part's share of the batch's loss.
+
+        Gradients and shares sum over all parts to those of the global batch.
+        """
+        import tensorflow as tf
+
+        if self.alone:
+            value = self._value(rows, predictions, training=training)
+            self._count(rows, predictions)
+            return value, value
+        is_there, losses = tf.cast(part.count > 0, tf.float32), [tf.cast(p, tf.float32) for p in self.model.losses]
+        mean = tf.cast(part.count, tf.float32) / total
+        sums = [p for p, is_sum in zip(losses, self.splits.penalties, strict=False) if is_sum]
+        summed = (is_there - mean) * tf.add_n(sums or [tf.constant(0.0)])  # what is missing where all has this share
+        if self.splits.whole:
+            value, surrogate = self._of_whole(part, predictions, tf.cast(total, tf.int32), training=training)
+            return mean * value + (1.0 - mean) * surrogate + summed, mean * value + summed
+        value = self._value(rows, predictions, training=training)
+        tf.cond(part.count > 0, lambda: self._count(rows, predictions), lambda: None)
+        if not self.splits.mean:
+            summed += (is_there - mean) * (value - tf.add_n([*losses, tf.constant(0.0)]))
+        return mean * value + summed, mean * value + summed
+
+    def _of_whole(self, part: Rows, predictions: Any, total: Any, *, training: bool) -> tuple[Any, Any]:
+        """Return the loss of the whole batch, and what has its gradient by way of this worker's predictions alone.
+
+        The predictions of each worker add to the gradient of the batch; penalties, which all compute, count once.
+        """
         import tensorflow as tf
 
         with tf.GradientTape() as tape:
-            predictions = self.model(inputs, training=True)
-            loss = self._loss((inputs, labels, weights), predictions, total, training=True)
-            scaled = self.model.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [v.value for v in self.variables])
-        self._count(inputs, labels, predictions, weights)
-        return [g if g is None else tf.convert_to_tensor(g) for g in gradients], loss
+            floats = [p for p in tf.nest.flatten(predictions) if p.dtype.is_floating]
+            tape.watch(floats)
+            every, gathered = self._gathered(part, predictions, total)
+            value = self._value(every, gathered, training=training)
+        self._count(every, gathered)
+        if not training:
+            return value, 0.0
+        found = [(p, g) for p, g in zip(floats, tape.gradient(value, floats), strict=True) if g is not None]
+        parts = [tf.reduce_sum(tf.cast(p, tf.float32) * tf.stop_gradient(tf.cast(g, tf.float32))) for p, g in found]
+        return value, tf.add_n(parts) if parts else 0.0
 
-    def _loss(self, part: Any, predictions: Any, total: Any, *, training: bool) -> Any:
-        """Return this part's share of the loss: over all workers the shares sum to the loss of the global batch."""
+    def _gathered(self, part: Rows, predictions: Any, total: Any) -> tuple[Rows, Any]:
+        """Return the whole global batch and its predictions, of which only this worker's carry a gradient.
+
+        The inputs are among it where a method of the model's own may read them, and can be exchanged.
+        """
         import tensorflow as tf
 
-        inputs, labels, weights = part
-        parts = self.workers.here.workers * (self.parts if training else 1)
-        if getattr(self.model.loss, "reduction", "mean") != "sum":  # the mean is over this part's rows, so weigh it
-            weights = weights * (tf.cast(tf.shape(weights)[0], tf.float32) / total)
-        loss = self.model.compute_loss(inputs, labels, predictions, weights, training=training)
-        if parts > 1 and self.model.losses:  # penalties count once
-            loss -= tf.add_n(self.model.losses) * (1.0 - 1.0 / parts)
-        return tf.cast(loss, tf.float32)
+        size = part.labels.shape[0]
 
-    def _count(self, inputs: Any, labels: Any, predictions: Any, weights: Any) -> None:
-        """Update the metrics with the data's rows alone: padding is at the end."""
+        def gather(found: Any) -> Any:
+            if found is None or found.dtype == tf.string:
+                return None
+            every = self.workers.gather(found, size)[:total]
+            mask = getattr(found, "_keras_mask", None)  # AutoGraph knows no :=
+            if mask is not None:
+                every._keras_mask = self.workers.gather(mask, size)[:total]
+            return every
+
+        inputs = tf.nest.map_structure(gather, part.inputs) if self.splits.inputs else None
+        return Rows(inputs, gather(part.labels), gather(part.weights), total), tf.nest.map_structure(
+            gather, predictions
+        )
+
+    def _value(self, rows: Rows, predictions: Any, *, training: bool) -> Any:
         import tensorflow as tf
 
-        rows = tf.cast(tf.reduce_sum(weights), tf.int32)
-        part = tf.nest.map_structure(lambda tensor: tensor[:rows], (inputs, labels, predictions, weights))
-        self.model.compute_metrics(*part)
+        part = labelled(rows.inputs, rows.labels, predictions)
+        return tf.cast(self.loss(*part, rows.weights, training=training), tf.float32)
+
+    def _count(self, rows: Rows, predictions: Any) -> None:
+        """Update the compiled metrics."""
+        self.model.compute_metrics(*labelled(rows.inputs, rows.labels, predictions), rows.weights)
 
 
-def check_loss(model: Any) -> None:
-    """Refuse losses whose parts over several workers do not sum to the whole.
+def loss_of(model: Any) -> Callable[..., Any]:
+    """Return the model's ``compute_loss``; a method of before Keras 3.3 has no argument ``training``."""
+    import inspect
 
-    Raises:
-        InputError: the model has several losses, or one with another reduction.
-    """
-    if isinstance(model.loss, dict | list | tuple):
-        raise InputError("the model is compiled with several losses; give it one, for the one label")
-    if (reduction := getattr(model.loss, "reduction", "mean")) not in REDUCTIONS:
-        raise InputError(
-            f"the model's loss has the reduction {reduction!r}; compile it with sum_over_batch_size (or sum)"
-        )
-
-
-def first_step(training: Training, features: dict[str, Any], labels: Any, classes: int) -> None:
-    """Let the model see some rows, so that all variables are there.
-
-    Raises:
-        InputError: it gives no probability a class for them.
-        ValueError, TypeError, AttributeError, tf.errors.InvalidArgumentError: it does not take them.
-    """
-    import tensorflow as tf
-
-    model, inputs = training.model, as_inputs({name: tf.constant(values) for name, values in features.items()})
-    predictions = model(inputs, training=False)
-    if tuple(predictions.shape) != (len(labels), classes):
-        raise InputError(
-            f"the model gives {list(predictions.shape)} for {len(labels)} rows instead of [{len(labels)}, {classes}]; "
-            "let its last layer give one probability a class"
-        )
-    model.optimizer.build(model.trainable_variables)
-    model.compute_metrics(inputs, labels, predictions, tf.ones([len(labels)]))
-
-
-def reason(error: Exception) -> str:
-    """Return the line of TensorFlow's message that says what is wrong: most of it is a traceback, as text."""
-    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    if lines[0].startswith("in user code"):
-        return lines[-1].strip()[:256]
-    noise = ("Graph execution error", "Detected at", "Additional GRPC", " ", "\t", ":", "<")
-    return " ".join(next((line for line in lines if not line.startswith(noise)), lines[0]).split())[:256]
+    if "training" in inspect.signature(model.compute_loss).parameters:
+        return model.compute_loss  # type: ignore[no-any-return]
+    return lambda *part, training: model.compute_loss(*part)  # noqa: ARG005, PLW0108 - training is dropped
