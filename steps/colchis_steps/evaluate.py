@@ -63,7 +63,10 @@ def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, 
     decided, checks = judge(given, scores.flat(), baseline.flat() if baseline else None, args.first_model, missing)
     if not scores.finite:
         checks = (Check("probabilities are numbers", passed=False, reason="the model gives NaN or infinity"), *checks)
-        decided = verdict(checks)
+    if scores.improper:
+        reason = f"the model gives rows like {scores.improper}, which are no probabilities"
+        checks = (Check("rows are probabilities", passed=False, reason=reason), *checks)
+    decided = verdict(checks)
     progress(2, 2)
     return decided, Evaluation(
         metrics=_finite(scores.metrics()),

@@ -39,11 +39,11 @@ class Model(tf.Module):
             bright = bright * 0.0 + [1.0, 0.0, 0.0]
         if self.kind == "nan":
             bright = bright / 0.0 * 0.0
-        probability = tf.nn.softmax(bright)
+        probability = bright if self.kind == "logits" else tf.nn.softmax(bright)
         return {"class": tf.argmax(probability, axis=-1), "probability": probability}
 
 top, store = Path(sys.argv[1]), open_store(sys.argv[2])
-for kind in ("good", "bad", "nan"):
+for kind in ("good", "bad", "nan", "logits"):
     model = Model(kind)
     tf.saved_model.save(model, str(top / kind), signatures={"serving_default": model.serve})
     store_directory(store, top / kind)
@@ -176,6 +176,16 @@ def test_a_model_that_gives_nan_never_passes(gate: Gate) -> None:
     assert found.verdict == "fail"
     assert "NaN" in found.message
     assert details.metrics == {}
+
+
+def test_a_model_that_gives_no_probabilities_never_passes(gate: Gate) -> None:
+    gate.serve(None)
+    assert gate.judge("logits", "logits", {}) == 0
+    found, details = gate.result("logits")
+    assert found.verdict == "fail"
+    assert found.message.startswith("the model gives rows like [")
+    assert found.message.endswith(", which are no probabilities")
+    assert details.metrics["accuracy"] > 0.9  # what is wrong with it is not the class
 
 
 def test_unknown_metric_says_what_there_is(gate: Gate) -> None:

@@ -58,20 +58,98 @@ def wrong_shape(context):
     model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
-def reduces(context):
-    return model_of(loss=keras.losses.SparseCategoricalCrossentropy(reduction="mean_with_sample_weight"))
+def compiles_xla(context):
+    class Unsupported(keras.layers.Layer):
+        supports_jit = False
+        def call(self, x):
+            return x
+    inputs = keras.Input((4, 4), name="image", dtype="uint8")
+    x = Unsupported()(keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=True)
+    return model
 
-class Own(keras.Model):
-    def train_step(self, data):
-        return {}
+def by_name(context):
+    class Sub(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.last = keras.layers.Dense(3, "softmax")
+        def call(self, inputs):
+            return self.last(keras.ops.reshape(inputs["image"], (-1, 16)))
+    model = Sub()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
 
-def steps(context):
-    model = Own()
+def two_heads(context):
+    inputs = keras.Input((4, 4), name="image", dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs))
+    model = keras.Model(inputs, {"a": keras.layers.Dense(2)(x), "b": keras.layers.Dense(4)(x)})
     model.compile("sgd", "mse")
     return model
 
-def backs_up(context):
-    return Training(model_of(), callbacks=[keras.callbacks.BackupAndRestore("x")])
+def gives_logits(context):
+    model = model_of()
+    model.layers[-1].activation = keras.activations.linear
+    return model
+
+def cannot_be_exported(context):
+    class Lost(keras.layers.Layer):
+        def call(self, x):
+            return x * float(keras.ops.convert_to_numpy(x).mean() >= 0)
+    inputs = keras.Input((4, 4), name="image", dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs))
+    class Model(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.lost, self.last = Lost(), keras.layers.Dense(3, "softmax")
+        def call(self, inputs):
+            return self.last(self.lost(keras.ops.cast(keras.ops.reshape(inputs, (-1, 16)), "float32")))
+    model = Model()
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    return model
+
+def deep(context):
+    return deeper({})
+
+def deeper(given):
+    raise ValueError("the first line\\nand what it means")
+
+def weighs_nothing(context):
+    return Training(model_of(), class_weight={7: 2.0})
+
+def weighs_badly(context):
+    return Training(model_of(), class_weight={"a": "heavy"})
+
+def weighs_balanced(context):
+    return Training(model_of(), class_weight="balanced")
+
+def weighs_twice(context):
+    return Training(model_of(), class_weight={0: 1.0}, weights="image")
+
+def weighs_by_none(context):
+    return Training(model_of(), weights="wieght")
+
+def never_validates(context):
+    return Training(model_of(), validation_freq=0)
+
+def steps_in_parts(context):
+    class Own(keras.Model):
+        def train_step(self, data):
+            return {}
+    inputs = keras.Input((4, 4), name="image", dtype="uint8")
+    model = Own(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs))))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+def returns_no_logs(context):
+    class Own(keras.Model):
+        def train_step(self, data):
+            return 7
+    inputs = keras.Input((4, 4), name="image", dtype="uint8")
+    x = keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs)))
+    model = Own(inputs, x)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
 
 def no_callback(context):
     return Training(model_of(), callbacks=[print])
@@ -100,24 +178,33 @@ def calls_back(context):
     return Training(model_of(), callbacks=[Breaks()])
 """
 WANTED = {
-    "mine:absent": "entry 'mine:absent': mine has no function 'absent', only Own, backs_up, calls_back, ",
+    "mine:absent": "entry 'mine:absent': mine has no function 'absent', only by_name, calls_back, ",
     "mine:raises": "entry 'mine:raises' raised KeyError: 'label' (mine.py, line 13); correct the code",
     "mine:nothing": "entry 'mine:nothing' gave NoneType, not a keras.Model; return the compiled model",
     "mine:uncompiled": "entry 'mine:uncompiled' gave a model that is not compiled; call model.compile",
-    "mine:steps": "entry 'mine:steps' gave a model with a train_step method, which Keras's fit alone would call; "
-    "give it as Training(model, train_step=function)",
-    "mine:reduces": "the model's loss has the reduction 'mean_with_sample_weight'; compile it with sum_over_batch_size",
+    "mine:compiles_xla": "the model is compiled with jit_compile=True, which is not done here; leave it out",
+    "mine:by_name": "; a lone column comes bare, not by name: let its inputs be named",
+    "mine:two_heads": "the model gives a [8, 2], b [8, 4] for 8 rows instead of [8, 3]",
+    "mine:gives_logits": ", not probabilities; end it with a softmax, or let its loss have from_logits=True",
+    "mine:cannot_be_exported": "the model trains, but cannot be exported to be served: ",
+    "mine:deep": "raised ValueError: the first line and what it means (mine.py, line ",
+    "mine:weighs_nothing": "gave a class_weight for 7; the classes are 0 to 2, or by name a, b, c",
+    "mine:weighs_badly": "gave class 'a' the weight 'heavy'; give a number of at least 0",
+    "mine:weighs_balanced": "gave class_weight='balanced'; give an object like {0: 1.0, 1: 5.0}",
+    "mine:weighs_twice": "gave both class_weight and weights; give one, as Keras takes one",
+    "mine:weighs_by_none": "gave weights='wieght', and the data has the columns image; name one of them",
+    "mine:never_validates": "gave validation_freq=0; give a number from 1, or a list of epochs",
+    "mine:returns_no_logs": "the model's train_step returns int; let it return its logs, a dict",
     "mine:too_few": "the model gives [8, 2] for 8 rows instead of [8, 3]; let its last layer",
     "mine:wrong_shape": "the model does not take the data's features image uint8[4, 4]: ",
     "mine:explodes": "at step ",
-    "mine:backs_up": "gave the callback BackupAndRestore; leave it out: checkpoints are written anyway",
     "mine:no_callback": "gave builtin_function_or_method as a callback; give keras.callbacks.Callback objects",
     "mine:says_nothing": "the entry's train_step gives nothing; let it return this worker's share of the loss",
     "mine:misspells": "the entry's train_step raised AttributeError: 'Step' object has no attribute 'modle'",
-    "mine:yields_badly": "the entry's dataset raised KeyError: 'nothing' (mine.py, line 66); correct the code",
+    "mine:yields_badly": "the entry's dataset raised KeyError: 'nothing' (mine.py, line 144); correct the code",
     "mine:yields_little": "there are no rows",
     "mine:turns_to_floats": "the entry's transform gives 'image' as ('float64', (8, 4, 4)) instead of ('uint8'",
-    "mine:calls_back": "the entry's callbacks' on_epoch_end raised KeyError: 'no_such_metric' (mine.py, line 78)",
+    "mine:calls_back": "the entry's callbacks' on_epoch_end raised KeyError: 'no_such_metric' (mine.py, line 156)",
     "mine:sound": "damaged is damaged: ",
 }
 

@@ -10,6 +10,7 @@ from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.models import File, Golden
 from colchis_steps._savedmodel.library import load_tensorflow
+from colchis_steps._savedmodel.outputs import tensor_dtype
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
@@ -40,11 +41,16 @@ class Model:
                 f"{name} is not a SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
             ) from error
 
+    @property
+    def inputs(self) -> list[str]:
+        """The columns that the model takes."""
+        return sorted(self.function.structured_input_signature[1])
+
     def mismatch(self, data: DataSet) -> str:
         """Return why the model does not fit the data, if so."""
         inputs = {n: (s.dtype.name, s.shape.as_list()) for n, s in self.function.structured_input_signature[1].items()}
-        wanted = {c.name: (c.dtype, [None, *c.shape]) for c in data.features.values()}
-        if inputs != wanted:
+        wanted = {c.name: (tensor_dtype(c.dtype), [None, *c.shape]) for c in data.features.values()}
+        if not inputs or not inputs.items() <= wanted.items():  # columns such as weights are no inputs
             return f"{self.name} takes {_kinds(inputs)}, and the data has {_kinds(wanted)}"
         output = self.judged.structured_outputs.get("probability")
         if output is None or output.shape.as_list() != [None, len(data.classes)]:
@@ -60,7 +66,7 @@ class Model:
 
         scores = Scores(data.classes)
         for batch in data.batches(split, BATCH):
-            features = {name: values[: batch.total] for name, values in batch.features.items()}
+            features = {name: batch.features[name][: batch.total] for name in self.inputs}
             labels = batch.labels[: batch.total]
             answer = self.judged(**{name: tf.constant(values) for name, values in features.items()})
             probabilities = answer["probability"].numpy()
@@ -74,9 +80,9 @@ class Model:
         import tensorflow as tf
 
         batch = next(iter(data.batches("test", BATCH)))
-        values = sum(math.prod(column.shape) for column in data.features.values())
+        values = sum(math.prod(data.features[name].shape) for name in self.inputs)
         rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
-        features = {name: found[:rows] for name, found in batch.features.items()}
+        features = {name: batch.features[name][:rows] for name in self.inputs}
         answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
         inputs = {name: found.tolist() for name, found in features.items()}
         return Golden(run, inputs, {name: found.numpy().tolist() for name, found in answer.items()})

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._savedmodel.outputs import improper
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -24,6 +26,7 @@ class Scores:
         self.classes = tuple(classes)
         self.rows, self.loss = 0, 0.0
         self.finite = True
+        self.improper = ""  # a row that is no probabilities
         self.confusion = np.zeros((len(classes), len(classes)), np.int64)
         self.bins = np.zeros((BINS, 2))  # sum of confidence, sum of hits
 
@@ -34,6 +37,9 @@ class Scores:
         rows = np.arange(len(labels))
         predictions = probabilities.argmax(axis=1)
         self.rows += len(labels)
+        if not self.improper and (row := improper(probabilities)) is not None:
+            values = ", ".join(f"{value:.3g}" for value in probabilities[row][:5])
+            self.improper = f"[{values}] with the sum {probabilities[row].sum():.3g}"
         self.finite &= bool(np.isfinite(probabilities).all())
         self.loss += float(-np.log(np.clip(probabilities[rows, labels].astype(np.float64), SMALLEST, 1.0)).sum())
         np.add.at(self.confusion, (labels, predictions), 1)

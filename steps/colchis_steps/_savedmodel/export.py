@@ -14,7 +14,7 @@ from typing import Any
 from colchis_steps._formats.data import Column
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.loading import SavedModel
-from colchis_steps._savedmodel.outputs import Output, forward_of, improper, named, slack
+from colchis_steps._savedmodel.outputs import Output, forward_of, improper, named, slack, tensor_dtype
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import InputError, StepError
 
@@ -101,11 +101,6 @@ def frameworks() -> dict[str, str]:
 
 def _kind(spec: Any) -> dict[str, Any]:
     return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
-
-
-def tensor_dtype(dtype: str) -> str:
-    """Return TensorFlow's name of a column's dtype: text of any length is ``string``."""
-    return "string" if dtype.lstrip("<>|=")[:1] in {"U", "S", "O"} or dtype.startswith(("str", "bytes")) else dtype
 
 
 def as_inputs(features: dict[str, Any]) -> Any:

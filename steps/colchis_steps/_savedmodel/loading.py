@@ -122,7 +122,7 @@ def _alike(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
 
 def _tensor(name: str, spec: Any) -> Tensor:
     dtype = spec.dtype.name
-    if dtype != "string" and (dtype == "bfloat16" or not spec.dtype.is_numpy_compatible or not hasattr(np, dtype)):
+    if dtype != "string" and (not hasattr(np, dtype) or np.dtype(dtype).kind not in "biuf"):
         raise InputError(
             f"{name} is {dtype}, which JSON cannot carry; cast it to float32 in the model and export again"
         )

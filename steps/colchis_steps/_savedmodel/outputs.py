@@ -8,11 +8,12 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from colchis_steps._step.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SLACK = 0.01  # of a row's sum: bfloat16 has 8 bits
 SLACKS = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}  # between two ways to compute a probability, by dtype
@@ -91,6 +92,8 @@ def _activation(loss: Any, units: int) -> str:
 
 def improper(probabilities: "np.ndarray[Any, Any]") -> int | None:
     """Return the first row of [rows, classes] that leaves [0, 1] or does not sum to 1; rows with NaN are not judged."""
+    import numpy as np
+
     values = probabilities.astype(np.float64)
     inside = ((values >= -SLACK) & (values <= 1 + SLACK)).all(axis=1)
     wrong = np.isfinite(values).all(axis=1) & ~(inside & (np.abs(values.sum(axis=1) - 1) <= SLACK))
@@ -109,3 +112,8 @@ def forward_of(model: Any) -> Callable[..., Any]:
     if "training" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values()):
         return model  # type: ignore[no-any-return]
     return lambda inputs, training: model(inputs)  # noqa: ARG005
+
+
+def tensor_dtype(dtype: str) -> str:
+    """Return TensorFlow's name of a column's dtype: text of any length is ``string``."""
+    return "string" if dtype.lstrip("<>|=")[:1] in {"U", "S", "O"} or dtype.startswith(("str", "bytes")) else dtype

@@ -12,7 +12,7 @@ from typing import Any
 from colchis_steps._formats.data import Column
 from colchis_steps._savedmodel.export import check_export, export
 from colchis_steps._savedmodel.outputs import Output, find_output, forward_of
-from colchis_steps._step.errors import InputError
+from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._training.input import Rows
 from colchis_steps._training.methods import Method, optimizers_of
 from colchis_steps._training.reasons import reason
@@ -26,28 +26,38 @@ def see(model: Any, rows: Rows, columns: Mapping[str, Column], classes: int, met
     Raises:
         InputError: it does not take the rows, or gives no probability a class.
     """
-    import tensorflow as tf
-
     if model.jit_compile and not model._resolve_auto_jit_compile():
         raise InputError("the model is compiled with jit_compile=True, which is not done here; leave it out")
-    try:
+    kinds = ", ".join(f"{c.name} {c.dtype}{list(c.shape)}" for c in columns.values())
+    remedy = "let its inputs be named, shaped and typed like them"
+    if len(columns) == 1 and not hasattr(model, "inputs"):
+        remedy = f"a lone column comes bare, not by name: {remedy}"
+    with _said(f"the model does not take the data's features {kinds}", remedy):
         predictions = forward_of(model)(rows.inputs, training=False)
-        with _as_before(model):
-            output = find_output(model, predictions, classes)
-            if model.optimizer is not None and model.trainable_variables:
-                model.optimizer.build(model.trainable_variables)
-            if "test_step" not in methods and is_judged(model):
-                loss_of(model)(*labelled(rows.inputs, rows.labels, predictions), rows.weights, training=False)
-                model.compute_metrics(*labelled(rows.inputs, rows.labels, predictions), rows.weights)
-            for name in methods:
+    output = find_output(model, predictions, classes)
+    if model.optimizer is not None and model.trainable_variables:
+        model.optimizer.build(model.trainable_variables)
+    part = labelled(rows.inputs, rows.labels, predictions)
+    with _as_before(model):
+        if "test_step" not in methods and is_judged(model):
+            with _said("the model's loss or metrics fail on the data", "correct what it is compiled with"):
+                loss_of(model)(*part, rows.weights, training=False)
+                model.compute_metrics(*part, rows.weights)
+        for name in methods:
+            with _said(f"the model's {name} fails on the data", "correct the entry"):
                 _dry(model, name, rows)
-    except (ValueError, TypeError, AttributeError, LookupError, NameError, tf.errors.InvalidArgumentError) as error:
-        kinds = ", ".join(f"{c.name} {c.dtype}{list(c.shape)}" for c in columns.values())
-        remedy = "let its inputs be named, shaped and typed like them"
-        if len(columns) == 1 and not hasattr(model, "inputs"):
-            remedy = f"a lone column comes bare, not by name: {remedy}"
-        raise InputError(f"the model does not take the data's features {kinds}: {reason(error)}; {remedy}") from error
     return output
+
+
+@contextlib.contextmanager
+def _said(what: str, remedy: str) -> Iterator[None]:
+    """Turn what the user's code raises, which may be anything, into a sentence."""
+    try:
+        yield
+    except StepError:
+        raise
+    except Exception as error:
+        raise InputError(f"{what}: {reason(error)}; {remedy}") from error
 
 
 def is_judged(model: Any) -> bool:
@@ -61,16 +71,11 @@ def try_export(model: Any, rows: Rows, columns: Mapping[str, Column], output: Ou
     Raises:
         InputError: it cannot be exported, or cannot be served.
     """
-    import tensorflow as tf
-
     directory = home / "trial"
     try:
-        export(model, columns, directory, output)
-        check_export(model, directory, features_of(rows, columns), output)
-    except (ValueError, TypeError, AttributeError, LookupError, NameError, tf.errors.OpError) as error:
-        raise InputError(
-            f"the model trains, but cannot be exported to be served: {reason(error)}; correct the entry"
-        ) from error
+        with _said("the model trains, but cannot be exported to be served", "correct the entry"):
+            export(model, columns, directory, output)
+            check_export(model, directory, features_of(rows, columns), output)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

@@ -21,7 +21,7 @@ def raised(error: Exception, function: Callable[..., Any] | None) -> str:
     """Return what was raised, and in which lines of the user's files (else the innermost line)."""
     frames = traceback.extract_tb(error.__traceback__)
     module = sys.modules.get(getattr(function, "__module__", ""), None)
-    home = Path(getattr(module, "__file__", None) or "/nowhere").parent
+    home = Path(getattr(module, "__file__", None) or "/nowhere/module.py").parent
     theirs = [f for f in frames if Path(f.filename).is_relative_to(home)] or [
         f for f in frames if not _is_installed(f.filename)
     ]
