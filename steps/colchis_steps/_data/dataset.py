@@ -279,9 +279,13 @@ def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
 
 
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
+    import numpy as np
+
     if column.name not in columns:
         raise InputError(f"{where} lacks the column {column.name!r}; {remedy}")
     values = columns[column.name]
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"column {column.name!r} in {where} is a {type(values).__name__}, not a NumPy array; {remedy}")
     found, wanted = (str(values.dtype), values.shape), (column.dtype, (rows, *column.shape))
     if found != wanted:
         raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")

@@ -55,7 +55,7 @@ def stage(step: str, result: StepResult | None, *, said_no: bool, failed: bool) 
 def duration(seconds: float) -> str:
     """Return seconds as a person does."""
     if not math.isfinite(seconds):
-        return "–"
+        return "unknown"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -106,13 +106,8 @@ def _template() -> "jinja2.Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": _story.number,
-        "signed": _story.signed,
-        "duration": chain.duration,
-        "bytes": size,
-        "markup": Markup,
-    }
+    environment.filters |= {"number": _story.number, "signed": _story.signed}
+    environment.filters |= {"duration": chain.duration, "bytes": size, "markup": Markup}
     return environment.get_template("report.html.j2")
 
 

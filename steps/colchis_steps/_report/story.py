@@ -152,13 +152,13 @@ def parse_failures(text: str) -> dict[str, str]:
 def number(value: float) -> str:
     """Return a metric with three digits that matter."""
     if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "∞" if value > 0 else "−∞"
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
     return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
 
 
 def signed(value: float, digits: int) -> str:
     """Return a change, or evidence, with its sign."""
-    return f"{value:+.{digits}f}".replace("-", "−") if math.isfinite(value) else number(value)
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else number(value)
 
 
 def quality(evaluation: Evaluation | None) -> str:
