@@ -3,6 +3,7 @@ import hashlib
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,8 +208,8 @@ def test_rows_of_ones_own_become_a_data_set(tmp_path: Path, capsys: pytest.Captu
     assert (label.dtype, label.classes) == ("int64", ("0", "1", "2", "3"))
 
 
-def put(array: np.ndarray, at: object, value: float) -> np.ndarray:
-    array[at] = value  # type: ignore[index]  # any index that NumPy takes
+def put(array: np.ndarray, at: Any, value: float) -> np.ndarray:
+    array[at] = value
     return array
 
 

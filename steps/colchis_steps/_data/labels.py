@@ -113,7 +113,7 @@ def _whole(values: "Array", where: str) -> "Array":
                 f"{where}: {int(odd.sum())} labels are not whole numbers, the first is {_shown(values[row])} "
                 f"in row {row}; give the number of each row's class, or leave such rows out"
             )
-    if len(values) and not -MOST <= values.min() <= values.max() < MOST:
+    if len(values) and not -MOST <= int(values.min()) <= int(values.max()) < MOST:
         raise InputError(f"{where}: labels are {values.min()} to {values.max()}: number the classes from 0")
     return values.astype(np.int64)
 

@@ -67,5 +67,7 @@ def stated_digests(manifest: bytes) -> set[str]:
 
 
 def _with_bounds(column: dict[str, Any], low: float, high: float) -> dict[str, Any]:
+    if not column["dtype"].startswith("float"):
+        return column
     bounds = {"minimum": low, "maximum": high}
     return column | {name: bound for name, bound in bounds.items() if column.get(name, 0.0) is None}

@@ -144,9 +144,12 @@ def _stacked(rows: "list[Block]") -> "Block":
 
 
 def _block(named: "Block", columns: Mapping[str, Column], label: str, where: str) -> "Block":
-    found = {name: _cast(values, columns[name], where) for name, values in named.items() if name in columns}
-    if label in named:
-        found[label] = known_labels(named[label], columns[label].classes or (), where)
+    found = {}
+    for name, values in named.items():
+        if name == label:
+            found[name] = known_labels(values, columns[label].classes or (), where)
+        elif name in columns:
+            found[name] = _cast(values, columns[name], where)
     if WEIGHTS in named and WEIGHTS not in columns:
         found[WEIGHTS] = _weights(named[WEIGHTS], where)
     return found
