@@ -86,7 +86,7 @@ class Source:
         if function := self.training.dataset:
             label = self.data.manifest.label
             items = asked_each("dataset", rows.itemised(function, label), self.context, split, epoch)
-            blocks = rows.blocks_of(items, self.data.manifest.columns, label, split)
+            blocks = rows.blocks_of(items, self.data.manifest.columns, label, split, self.training.weights)
         found = self.data.batches(
             split,
             chosen.global_batch,

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
     Block = dict[str, Array]
 
-WEIGHTS = "sample_weight"  # the block's array of a tuple's third part, float32
 GATHERED = 1024  # single rows that become a block, at most
 GATHERED_BYTES = 8 << 20
 REMEDY = "correct the entry's dataset function"
@@ -35,22 +34,27 @@ def itemised(function: Callable[..., Any], label: str) -> Callable[..., Iterable
     return items
 
 
-def blocks_of(items: Iterable[Any], columns: Iterable[Column], label: str, split: str) -> "Iterator[Block]":
+def blocks_of(
+    items: Iterable[Any], columns: Iterable[Column], label: str, split: str, weights: str = ""
+) -> "Iterator[Block]":
     """Yield the items as blocks by column, in order; memory holds one block, or GATHERED single rows.
 
-    Labels become int64, other columns their dtype where no value changes but by rounding of floats. Shapes, and that
-    all columns are there, are for the taker to check.
+    Labels become int64, other columns their dtype where no value changes but by rounding of floats. The third part of
+    a tuple is the column ``weights``. Shapes, and that all columns are there, are for the taker to check.
 
     Raises:
         InputError: an item has another form, or values that the column's dtype does not hold.
     """
     known, where = {column.name: column for column in columns}, f"the entry's dataset for {split!r}"
-    weighed: bool | None = None
-    for named in _gathered((_named(item, known, label, where) for item in items), known, label):
-        found = _block(named, known, label, where)
-        if weighed is not None and weighed != (WEIGHTS in found):
-            raise InputError(f"{where} gives weights with some rows and none with others; give them with all, or none")
-        weighed = WEIGHTS in found
+    for named in _gathered((_named(item, known, label, weights, where) for item in items), known, label):
+        found = dict(named)
+        for name, values in named.items():
+            if name == label:
+                found[name] = known_labels(values, known[name].classes or (), where)
+            else:
+                found[name] = _cast(values, known[name], where)
+            if name == weights:
+                _check_weights(found[name], where)
         yield found
 
 
@@ -99,20 +103,25 @@ def _is_pair(found: tuple[Any, ...], label: str) -> bool:
     return len(found) in {2, 3} and not all(_has_columns(part) and label in _by_column(part) for part in found)
 
 
-def _named(item: Any, columns: Mapping[str, Column], label: str, where: str) -> "Block":
-    """Return the arrays of an item by column, of the data's columns and WEIGHTS only; rows, or one row's."""
-    features = {name: column for name, column in columns.items() if name != label}
+def _named(item: Any, columns: Mapping[str, Column], label: str, weights: str, where: str) -> "Block":
+    """Return the arrays of an item by column, of the data's columns only; rows, or one row's."""
     parts: dict[str, Any] = {}
     if isinstance(item, tuple | list) and len(item) in {2, 3}:
-        item, parts[label], *weights = item
-        if weights:
-            parts[WEIGHTS] = weights[0]
+        item, parts[label], *third = item
+        if third and weights not in columns:
+            raise InputError(
+                f"{where} gives weights, and the entry names no column for them; "
+                "return Training(…, weights='a column of the data'), or leave them out"
+            )
+        parts |= {weights: third[0]} if third else {}
         if _has_columns(parts[label]) and len(_by_column(parts[label])) == 1:  # a frame of the label alone
             parts[label] = next(iter(_by_column(parts[label]).values()))
-    only = next(iter(features), "") if len(features) == 1 else ""
+    features = [name for name in columns if name not in {label, weights}]
+    only = features[0] if len(features) == 1 else ""
     if _is_frame(item) and only and only not in item.columns:  # the columns of a frame are one feature
-        others = [name for name in item.columns if name not in {label, WEIGHTS}]
-        parts = {name: item[name] for name in (label, WEIGHTS) if name in item.columns} | {only: item[others]} | parts
+        apart = [name for name in item.columns if name in {label, weights}]
+        others = [name for name in item.columns if name not in apart]
+        parts = {name: item[name] for name in apart} | {only: item[others]} | parts
     elif _has_columns(item):
         parts = {str(name): values for name, values in _by_column(item).items()} | parts
     elif label in parts and only:
@@ -124,12 +133,12 @@ def _named(item: Any, columns: Mapping[str, Column], label: str, where: str) -> 
         )
     else:
         raise InputError(f"{where} gives {_described(item)}; give {FORMS}")
-    return {name: _array(values, name, where) for name, values in parts.items() if name in columns or name == WEIGHTS}
+    return {name: _array(values, name, where) for name, values in parts.items() if name in columns}
 
 
 def _is_row(named: "Block", columns: Mapping[str, Column], label: str) -> bool:
     """Report whether the arrays are of one row, without an axis of rows, by the features' shapes."""
-    shapes = [values.shape == columns[name].shape for name, values in named.items() if name not in {label, WEIGHTS}]
+    shapes = [values.shape == columns[name].shape for name, values in named.items() if name != label]
     return bool(shapes) and all(shapes) and (label not in named or named[label].ndim <= 1)
 
 
@@ -141,18 +150,6 @@ def _stacked(rows: "list[Block]") -> "Block":
     import numpy as np
 
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _block(named: "Block", columns: Mapping[str, Column], label: str, where: str) -> "Block":
-    found = {}
-    for name, values in named.items():
-        if name == label:
-            found[name] = known_labels(values, columns[label].classes or (), where)
-        elif name in columns:
-            found[name] = _cast(values, columns[name], where)
-    if WEIGHTS in named and WEIGHTS not in columns:
-        found[WEIGHTS] = _weights(named[WEIGHTS], where)
-    return found
 
 
 def _cast(values: "Array", column: Column, where: str) -> "Array":
@@ -180,13 +177,12 @@ def _cast(values: "Array", column: Column, where: str) -> "Array":
     return cast
 
 
-def _weights(values: "Array", where: str) -> "Array":
+def _check_weights(values: "Array", where: str) -> None:
     import numpy as np
 
-    flat = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if flat.ndim != 1 or flat.dtype.kind not in "biuf" or not np.isfinite(flat).all():
-        raise InputError(f"{where} gives weights {flat.dtype}{list(flat.shape)} that are not a finite number a row")
-    return flat.astype(np.float32)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise InputError(f"{where} gives the weight {values[row]} in row {row}; {REMEDY}")
 
 
 def _array(values: Any, name: str, where: str) -> "Array":

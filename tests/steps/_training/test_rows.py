@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from colchis_steps._formats.data import Column
 from colchis_steps._step.errors import InputError
 from colchis_steps._training import rows
-from colchis_steps._training.rows import GATHERED, WEIGHTS, blocks_of, itemised
+from colchis_steps._training.rows import GATHERED, blocks_of, itemised
 
 LABEL = Column(name="label", dtype="int64", classes=("cat", "dog", "emu"))
 ONE = (Column(name="x", dtype="float32", shape=(2,)), LABEL)
+WEIGHED = (*ONE, Column(name="w", dtype="float32"))
 TWO = (Column(name="age", dtype="float32"), Column(name="size", dtype="uint8"), LABEL)
 X = np.arange(10, dtype=np.float32).reshape(5, 2)
 Y = np.array([0, 1, 2, 1, 0])
@@ -31,7 +32,7 @@ W = np.array([1.0, 2.0, 0.5, 1.0, 1.0])
 
 def blocks(found: Any, columns: tuple[Column, ...] = ONE) -> list[dict[str, np.ndarray]]:
     items = itemised(lambda: found, "label")()
-    return list(blocks_of(items, columns, "label", "train"))
+    return list(blocks_of(items, columns, "label", "train", "w" if columns is WEIGHED else ""))
 
 
 def whole(found: Any, columns: tuple[Column, ...] = ONE) -> dict[str, np.ndarray]:
@@ -100,7 +101,7 @@ def test_rows_of_several_features_in_any_form(form: str) -> None:
 @pytest.mark.parametrize("form", ["whole", "blocks", "rows"])
 def test_weights_are_the_third_part(form: str) -> None:
     given_rows = {"whole": (X, Y, W), "blocks": halves(X, Y, W[:, None]), "rows": zip(X, Y, W, strict=True)}[form]
-    check(whole(given_rows), {"x": X, "label": Y, WEIGHTS: W.astype("float32")})
+    check(whole(given_rows, WEIGHED), {"x": X, "label": Y, "w": W.astype("float32")})
 
 
 @given(st.lists(st.integers(1, 5), max_size=8), st.integers(0, 2 * GATHERED))
@@ -151,8 +152,8 @@ def test_a_function_is_asked_for_no_more_than_the_next_block() -> None:
         (zip(X, np.eye(3)[Y], strict=True), ONE, r"labels of shape \[5, 3\] are one-hot"),
         ((X, np.array(["cat"] * 4 + ["cow"])), ONE, "label 'cow' in row 4 is none of the classes cat, dog, emu"),
         ((X, np.array([0, 1, np.nan, 1, 0])), ONE, "the first is NaN in row 2"),
-        ((X, Y, np.array([1, 1, np.nan, 1, 1])), ONE, r"gives weights float64\[5\] that are not a finite number a row"),
-        ([(X, Y), (X, Y, W)], ONE, "gives weights with some rows and none with others"),
+        ((X, Y, np.array([1, 1, np.nan, 1, 1])), WEIGHED, "gives the weight nan in row 2; correct the entry's dataset"),
+        ((X, Y, W), ONE, r"gives weights, and the entry names no column for them; return Training\(…, weights="),
         (FRAME.assign(size=[1, 2, 300, 4, 5]), TWO, "gives column 'size' as int64 with 300 in row 2, which uint8 does"),
         (FRAME.assign(size=-SIZE.astype(int)), TWO, "gives column 'size' as int64 with -1 in row 1, which uint8"),
         (FRAME.assign(size=AGE), TWO, "gives column 'size' as float32 with 0.5 in row 1, which uint8 does not hold"),
@@ -181,7 +182,7 @@ import json, sys
 import numpy as np
 import tensorflow as tf
 from colchis_steps._step.errors import InputError
-from tests.steps._training.test_rows import AGE, ONE, SIZE, TWO, W, X, Y, blocks, check, whole
+from tests.steps._training.test_rows import AGE, SIZE, TWO, W, WEIGHED, X, Y, blocks, check, whole
 data = tf.data.Dataset.from_tensor_slices
 pairs, named = data((X, Y)), data({"x": X, "label": Y})
 one, two = {"x": X, "label": Y}, {"age": AGE, "size": SIZE, "label": Y}
@@ -192,7 +193,7 @@ for given in (
     (tf.constant(X), tf.constant(Y)), {"x": tf.constant(X), "label": tf.constant(Y, tf.uint8)}, iter([pairs]),
 ):
     check(whole(given), one)
-check(whole(data((X, Y, W)).batch(2)), one | {"sample_weight": W.astype("float32")})
+check(whole(data((X, Y, W)).batch(2), WEIGHED), one | {"w": W.astype("float32")})
 check(whole(data(({"age": AGE, "size": SIZE}, Y)), TWO), two)
 check(whole(data(({"age": AGE, "size": SIZE}, Y)).batch(2), TWO), two)
 assert len(blocks(pairs)) == 1
