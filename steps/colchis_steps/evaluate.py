@@ -8,9 +8,8 @@ Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is 
 
 import argparse
 import logging
-import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +68,10 @@ def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, 
     decided = verdict(checks)
     progress(2, 2)
     return decided, Evaluation(
-        metrics=_finite(scores.metrics()),
-        slices={name: _finite(values) for name, values in scores.slices().items()},
+        metrics=scores.metrics(),
+        slices=scores.slices(),
         baseline_version=version,
-        baseline_metrics=_finite(baseline.metrics()) if baseline else {},
+        baseline_metrics=baseline.metrics() if baseline else {},
         classes=data.classes,
         confusion=tuple(tuple(int(count) for count in line) for line in scores.confusion),
         checks=checks,
@@ -93,10 +92,6 @@ def _baseline(
         log.warning("there is nothing to compare with: %s", found)
         return alias.version, None, found
     return alias.version, model.score(data, "test"), ""
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if math.isfinite(value)}  # JSON has no NaN
 
 
 def parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ import msgspec
 
 from colchis_steps._formats.keys import alias_key, model_prefix, record_key, statement_key, version_of
 from colchis_steps._formats.models import Alias, Record
+from colchis_steps._formats.numbers import worded
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = [located(store, record) for record in found]
     if args.json:
         listed = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
-        print(json.dumps(listed, indent=2, ensure_ascii=False))
+        print(json.dumps(worded(listed), indent=2, ensure_ascii=False))
     else:
         print("\n\n".join(text(record, names(store, record)) for record in found))
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.documents import converted, encode, now
 from colchis_steps._formats.keys import (
     candidate_key,
     manifest_key,
@@ -161,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             data_digest=candidate.data_digest,
             code=candidate.code,
             hyperparameters=candidate.hyperparameters,
-            metrics=dict(evaluated.details.get("metrics", {})),
+            metrics=converted(evaluated.details.get("metrics", {}), dict[str, float]),
             verdict=evaluated.verdict,
             frameworks=candidate.frameworks,
             step_images=args.step_images,
@@ -177,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if record.run == args.run:  # another run's statement is its own to finish
             layers: Sequence[Layer] = ()
             if "build_image" in results and results["build_image"].details:
-                layers = msgspec.convert(results["build_image"].details, ImageReport).layers
+                layers = converted(results["build_image"].details, ImageReport).layers
             provenance = statement(record, manifest.files, layers, results)
             store.create(statement_key(new.model, new.version), provenance)
         mirror(located(store, record), f"{store.url}/{key}")

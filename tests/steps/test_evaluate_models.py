@@ -1,19 +1,19 @@
 """Evaluation of real SavedModels from a store: verdicts both ways, a baseline, and what cannot be evaluated."""
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import pytest
 from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
 from colchis_steps._content.blobs import scan
 from colchis_steps._formats.data import Column
-from colchis_steps._formats.documents import decode, encode, now
+from colchis_steps._formats.documents import converted, decode, encode, now
 from colchis_steps._formats.models import Alias, Candidate, Code, Golden, Manifest
 from colchis_steps._formats.runs import Evaluation, StepResult
 from colchis_steps._rollout.golden import difference
@@ -98,7 +98,7 @@ class Gate:
 
     def result(self, run: str) -> tuple[StepResult, Evaluation]:
         found = self.record(run)
-        return found, msgspec.convert(found.details, Evaluation)
+        return found, converted(found.details, Evaluation)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,11 @@ def test_a_model_that_gives_nan_never_passes(gate: Gate) -> None:
     found, details = gate.result("nan")
     assert found.verdict == "fail"
     assert "NaN" in found.message
-    assert details.metrics == {}
+    assert found.details["metrics"] == dict.fromkeys(("accuracy", "loss", "ece"), "NaN")
+    assert all(map(math.isnan, details.metrics.values()))
+    golden = decode(Golden, open_store(gate.store).read("runs/nan/golden.json"), "golden.json")
+    assert any(math.isnan(value) for row in golden.outputs["probability"] for value in row)
+    assert difference(golden.outputs, golden.outputs) == ""
 
 
 def test_a_model_that_gives_no_probabilities_never_passes(gate: Gate) -> None:

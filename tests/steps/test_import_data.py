@@ -3,6 +3,7 @@ import hashlib
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,14 +208,58 @@ def test_rows_of_ones_own_become_a_data_set(tmp_path: Path, capsys: pytest.Captu
     assert (label.dtype, label.classes) == ("int64", ("0", "1", "2", "3"))
 
 
+def put(array: np.ndarray, at: Any, value: float) -> np.ndarray:
+    array[at] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.array(["setosa", "virginica", "setosa"] * 30), ("setosa", "virginica")),
+        (np.array([True, False, True] * 30), ("0", "1")),
+        (np.array([[0.0], [1.0], [2.0]] * 30), ("0", "1", "2")),
+    ],
+)
+def test_labels_are_taken_as_people_write_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: np.ndarray, classes: tuple[str, ...]
+) -> None:
+    np.savez(tmp_path / "own.npz", x=np.arange(180.0).reshape(90, 2), label=labels)
+    data = open_data(imported(tmp_path, capsys, f"--from={tmp_path}/own.npz", name="own"))
+    assert data.classes == classes
+    read = [data.read(shard) for split in data.manifest.splits for shard in data.shards(split)]
+    found = {tuple(x): label for part in read for x, label in zip(part["x"].tolist(), part["label"], strict=True)}
+    names = [str(name) for name in labels] if labels.dtype.kind == "U" else [str(int(one)) for one in labels.ravel()]
+    assert [classes[found[2.0 * i, 2.0 * i + 1]] for i in range(90)] == names
+    assert read[0]["label"].dtype == np.int64
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         ({"x": np.zeros((3, 2))}, r"has the arrays x float64\[3, 2\]; give one of features, and 'label'"),
-        ({"x": np.zeros((3, 2)), "label": np.zeros(2, int)}, "a whole number for each row"),
-        ({"x": np.zeros((3, 2)), "label": np.zeros(3)}, "a whole number for each row"),
+        ({"x": np.zeros((3, 2)), "label": np.zeros(2, int)}, "a class for each row"),
+        ({"x": np.zeros((3, 2)), "label": np.array([0, 0.5, 1])}, "not whole numbers, the first is 0.5 in row 1"),
+        ({"x": np.zeros((3, 2)), "label": np.array([0, np.nan, 1])}, "the first is NaN in row 1"),
         ({"x": np.zeros((3, 2)), "y": np.zeros(3), "label": np.zeros(3, int)}, "give one of features"),
-        ({"x": np.zeros((3, 2)), "label": np.array([0, -1, 0])}, "labels from 0 on"),
+        ({"x": np.zeros((3, 2)), "label": np.array([0, -1, 0])}, "labels are -1 to 0: number the classes from 0"),
+        (
+            {"x": np.zeros((3, 2)), "label": np.array([1, 2, 3])},
+            "labels are 1 to 3: number the classes from 0, e.g. subtract 1, or give names as strings",
+        ),
+        ({"x": np.zeros((3, 2)), "label": np.eye(3)}, r"labels of shape \[3, 3\] are one-hot"),
+        (
+            {"x": put(np.zeros((60, 6)), (slice(0, None, 17), 2), np.nan), "label": np.zeros(60, int)},
+            "column 'x' has 4 values that are NaN, the first in row 0; fill them, or drop their rows",
+        ),
+        (
+            {"x": put(np.zeros((9, 2), "float32"), (5, 1), -np.inf), "label": np.zeros(9, int)},
+            "column 'x' has 1 values that are infinite, the first in row 5; give finite numbers",
+        ),
+        (
+            {"x": put(np.zeros((9, 2)), (4, 1), 1e39), "label": np.zeros(9, int)},
+            "column 'x' has 1 values that are too large for float32, the first in row 4; scale them",
+        ),
         ({"x": np.array(["a"]), "label": np.zeros(1, int)}, "give numbers"),
         ({"x": np.zeros((0, 2)), "label": np.zeros(0, int)}, "at least one row"),
         ({"x": np.array([{}]), "label": np.zeros(1, int)}, "is not an npz of plain arrays"),

@@ -1,4 +1,6 @@
+import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +102,47 @@ def test_the_summary_is_one_line(tmp_path: Path) -> None:
     assert reported(tmp_path, "Failed")[1] == "train failed: one two"
 
 
-def test_numbers_that_json_lacks_leave_gaps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("odd", [None, "NaN", "Infinity", "-Infinity", float("nan"), float("inf")])
+def test_numbers_that_json_lacks_leave_gaps(tmp_path: Path, odd: Any) -> None:
     details = msgspec.to_builtins(TRAINING)
-    details["history"][1]["eval"]["loss"] = None
+    details["history"][1]["eval"]["loss"] = odd
     record(tmp_path, "train", details=details)
-    assert "train ends at" in text(parsed(reported(tmp_path)[0]), "training")
+    page = reported(tmp_path)[0]
+    assert "train ends at" in text(parsed(page), "training")
+    assert "nan" not in page.lower().replace("finance", "")
+
+
+def test_metrics_that_are_not_numbers_are_said_to_be_none(tmp_path: Path) -> None:
+    details = msgspec.to_builtins(EVALUATION)
+    details["metrics"] |= {"accuracy": "NaN", "ece": "Infinity"}
+    details["baseline_metrics"] |= {"ece": 0.5, "loss": "NaN"}
+    record(tmp_path, "evaluate", details=details, verdict="pass")
+    record(tmp_path, "rollout")
+    page, summary = reported(tmp_path)
+    assert summary == "served digits version 3: accuracy not a number (baseline 0.978)"
+    shown = text(parsed(page), "verdict")
+    assert "not a number" in shown
+    assert "infinity" in shown
+    assert "nan" not in shown
+
+
+def test_a_curve_is_broken_where_a_value_is_missing_and_its_axis_is_whole() -> None:
+    odd = float("nan")
+    drawn = charts.curves("loss", {"train": list(enumerate([odd, 1.0, 0.5, odd, 0.25, 0.2, float("inf")], 1))})
+    (path,) = re.findall(r'<path d="([^"]*)" class="line', drawn)
+    assert re.sub(r"[\d. ]+", "", path) == "MLML"
+    ticks = re.findall(r">([\d.]+)</text>", drawn)
+    assert {"1", "7"} <= set(ticks), "the epochs of the gaps are on the axis"
+    assert drawn.count("<circle") == 4
+
+
+@given(st.lists(st.floats(), min_size=1, max_size=12))
+def test_a_line_joins_neighbours_only(values: list[float]) -> None:
+    drawn = charts.curves("loss", {"train": list(enumerate(values, 1))})
+    fit = [abs(value) < charts.HUGE for value in values]
+    joined = sum(a and b for a, b in itertools.pairwise(fit))
+    path = "".join(re.findall(r'<path d="([^"]*)" class="line', drawn))
+    assert (path.count("L"), path.count("M")) == (joined, sum(fit) - joined)
 
 
 @pytest.mark.parametrize(

@@ -168,17 +168,64 @@ def test_nan_is_a_null(tmp_path: Path) -> None:
     splits: Splits = {name: [{**rows, "x": rows["x"] + i}] for i, name in enumerate(("train", "eval", "test"))}
     code, result = checked(written(tmp_path / "data", splits, columns))
     assert code == 65
-    assert result.message.startswith("column 'x' of train-00000.npz has 2 nulls (NaN); fill them")
+    assert result.message.startswith(
+        "column 'x' of train-00000.npz has 2 nulls (NaN), the first in row 1; fill them, or leave out their rows"
+    )
     assert result.details["splits"]["train"]["columns"][0]["nulls"] == 2
 
 
-def test_infinity_is_outside_any_range(tmp_path: Path) -> None:
-    columns = (Column(name="x", dtype="float64", maximum=9.0), LABEL)
+@pytest.mark.parametrize("bounds", [(None, 9.0), (None, None), (np.nan, np.nan)])
+def test_infinity_is_refused_whatever_the_bounds(tmp_path: Path, bounds: tuple[float | None, float | None]) -> None:
+    columns = (Column("x", "float64", (), *bounds), LABEL)
     splits: Splits = {name: [{"x": np.array([i, i + 0.5]), "label": np.array([0, 1])}] for i, name in enumerate(good())}
     splits["test"][0]["x"][1] = np.inf
     code, result = checked(written(tmp_path / "data", splits, columns))
-    assert (code, "value inf in row 1, outside -inf to 9" in result.message) == (65, True)
+    words = "column 'x' of test-00000.npz has 1 infinities, the first in row 1; fill them, or leave out their rows"
+    assert (code, words in result.message) == (65, True)
     json.dumps(result.details, allow_nan=False)
+    outside = any("value inf in row 1, outside -inf to 9" in check["reason"] for check in result.details["checks"])
+    assert outside is (bounds[1] == 9.0)
+
+
+BEFORE = {
+    "nan": (None, None),
+    "inf": (-1.5, None),
+    "-inf": (None, 2.5),
+}  # bounds, as written
+
+
+@pytest.mark.parametrize("odd", BEFORE)
+def test_data_that_an_earlier_release_imported_with_such_numbers_can_be_opened_and_told_of(
+    tmp_path: Path, odd: str
+) -> None:
+    rows = {"x": np.array([-1.5, float(odd), 2.5], np.float32), "label": np.array([0, 1, 0])}
+    splits: Splits = {name: [{**rows, "x": rows["x"] + i}] for i, name in enumerate(("train", "eval", "test"))}
+    columns = (Column("x", "float32", (), *BEFORE[odd]), LABEL)
+    directory = written(tmp_path / "data", splits, columns)
+    manifest = json.loads((directory / "manifest.json").read_text())
+    stated = {name: manifest[name] for name in ("name", "label", "columns", "splits")}
+    low, high = (float(odd), float(odd)) if odd == "nan" else (-np.inf, 2.5) if odd == "-inf" else (-1.5, np.inf)
+    stated["columns"] = [stated["columns"][0] | {"minimum": low, "maximum": high}, stated["columns"][1]]
+    text = json.dumps(stated, sort_keys=True, separators=(",", ":"), ensure_ascii=False)  # with NaN, Infinity
+    manifest["digest"] = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    code, result = checked(directory)
+    what = "nulls (NaN)" if odd == "nan" else "infinities"
+    assert code == 65
+    assert result.message.startswith(f"column 'x' of train-00000.npz has 1 {what}, the first in row 1; fill them")
+    manifest["columns"][0]["name"] = "y"
+    (directory / "manifest.json").write_text(json.dumps(manifest))
+    assert "is altered" in checked(directory)[1].message
+
+
+def test_a_class_without_rows_in_test_is_told_before_training(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    splits = change(good(), "test", 0, "label", lambda a: a * 0)
+    directory = written(tmp_path / "data", splits)
+    code, result = checked(directory)
+    words = "class 'yes' has no row in test: its recall cannot be judged; add rows of it, or lower min_class_rows"
+    assert (code, result.verdict, words in caplog.text) == (0, "pass", True)
+    code, result = checked(directory, '--rules={"min_class_rows": {"severity": "error"}}')
+    assert (code, result.message) == (65, words)
 
 
 @pytest.mark.parametrize(

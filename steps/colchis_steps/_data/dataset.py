@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digest
+from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digests
 from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
 from colchis_steps._formats.models import Bounds
@@ -207,7 +207,7 @@ def open_data(uri: str) -> DataSet:
     content = store.read(DATA_MANIFEST)
     found = decode(DataManifest, content, f"{uri}/{DATA_MANIFEST}")
     actual = data_digest(found.name, found.label, found.columns, found.splits)
-    if found.digest not in {actual, stated_digest(content)}:
+    if found.digest != actual and found.digest not in stated_digests(content):
         raise InputError(
             f"{uri}/{DATA_MANIFEST} is altered: it says {found.digest} and is {actual}; import the data again"
         )
@@ -279,9 +279,13 @@ def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
 
 
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
+    import numpy as np
+
     if column.name not in columns:
         raise InputError(f"{where} lacks the column {column.name!r}; {remedy}")
     values = columns[column.name]
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"column {column.name!r} in {where} is a {type(values).__name__}, not a NumPy array; {remedy}")
     found, wanted = (str(values.dtype), values.shape), (column.dtype, (rows, *column.shape))
     if found != wanted:
         raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,21 +32,22 @@ def rules(columns: tuple[Column, ...]) -> Iterator[str]:
         yield f"{column.name}: dtype is {column.dtype}"
         yield f"{column.name}: shape of a row is {column.shape}"
         yield f"{column.name}: no nulls"
+        yield f"{column.name}: no infinities"
         if bounds := limits(column):
             yield f"{column.name}: within {bounds[0]:g} and {bounds[1]:g}"
     yield "rows are as many as the manifest tells"
 
 
 def limits(column: Column) -> tuple[float, float] | None:
-    """Return the least and the greatest value that the schema allows; a label's classes are numbered from 0."""
+    """Return the least and the greatest value that the schema allows; a label's classes are numbered from 0.
+
+    A bound that is not a number bounds nothing: it comes of data with NaN.
+    """
     if column.classes is not None:
         return (0, len(column.classes) - 1)
-    if column.minimum is None and column.maximum is None:
-        return None
-    return (
-        float("-inf") if column.minimum is None else column.minimum,
-        float("inf") if column.maximum is None else column.maximum,
-    )
+    low = -math.inf if column.minimum is None or math.isnan(column.minimum) else column.minimum
+    high = math.inf if column.maximum is None or math.isnan(column.maximum) else column.maximum
+    return (low, high) if math.isfinite(low) or math.isfinite(high) else None
 
 
 def known(column: Column) -> bool:
@@ -145,8 +147,14 @@ def _column(member: IO[bytes], column: Column, shard: Shard, found: Inspected) -
     if len(values) != size:
         raise ValueError(f"{column.name}.npy holds {len(values)} of {size} bytes")
     array = found.arrays[column.name] = np.frombuffer(values, dtype).reshape(shape)
-    if dtype.kind == "f" and (nulls := int(np.isnan(array).sum())):
-        fault("no nulls", f"{nulls} nulls (NaN); fill them, or leave out their rows")
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        for rule, what, odd in (
+            ("nulls", "nulls (NaN)", np.isnan(array)),
+            ("infinities", "infinities", np.isinf(array)),
+        ):
+            if count := int(odd.sum()):
+                row = np.argwhere(odd)[0][0]
+                fault(f"no {rule}", f"{count} {what}, the first in row {row}; fill them, or leave out their rows")
     if (bounds := limits(column)) and dtype.kind in "biuf":
         outside = (array < bounds[0]) | (array > bounds[1])
         if outside.any():

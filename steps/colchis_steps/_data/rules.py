@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SPLITS = ("train", "eval", "test")
+JUDGED = SPLITS[1:]  # by which a model is judged, in training and by the gate
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +34,7 @@ RULES = {
     "max_duplicate_share": Rule(0.01, "warn"),  # of a split's rows, those whose features were there before
     "max_leaked_rows": Rule(0),  # rows of one split whose features are also in another
     "min_class_share": Rule(0.01, "warn"),  # of the training rows, those of the rarest class
+    "min_class_rows": Rule(1, "warn"),  # of the eval and test rows, those of each class
     "max_constant_columns": Rule(0, "warn"),  # features of the training rows that never change
 }
 
@@ -109,6 +111,10 @@ def judge(manifest: DataManifest, splits: Mapping[str, Split], rules: Mapping[st
         for column in manifest.columns:
             if column.name == manifest.label:
                 yield from _balance(column, train, rules["min_class_share"])
+    label = next((column for column in manifest.columns if column.name == manifest.label), None)
+    for name in JUDGED:
+        if label and name in splits:
+            yield from _coverage(label, name, splits[name], rules["min_class_rows"])
 
 
 def duplicates(split: Split) -> int:
@@ -160,6 +166,22 @@ def _balance(column: Column, train: Split, rule: Rule) -> Iterator[Check]:
     yield _check(f"{column.name}: each class in train", count > 0, actual, reason, Rule(0))
     title = f"{column.name}: each class has at least {rule.limit:.1%} of train"
     yield _check(title, share >= rule.limit, actual, f"{reason}, or lower min_class_share", rule)
+
+
+def _coverage(column: Column, split: str, found: Split, rule: Rule) -> Iterator[Check]:
+    counts = found.ranges.get(column.name, Range()).classes
+    if not column.classes or not counts:
+        return
+    few = {name: count for name, count in zip(column.classes, counts, strict=True) if count < rule.limit}
+    first, count = next(iter(few.items()), ("", 0))
+    rows = f"{count or 'no'} row{'s' if count > 1 else ''}"
+    more = f" ({len(few) - 1} more classes have too few)" if len(few) > 1 else ""
+    reason = (
+        f"class {first!r} has {rows} in {split}{more}: its recall cannot be judged; add rows of it, "
+        "or lower min_class_rows"
+    )
+    title = f"{column.name}: each class has at least {rule.limit:g} rows in {split}"
+    yield _check(title, not few, f"fewest: {min(counts)} rows", reason, rule)
 
 
 def _check(title: str, passed: bool, actual: str, reason: str, rule: Rule) -> Check:

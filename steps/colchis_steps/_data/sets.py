@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from colchis_steps._data.labels import named_labels
 from colchis_steps._data.rows import divide, row_hashes, shard_bytes, shards_of
 from colchis_steps._formats.data import Column, Shard
 from colchis_steps._step.errors import InputError
@@ -154,10 +155,10 @@ def colours(_: Path | None, style: str = "") -> DataSet:
 
 
 def own(name: str, path: Path) -> DataSet:
-    """Load rows of one's own: an npz with an array of features, whatever its name, and ``label``, classes from 0 on.
+    """Load rows of one's own: an npz with an array of features, whatever its name, and ``label``: see ``named_labels``.
 
     Raises:
-        InputError: the file is no such npz.
+        InputError: the file is no such npz, or has NaN or infinity.
     """
     import numpy as np
 
@@ -167,26 +168,46 @@ def own(name: str, path: Path) -> DataSet:
     except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise InputError(f"--from={path} is not an npz of plain arrays ({error}); write it with numpy.savez") from error
     shapes = ", ".join(f"{column} {values.dtype}{list(values.shape)}" for column, values in found.items())
-    labels, features = found.pop(LABEL, np.empty(0)), list(found)
-    if len(features) != 1 or labels.dtype.kind not in "iu" or labels.shape != found[features[0]].shape[:1]:
+    given, features = found.pop(LABEL, None), list(found)
+    if given is None or len(features) != 1 or given.shape[:1] != found[features[0]].shape[:1]:
         raise InputError(
-            f"--from={path} has the arrays {shapes}; give one of features, and {LABEL!r}: a whole number for each row"
+            f"--from={path} has the arrays {shapes}; give one of features, and {LABEL!r}: a class for each row"
         )
-    values = found[features[0]]
-    if values.dtype.kind not in "iuf" or not len(labels) or labels.min() < 0:
-        raise InputError(f"--from={path} has the arrays {shapes}; give numbers, at least one row, and labels from 0 on")
-    values = values.astype("float32") if values.dtype == "float64" else values
+    feature, values = features[0], found[features[0]]
+    if values.dtype.kind not in "iuf" or not values.size:
+        raise InputError(f"--from={path} has the arrays {shapes}; give numbers, and at least one row")
+    labels, classes = named_labels(given, f"--from={path}")
+    values = _finite(values, f"--from={path}: column {feature!r}")
     return DataSet(
         name=name,
         source=path.name,
         values=values,
-        labels=labels.astype("int64"),
-        splits=divide(row_hashes({features[0]: values}), labels, SHARES),
+        labels=labels,
+        splits=divide(row_hashes({feature: values}), labels, SHARES),
         minimum=float(values.min()),
         maximum=float(values.max()),
-        classes=tuple(str(i) for i in range(int(labels.max()) + 1)),
-        feature=features[0],
+        classes=classes,
+        feature=feature,
     )
+
+
+def _finite(values: "np.ndarray", where: str) -> "np.ndarray":
+    """Return the values as they are stored, float64 as float32; refuse what is not finite, then or before."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        stored = values.astype("float32") if values.dtype == "float64" else values
+    if values.dtype.kind != "f" or np.isfinite(stored).all():
+        return stored
+    for what, odd, remedy in (
+        ("NaN", np.isnan(values), "fill them, or drop their rows: missing values cannot be imported yet"),
+        ("infinite", np.isinf(values), "give finite numbers, or drop their rows"),
+        ("too large for float32", np.isinf(stored), "scale them, or drop their rows"),
+    ):
+        if count := int(odd.sum()):
+            row = int(np.argwhere(odd)[0][0])
+            raise InputError(f"{where} has {count} values that are {what}, the first in row {row}; {remedy}")
+    return stored
 
 
 LOADERS: dict[str, Callable[[Path | None], DataSet]] = {

@@ -1,6 +1,11 @@
 """Documents of a data set: its manifest, shards and columns."""
 
+import hashlib
+import json
+import math
 from collections.abc import Iterable
+from itertools import product
+from typing import Any
 
 import msgspec
 
@@ -46,7 +51,23 @@ def data_digest(name: str, label: str, columns: Iterable[Column], splits: dict[s
     )
 
 
-def stated_digest(manifest: bytes) -> str:
-    """Return the digest of what a manifest says: as ``data_digest``, with fields of a newer release in its parts."""
-    stated = msgspec.json.decode(manifest)
-    return canonical_digest({field: stated[field] for field in ("name", "label", "columns", "splits")})
+def stated_digests(manifest: bytes) -> set[str]:
+    """Return the digests that a manifest may have by what it says, with fields of a newer release in its parts.
+
+    Earlier releases wrote null for a bound of a column that is not finite, and had the bound itself in the digest.
+    """
+    everything = msgspec.json.decode(manifest)
+    stated = {field: everything[field] for field in ("name", "label", "columns", "splits")}
+    found = {canonical_digest(stated)}
+    for low, high in product((math.nan, -math.inf), (math.nan, math.inf)):
+        columns = [_with_bounds(column, low, high) for column in stated["columns"]]
+        text = json.dumps({**stated, "columns": columns}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        found.add(f"sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+    return found
+
+
+def _with_bounds(column: dict[str, Any], low: float, high: float) -> dict[str, Any]:
+    if not column["dtype"].startswith("float"):
+        return column
+    bounds = {"minimum": low, "maximum": high}
+    return column | {name: bound for name, bound in bounds.items() if column.get(name, 0.0) is None}

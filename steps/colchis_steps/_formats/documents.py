@@ -6,6 +6,7 @@ is not defined here.
 
 Keys are written in a fixed order and without spaces, so that equal documents have equal bytes. Times are RFC 3339 in
 UTC with whole seconds; sizes are bytes; digests are ``sha256:<hex>`` unless a field is named ``sha256`` (hex alone).
+A number that is not finite is the string "NaN", "Infinity" or "-Infinity", as JSON has none of them.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from colchis_steps._formats.numbers import numbered, worded, written
 from colchis_steps._step.errors import InputError
 
 
@@ -36,6 +38,7 @@ class Newer(Unreadable):
 
 
 D = TypeVar("D", bound=Document)
+T = TypeVar("T")
 
 
 class _Kind(msgspec.Struct):
@@ -44,9 +47,7 @@ class _Kind(msgspec.Struct):
 
 def encode(document: Document, before: bytes = b"") -> bytes:
     """Return the document's JSON; ``before`` is what it replaces, whose fields that are not known here it keeps."""
-    if not before:
-        return msgspec.json.encode(document)
-    return msgspec.json.encode(_with_unknown(document, msgspec.json.decode(before)))
+    return written(_with_unknown(document, msgspec.json.decode(before)) if before else document)
 
 
 def _with_unknown(value: Any, before: Any) -> Any:
@@ -54,8 +55,7 @@ def _with_unknown(value: Any, before: Any) -> Any:
     if isinstance(value, tuple) and isinstance(before, list):
         others = [*before[: len(value)], *[None] * (len(value) - len(before))]
         return [
-            _with_unknown(one, other) if one == _known(other, type(one)) else one
-            for one, other in zip(value, others, strict=True)
+            _with_unknown(one, other) if _is_same(one, other) else one for one, other in zip(value, others, strict=True)
         ]
     if not isinstance(value, msgspec.Struct) or not isinstance(before, dict):
         return value
@@ -66,11 +66,23 @@ def _with_unknown(value: Any, before: Any) -> Any:
     return {**kind, **fields, **{name: found for name, found in before.items() if name not in {*kind, *known}}}
 
 
-def _known(before: Any, kind: type[Any]) -> Any:
+def _is_same(value: Any, before: Any) -> bool:
     try:
-        return msgspec.convert(before, kind)
+        return written(value) == written(converted(before, type(value)))  # compared as JSON: NaN does not equal itself
     except msgspec.ValidationError:
-        return None
+        return False
+
+
+def converted(value: Any, kind: type[T]) -> T:
+    """Return a JSON value as a part of a document, or as another type; what is not finite is read as ``decode`` does.
+
+    Raises:
+        msgspec.ValidationError: it is of another form.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(numbered(value, kind), kind)
 
 
 def decode(kind: type[D], content: bytes, source: str) -> D:
@@ -80,7 +92,7 @@ def decode(kind: type[D], content: bytes, source: str) -> D:
         Unreadable: the content is not JSON, lacks a field, or is of another kind; Newer where that is a later version.
     """
     try:
-        return msgspec.json.decode(content.decode(), type=kind)  # as text: bytes of unknown fields would go unseen
+        return _decoded(content.decode(), kind)  # as text: bytes of unknown fields would go unseen
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         want, found = str(kind.__struct_config__.tag), _kind_of(content)
         if _is_later(found, want):
@@ -88,6 +100,13 @@ def decode(kind: type[D], content: bytes, source: str) -> D:
             raise Newer(message) from error
         message = f"{source} is not a {want} document ({str(error)[:256]}); name the right one or make it anew"
         raise Unreadable(message) from error
+
+
+def _decoded(text: str, kind: type[D]) -> D:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:  # perhaps as it has words for numbers, which costs a second reading
+        return msgspec.convert(numbered(msgspec.json.decode(text), kind), kind)
 
 
 def _kind_of(content: bytes) -> str:
@@ -110,5 +129,12 @@ def now() -> str:
 
 def canonical_digest(value: object) -> str:
     """Return the digest of a JSON value whose keys are sorted and whose form has no spaces."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    try:
+        text = _canonical(value)
+    except ValueError:  # it has a number that JSON lacks
+        text = _canonical(worded(value))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

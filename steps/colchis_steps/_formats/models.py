@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from colchis_steps._formats.documents import Document, Part, canonical_digest
+from colchis_steps._formats.numbers import column_numbered
 
 
 class File(Part):
@@ -102,6 +103,11 @@ class Golden(Document, tag="colchis.dev/golden/v1"):
     run: str
     inputs: dict[str, list[Any]]  # by name, a value a row
     outputs: dict[str, list[Any]]
+
+    def __post_init__(self) -> None:
+        """Let columns of numbers have floats for the words of those that JSON lacks."""
+        self.inputs = {name: column_numbered(values) for name, values in self.inputs.items()}
+        self.outputs = {name: column_numbered(values) for name, values in self.outputs.items()}
 
 
 class Record(Document, tag="colchis.dev/record/v1"):

@@ -8,12 +8,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from colchis_steps._formats.documents import canonical_digest, encode
 from colchis_steps._formats.images import Layer
 from colchis_steps._formats.keys import result_key, version_prefix
 from colchis_steps._formats.models import File, Record
+from colchis_steps._formats.numbers import written
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._oci.image import TAR, image
 
@@ -91,7 +90,7 @@ def statement(
         },
     }
     document = {"_type": STATEMENT, "subject": subjects, "predicateType": PROVENANCE, "predicate": predicate}
-    return msgspec.json.encode(document)
+    return written(document)
 
 
 def _sha(result: StepResult) -> dict[str, str]:

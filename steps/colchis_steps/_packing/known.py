@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from colchis_steps._formats.documents import converted
 from colchis_steps._formats.images import Layer
 from colchis_steps._formats.keys import manifest_key, result_key
 from colchis_steps._formats.models import Manifest
@@ -36,7 +37,7 @@ def in_store(store: Objects, model: str, version: int) -> dict[tuple[str, str], 
         result = manifest and legible_document(store, result_key(manifest.run, "build_image"), StepResult)
         of_it = result and result.inputs.get("version") == str(number)  # a run may have made another version too
         if manifest and result and of_it and result.status == "succeeded" and result.outputs.get("digest"):
-            report = msgspec.convert(result.details, ImageReport)
+            report = converted(result.details, ImageReport)
             if report.builder != "direct":
                 continue
             layers = {layer.path: layer for layer in report.layers}

@@ -1,5 +1,6 @@
 """Pictures of a run: the chain of its steps with their states, and when each of them ran."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,11 +48,14 @@ def stage(step: str, result: StepResult | None, *, said_no: bool, failed: bool) 
         started = datetime.fromisoformat(result.started_at)
     except ValueError:
         started = None
-    return Stage(step, "no" if said_no else state, max(0.0, result.seconds), started)
+    seconds = result.seconds if math.isfinite(result.seconds) else 0.0
+    return Stage(step, "no" if said_no else state, max(0.0, seconds), started)
 
 
 def duration(seconds: float) -> str:
     """Return seconds as a person does."""
+    if not math.isfinite(seconds):
+        return "unknown"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -63,13 +63,13 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 def curves(name: str, series: Mapping[str, Sequence[Point]], *, from_zero: bool = False) -> str:
     """Draw a metric over epochs, one line a series (the first solid, the second dashed), named at its end.
 
-    Values that are NaN or beyond HUGE leave a gap: a line is drawn between neighbours only.
+    Values that are NaN or beyond HUGE leave a gap: a line is drawn between neighbours only. The axis has their epochs.
     """
     finite = {key: [p for p in points if abs(p[1]) < HUGE] for key, points in series.items()}
-    points = [point for line in finite.values() for point in line]
-    if not points:
+    lows = [y for line in finite.values() for _, y in line]
+    if not lows:
         return ""
-    lows, epochs = [y for _, y in points], sorted({x for x, _ in points})
+    epochs = sorted({x for points in series.values() for x, _ in points})
     y_ticks, x_ticks = ticks(min([*lows, 0.0] if from_zero else lows), max(lows)), whole_ticks(epochs)
     width, height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
     span = max(1e-12, epochs[-1] - epochs[0])
@@ -95,9 +95,13 @@ def curves(name: str, series: Mapping[str, Sequence[Point]], *, from_zero: bool 
         placed = [place(point) for point in line]
         gap = max(1, *(b - a for a, b in pairwise(epochs))) if len(epochs) > 1 else 1
         path, before = "", None
-        for (x, y), (epoch, _) in zip(placed, line, strict=True):
-            path += f"{'L' if before is not None and epoch - before <= gap else 'M'}{x:.2f} {y:.2f}"
-            before = epoch
+        for point in series[key]:
+            if not abs(point[1]) < HUGE:
+                before = None
+                continue
+            x, y = place(point)
+            path += f"{'L' if before is not None and point[0] - before <= gap else 'M'}{x:.2f} {y:.2f}"
+            before = point[0]
         node(svg, "path", d=path, class_=f"line s{number % 2}")
         for (x, y), (epoch, value) in zip(placed, line, strict=True):
             dot = node(svg, "circle", cx=x, cy=y, r=2.5 if len(line) <= 40 else 1.2, class_=f"dot s{number % 2}")

@@ -1,9 +1,12 @@
 """The report as one HTML page."""
 
 import functools
+import math
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from colchis_steps._formats.documents import now
 from colchis_steps._formats.runs import Evaluation, TrainingReport
@@ -41,7 +44,8 @@ def comparison(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
     """Set each metric beside the baseline's."""
     for name, value in evaluation.metrics.items():
         before = evaluation.baseline_metrics.get(name)
-        yield {"name": name, "value": value, "before": before, "change": None if before is None else value - before}
+        change = None if before is None or not math.isfinite(value - before) else value - before
+        yield {"name": name, "value": value, "before": before, "change": change}
 
 
 def curves(training: TrainingReport) -> "Iterator[tuple[str, Markup]]":
@@ -66,7 +70,7 @@ def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
     from markupsafe import Markup
 
     speed = training.speed
-    if speed is None or speed.step <= 0:
+    if speed is None or not all(map(math.isfinite, msgspec.structs.astuple(speed))) or speed.step <= 0:
         return None
     parts = {"compute": speed.compute, "all-reduce": speed.all_reduce, "input": speed.input}
     words = f"{1000 * speed.step:.1f} ms a step, {100 * speed.compute / speed.step:.0f} % of it computing."
@@ -102,7 +106,8 @@ def _template() -> "jinja2.Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _story.number, "duration": chain.duration, "bytes": size, "markup": Markup}
+    environment.filters |= {"number": _story.number, "signed": _story.signed}
+    environment.filters |= {"duration": chain.duration, "bytes": size, "markup": Markup}
     return environment.get_template("report.html.j2")
 
 

@@ -3,13 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
 
-from colchis_steps._formats.documents import Part
+from colchis_steps._formats.documents import Part, converted
 from colchis_steps._formats.keys import candidate_key, result_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.runs import (
@@ -30,7 +29,6 @@ from colchis_steps._store.uris import located
 
 P = TypeVar("P", bound=Part)
 PARENTS = ("child ", "retryStrategy.", "No more retries left")  # what a step's parent says instead of the step
-NUMBERS = {"train", "eval", "metrics", "baseline_metrics"}  # of these, JSON's null stands for NaN
 
 
 @dataclass
@@ -125,20 +123,10 @@ def _details(story: Story, step: str, kind: type[P]) -> P | None:
     if result is None or not result.details:
         return None
     try:
-        return msgspec.convert(_numbers(result.details), kind)
+        return converted(result.details, kind)
     except msgspec.ValidationError as error:
         story.notes.append(f"the details of {step} are not as this version knows them ({str(error)[:256]})")
         return None
-
-
-def _numbers(value: Any, *, all_numbers: bool = False) -> Any:
-    if isinstance(value, Mapping):
-        within = {key: all_numbers or key in NUMBERS or key.startswith(("label=", "slice")) for key in value}
-        return {
-            key: math.nan if item is None and all_numbers else _numbers(item, all_numbers=within[key])
-            for key, item in value.items()
-        }
-    return [_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def parse_failures(text: str) -> dict[str, str]:
@@ -163,7 +151,14 @@ def parse_failures(text: str) -> dict[str, str]:
 
 def number(value: float) -> str:
     """Return a metric with three digits that matter."""
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
     return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a change, or evidence, with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else number(value)
 
 
 def quality(evaluation: Evaluation | None) -> str:

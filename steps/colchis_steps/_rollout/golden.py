@@ -43,10 +43,15 @@ def difference(wanted: Mapping[str, Sequence[Any]], outputs: Any) -> str:
 
 
 def close(one: Any, other: Any) -> bool:
-    """Return whether two values are the same: numbers within rounding, all else exactly."""
+    """Return whether two values are the same: numbers within rounding, all else exactly.
+
+    A server that writes JSON as it should has null for what is not finite.
+    """
     if isinstance(one, list | tuple):
         same = isinstance(other, list | tuple) and len(one) == len(other)
         return same and all(close(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, float) and not math.isfinite(one):
+        return other is None or one == other or (isinstance(other, float) and math.isnan(one) and math.isnan(other))
     if isinstance(one, float) and isinstance(other, int | float):
         return math.isclose(one, other, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     return type(one) is type(other) and bool(one == other)

@@ -2,6 +2,7 @@
 
 import bisect
 import logging
+import math
 import random
 import re
 import time
@@ -41,7 +42,8 @@ class Prober:
         self.base, self.random = f"{url}/v1/models/{model}/versions", random.Random()  # noqa: S311 - no secret
         self.rows = [*(rows_of(golden.inputs) if golden else ()), *sampled] or [least_row(url, model, version)]
         answers = list(rows_of(golden.outputs)) if golden else []
-        numbers = sorted(float(found) for answer in answers if isinstance(found := first_number(answer), int | float))
+        found = [first for answer in answers if isinstance(first := first_number(answer), int | float)]
+        numbers = sorted(float(first) for first in found if math.isfinite(first))
         self.edges = [numbers[len(numbers) * i // BINS] for i in range(1, BINS)] if numbers else []
         self.classes = {self.label(answer) for answer in answers}
 

@@ -27,12 +27,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from colchis_steps._content.blobs import plain_files
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._content.storing import store_directory
-from colchis_steps._formats.documents import encode
+from colchis_steps._formats.documents import converted, encode
 from colchis_steps._formats.keys import BLOBS, blob_key, training_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
@@ -225,7 +223,7 @@ class Command:
             return
         for number, line in enumerate(self.history.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
             try:
-                yield msgspec.convert({"epoch": number, "eval": {}, "seconds": 0.0} | json.loads(line), Epoch)
+                yield converted({"epoch": number, "eval": {}, "seconds": 0.0} | json.loads(line), Epoch)
             except (ValueError, TypeError) as error:
                 log.warning('line %d of $COLCHIS_HISTORY is not an epoch (%s): {"train": {"loss": 0.5}}', number, error)
 

@@ -13,6 +13,7 @@ from colchis_steps._formats.data import Column
 from colchis_steps._formats.hyperparameters import Settings
 from colchis_steps._savedmodel.export import as_inputs
 from colchis_steps._step.errors import InputError
+from colchis_steps._training import rows
 from colchis_steps._training.entry import asked, asked_each
 from colchis_steps._training.given import Given
 from colchis_steps._training.rendezvous import Place
@@ -83,7 +84,9 @@ class Source:
         here, chosen = self.here, self.settings
         blocks = None
         if function := self.training.dataset:
-            blocks = asked_each("dataset", function, self.context, split, epoch)
+            label = self.data.manifest.label
+            items = asked_each("dataset", rows.itemised(function, label), self.context, split, epoch)
+            blocks = rows.blocks_of(items, self.data.manifest.columns, label, split, self.training.weights)
         found = self.data.batches(
             split,
             chosen.global_batch,
@@ -144,9 +147,9 @@ class Source:
 
         label = self.context.label
         random = np.random.default_rng([self.settings.seed, epoch, number, self.here.rank])
-        rows = {**batch.features, label: batch.labels}
-        kinds = {name: (str(values.dtype), values.shape) for name, values in rows.items()}
-        found = dict(asked("transform", self.training.transform, rows, random))
+        given = {**batch.features, label: batch.labels}
+        kinds = {name: (str(values.dtype), values.shape) for name, values in given.items()}
+        found = dict(asked("transform", self.training.transform, given, random))
         for name, kind in kinds.items():
             if (actual := (str(found[name].dtype), found[name].shape) if name in found else None) != kind:
                 raise InputError(f"the entry's transform gives {name!r} as {actual} instead of {kind}; correct it")

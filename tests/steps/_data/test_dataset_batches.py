@@ -104,6 +104,8 @@ def test_blocks_of_the_users_are_held_against_the_columns(data: DataSet) -> None
     assert [b.total for b in data.batches("train", 4, blocks=[block, block], skip=2)] == [2]
     with pytest.raises(InputError, match=r"column 'image' in a block of rows for 'train' is float64\[5, 4, 4\]"):
         list(data.batches("train", 4, blocks=[block | {"image": block["image"] / 2}]))
+    with pytest.raises(InputError, match="column 'image' in a block of rows for 'train' is a memoryview, not a NumPy"):
+        list(data.batches("train", 4, blocks=[block | {"image": memoryview(block["image"])}]))
     with pytest.raises(InputError, match="lacks the column 'label'; correct the entry's dataset function"):
         list(data.batches("train", 4, blocks=[{"image": block["image"]}]))
 

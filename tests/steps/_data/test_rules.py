@@ -95,6 +95,22 @@ def test_a_rare_class_warns_a_missing_one_stops_the_run() -> None:
     assert missing["label: each class in train"].severity == "error"
 
 
+def test_a_class_needs_rows_where_models_are_judged() -> None:
+    train, both, one = (split(list(range(n, n + 10)), [0, 1] * 5) for n in (0, 10, 20))
+    one.ranges["label"] = measure(LABEL, np.zeros(10, np.int64))
+    found = judged("", train=train, eval=one, test=both)
+    assert list(found) == ["label: each class has at least 1 rows in eval"]
+    check = found["label: each class has at least 1 rows in eval"]
+    assert (check.severity, check.actual) == ("warn", "fewest: 0 rows")
+    assert check.reason.startswith("class 'yes' has no row in eval: its recall cannot be judged; add rows of it, or")
+    strict = judged('{"min_class_rows": {"limit": 6, "severity": "error"}}', train=train, eval=both, test=one)
+    assert [(check.severity, check.reason.partition(":")[0]) for check in strict.values()] == [
+        ("error", "class 'no' has 5 rows in eval (1 more classes have too few)"),
+        ("error", "class 'yes' has no row in test"),
+    ]
+    assert judged('{"min_class_rows": 0}', train=train, eval=one, test=both) == {}
+
+
 def test_a_constant_column_warns() -> None:
     found = judged("", train=split([7, 7], [0, 1]))["at most 0 constant columns"]
     assert (found.severity, found.actual) == ("warn", "'x'")

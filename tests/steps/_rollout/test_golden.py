@@ -34,6 +34,12 @@ def test_a_value_is_close_to_itself(value: Any) -> None:
         ([0.1, 0.9], [0.1], False),
         ([0.1], 0.1, False),
         (0.1, None, False),
+        (float("nan"), float("nan"), True),
+        (float("nan"), None, True),  # as JSON has it from our own server
+        (float("inf"), float("inf"), True),
+        (float("inf"), -float("inf"), False),
+        (float("inf"), float("nan"), False),
+        (float("nan"), 0.1, False),
     ],
 )
 def test_numbers_are_the_same_within_rounding_and_all_else_exactly(one: Any, other: Any, same: bool) -> None:

@@ -115,3 +115,8 @@ def test_counts_never_fall_below_nothing(before: tuple[int, int], after: tuple[i
     assert 0 <= failed <= requests
     if after[0] >= before[0] and 0 <= after[1] - before[1] <= after[0] - before[0]:
         assert (requests, failed) == (after[0] - before[0], after[1] - before[1])
+
+
+def test_golden_numbers_that_are_not_finite_make_no_bins() -> None:
+    golden = Golden("r", {"x": [[0]] * 9}, {"price": [float("nan"), *map(float, range(8))]})
+    assert Prober("http://127.0.0.1:1", "m", golden, 1).edges == [2.0, 4.0, 6.0]

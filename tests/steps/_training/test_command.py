@@ -64,3 +64,12 @@ def test_one_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be started") as raised:
         command.execute(["/no/such/program"], tmp_path, {}, grace=1.0)
     assert type(raised.value) is InputError
+
+
+def test_history_lines_may_have_numbers_that_json_lacks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    command = Command(open_store(tmp_path.as_uri()), "r", "key", tmp_path / "worker-0", chief=True)
+    command.history.parent.mkdir(parents=True, exist_ok=True)
+    lines = ['{"train": {"loss": NaN}}', '{"train": {"loss": "Infinity"}}', '{"train": {"loss": null}}']
+    command.history.write_text("\n".join([*lines, '{"train": {"loss": "low"}}']))
+    assert [str(epoch.train["loss"]) for epoch in command._epochs()] == ["nan", "inf", "nan"]
+    assert "line 4 of $COLCHIS_HISTORY is not an epoch" in caplog.text
