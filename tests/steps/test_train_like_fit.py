@@ -33,7 +33,7 @@ def train(how: str, out: Path, workers: int) -> Results:
     running = []
     for rank, path in enumerate(outs):
         with path.with_suffix(".log").open("w") as log:
-            command = [sys.executable, "-m", "tests.steps.like_fit", how, path, *CASES]
+            command = [sys.executable, "-m", "tests.steps.like_fit", how, str(path), *CASES]
             place = os.environ | {"COLCHIS_ADDRESSES": addresses, "COLCHIS_RANK": str(rank)}
             running.append(subprocess.Popen(command, cwd=HERE, env=place, stdout=log, stderr=log))
     try:

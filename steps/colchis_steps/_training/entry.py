@@ -82,6 +82,7 @@ def _check(entry: str, training: Training, context: Context) -> None:
         raise InputError(f"entry {entry!r} gave both class_weight and weights; give one, as Keras takes one")
     if given is not None and not isinstance(given, Mapping):
         raise InputError(f"entry {entry!r} gave class_weight={given!r}; give an object like {{0: 1.0, 1: 5.0}}")
+    weight: Any  # the user's, and so of any type
     for key, weight in (given or {}).items():
         known = key in context.classes if isinstance(key, str) else key in range(len(context.classes))
         if not known:
