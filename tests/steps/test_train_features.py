@@ -60,6 +60,14 @@ def fed(context):
 
     return Training(model_of(context), dataset=dataset, transform=transform)
 
+def normal(context):
+    inputs = keras.Input((4, 4), name="image", dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 16)(inputs))
+    x = keras.layers.BatchNormalization(momentum=0.8)(keras.layers.Dense(8, use_bias=False)(x))
+    model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return Training(model, callbacks=[keras.callbacks.TensorBoard()])
+
 def stops(context):
     model = model_of(context, keras.optimizers.SGD(0.0))
     keep = keras.callbacks.EarlyStopping(monitor="val_loss", patience=1, restore_best_weights=True)
@@ -133,6 +141,31 @@ def test_mixed_precision_trains_to_about_the_same(trainer: Trainer, plain: str, 
     for mine, theirs in zip(trainer.history(precision), trainer.history(plain), strict=True):
         assert mine[0] == pytest.approx(theirs[0], rel=0.05)
     assert trainer.candidate(precision).signature["outputs"]["probability"]["dtype"] == "float32"
+
+
+@pytest.fixture(scope="module")
+def normal(trainer: Trainer) -> str:
+    done = trainer.train("normal", *flags("normal", 1, unitz=3, sync_batch_norm=True), code=CODE)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.mark.usefixtures("normal")
+@pytest.mark.parametrize("switch", [True, pytest.param(False, marks=pytest.mark.long)])
+def test_a_switch_gives_batch_normalization_the_rows_of_all_workers(trainer: Trainer, *, switch: bool) -> None:
+    run = f"normal-{switch}"
+    done = trainer.train(run, *flags("normal", 2, sync_batch_norm=switch), code=CODE)
+    assert done.returncode == 0, done.stderr
+    warning = "BatchNormalization batch_normalization sees parts of 6 rows: give the hyper-parameter sync_batch_norm"
+    assert (warning in done.stderr) is not switch
+    if switch:
+        check_equal(trainer, run, "normal")
+
+
+def test_what_is_left_out_or_not_read_is_said(normal: str) -> None:
+    assert "the callback TensorBoard is left out: its event files are written anyway" in normal
+    assert "nobody has read the hyper-parameter 'unitz'" in normal
+    assert normal.count("nobody has read") == 1
 
 
 def test_the_report_says_how_fast_it_was(trainer: Trainer, plain: str) -> None:

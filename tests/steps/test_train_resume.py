@@ -11,7 +11,7 @@ from tests.steps.test_train_faults import wait_for, workers_of
 from tests.steps.training_data import Trainer, write_data
 
 pytestmark = pytest.mark.tensorflow
-# dropout, batch statistics, a schedule by step, a learning rate by epoch: all of it has state
+# dropout, batch statistics, a schedule by step, a learning rate by epoch, averages that are swapped in: all have state
 CODE = """
 import time
 
@@ -31,10 +31,12 @@ def build(context):
     x = keras.layers.BatchNormalization()(keras.layers.Dense(8, activation="relu")(x))
     x = keras.layers.Dropout(0.2)(x)
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    adam = keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9)
+    model.compile(adam, "sparse_categorical_crossentropy", metrics=["accuracy"])
     plateau = keras.callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1, min_delta=0.2)
     best = keras.callbacks.EarlyStopping(monitor="val_loss", patience=50, restore_best_weights=True)
-    return Training(model, callbacks=[Slow(), plateau, best])
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    return Training(model, callbacks=[Slow(), plateau, best, swap])
 """
 
 

@@ -97,6 +97,8 @@ class Loop:
         for epoch in at.history:
             self.hooks.call("on_epoch_begin", epoch.epoch - 1)
             self.hooks.call("on_epoch_end", epoch.epoch - 1, logs_of(epoch))
+        if at.batches:
+            self.hooks.call("on_epoch_begin", len(at.history))
         self.metrics.kept = self.state.restore(arrays)
         self.model.stop_training = at.stopped
 
@@ -163,15 +165,14 @@ class Loop:
                     self.clock.steps, self.clock.rows = self.clock.steps + 1, self.clock.rows + batch.rows
                     self.clock.waited += begun - asked_at
                     self.clock.worked += ended - begun
-                else:
-                    self.source.warn_of_unread()
                 through = self.hooks.ends("train", at.batches, self._train_results)
                 self._heed(wishes, self.metrics.values)
                 if through and self.hooks.wants("train") and self._is_stopped():
                     break
                 asked_at = time.perf_counter()
         self.hooks.ends("train", self.at.batches - 1, self._train_results, last=True)
-        if self.clock.exchange is None:
+        if self.clock.exchange is None:  # after the first epoch of this process
+            self.source.warn_of_unread()
             numbers = sum(math.prod(v.shape) for v in self.model.trainable_variables)
             self.clock.exchange = float(self._met(lambda: self.workers.exchange_seconds(numbers)))
         self._met(self.state.average)

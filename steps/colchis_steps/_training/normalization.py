@@ -52,10 +52,13 @@ class Normalization:
             weights = tf.ones_like(inputs) if mask is None else tf.cast(mask, inputs.dtype)[..., None]
             weights = tf.broadcast_to(weights, tf.shape(inputs)) * present
             count = tf.reduce_sum(weights, axes)
-            sums = [tf.reduce_sum(inputs * weights, axes), tf.reduce_sum(inputs * inputs * weights, axes), count]
+            shift = tf.cast(layer.moving_mean.value, inputs.dtype)  # near the mean: less is lost where it is subtracted
+            shape = [-1 if i not in axes else 1 for i in range(len(inputs.shape))]
+            moved = inputs - tf.stop_gradient(tf.reshape(shift, shape))
+            sums = [tf.reduce_sum(moved * weights, axes), tf.reduce_sum(moved * moved * weights, axes), count]
             total, squares, rows = self.workers.sum_with_gradient(sums)
             mean = total / rows
-            return mean, tf.maximum(squares / rows - mean * mean, 0.0)
+            return shift + mean, tf.maximum(squares / rows - mean * mean, 0.0)
 
         return moments
 
