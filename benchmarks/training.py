@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from benchmarks._table import Row, row, table, write
 from benchmarks._training_cases import LOST, losing, reading, saving, starting
+from benchmarks._training_embedding import embedding
 from benchmarks._training_place import (
     BARE,
     DIGITS,
@@ -32,7 +33,9 @@ from benchmarks._training_place import (
 from benchmarks._training_turns import Contender, take_turns
 
 WORKERS = {"1-worker": 1, "2-workers": 2, "4-workers": 4}
-OTHERS = {"input": reading, "start-up": starting, "checkpoint": saving} | {c: partial(losing, c) for c in LOST}
+OTHERS = {"input": reading, "start-up": starting, "checkpoint": saving, "embedding": embedding} | {
+    c: partial(losing, c) for c in LOST
+}
 EPOCHS = 5  # of a turn: what a contender still writes when the turn ends is little beside it
 DEVICES = "import tensorflow as tf; print(len(tf.config.list_physical_devices('GPU')))"
 
