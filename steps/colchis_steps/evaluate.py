@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._content.confirmed import confirm, described
 from colchis_steps._data.dataset import DataSet, open_data
-from colchis_steps._evaluation.gate import judge, rules, verdict
+from colchis_steps._evaluation.gate import judge, never_right, rules, verdict
 from colchis_steps._evaluation.model import Model
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import Scores
@@ -65,6 +65,7 @@ def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, 
     if scores.improper:
         reason = f"the model gives rows like {scores.improper}, which are no probabilities"
         checks = (Check("rows are probabilities", passed=False, reason=reason), *checks)
+    checks = (*checks, *never_right(scores.slices()))
     decided = verdict(checks)
     progress(2, 2)
     return decided, Evaluation(
@@ -127,9 +128,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     with recorded(store, args.run, "evaluate", vars(args)) as recorder, tempfile.TemporaryDirectory() as top:
         decided, details = evaluate(args, store, Path(top))
         recorder.verdict, recorder.details, recorder.outputs = decided, details, {"verdict": decided}
-        reasons = [check.reason for check in details.checks if not check.passed]
+        broken = [check for check in details.checks if not check.passed]
+        reasons = [check.reason for check in broken if check.severity == "error"]
         recorder.message = "; ".join(reasons)
         write_output(args.verdict_path, decided)
+    for check in broken:
+        if check.severity == "warn":
+            log.warning("%s", check.reason)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in details.metrics.items())
     log.info("%s: %s%s", decided, figures, f" ({'; '.join(reasons)})" if reasons else "")
     if decided == "fail" and args.fail_on_reject:

@@ -18,6 +18,7 @@ from colchis_steps._data.dataset import newest, open_data
 from colchis_steps._data.profile import Range, histogram, measure, profile
 from colchis_steps._data.rows import row_hashes
 from colchis_steps._data.rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
+from colchis_steps._data.windows import edges
 from colchis_steps._formats.data import DataManifest, Shard
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
@@ -53,7 +54,9 @@ def scan(store: Objects, manifest: DataManifest) -> tuple[dict[str, Split], dict
                 measured = measure(column, found.arrays[column.name])
                 into.ranges[column.name] = into.ranges.get(column.name, Range()) | measured
         if feature_names and feature_names <= found.arrays.keys():
-            into.hashes.append(row_hashes({name: found.arrays[name] for name in feature_names}))
+            features = {name: found.arrays[name] for name in feature_names}
+            into.hashes.append(row_hashes(features))
+            into.edges.append(edges(features))
     for split, _, found in _read(store, manifest, shards, len(shards)):
         into = splits[split]
         for name, array in found.arrays.items():

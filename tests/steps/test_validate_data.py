@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from colchis_steps import import_data
 from colchis_steps._data.rows import shard_bytes
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
@@ -284,3 +285,20 @@ def test_a_shard_cannot_lie_outside_the_data_set(tmp_path: Path) -> None:
     publish(directory, {"train": (odd,), "eval": (), "test": ()}, (IMAGE, LABEL), "label")
     code, result = checked(directory)
     assert (code, "'../secret' is not a file beside the manifest" in result.message) == (65, True)
+
+
+def test_windows_of_a_series_that_are_divided_at_random_are_warned_of(tmp_path: Path) -> None:
+    """Twelve steps of a noisy wave, and whether it rises: nearly each window has its neighbour in training."""
+    random = np.random.default_rng(0)
+    series = np.sin(np.arange(300) / 9) + random.normal(0, 0.1, 300)
+    rows = np.stack([series[i : i + 12] for i in range(288)]).astype("float32")
+    np.savez(tmp_path / "wave.npz", x=rows, label=(series[12:] > series[11:-1]).astype("int64"))
+    assert import_data.main(["wave", f"--from={tmp_path / 'wave.npz'}", f"--to=file://{tmp_path}"]) == 0
+    code, result = checked(next(tmp_path.glob("data/wave/*")))
+    assert code == 0
+    details = msgspec.convert(result.details, DataReport)
+    found = {check.rule: check for check in details.checks if not check.passed}
+    for split in ("eval", "test"):
+        check = found[f"train and {split}: at most 5.0% moved windows"]
+        assert check.severity == "warn"
+        assert "are windows of 'train' moved by one step" in check.reason

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from colchis_steps._data import inspection
 from colchis_steps._data.profile import Range
+from colchis_steps._data.windows import moved
 from colchis_steps._formats.data import Column, DataManifest
 from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
@@ -33,6 +34,7 @@ RULES = {
     "min_rows": Rule(1),  # of each split
     "max_duplicate_share": Rule(0.01, "warn"),  # of a split's rows, those whose features were there before
     "max_leaked_rows": Rule(0),  # rows of one split whose features are also in another
+    "max_overlap_share": Rule(0.05, "warn"),  # of eval and test rows, windows that are a training row's moved by a step
     "min_class_share": Rule(0.01, "warn"),  # of the training rows, those of the rarest class
     "min_class_rows": Rule(1, "warn"),  # of the eval and test rows, those of each class
     "max_constant_columns": Rule(0, "warn"),  # features of the training rows that never change
@@ -41,12 +43,13 @@ RULES = {
 
 @dataclass
 class Split:
-    """What one pass over a split has found; 8 bytes a row stay in memory, to find equal rows."""
+    """What one pass over a split has found; 24 bytes a row stay in memory, to find equal rows and windows."""
 
     rows: int = 0
     ranges: dict[str, Range] = field(default_factory=dict)
     histograms: dict[str, tuple[int, ...]] = field(default_factory=dict)
     hashes: "list[np.ndarray]" = field(default_factory=list)
+    edges: "list[np.ndarray]" = field(default_factory=list)
 
 
 def parse_rules(text: str) -> dict[str, Rule]:
@@ -106,6 +109,7 @@ def judge(manifest: DataManifest, splits: Mapping[str, Split], rules: Mapping[st
         )
         yield _check(f"{name}: at most {rule.limit:.1%} duplicates", share <= rule.limit, f"{count} rows", reason, rule)
     yield from _leaks(splits, rules["max_leaked_rows"])
+    yield from _overlaps(splits, rules["max_overlap_share"])
     if train := splits.get("train"):
         yield _constant(manifest, train, rules["max_constant_columns"])
         for column in manifest.columns:
@@ -140,6 +144,23 @@ def _leaks(splits: Mapping[str, Split], rule: Rule) -> Iterator[Check]:
                 )
             title = f"{first} and {second}: at most {rule.limit:g} rows in both"
             yield _check(title, len(rows) <= rule.limit, f"{len(rows)} rows", reason, rule)
+
+
+def _overlaps(splits: Mapping[str, Split], rule: Rule) -> Iterator[Check]:
+    import numpy as np
+
+    edges = {name: np.concatenate(split.edges) for name, split in splits.items() if split.edges}
+    for name in JUDGED:
+        if not len(edges.get("train", ())) or not len(edges.get(name, ())):
+            continue
+        count = moved(edges["train"], edges[name])
+        share = count / len(edges[name])
+        reason = (
+            f"{count} of {len(edges[name])} rows of split {name!r} are windows of 'train' moved by one step, "
+            "so the model would be judged on what it has seen; divide the series by time, or raise max_overlap_share"
+        )
+        title = f"train and {name}: at most {rule.limit:.1%} moved windows"
+        yield _check(title, share <= rule.limit, f"{count} rows", reason, rule)
 
 
 def _constant(manifest: DataManifest, train: Split, rule: Rule) -> Check:

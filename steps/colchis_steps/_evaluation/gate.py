@@ -91,8 +91,24 @@ def judge(
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """Return pass where every check passed, else fail."""
-    return "pass" if all(check.passed for check in checks) else "fail"
+    """Return pass where every check passed that does more than warn, else fail."""
+    return "pass" if all(check.passed or check.severity == "warn" for check in checks) else "fail"
+
+
+def never_right(slices: Mapping[str, Mapping[str, float]]) -> tuple[Check, ...]:
+    """Warn where classes that have rows are never predicted rightly: accuracy may be high without them."""
+    lost = [name for name, values in slices.items() if values["support"] and values["recall"] == 0]
+    if not lost:
+        return ()
+    rows = sum(int(slices[name]["support"]) for name in lost)
+    named = ", ".join(lost[:5]) + (" and others" if len(lost) > 5 else "")
+    reason = (
+        f"none of the {rows} rows of {named} is predicted rightly; "
+        'add rows or class weights, or let the gate decide: {"recall/*": {"min": 0.1}}'
+    )
+    return (
+        Check(rule="each class is found", passed=False, actual=f"{len(lost)} never", reason=reason, severity="warn"),
+    )
 
 
 def _check(name: str, bound: str, limit: float, value: float) -> Check:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._evaluation.gate import judge, rules
+from colchis_steps._evaluation.gate import judge, never_right, rules, verdict
 from colchis_steps._step.errors import InputError
 
 NAMES = ("accuracy", "loss", "recall/label=0", "recall/label=1")
@@ -102,3 +102,16 @@ def test_malformed_thresholds_are_refused(text: str, says: str) -> None:
 def test_unknown_metrics_are_refused_with_what_there_is(metric: str) -> None:
     with pytest.raises(InputError, match=r"but there are only accuracy, loss, recall/\*; correct it"):
         judge({metric: {"min": 0.5}}, GOOD, None)
+
+
+def test_a_class_that_is_never_right_is_warned_of_and_rejects_nothing() -> None:
+    slices = {
+        "label=no": {"recall": 0.99, "support": 357.0},
+        "label=yes": {"recall": 0.0, "support": 8.0},
+        "label=none": {"recall": math.nan, "support": 0.0},
+    }
+    (check,) = never_right(slices)
+    assert check.severity == "warn"
+    assert check.reason.startswith("none of the 8 rows of label=yes is predicted rightly; ")
+    assert verdict([check]) == "pass"
+    assert never_right({"label=no": slices["label=no"]}) == ()
