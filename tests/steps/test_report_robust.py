@@ -136,6 +136,14 @@ def test_a_curve_is_broken_where_a_value_is_missing_and_its_axis_is_whole() -> N
     assert drawn.count("<circle") == 4
 
 
+def test_a_metric_of_every_other_epoch_is_one_line() -> None:
+    drawn = charts.curves(
+        "loss", {"train": [(n, 1 / n) for n in (1.0, 2.0, 3.0, 4.0)], "eval": [(2.0, 0.6), (4.0, 0.4)]}
+    )
+    paths = re.findall(r'<path d="([^"]*)" class="line', drawn)
+    assert [re.sub(r"[\d. ]+", "", path) for path in paths] == ["MLLL", "ML"]
+
+
 @given(st.lists(st.floats(), min_size=1, max_size=12))
 def test_a_line_joins_neighbours_only(values: list[float]) -> None:
     drawn = charts.curves("loss", {"train": list(enumerate(values, 1))})

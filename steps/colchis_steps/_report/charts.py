@@ -5,7 +5,6 @@ Built as a tree and serialised, so whatever stands in a label or a message is es
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -63,7 +62,8 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 def curves(name: str, series: Mapping[str, Sequence[Point]], *, from_zero: bool = False) -> str:
     """Draw a metric over epochs, one line a series (the first solid, the second dashed), named at its end.
 
-    Values that are NaN or beyond HUGE leave a gap: a line is drawn between neighbours only. The axis has their epochs.
+    Values that are NaN or beyond HUGE leave a gap: a line joins points that follow each other in their series, which
+    may have fewer epochs than others. The axis has all epochs.
     """
     finite = {key: [p for p in points if abs(p[1]) < HUGE] for key, points in series.items()}
     lows = [y for line in finite.values() for _, y in line]
@@ -93,15 +93,13 @@ def curves(name: str, series: Mapping[str, Sequence[Point]], *, from_zero: bool 
         if not line:
             continue
         placed = [place(point) for point in line]
-        gap = max(1, *(b - a for a, b in pairwise(epochs))) if len(epochs) > 1 else 1
-        path, before = "", None
+        path, joins = "", False
         for point in series[key]:
-            if not abs(point[1]) < HUGE:
-                before = None
-                continue
-            x, y = place(point)
-            path += f"{'L' if before is not None and point[0] - before <= gap else 'M'}{x:.2f} {y:.2f}"
-            before = point[0]
+            is_drawn = abs(point[1]) < HUGE
+            if is_drawn:
+                x, y = place(point)
+                path += f"{'L' if joins else 'M'}{x:.2f} {y:.2f}"
+            joins = is_drawn
         node(svg, "path", d=path, class_=f"line s{number % 2}")
         for (x, y), (epoch, value) in zip(placed, line, strict=True):
             dot = node(svg, "circle", cx=x, cy=y, r=2.5 if len(line) <= 40 else 1.2, class_=f"dot s{number % 2}")

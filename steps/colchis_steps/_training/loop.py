@@ -26,7 +26,7 @@ from colchis_steps._training.methods import own_methods
 from colchis_steps._training.metrics import Metrics
 from colchis_steps._training.normalization import Normalization, part_of
 from colchis_steps._training.signals import Stop
-from colchis_steps._training.splits import ROWS, Splits, attempts, find_splits
+from colchis_steps._training.splits import ROWS, Splits, add_up, agreed, attempts, find_splits, foreign_metric, halves
 from colchis_steps._training.state import State
 from colchis_steps._training.steps import Steps, loss_of
 from colchis_steps._training.workers import Workers, with_reason
@@ -54,7 +54,7 @@ class Loop:
         if rows is None:
             raise InputError("there are no rows to train on; let the entry's dataset function give some")
         self.rows, accumulate = rows, self.settings.accumulate
-        self.methods = own_methods(self.model, workers, accumulate)
+        self.methods = own_methods(self.model, workers)
         self.output = see(self.model, rows, source.columns, len(source.context.classes), self.methods)
         self.state = State(self.training, workers)
         normalization = Normalization(self.model, workers, everywhere=self.settings.sync_batch_norm)
@@ -74,12 +74,20 @@ class Loop:
     def _splits(self) -> Splits:
         """Find out how loss and metrics of a batch are made of its parts', where it has some."""
         here, accumulate = self.workers.here, self.settings.accumulate
-        if here.workers == accumulate == 1 or self.methods or self.training.train_step:
+        if here.workers == accumulate == 1:
             return Splits()
-        from colchis_steps._savedmodel.outputs import forward_of
-
-        attempt = attempts(self.model, forward_of(self.model), loss_of(self.model), self.rows[:3])
-        found = find_splits(self.model, attempt, self.rows.labels.shape[0], slack(self.model))
+        own, count = self.training.train_step or self.methods, self.rows.labels.shape[0]
+        if own and accumulate > 1:
+            raise InputError(f"accumulate is {accumulate}, and the step is the entry's own; leave accumulate out")
+        attempt = attempts(self.model, None if own else loss_of(self.model), self.rows[:3])
+        if own:
+            if (name := foreign_metric(self.model)) and not add_up(*halves(attempt, count), slack(self.model)):
+                raise InputError(
+                    f"the metric {name} is no sum over rows, and the step is the entry's own, so {here.workers} "
+                    "workers cannot merge it; leave it out, or train with one worker"
+                )
+            return Splits()
+        found = agreed(find_splits(self.model, attempt, count, slack(self.model)), self.workers)
         if found.whole and accumulate > 1:
             raise InputError(f"accumulate is {accumulate}, and {found.why} needs the whole batch; leave accumulate out")
         if found.whole and here.chief:

@@ -53,16 +53,9 @@ class Method:
         return self.workers.sum([tf.concat([numbers[:1], wishes, numbers[1:]], 0)])[0]
 
 
-def own_methods(model: Any, workers: Workers, accumulate: int) -> dict[str, Method]:
-    """Return the methods that the model has of its own, by name.
-
-    Raises:
-        InputError: batches are to be computed in parts, which such a method cannot be made to do.
-    """
-    found = {name: Method(model, name, workers) for name in ("train_step", "test_step") if overrides(model, name)}
-    if "train_step" in found and accumulate > 1:
-        raise InputError(f"accumulate is {accumulate}, and the model has a train_step of its own; leave accumulate out")
-    return found
+def own_methods(model: Any, workers: Workers) -> dict[str, Method]:
+    """Return the methods that the model has of its own, by name."""
+    return {name: Method(model, name, workers) for name in ("train_step", "test_step") if overrides(model, name)}
 
 
 def optimizers_of(model: Any) -> list[Any]:

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from colchis_steps._savedmodel.outputs import forward_of
+from colchis_steps._training.workers import Workers
+
 ROWS = 12  # that are tried at most; parts of 5 and 7
 
 
@@ -54,8 +57,7 @@ def find_splits(model: Any, attempt: Callable[[slice], Tried], rows: int, slack:
     """
     if rows < 2:
         return Splits(whole=True, penalties=(False,) * len(attempt(slice(rows)).penalties), why="a batch of one row")
-    cut = rows * 5 // ROWS or 1
-    first, second, both = attempt(slice(cut)), attempt(slice(cut, rows)), attempt(slice(rows))
+    first, second, both = halves(attempt, rows)
 
     def mean(a: float, b: float) -> float:
         return (a * first.rows + b * second.rows) / rows
@@ -74,9 +76,20 @@ def find_splits(model: Any, attempt: Callable[[slice], Tried], rows: int, slack:
         why = "the loss of each output"  # Keras takes their mean over batches, whatever rows those have
     if not why and (foreign := foreign_metric(model)):
         why = f"the metric {foreign}"
-    if not (why or all(alike(x + y, z, slack) for x, y, z in zip(first.state, second.state, both.state, strict=True))):
+    if not why and not add_up(first, second, both, slack):
         why = "a metric"
     return Splits(whole=bool(why), mean=is_mean, penalties=penalties, inputs=bool(own), why=why)
+
+
+def halves(attempt: Callable[[slice], Tried], rows: int) -> tuple[Tried, Tried, Tried]:
+    """Try some of the rows, the others, and all."""
+    cut = rows * 5 // ROWS or 1
+    return attempt(slice(cut)), attempt(slice(cut, rows)), attempt(slice(rows))
+
+
+def add_up(first: Tried, second: Tried, both: Tried, slack: float) -> bool:
+    """Return whether the metrics' states of two parts sum to those of both."""
+    return all(alike(a + b, c, slack) for a, b, c in zip(first.state, second.state, both.state, strict=True))
 
 
 def alike(a: Any, b: Any, slack: float) -> bool:
@@ -96,18 +109,31 @@ def foreign_metric(model: Any) -> str:
     return ""
 
 
-def attempts(
-    model: Any, forward: Callable[..., Any], loss: Callable[..., Any], rows: Sequence[Any]
-) -> Callable[[slice], Tried]:
-    """Return what computes loss and metrics of some of ``rows`` (inputs, labels, weights or None) without training."""
+def agreed(found: Splits, workers: Workers) -> Splits:
+    """Return what the chief has found: where rounding decides, another machine may see it otherwise."""
     import tensorflow as tf
+
+    flags = [found.whole, found.mean, found.inputs, *found.penalties]
+    (summed,) = workers.sum([tf.constant([float(flag and workers.here.chief) for flag in flags])])
+    whole, mean, inputs, *penalties = (bool(flag) for flag in summed.numpy())
+    return Splits(whole=whole, mean=mean, penalties=tuple(penalties), inputs=inputs, why=found.why)
+
+
+def attempts(model: Any, loss: Callable[..., Any] | None, rows: Sequence[Any]) -> Callable[[slice], Tried]:
+    """Return what computes loss and metrics of some of ``rows`` (inputs, labels, weights or None) without training.
+
+    Without ``loss`` it is 0: the model's own step computes it.
+    """
+    import tensorflow as tf
+
+    forward = forward_of(model)
 
     def attempt(part: slice) -> Tried:
         inputs, labels, weights = tf.nest.map_structure(lambda t: None if t is None else t[part], tuple(rows))
         model.reset_metrics()
         predictions = forward(inputs, training=False)
         shaped = labelled(inputs, labels, predictions)
-        value = loss(*shaped, weights, training=False)
+        value = loss(*shaped, weights, training=False) if loss else 0.0
         penalties = tuple(float(np.sum(np.asarray(found, np.float64))) for found in model.losses)
         model.compute_metrics(*shaped, weights)
         state = tuple(np.asarray(variable.value, np.float64) for variable in model.metrics_variables)

@@ -26,7 +26,7 @@ class Workers:
                 tf.config.set_visible_devices(gpus[here.rank % len(gpus)], "GPU")
             options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=seconds)
             self.strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
-            self.sum = tf.function(self.sum, reduce_retracing=False)  # type: ignore[method-assign]
+        self._sums: dict[Any, Callable[[list[Any]], list[Any]]] = {}  # a graph for each list of dtypes and shapes
 
     def sum(self, tensors: Sequence[Any]) -> list[Any]:
         """Return each tensor's sum over the workers, in one exchange a dtype."""
@@ -34,6 +34,13 @@ class Workers:
 
         if self.strategy is None or not tensors:
             return list(tensors)
+        kinds = tuple((tensor.dtype, tuple(tensor.shape)) for tensor in tensors)
+        if kinds not in self._sums:
+            self._sums[kinds] = tf.function(self._sum)
+        return self._sums[kinds](list(tensors))
+
+    def _sum(self, tensors: Sequence[Any]) -> list[Any]:
+        import tensorflow as tf
 
         def exchange(*parts: Any) -> Any:
             placed = [tf.identity(part) for part in parts]  # on this replica's device, where the sum looks for them
@@ -43,7 +50,8 @@ class Workers:
         groups = [[i for i, tensor in enumerate(tensors) if tensor.dtype == dtype] for dtype in dtypes]
         flat = [tf.concat([tf.reshape(tensors[i], [-1]) for i in group], 0) for group in groups]
         sums: dict[int, Any] = {}
-        for group, total in zip(groups, self.strategy.run(exchange, args=tuple(flat)), strict=True):
+        exchanged = self.strategy.run(exchange, args=tuple(flat))  # type: ignore[union-attr]  # there is one
+        for group, total in zip(groups, exchanged, strict=True):
             parts = tf.split(total, [tf.size(tensors[i]) for i in group])
             sums |= {i: tf.reshape(part, tf.shape(tensors[i])) for i, part in zip(group, parts, strict=True)}
         return [sums[i] for i in range(len(tensors))]
