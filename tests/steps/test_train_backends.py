@@ -10,7 +10,7 @@ from tests.steps.training_data import write_data
 from colchis_steps._store.opening import open_store
 from colchis_steps.train import main
 
-BACKENDS = ["indexed-job", "jobset", "pytorchjob", "tfjob"]
+BACKENDS = ["indexed-job", "jobset", "pytorchjob", "tfjob", "trainjob"]
 
 
 @pytest.fixture
@@ -30,21 +30,15 @@ def test_a_back_end_can_be_rendered_and_applied_by_hand(
     options = '--job-options={"queue": "team-a"}'
     assert main([*flags, f"--backend={backend}", "--train-image=train:1", options, "--render"]) == 0
     documents = list(yaml.safe_load_all(capsys.readouterr().out))
-    assert len(documents) == (2 if backend == "indexed-job" else 1)
+    more = {"indexed-job": ["Service"], "trainjob": ["TrainingRuntime"]}.get(backend, [])
+    assert [document["kind"] for document in documents[:-1]] == ["NetworkPolicy", *more]
     made = documents[-1]
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
     assert "ownerReferences" not in made["metadata"]
-    text = str(made)
+    text = str(documents)
     assert all(flag in text for flag in flags if not flag.startswith("--workers"))
     assert "--fingerprint=sha256:" in text
     assert open_store(flags[0].partition("=")[2]).size("runs/r1/train.json") is None, "rendering is not a run"
-
-
-def test_a_jobset_is_not_run_but_the_sentence_says_how(
-    flags: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    assert main([*flags, "--backend=jobset", "--train-image=train:1", f"--workdir={tmp_path / 'w'}"]) == 65
-    assert "train does not follow a JobSet yet; add --render" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -66,10 +60,11 @@ def test_what_cannot_be_run_is_a_sentence(
     assert sentence in caplog.text
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_without_a_cluster_the_sentence_says_so(
-    flags: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    backend: str, flags: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", os.devnull)
-    assert main([*flags, "--backend=tfjob", "--train-image=t:1", f"--workdir={tmp_path / 'w'}"]) == 65
+    assert main([*flags, f"--backend={backend}", "--train-image=t:1", f"--workdir={tmp_path / 'w'}"]) == 65
     assert "no cluster is configured" in caplog.text

@@ -19,15 +19,19 @@ from colchis_steps._formats.training import Cause, Failure, Result
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.job_options import JobOptions
 from colchis_steps._manifests.objects import Object
-from colchis_steps._manifests.training_jobs import LABEL_JOB, Training, job
+from colchis_steps._manifests.training import LABEL_JOB, Training
+from colchis_steps._manifests.training_jobs import job
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._training.backends import job as _training_job
-from colchis_steps._training.backends.job import AwayError, LostError, StoppedError, Watch, run_job
+from colchis_steps._training.backends.job import AwayError, LostError, Watch, run_job
+from colchis_steps._training.backends.making import StoppedError
 
 TRAINING = Training("indexed-job", "run-1", "digits", 2, "train:1", ["--run=run-1"], JobOptions(restarts=1))
 NAME = TRAINING.name
+BESIDE = ["apply NetworkPolicy", "apply Service"]
+MADE = [*BESIDE, "apply Job", *BESIDE]  # before the job, so that no pod is open to others, then again as its own
 BEGAN, ENDED = "2026-11-22T20:00:00Z", "2026-11-22T20:00:09Z"
 Step = Callable[["Memory"], None]
 
@@ -145,11 +149,14 @@ def test_a_job_is_made_with_its_address_followed_and_removed(store: Objects) -> 
         all_of(ends("Complete"), pod(0, "Succeeded", 0, log=second)),
     )
     assert follow(cluster, store) == ["epoch 1", "epoch 2"]
-    assert cluster.calls == ["apply Job", "apply Service", "delete Job"]
+    assert cluster.calls == [*MADE, "delete Job"]
     service = cluster.objects["Service", NAME]
     assert service["metadata"]["ownerReferences"] == [
-        {"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": "uid-1"}
+        {"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": "uid-3"}
     ]
+    assert (
+        cluster.objects["NetworkPolicy", NAME]["metadata"]["ownerReferences"] == service["metadata"]["ownerReferences"]
+    )
     assert store.read(training_key("run-1", "worker-0.log")) == b"epoch 1\nepoch 2\n20:00:03 ERROR the end\n"
     assert store.read(training_key("run-1", "worker-1.log")) == b"other\n"
 
@@ -169,7 +176,7 @@ def test_a_job_that_is_there_is_followed_and_one_made_for_something_else_is_made
     cluster.apply(job(Training("indexed-job", "run-1", "digits", 3, "train:1", ["--run=run-1"])))
     cluster.story = [nothing, nothing, nothing, ends("Complete")]
     follow(cluster, store)
-    assert cluster.calls == ["apply Job", "delete Job", "apply Job", "apply Service", "delete Job"]
+    assert cluster.calls == ["apply Job", "delete Job", *MADE, "delete Job"]
 
 
 def test_somebody_elses_job_is_left_alone(store: Objects) -> None:
@@ -395,7 +402,8 @@ def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store
     training = replace(TRAINING, backend="tfjob")
     cluster = Operator(nothing, lost, ends("Succeeded"))
     follow(cluster, store, training)
-    assert cluster.calls == ["apply TFJob", "delete TFJob", "apply TFJob", "delete TFJob"]
+    policy = "apply NetworkPolicy"
+    assert cluster.calls == [policy, "apply TFJob", policy, "delete TFJob"] * 2
     cluster = Operator(nothing, lost, lost)
     with pytest.raises(LostError, match=r"TFJob .* failed \(TFJobFailed: 1 Worker"):
         follow(cluster, store, training)
@@ -410,3 +418,66 @@ def test_what_an_earlier_try_left_is_waited_for(store: Objects) -> None:
     began = time.monotonic()
     follow(cluster, store)
     assert time.monotonic() - began > 0.25
+
+
+def test_a_job_that_went_well_is_kept_where_that_was_asked_for(store: Objects) -> None:
+    kept = replace(TRAINING, options=JobOptions(keep="1h"))
+    cluster = Memory(nothing, all_of(ends("Complete"), pod(0, "Succeeded", 0, log="2026-11-22T20:00:01Z epoch 1\n")))
+    follow(cluster, store, kept)
+    assert cluster.calls == MADE
+    assert cluster.objects["Job", NAME]["spec"]["ttlSecondsAfterFinished"] == 3600
+    assert store.read(training_key("run-1", "worker-0.log")) == b"epoch 1\n"
+
+    cluster = Memory(nothing, ends("Failed", "BackoffLimitExceeded"))
+    with pytest.raises(LostError):
+        follow(cluster, store, kept)
+    assert cluster.calls[-1] == "delete Job", "the next attempt could not tell its failure from its own"
+
+
+def test_a_kept_job_whose_result_is_gone_is_made_anew(store: Objects) -> None:
+    """Nobody follows a job that has ended well: its model was removed, or the store is another one."""
+    cluster = Memory(nothing, all_of(ends("Complete")))
+    kept = replace(TRAINING, options=JobOptions(keep="1h"))
+    follow(cluster, store, kept)
+    cluster.calls.clear()
+    cluster.story = [nothing, nothing, nothing, ends("Complete")]
+    follow(cluster, store, kept)
+    assert cluster.calls == ["delete Job", *MADE]
+
+
+class Nested(Memory):
+    """A cluster whose steps tell of a JobSet, or of a TrainJob, as of the Job that the stories name."""
+
+    def get(self, kind: str, name: str) -> Object | None:
+        if kind in {"JobSet", "TrainJob"} and (kind, name) in self.objects and self.story:
+            self.objects["Job", name] = self.objects[kind, name]
+            self.story.pop(0)(self)
+        return deepcopy(self.objects.get((kind, name)))
+
+
+def test_a_jobset_is_followed_and_its_own_job_says_why_it_failed(store: Objects) -> None:
+    jobset = replace(TRAINING, backend="jobset")
+    cluster = Nested(nothing, pod(0, "Running"), all_of(ends("Completed"), pod(0, "Succeeded", 0)))
+    follow(cluster, store, jobset)
+    assert cluster.calls == ["apply NetworkPolicy", "apply JobSet", "apply NetworkPolicy", "delete JobSet"]
+
+    cluster = Nested(nothing, ends("Failed", "FailJobSetFailurePolicyAction", "applying FailJobSet"))
+    late = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "Job was active longer"}
+    cluster.objects["Job", f"{NAME}-worker-0"] = {"spec": {}, "status": {"conditions": [late]}}
+    with pytest.raises(InputError, match=r"JobSet .* took longer than its 24 hours"):
+        follow(cluster, store, jobset)
+
+
+def test_a_train_job_has_its_runtime_before_it_and_none_of_an_earlier_try(store: Objects) -> None:
+    training = replace(TRAINING, backend="trainjob")
+    beside = ["apply NetworkPolicy", "apply TrainingRuntime"]
+    cluster = Nested(nothing, pod(0, "Running"), all_of(ends("Complete"), pod(0, "Succeeded", 0)))
+    follow(cluster, store, training)
+    assert cluster.calls == [*beside, "apply TrainJob", *beside, "delete TrainJob"]
+    owners = cluster.objects["TrainingRuntime", NAME]["metadata"]["ownerReferences"]
+    assert [(owner["kind"], owner["name"]) for owner in owners] == [("TrainJob", NAME)]
+
+    cluster.calls.clear()  # a runtime was left, as where a step was killed before it made the job
+    cluster.story = [nothing, all_of(ends("Complete"))]
+    follow(cluster, store, training)
+    assert cluster.calls[:3] == ["delete TrainingRuntime", *beside]
