@@ -114,7 +114,13 @@ def _jobset_spec(training: Training, workers: Object) -> Object:
         "network": {"enableDNSHostnames": True, "subdomain": training.name, "publishNotReadyAddresses": True},
         "failurePolicy": {
             "maxRestarts": training.options.restarts,
-            "rules": [{"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy", "DeadlineExceeded"]}],
+            "rules": [
+                {
+                    "name": "final",
+                    "action": "FailJobSet",
+                    "onJobFailureReasons": ["PodFailurePolicy", "DeadlineExceeded"],
+                }
+            ],
         },
         "successPolicy": {"operator": "All", "targetReplicatedJobs": [workers["name"]]},
         "replicatedJobs": [workers],
