@@ -2,39 +2,20 @@
 
 import contextlib
 import logging
-import os
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from tests.steps._training.test_rendezvous import free_addresses
+from tests.steps.training_data import Trainer, write_data
 
+from colchis_steps._step.polling import poll
 from colchis_steps._training import loopback
 from colchis_steps._training.loopback import is_loopback, kept_to_this_machine, listeners
 from colchis_steps._training.rendezvous import Place
 
 pytestmark = pytest.mark.servers
-SERVER = """
-import os, sys
-from colchis_steps._training.loopback import kept_to_this_machine, listeners
-from colchis_steps._training.rendezvous import Place
-from colchis_steps._training.steps import Workers
-import socket
-here = Place(int(sys.argv[1]), tuple(sys.argv[2:]))
-os.environ |= {"TF_CONFIG": here.tf_config(), "TF_GRPC_REUSE_PORT": "1"}
-with kept_to_this_machine(here):
-    workers = Workers(here, 60)
-port = int(here.addresses[here.rank].rpartition(":")[2])
-for _, found in listeners(port):
-    device = found.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
-    print(found.getsockname()[0], device.rstrip(bytes(1)).decode())
-sys.stdout.flush()
-workers.sum([__import__("tensorflow").ones([1])])  # the peer still gets through
-os._exit(0)
-"""
 
 
 def device(found: socket.socket) -> bytes:
@@ -102,21 +83,36 @@ def test_loopback_addresses_are_known(host: str, yes: bool) -> None:
     assert is_loopback(host) is yes
 
 
+def listening(pid: int) -> list[tuple[str, int]]:
+    """Return where a process listens over IP, by the kernel's own tables: address in hexadecimal, port."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in links:
+                address, _, port = local.rpartition(":")
+                found.append((address, int(port, 16)))
+    return found
+
+
 @pytest.mark.tensorflow
-def test_tensorflows_own_servers_are_on_the_loopback_interface_alone() -> None:
-    """Without the guard they are open to the network: TensorFlow binds to every address."""
-    with free_addresses(2) as addresses:
-        command = [sys.executable, "-c", SERVER]
-        workers = [
-            subprocess.Popen(
-                [*command, str(rank), *addresses],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
-            )
-            for rank in (0, 1)
-        ]
-        told = [worker.communicate(timeout=120) for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], told
-    assert [out.split()[1:] for out, _ in told] == [["lo"]] * 2, "each has one socket on its port, closed to others"
+def test_no_port_of_a_local_training_is_reached_from_outside(tmp_path: Path) -> None:
+    """TensorFlow listens at every address; without the guard this connects, and could run a graph of its own."""
+    trainer = Trainer(tmp_path, write_data(tmp_path / "data", {"train": [24], "eval": [6], "test": [6]}))
+    flags = ["--workers=2", '--hyperparameters={"epochs": 100000, "global_batch": 6}']
+    with subprocess.Popen(trainer.command("r", *flags), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert poll(lambda: process.poll() is not None or trainer.checkpoints("r") or None, 200)
+            assert process.poll() is None, process.communicate()
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            places = [listening(int(pid)) for pid in children]
+            assert [len(found) for found in places] == [1, 1], places
+            for ((_, port),) in places:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                if outside := address_of_this_machine():
+                    with pytest.raises(ConnectionRefusedError):
+                        socket.create_connection((outside, port), timeout=5)
+        finally:
+            process.kill()
+            process.communicate()

@@ -30,6 +30,7 @@ OPERATORS = ("pytorchjob", "tfjob")
 POLL = 1.0
 AWAY = 120.0  # seconds for which the API server may be away
 LAST = 60.0  # seconds that the others get to end after the chief has
+PODLESS = 30.0  # seconds without a pod that are nothing to tell of
 
 
 log = logging.getLogger("colchis")
@@ -107,6 +108,7 @@ class _Following:
     training: Training
     watch: Watch
     logs: Logs
+    had_pods: float = field(default_factory=time.monotonic)  # when it last had any
 
     def until_ended(self, stop: threading.Event) -> None:
         """Follow the job to a good end; once the chief has stored the model, the others get a little time."""
@@ -174,6 +176,10 @@ class _Following:
                     raise _explained(self.training, self.logs, [end])
                 self.watch.out_of_memory |= end.out_of_memory
         waits, hopeless = hindered(pods)
+        if pods:
+            self.had_pods = time.monotonic()
+        elif time.monotonic() - self.had_pods > PODLESS:  # its controller tells why in an event
+            waits = f"no pod is made yet; see: kubectl describe {self.training.kind.lower()} {self.training.name}"
         if found["spec"].get("runPolicy", found["spec"]).get("suspend"):
             waits = f"the job is suspended until queue {self.training.options.queue} admits it"
         if hopeless:

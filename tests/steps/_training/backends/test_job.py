@@ -306,6 +306,16 @@ def test_a_job_in_a_queue_and_a_pod_without_a_node_are_waited_for_and_told_once(
     assert "is not scheduled: 0/1 nodes are available" in caplog.text
 
 
+def test_a_job_whose_controller_makes_no_pod_is_told_of(
+    store: Objects, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubeflow Trainer says in an event alone that its JobSet was refused."""
+    monkeypatch.setattr(_training_job, "PODLESS", 0.0)
+    with caplog.at_level(logging.INFO, "colchis"):
+        follow(Memory(nothing, nothing, nothing, ends("Complete")), store)
+    assert caplog.text.count(f"no pod is made yet; see: kubectl describe job {NAME}") == 1
+
+
 def test_a_chief_that_is_through_is_enough(store: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may have failed when it left: there is a model."""
     empty: dict[str, dict[str, dict[str, Any]]] = {}
