@@ -5,6 +5,7 @@ An operator's kinds are tested where its CRDs are.
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -20,6 +21,7 @@ from colchis_steps._manifests.objects import KINDS as OBJECTS
 from colchis_steps._manifests.training import KINDS, Training
 from colchis_steps._manifests.training_beside import beside
 from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._training.backends.outcome import outcome_of
 
 pytestmark = NEEDS_CLUSTER
 SHORT, LONG = 3, 5000  # epochs
@@ -197,6 +199,31 @@ def test_a_step_that_died_finds_its_job_again_a_lost_worker_goes_on_and_a_stop_l
     assert (ended.phase, len(ended.attempts("job"))) == ("Failed", 2), ended.told()
     nothing_left(here, backend, name, run)
     assert f"going on after epoch {told[-1]} of {LONG}" in log_of(here, run, 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["indexed-job", "tfjob", "jobset", "trainjob"])
+def test_a_job_that_is_kept_goes_when_its_time_is_over(here: Installation, backend: str) -> None:
+    needs(backend)
+    run = f"kept-{backend}"
+    name = submit(here, run, backend, job_options=SMALL_JOB.replace("}", ', "keep": "1m"}'))
+    succeeded(here, name, run)
+    (job,) = jobs(here, backend, run)
+    outcome = outcome_of(job)
+    assert outcome
+    assert outcome.good
+    if backend != "trainjob":
+        until(120, "the end of the job", lambda: not jobs(here, backend, run))
+        nothing_left(here, backend, name, run)
+        return
+    # a TrainJob has no time to live in Trainer 2.3, but what it made has; and it is not trained again
+    until(120, "the end of its JobSet", lambda: not jobs(here, "jobset", run))
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert not jobs(here, "jobset", run)
+        time.sleep(2)
+    (left,) = jobs(here, backend, run)
+    assert (left["metadata"]["uid"], workers(here, name)) == (job["metadata"]["uid"], [])
 
 
 def running(here: Installation, name: str) -> str | None:
