@@ -3,131 +3,37 @@
 import logging
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.steps._training.backends.memory import (
+    ENDED,
+    MADE,
+    NAME,
+    TRAINING,
+    Memory,
+    Nested,
+    Step,
+    all_of,
+    away,
+    ends,
+    follow,
+    nothing,
+    pod,
+)
 
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import failure_key, training_key
 from colchis_steps._formats.training import Cause, Failure, Result
-from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.job_options import JobOptions
 from colchis_steps._manifests.objects import Object
-from colchis_steps._manifests.training import LABEL_JOB, Training
-from colchis_steps._manifests.training_jobs import job
-from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.opening import open_store
 from colchis_steps._training.backends import job as _training_job
-from colchis_steps._training.backends.job import AwayError, LostError, Watch, run_job
+from colchis_steps._training.backends.job import AwayError, LostError
 from colchis_steps._training.backends.making import StoppedError
-
-TRAINING = Training("indexed-job", "run-1", "digits", 2, "train:1", ["--run=run-1"], JobOptions(restarts=1))
-NAME = TRAINING.name
-BESIDE = ["apply NetworkPolicy", "apply Service"]
-MADE = [*BESIDE, "apply Job", *BESIDE]  # before the job, so that no pod is open to others, then again as its own
-BEGAN, ENDED = "2026-11-22T20:00:00Z", "2026-11-22T20:00:09Z"
-Step = Callable[["Memory"], None]
-
-
-class Memory(Cluster):
-    """A cluster that holds objects by kind and name; each look at the job takes the next step of the story."""
-
-    def __init__(self, *story: Step) -> None:
-        self.namespace, self.role = "ns", "role"
-        self.objects: dict[tuple[str, str], Object] = {}
-        self.logs: dict[str, str] = {}
-        self.story = list(story)
-        self.calls: list[str] = []
-
-    def apply(self, manifest: Object) -> Object:
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        self.calls.append(f"apply {kind}")
-        made = deepcopy(manifest)
-        made["metadata"]["uid"] = f"uid-{len(self.calls)}"
-        self.objects[kind, name] = made
-        return made
-
-    def get(self, kind: str, name: str) -> Object | None:
-        if kind == "Job" and ("Job", name) in self.objects and self.story:
-            self.story.pop(0)(self)
-        return deepcopy(self.objects.get((kind, name)))
-
-    def list(self, kind: str, labels: Mapping[str, str]) -> "list[Object]":
-        found = [o for (k, _), o in self.objects.items() if k == kind]
-        return [deepcopy(o) for o in found if labels.items() <= o["metadata"]["labels"].items()]
-
-    def delete(self, kind: str, name: str) -> None:
-        self.calls.append(f"delete {kind}")
-        for key in [(kind, name), *(key for key in self.objects if key[0] == "Pod" and key[1].startswith(name))]:
-            self.objects.pop(key, None)
-
-    def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
-        return self.logs.get(pod, "")
-
-
-def nothing(_: Memory) -> None:
-    """Let the job go on."""
-
-
-def ends(kind: str, reason: str = "", message: str = "") -> Step:
-    """Return the job a condition."""
-
-    def step(cluster: Memory) -> None:
-        condition = {"type": kind, "status": "True", "reason": reason, "message": message}
-        cluster.objects["Job", NAME]["status"] = {"conditions": [{"type": "Other", "status": "True"}, condition]}
-
-    return step
-
-
-def pod(rank: int, phase: str, code: int | None = None, *, message: str = "", reason: str = "", log: str = "") -> Step:
-    """Let a worker's pod be as this."""
-
-    def step(cluster: Memory) -> None:
-        name = f"{NAME}-{rank}-abcde"
-        ended = {"exitCode": code, "message": message, "reason": reason, "startedAt": BEGAN, "finishedAt": ENDED}
-        state = {} if code is None else {"terminated": ended}
-        labels = {LABEL_JOB: NAME, "batch.kubernetes.io/job-completion-index": str(rank)}
-        metadata = {"name": name, "uid": name, "labels": labels, "creationTimestamp": "2026-11-22T20:00:00Z"}
-        status = {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}
-        cluster.objects["Pod", name] = {"metadata": metadata, "status": status}
-        cluster.logs[name] = log
-
-    return step
-
-
-def all_of(*steps: Step) -> Step:
-    """Return a step that is several at once."""
-
-    def step(cluster: Memory) -> None:
-        for one in steps:
-            one(cluster)
-
-    return step
-
-
-def away(_: Memory) -> None:
-    raise TransientError("the cluster's API server is not reachable; try again when it is back")
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
-    monkeypatch.setattr(_training_job, "POLL", 0.001)
-    monkeypatch.delenv("COLCHIS_POD", raising=False)
-    return open_store(tmp_path.as_uri())
-
-
-def follow(cluster: Memory, store: Objects, training: Training = TRAINING) -> list[str]:
-    """Run the job; give the lines of the chief's log that were handed on."""
-    lines: list[str] = []
-    run_job(cluster, store, training, Watch(lambda: None, lines.append, "key"))
-    return lines
 
 
 def failure(store: Objects, *story: Step) -> StepError:
@@ -159,32 +65,6 @@ def test_a_job_is_made_with_its_address_followed_and_removed(store: Objects) -> 
     )
     assert store.read(training_key("run-1", "worker-0.log")) == b"epoch 1\nepoch 2\n20:00:03 ERROR the end\n"
     assert store.read(training_key("run-1", "worker-1.log")) == b"other\n"
-
-
-def test_a_job_that_is_there_is_followed_and_one_made_for_something_else_is_made_anew(
-    store: Objects, caplog: pytest.LogCaptureFixture
-) -> None:
-    cluster = Memory()
-    cluster.apply(job(TRAINING))
-    cluster.story = [nothing, ends("Complete")]
-    with caplog.at_level(logging.INFO, "colchis"):
-        follow(cluster, store)
-    assert "is there already; following it" in caplog.text
-    assert cluster.calls.count("apply Job") == 1
-
-    cluster = Memory()
-    cluster.apply(job(Training("indexed-job", "run-1", "digits", 3, "train:1", ["--run=run-1"])))
-    cluster.story = [nothing, nothing, nothing, ends("Complete")]
-    follow(cluster, store)
-    assert cluster.calls == ["apply Job", "delete Job", *MADE, "delete Job"]
-
-
-def test_somebody_elses_job_is_left_alone(store: Objects) -> None:
-    cluster = Memory()
-    cluster.apply({"kind": "Job", "metadata": {"name": NAME, "labels": {}}})
-    with pytest.raises(InputError, match="was not made by colchis"):
-        follow(cluster, store)
-    assert cluster.calls == ["apply Job"]
 
 
 def test_bad_input_is_told_before_what_it_caused(store: Objects) -> None:
@@ -420,16 +300,6 @@ def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store
     assert cluster.calls.count("apply TFJob") == 1 + training.options.restarts
 
 
-def test_what_an_earlier_try_left_is_waited_for(store: Objects) -> None:
-    """Two sets of workers under one name would meet each other."""
-    cluster = Memory(nothing, ends("Complete"))
-    pod(0, "Running")(cluster)
-    threading.Timer(0.3, lambda: cluster.objects.pop(("Pod", f"{NAME}-0-abcde"))).start()
-    began = time.monotonic()
-    follow(cluster, store)
-    assert time.monotonic() - began > 0.25
-
-
 def test_a_job_that_went_well_is_kept_where_that_was_asked_for(store: Objects) -> None:
     kept = replace(TRAINING, options=JobOptions(keep="1h"))
     cluster = Memory(nothing, all_of(ends("Complete"), pod(0, "Succeeded", 0, log="2026-11-22T20:00:01Z epoch 1\n")))
@@ -444,27 +314,6 @@ def test_a_job_that_went_well_is_kept_where_that_was_asked_for(store: Objects) -
     assert cluster.calls[-1] == "delete Job", "the next attempt could not tell its failure from its own"
 
 
-def test_a_kept_job_whose_result_is_gone_is_made_anew(store: Objects) -> None:
-    """Nobody follows a job that has ended well: its model was removed, or the store is another one."""
-    cluster = Memory(nothing, all_of(ends("Complete")))
-    kept = replace(TRAINING, options=JobOptions(keep="1h"))
-    follow(cluster, store, kept)
-    cluster.calls.clear()
-    cluster.story = [nothing, nothing, nothing, ends("Complete")]
-    follow(cluster, store, kept)
-    assert cluster.calls == ["delete Job", *MADE]
-
-
-class Nested(Memory):
-    """A cluster whose steps tell of a JobSet, or of a TrainJob, as of the Job that the stories name."""
-
-    def get(self, kind: str, name: str) -> Object | None:
-        if kind in {"JobSet", "TrainJob"} and (kind, name) in self.objects and self.story:
-            self.objects["Job", name] = self.objects[kind, name]
-            self.story.pop(0)(self)
-        return deepcopy(self.objects.get((kind, name)))
-
-
 def test_a_jobset_is_followed_and_its_own_job_says_why_it_failed(store: Objects) -> None:
     jobset = replace(TRAINING, backend="jobset")
     cluster = Nested(nothing, pod(0, "Running"), all_of(ends("Completed"), pod(0, "Succeeded", 0)))
@@ -476,18 +325,3 @@ def test_a_jobset_is_followed_and_its_own_job_says_why_it_failed(store: Objects)
     cluster.objects["Job", f"{NAME}-worker-0"] = {"spec": {}, "status": {"conditions": [late]}}
     with pytest.raises(InputError, match=r"JobSet .* took longer than its 24 hours"):
         follow(cluster, store, jobset)
-
-
-def test_a_train_job_has_its_runtime_before_it_and_none_of_an_earlier_try(store: Objects) -> None:
-    training = replace(TRAINING, backend="trainjob")
-    beside = ["apply NetworkPolicy", "apply TrainingRuntime"]
-    cluster = Nested(nothing, pod(0, "Running"), all_of(ends("Complete"), pod(0, "Succeeded", 0)))
-    follow(cluster, store, training)
-    assert cluster.calls == [*beside, "apply TrainJob", *beside, "delete TrainJob"]
-    owners = cluster.objects["TrainingRuntime", NAME]["metadata"]["ownerReferences"]
-    assert [(owner["kind"], owner["name"]) for owner in owners] == [("TrainJob", NAME)]
-
-    cluster.calls.clear()  # a runtime was left, as where a step was killed before it made the job
-    cluster.story = [nothing, all_of(ends("Complete"))]
-    follow(cluster, store, training)
-    assert cluster.calls[:3] == ["delete TrainingRuntime", *beside]
