@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from colchis_steps._doctor.checks import Finding, findings
 from colchis_steps._doctor.facts import BACKENDS, gather
+from colchis_steps._doctor.network import enforcer, network
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._kube.api import Api
 from colchis_steps._step.errors import InputError, TransientError
@@ -25,11 +26,13 @@ SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
 def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
     """Return the findings about the cluster; where it is away, that is the only one."""
     try:
-        facts = gather(Api(namespace), gateway, backend)
+        api = Api(namespace)
+        facts = gather(api, gateway, backend)
+        more = [network(enforcer(api, facts.release))] if facts.backend else []
     except (InputError, TransientError) as error:
         what, _, fix = str(error).partition("; ")
         return [Finding("API server", "away" if isinstance(error, TransientError) else "wrong", what, fix)]
-    return findings(facts, importlib.metadata.version("colchis"))
+    return [*findings(facts, importlib.metadata.version("colchis")), *more]
 
 
 def lines(found: Sequence[Finding]) -> list[str]:

@@ -6,6 +6,7 @@ Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
         models/<model>/aliases/latest.json  last, and never back to a lower version
         in a pod, the record's mirror among the cluster's modelversions, where it knows them
+        annotations of the job that trained, where it is kept
 """
 
 import argparse
@@ -30,6 +31,7 @@ from colchis_steps._formats.models import Candidate, Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
+from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
 from colchis_steps._oci.repository import parse_reference
@@ -182,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             store.create(statement_key(new.model, new.version), provenance)
         mirror(located(store, record), f"{store.url}/{key}")
         move_latest(store, record)
+        annotate_job(record, results.get("train"))
         recorder.outputs = {"record": key}
         log.info("%s/%d is registered as %s", record.model, record.version, record.digest)
 

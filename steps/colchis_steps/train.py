@@ -17,11 +17,12 @@ from colchis_steps._formats.documents import canonical_digest, encode, now
 from colchis_steps._formats.hyperparameters import Settings, settings
 from colchis_steps._formats.keys import candidate_key, result_key, training_result_key
 from colchis_steps._formats.models import Candidate, Code
-from colchis_steps._formats.runs import Epoch, StepResult, TrainingReport
+from colchis_steps._formats.runs import Epoch, KeptJob, StepResult, TrainingReport
 from colchis_steps._formats.training import Result
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.job_options import job_options
-from colchis_steps._manifests.training_jobs import KINDS, Training, service
+from colchis_steps._manifests.training import KINDS, Training
+from colchis_steps._manifests.training_beside import beside
 from colchis_steps._manifests.training_jobs import job as job_of
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
@@ -90,7 +91,7 @@ def train(args: argparse.Namespace, store: Objects, recorder: Recorder, workdir:
     if result is None:
         where = f"{store.url}/{training_result_key(args.run)}"
         raise TransientError(f"the chief ended without a result in {where}; run it again")
-    recorder.details = report(args, chosen, result, result.history)
+    recorder.details = report(args, chosen, result, result.history, kept(args, key))
     return Candidate(
         run=args.run,
         model=args.model,
@@ -108,11 +109,6 @@ def train(args: argparse.Namespace, store: Objects, recorder: Recorder, workdir:
 
 def run(args: argparse.Namespace, store: Objects, key: str, chosen: Settings, *, workdir: Path, lock: int) -> None:
     """Run the workers on the back-end that was asked for."""
-    if args.backend == "jobset":
-        raise InputError(
-            "train does not follow a JobSet yet; add --render, give what it prints to kubectl apply -f -, "
-            "and run this again when the workers are through"
-        )
     if args.backend == "local":
         log.info("starting %d workers; their logs are %s/worker-*.log", args.workers, workdir)
         job = Job(store, args.run, worker_flags(args, key), workdir, args.workers, args.silence_seconds, [lock])
@@ -140,6 +136,19 @@ def training(args: argparse.Namespace, key: str) -> Training:
     return Training(args.backend, args.run, args.model, args.workers, args.train_image, flags, options)
 
 
+def kept(args: argparse.Namespace, key: str) -> KeptJob | None:
+    """Return the job that trained, where it stays after its end: ``register`` writes on it what it made."""
+    if args.backend == "local" or not (asked := training(args, key)).options.keep:
+        return None
+    try:
+        cluster = Cluster(args.namespace, ROLE)
+        found = cluster.get(asked.kind, asked.name)
+    except StepError as error:
+        log.warning("%s %s will not say which model it made: %s", asked.kind, asked.name, error)
+        return None
+    return KeptJob(asked.kind, asked.name, cluster.namespace, found["metadata"]["uid"]) if found else None
+
+
 def render(args: argparse.Namespace) -> None:
     """Print what a back-end would run, as YAML.
 
@@ -153,8 +162,7 @@ def render(args: argparse.Namespace) -> None:
     chosen, data = settings(args.hyperparameters), open_data(args.data)
     check_trainable(chosen, data, args.workers, args.entry)
     found = training(args, fingerprint(data.manifest.digest, code_of(args), chosen))
-    documents = [made for made in (service(found), job_of(found)) if made]
-    print(yaml.safe_dump_all(documents, sort_keys=False, width=110), end="")
+    print(yaml.safe_dump_all([*beside(found), job_of(found)], sort_keys=False, width=110), end="")
 
 
 def code_of(args: argparse.Namespace) -> Code:
@@ -191,7 +199,13 @@ def check_trainable(chosen: Settings, data: DataSet, workers: int, entry: str = 
         raise InputError(f"global_batch is {chosen.global_batch}, too few for {workers} workers; raise it")
 
 
-def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epochs: Sequence[Epoch]) -> TrainingReport:
+def report(
+    args: argparse.Namespace,
+    chosen: Settings,
+    found: Result | None,
+    epochs: Sequence[Epoch],
+    job: KeptJob | None = None,
+) -> TrainingReport:
     """Record a training, ended or not."""
     return TrainingReport(
         backend=args.backend,
@@ -203,6 +217,7 @@ def report(args: argparse.Namespace, chosen: Settings, found: Result | None, epo
         history=tuple(epochs),
         resumed_from_step=found.resumed_from_step if found else 0,
         speed=found.speed if found else None,
+        job=job,
     )
 
 

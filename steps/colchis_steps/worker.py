@@ -43,6 +43,7 @@ from colchis_steps._training.failures import leave_failure
 from colchis_steps._training.files import alive_path, home_of, note_epochs
 from colchis_steps._training.given import Given
 from colchis_steps._training.input import Source, blocks_of, inputs_of
+from colchis_steps._training.loopback import kept_to_this_machine
 from colchis_steps._training.rendezvous import Place, place, rendezvous
 from colchis_steps._training.signals import GRACE, Stop
 from colchis_steps.context import Context
@@ -109,7 +110,8 @@ def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpo
     from colchis_steps._training.workers import Workers
 
     chosen = settings(args.hyperparameters)
-    workers = Workers(here, args.exchange_seconds)
+    with kept_to_this_machine(here):
+        workers = Workers(here, args.exchange_seconds)
     stop = Stop(args.retry_exit_code, args.grace_seconds)
     stop.install()  # the strategy has put its own handler there, which swallows the signal
     keras.utils.set_random_seed(chosen.seed)

@@ -29,6 +29,7 @@ from tests.cluster.installed import (
     TAG,
     Installation,
     Run,
+    has,
     kubectl,
     until,
 )
@@ -45,6 +46,7 @@ from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
 
 SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
+KEPT_JOB = SMALL_JOB.replace("}", ', "keep": "1h"}')
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
 INSTALLED = {
     "test_approval",
@@ -92,12 +94,17 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield installation
 
 
+def by_job(backend: str) -> dict[str, str]:
+    """Return the parameters of a training by a job that is kept: of the back-end, where the cluster has it."""
+    return {"backend": backend if has(backend) else "indexed-job", "job_options": KEPT_JOB}
+
+
 @pytest.fixture(scope="session")
 def first_runs(here: Installation) -> dict[str, Run]:
     """Two models that go all the way side by side, each by other means; give their runs by the model's name."""
     ways = {
         "alpha": {"builder": "kaniko"},
-        "beta": {"builder": "direct", "backend": "indexed-job", "model_volume": "copy", "job_options": SMALL_JOB},
+        "beta": {"builder": "direct", "model_volume": "copy", **by_job("jobset")},
     }
     names = {model: here.submit(model=model, **way) for model, way in ways.items()}
     return {model: here.ended(name, 400) for model, name in names.items()}

@@ -25,6 +25,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from colchis_steps._manifests.objects import KINDS as OBJECTS
+from colchis_steps._manifests.training import KINDS
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
@@ -81,6 +83,13 @@ def until(seconds: float, what: str, found: Callable[[], T | None]) -> T:
         assert time.monotonic() < end, f"{what} did not come about in {seconds:.0f} s"
         time.sleep(1)
     return value
+
+
+def has(backend: str) -> bool:
+    """Whether the cluster has what a training's back-end makes."""
+    version, plural = OBJECTS[KINDS[backend]]
+    crd = ["kubectl", "get", "crd", f"{plural}.{version.partition('/')[0]}"]
+    return backend == "indexed-job" or not subprocess.run(crd, capture_output=True, timeout=30, check=False).returncode
 
 
 def argo_release() -> tuple[int, int, int]:

@@ -9,9 +9,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.cluster.conftest import by_job
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER, REPOSITORY, Installation, Run, until
 
 from colchis_steps._formats.models import Alias, Manifest, Record
+from colchis_steps._manifests.objects import KINDS as OBJECTS
+from colchis_steps._manifests.training import KINDS
 from colchis_steps._oci.contents import contents
 from colchis_steps._serving.client import call
 from colchis_steps._store.documents import read_document
@@ -83,6 +86,17 @@ def mounted(pod: dict[str, Any]) -> str:
     return str(reference)
 
 
+def made_by(here: Installation, run: Run, model: str, version: int) -> None:
+    """Hold the job that trained, which was to be kept, to the version that it says it made."""
+    (backend,) = [p["value"] for p in run.workflow["spec"]["arguments"]["parameters"] if p["name"] == "backend"]
+    labels = f"--selector=colchis.dev/run={run.uid},app.kubernetes.io/name=colchis-training"
+    (job,) = here.get(OBJECTS[KINDS[backend]][1], labels)["items"]
+    notes = {name: job["metadata"]["annotations"][f"colchis.dev/{name}"] for name in ("model", "version", "digest")}
+    assert notes == {"model": model, "version": str(version), "digest": run.outputs["digest"]}
+    (policy,) = here.get("networkpolicies", labels)["items"]
+    assert policy["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+
+
 def test_kaniko_builds_what_is_then_served(
     here: Installation, first_runs: dict[str, Run], record_property: Callable[[str, object], None]
 ) -> None:
@@ -103,6 +117,7 @@ def test_the_direct_builder_a_job_and_a_copied_volume_give_another_model_beside_
     assert run.node("kaniko")["phase"] == "Skipped"
     assert run.node("job")["phase"] == "Succeeded"
     agrees(here, run, DIRECT, 1)
+    made_by(here, run, DIRECT, 1)
     assert (answer(KANIKO), answer(DIRECT)) == ("1", "1")
 
 
@@ -134,10 +149,12 @@ def test_a_second_version_replaces_the_first_and_one_command_goes_back(
     other = [pod["metadata"]["uid"] for pod in pods(here, DIRECT, 1)]
     hyperparameters = '{"epochs": 4, "global_batch": 64, "seed": 8, "learning_rate": 0.01}'
     run = went_through(
-        here.ended(here.submit(model=KANIKO, builder="direct", hyperparameters=hyperparameters)), record_property
+        here.ended(here.submit(model=KANIKO, builder="direct", hyperparameters=hyperparameters, **by_job("trainjob"))),
+        record_property,
     )
     assert run.outputs["version"] == "2"
     agrees(here, run, KANIKO, 2)
+    made_by(here, run, KANIKO, 2)
     assert answer(KANIKO) == "2"
     until(60, "the end of the first version's pods", lambda: not pods(here, KANIKO, 1))
     builds = len(here.get("pods", "--selector=app.kubernetes.io/component=build-image")["items"])

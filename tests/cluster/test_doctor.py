@@ -15,9 +15,10 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.cluster.installed import AWS, NEEDS_CLUSTER, PATIENCE, REPOSITORY, argo_release, kubectl
+from tests.cluster.installed import AWS, NEEDS_CLUSTER, PATIENCE, REPOSITORY, argo_release, has, kubectl
 
 from colchis_steps._manifests.route import described, prefix
+from colchis_steps._manifests.training import KINDS
 
 OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
 INSTALLED = ("templates", "service accounts", "Roles", "executor's token")
@@ -120,12 +121,11 @@ def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespa
 
 def test_the_back_end_of_the_training_is_looked_at_where_it_is_asked_for(namespace: str) -> None:
     assert "training" not in doctor(namespace)[1]
-    there = kubectl("get", "crds", "--output=name").split()
-    for backend, crd in (("indexed-job", ""), ("tfjob", "tfjobs.kubeflow.org")):
+    for backend in KINDS:
         _, found = doctor(namespace, "--backend", backend)
-        known = not crd or f"customresourcedefinition.apiextensions.k8s.io/{crd}" in there
-        assert found["training"]["state"] == ("fine" if known else "wrong"), found["training"]
+        assert found["training"]["state"] == ("fine" if has(backend) else "wrong"), found["training"]
         assert found["Roles"]["state"] == "fine", found["Roles"]
+        assert found["network policies"]["state"] in {"fine", "skipped"}
     kubectl("--namespace", namespace, "delete", "rolebinding", "colchis-train")
     _, found = doctor(namespace, "--backend", "tfjob")
     assert "colchis-train may not create tfjobs" in found["Roles"]["text"]

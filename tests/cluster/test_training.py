@@ -1,36 +1,38 @@
 """Training as a job on the cluster, in a workflow as users run it: two worker pods, faults, and what is left.
 
-The operator's kinds are tested where its CRDs are.
+An operator's kinds are tested where its CRDs are.
 """
 
 import json
 import re
-import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tests.cluster.conftest import SMALL_JOB
-from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, until
+from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, has, until
 
 from colchis_steps._formats.keys import training_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.training import History
+from colchis_steps._manifests.objects import KINDS as OBJECTS
+from colchis_steps._manifests.training import KINDS, Training
+from colchis_steps._manifests.training_beside import beside
 from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._training.backends.outcome import outcome_of
 
 pytestmark = NEEDS_CLUSTER
-KINDS = {"indexed-job": "jobs", "pytorchjob": "pytorchjobs", "tfjob": "tfjobs"}
 SHORT, LONG = 3, 5000  # epochs
+OTHERS = ["jobset", "trainjob", "pytorchjob"]
+WITH_TIME = [pytest.param(backend, marks=pytest.mark.long) for backend in ("tfjob", "jobset", "trainjob")]
 
 
 def needs(backend: str) -> None:
     """Skip where the kind is not installed."""
-    if backend == "indexed-job":
-        return
-    crd = ["kubectl", "get", "crd", f"{KINDS[backend]}.kubeflow.org"]
-    if subprocess.run(crd, capture_output=True, timeout=30, check=False).returncode:
-        pytest.skip("the Kubeflow training operator is not installed")
+    if not has(backend):
+        pytest.skip(f"the cluster has no {KINDS[backend]}")
 
 
 def submit(here: Installation, run: str, backend: str, epochs: int = SHORT, **more: str) -> str:
@@ -41,9 +43,8 @@ def submit(here: Installation, run: str, backend: str, epochs: int = SHORT, **mo
 
 
 def jobs(here: Installation, backend: str, run: str) -> list[dict[str, Any]]:
-    return list(
-        here.get(KINDS[backend], f"--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/run={run}")["items"]
-    )
+    kind = OBJECTS[KINDS[backend]][1]
+    return list(here.get(kind, f"--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/run={run}")["items"])
 
 
 def workers(here: Installation, workflow: str) -> list[dict[str, Any]]:
@@ -76,7 +77,8 @@ def nothing_left(here: Installation, backend: str, workflow: str, run: str) -> N
     until(60, "the end of the job", lambda: not jobs(here, backend, run))
     until(60, "the end of the workers", lambda: not workers(here, workflow))
     services = f"--selector=app.kubernetes.io/managed-by=colchis,colchis.dev/run={run}"
-    until(20, "the end of the Service", lambda: not here.get("services", services)["items"])
+    for kind in ["services", "networkpolicies", *(["trainingruntimes"] if backend == "trainjob" else [])]:
+        until(30, f"the end of {kind}", lambda kind=kind: not here.get(kind, services)["items"])  # type: ignore[misc]
 
 
 def succeeded(here: Installation, name: str, run: str, seconds: float = 180) -> tuple[Run, Candidate]:
@@ -106,9 +108,29 @@ def test_bad_input_ends_the_run_at_once_with_the_workers_sentence(side_by_side: 
 
 
 @pytest.mark.long
-def test_the_other_kinds_of_job_do_the_same(here: Installation) -> None:
-    two_workers(here, "pytorchjob")
-    bad_input(here, "tfjob")
+@pytest.mark.parametrize("backend", OTHERS)
+def test_the_other_kinds_of_job_do_the_same(here: Installation, backend: str) -> None:
+    two_workers(here, backend)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["tfjob", "jobset", "trainjob"])
+def test_bad_input_ends_each_other_kind_of_job_at_once(here: Installation, backend: str) -> None:
+    bad_input(here, backend)
+
+
+@pytest.mark.parametrize("backend", sorted(KINDS))
+def test_a_cluster_takes_what_stands_beside_a_job(here: Installation, backend: str) -> None:
+    """The API server checks them by a dry run; a policy that it took for another would select nothing."""
+    needs(backend)
+    one = Training(backend, "dry", "digits", 2, "train:1", ["--run=dry"])
+    for thing in beside(one):
+        given = {**thing, "metadata": {**thing["metadata"], "namespace": here.namespace}}
+        answer = here.kubectl(
+            "apply", "--server-side", "--dry-run=server", "--output=json", "--filename=-", given=given
+        )
+        if thing["kind"] == "NetworkPolicy":
+            assert json.loads(answer)["spec"] == thing["spec"]
 
 
 def two_workers(here: Installation, backend: str) -> None:
@@ -120,7 +142,9 @@ def two_workers(here: Installation, backend: str) -> None:
     owner = job["metadata"]["ownerReferences"][0]
     assert (owner["kind"], owner["name"]) == ("Workflow", name)
     assert owner["uid"] == here.run(name).uid
+    (policy,) = here.get("networkpolicies", f"--selector=colchis.dev/run={run}")["items"]
     for pod in pods:
+        assert policy["spec"]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
         assert [v["name"] for v in pod["spec"]["volumes"]] == ["tmp"]
@@ -137,7 +161,7 @@ def two_workers(here: Installation, backend: str) -> None:
     nothing_left(here, backend, name, run)
 
 
-@pytest.mark.parametrize("backend", ["indexed-job", pytest.param("tfjob", marks=pytest.mark.long)])
+@pytest.mark.parametrize("backend", ["indexed-job", *WITH_TIME])
 def test_a_step_that_died_finds_its_job_again_a_lost_worker_goes_on_and_a_stop_leaves_nothing(
     here: Installation, backend: str
 ) -> None:
@@ -163,7 +187,7 @@ def test_a_step_that_died_finds_its_job_again_a_lost_worker_goes_on_and_a_stop_l
     told = re.findall(r"going on after epoch (\d+) of", here.kubectl("logs", second, "-c", "main"))
     assert int(told[-1]) >= reached
     trains(here, name, run, int(told[-1]) + 2)
-    if backend == "indexed-job":  # the operator fails a job whose pod is deleted, and the step makes it anew
+    if backend != "tfjob":  # the operator fails a job whose pod is deleted, and the step makes it anew
         assert [found["metadata"]["uid"] for found in jobs(here, backend, run)] == [job["metadata"]["uid"]]
     show = "import os; print(open(os.environ['ARGO_PROGRESS_FILE']).read())"  # Argo takes it over once a minute
     done, _, total = here.kubectl("exec", second, "--container=main", "--", "python", "-c", show).strip().partition("/")
@@ -175,6 +199,31 @@ def test_a_step_that_died_finds_its_job_again_a_lost_worker_goes_on_and_a_stop_l
     assert (ended.phase, len(ended.attempts("job"))) == ("Failed", 2), ended.told()
     nothing_left(here, backend, name, run)
     assert f"going on after epoch {told[-1]} of {LONG}" in log_of(here, run, 0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backend", ["indexed-job", "tfjob", "jobset", "trainjob"])
+def test_a_job_that_is_kept_goes_when_its_time_is_over(here: Installation, backend: str) -> None:
+    needs(backend)
+    run = f"kept-{backend}"
+    name = submit(here, run, backend, job_options=SMALL_JOB.replace("}", ', "keep": "1m"}'))
+    succeeded(here, name, run)
+    (job,) = jobs(here, backend, run)
+    outcome = outcome_of(job)
+    assert outcome
+    assert outcome.good
+    if backend != "trainjob":
+        until(120, "the end of the job", lambda: not jobs(here, backend, run))
+        nothing_left(here, backend, name, run)
+        return
+    # a TrainJob has no time to live in Trainer 2.3, but what it made has; and it is not trained again
+    until(120, "the end of its JobSet", lambda: not jobs(here, "jobset", run))
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        assert not jobs(here, "jobset", run)
+        time.sleep(2)
+    (left,) = jobs(here, backend, run)
+    assert (left["metadata"]["uid"], workers(here, name)) == (job["metadata"]["uid"], [])
 
 
 def running(here: Installation, name: str) -> str | None:

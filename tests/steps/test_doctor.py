@@ -10,7 +10,16 @@ import yaml
 
 from colchis_steps import doctor
 from colchis_steps._doctor.checks import Finding, findings
-from colchis_steps._doctor.facts import ACCOUNTS, BACKENDS, SUBMITTER, TEMPLATES, TOKEN, Facts, training_rights
+from colchis_steps._doctor.facts import (
+    ACCOUNTS,
+    BACKENDS,
+    SUBMITTER,
+    TEMPLATES,
+    TOKEN,
+    Facts,
+    registering_rights,
+    training_rights,
+)
 
 BASE = Path(__file__).parents[2] / "workflows" / "manifests" / "base"
 ALL = frozenset({"workflows", "workflowtemplates", "cronworkflows", "workflowtaskresults"})
@@ -95,7 +104,9 @@ def test_a_cluster_where_all_is_there_has_no_finding() -> None:
         ("executor's token", {"token": False}, f"{TOKEN} is absent: pods will not start", "kubectl apply"),
         ("ConfigMap colchis", {"configured": ()}, "absent or empty", "create configmap colchis"),
         ("Secret colchis-s3", {"secrets": {"colchis-s3": False}}, "absent", "create secret generic colchis-s3"),
-        ("training", {"backend": "tfjob"}, "no tfjobs of kubeflow.org", "backend=indexed-job"),
+        ("training", {"backend": "tfjob"}, "no tfjobs of kubeflow.org/v1", "Kubeflow training operator, or train with"),
+        ("training", {"backend": "jobset"}, "no jobsets of jobset.x-k8s.io/v1alpha2", "install JobSet"),
+        ("training", {"backend": "trainjob"}, "no trainjobs of trainer.kubeflow.org/v1alpha1", "Kubeflow Trainer 2.3"),
         ("models' paths", {"served": {"digits": ["ml", "team-a"]}}, "digits is served from team-a too", "rename one"),
         ("gateway", {"routes": False}, "no HTTPRoutes", "install a Gateway API"),
         ("gateway", {"gateway": ""}, "none is named", "--gateway NAMESPACE/NAME"),
@@ -183,6 +194,7 @@ def test_templates_and_accounts_are_those_of_the_manifests_and_rights_no_more_th
         if d["kind"] == "Role"
     }
     trains = [("colchis-train", training_rights(backend)) for backend in BACKENDS]
+    trains += [("colchis-register", registering_rights(backend)) for backend in BACKENDS]
     for account, rights in [*ACCOUNTS.items(), *trains]:
         assert set(rights) <= given.get(account, set()), account
 

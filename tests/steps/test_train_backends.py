@@ -1,16 +1,19 @@
 """What ``train`` says of its back-ends before any cluster is asked: what it renders, and what it refuses."""
 
+import argparse
 import os
 from pathlib import Path
 
 import pytest
 import yaml
+from tests.steps.kube_server import serving
 from tests.steps.training_data import write_data
 
+from colchis_steps._formats.runs import KeptJob
 from colchis_steps._store.opening import open_store
-from colchis_steps.train import main
+from colchis_steps.train import kept, main, parser, training
 
-BACKENDS = ["indexed-job", "jobset", "pytorchjob", "tfjob"]
+BACKENDS = ["indexed-job", "jobset", "pytorchjob", "tfjob", "trainjob"]
 
 
 @pytest.fixture
@@ -30,21 +33,15 @@ def test_a_back_end_can_be_rendered_and_applied_by_hand(
     options = '--job-options={"queue": "team-a"}'
     assert main([*flags, f"--backend={backend}", "--train-image=train:1", options, "--render"]) == 0
     documents = list(yaml.safe_load_all(capsys.readouterr().out))
-    assert len(documents) == (2 if backend == "indexed-job" else 1)
+    more = {"indexed-job": ["Service"], "trainjob": ["TrainingRuntime"]}.get(backend, [])
+    assert [document["kind"] for document in documents[:-1]] == ["NetworkPolicy", *more]
     made = documents[-1]
     assert made["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
     assert "ownerReferences" not in made["metadata"]
-    text = str(made)
+    text = str(documents)
     assert all(flag in text for flag in flags if not flag.startswith("--workers"))
     assert "--fingerprint=sha256:" in text
     assert open_store(flags[0].partition("=")[2]).size("runs/r1/train.json") is None, "rendering is not a run"
-
-
-def test_a_jobset_is_not_run_but_the_sentence_says_how(
-    flags: list[str], caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    assert main([*flags, "--backend=jobset", "--train-image=train:1", f"--workdir={tmp_path / 'w'}"]) == 65
-    assert "train does not follow a JobSet yet; add --render" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -66,10 +63,35 @@ def test_what_cannot_be_run_is_a_sentence(
     assert sentence in caplog.text
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_without_a_cluster_the_sentence_says_so(
-    flags: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    backend: str, flags: list[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", os.devnull)
-    assert main([*flags, "--backend=tfjob", "--train-image=t:1", f"--workdir={tmp_path / 'w'}"]) == 65
+    assert main([*flags, f"--backend={backend}", "--train-image=t:1", f"--workdir={tmp_path / 'w'}"]) == 65
     assert "no cluster is configured" in caplog.text
+
+
+def asked(backend: str, options: str) -> argparse.Namespace:
+    places = ["--store=s3://b", "--run=r1", "--model=thirds", "--data=s3://b/data/thirds", "--namespace=team"]
+    return parser().parse_args([*places, f"--backend={backend}", "--train-image=t:1", f"--job-options={options}"])
+
+
+def test_which_job_is_kept_is_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep = asked("jobset", '{"keep": "1h"}')
+    name = training(keep, "key").name
+    place = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/team/jobsets/{name}"
+    with serving(tmp_path, monkeypatch) as server:
+        for args in (asked("jobset", "{}"), asked("local", '{"keep": "1h"}')):
+            assert kept(args, "key") is None
+        assert server.asked == [], "no cluster is asked where nothing is kept"
+        server.answers[place] = (200, {"kind": "JobSet", "metadata": {"name": name, "uid": "u-1"}})
+        assert kept(keep, "key") == KeptJob(kind="JobSet", name=name, namespace="team", uid="u-1")
+        server.answers[place] = (404, {"details": {"kind": "jobsets", "name": name}})
+        assert kept(keep, "key") is None, "its time is over"
+        server.answers[place] = (503, {"message": "starting"})
+        assert kept(keep, "key") is None
+    assert f"JobSet {name} will not say which model it made: the cluster answers 503" in caplog.text

@@ -1,6 +1,5 @@
 """The entry ``command:…``: any framework's program as a worker, with torchrun's environment; no TensorFlow here."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -51,27 +50,16 @@ if context.rank == 0 and not context.hyperparameters.get("lazy"):
     (export / "weights").mkdir()
     (export / "weights" / "w.txt").write_text(str([rows, done]))
 """
-DDP = """
-import os, torch, torch.distributed as dist
-dist.init_process_group("gloo")
-model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
-model(torch.full((1, 1), float(dist.get_rank()))).sum().backward()
-gradient = model.module.weight.grad.item()
-if dist.get_rank() == 0:
-    open(os.path.join(os.environ["COLCHIS_EXPORT"], "gradient.txt"), "w").write(str(gradient))
-dist.destroy_process_group()
-"""
 
 
 @pytest.fixture
 def trainer(tmp_path: Path) -> Trainer:
     (tmp_path / "program.py").write_text(PROGRAM)
-    (tmp_path / "ddp.py").write_text(DDP)
     return Trainer(tmp_path, write_data(tmp_path / "store/data/thirds/0", {"train": [24, 9], "eval": [6], "test": [6]}))
 
 
-def flags(trainer: Trainer, workers: int, program: str = "program.py", **given: Any) -> list[str]:
-    words = f"command:{sys.executable} {trainer.root / program} 'two words'"
+def flags(trainer: Trainer, workers: int, **given: Any) -> list[str]:
+    words = f"command:{sys.executable} {trainer.root / 'program.py'} 'two words'"
     return [f"--workers={workers}", f"--entry={words}", f"--hyperparameters={json.dumps(given)}"]
 
 
@@ -191,11 +179,3 @@ def test_the_masters_port_is_free_and_the_environment_names_it() -> None:
     assert 0 < int(port) < 65536
     found = environment(here, port, {"RUN": "r"})
     assert (found["MASTER_PORT"], found["RANK"], found["WORLD_SIZE"], found["COLCHIS_RUN"]) == (port, "1", "2", "r")
-
-
-@pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="torch is not installed")
-def test_torchs_data_parallel_meets_its_peers(trainer: Trainer) -> None:
-    done = trainer.train("r", *flags(trainer, 2, "ddp.py"))
-    assert done.returncode == 0, done.stderr
-    fetch_files(open_store(trainer.store), trainer.candidate("r").files, trainer.root / "got")
-    assert float((trainer.root / "got/gradient.txt").read_text()) == pytest.approx(0.5)  # the mean of ranks 0 and 1

@@ -12,6 +12,12 @@ State = Literal["fine", "wrong", "skipped", "away"]
 INSTALL = "kubectl apply --kustomize workflows/manifests/overlays/namespaced --namespace {namespace}"
 FLOORS = (3, 7, 15), (4, 0, 6)  # the first release of each series of Argo in which ADVISORIES are mended
 ADVISORIES = "CVE-2026-28229, CVE-2026-31892, CVE-2026-40886, CVE-2026-54526"
+TRAINERS = {
+    "jobset": "JobSet (https://jobset.sigs.k8s.io)",
+    "pytorchjob": "the Kubeflow training operator",
+    "tfjob": "the Kubeflow training operator",
+    "trainjob": "Kubeflow Trainer 2.3",
+}
 ARGO = {"cronworkflows", "workflows", "workflowtaskresults", "workflowtemplates"}
 
 
@@ -230,7 +236,7 @@ def _training(facts: Facts) -> list[Finding]:
     group, resource = BACKENDS[facts.backend]
     if facts.trains:
         return [Finding("training", "fine", f"the cluster has {resource} of {group}")]
-    fix = "install the Kubeflow training operator, or train with backend=indexed-job"
+    fix = f"install {TRAINERS.get(facts.backend, 'it')}, or train with backend=indexed-job"
     return [Finding("training", "wrong", f"the cluster has no {resource} of {group}", fix)]
 
 

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from colchis_steps._formats.steps import BESIDE, CHAIN, template_name
 from colchis_steps._kube.api import NAMES_ONLY, Answer, Api
-from colchis_steps._manifests.objects import LABEL_MODEL
+from colchis_steps._manifests.objects import KINDS, LABEL_MODEL
 from colchis_steps._manifests.questions import AUTHORIZATION, account_s_rights, image_volume_pod, own_rights
+from colchis_steps._manifests.training import KINDS as TRAINERS
 
 TEMPLATES = ("colchis-pipeline", *map(template_name, sorted({*CHAIN, *BESIDE})))
 ARGO = "argoproj.io"
@@ -54,14 +55,13 @@ ACCOUNTS: dict[str, tuple[Right, ...]] = {
         ),
     ),
 }
-KUBEFLOW = "kubeflow.org"
-BACKENDS: dict[str, tuple[str, str]] = {  # API group and resource of a training's job
-    "indexed-job": ("batch", "jobs"),
-    "pytorchjob": (KUBEFLOW, "pytorchjobs"),
-    "tfjob": (KUBEFLOW, "tfjobs"),
-}
+BACKENDS = {backend: KINDS[kind] for backend, kind in TRAINERS.items()}  # API version and resource of a training's job
 FOLLOWER: tuple[Right, ...] = (
-    *((verb, "", "services") for verb in ("create", "get", "patch")),
+    *(
+        (verb, group, resource)
+        for group, resource in (("", "services"), ("networking.k8s.io", "networkpolicies"))
+        for verb in ("create", "get", "patch")
+    ),
     *((verb, "", "pods") for verb in ("get", "list")),
     ("get", "", "pods/log"),
 )
@@ -91,6 +91,7 @@ class Facts:
     cloud_role: bool = False  # the account stands for a role of a cloud
     backend: str = ""  # what trains, where that was asked for
     trains: bool = False  # the cluster knows its kind
+    release: str = ""  # Kubernetes' own version, as v1.36.2+k3s1
     routes: bool = False  # the cluster knows HTTPRoutes
     gateway: str = ""  # namespace/name
     gateway_object: dict[str, Any] | None = None
@@ -106,6 +107,7 @@ def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
     facts, core = Facts(api.server, api.namespace), f"/api/v1/namespaces/{api.namespace}"
     version = api.get("/version").body
     facts.version = _number(version.get("major")), _number(version.get("minor"))
+    facts.release = str(version.get("gitVersion", ""))
     facts.namespace_there = _there(api.get(core))
     facts.image_volumes = _image_volumes(api, core)
     facts.argo = _resources(api.get(f"/apis/{ARGO}/v1alpha1"))
@@ -119,7 +121,7 @@ def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
     facts.submitter = {right: _may(api, right) for right in SUBMITTER}
     if backend in BACKENDS:
         group, resource = BACKENDS[backend]
-        facts.backend, facts.trains = backend, resource in _resources(api.get(f"/apis/{group}/v1"))
+        facts.backend, facts.trains = backend, resource in _resources(api.get(f"/apis/{group}"))
     _accounts(api, facts, core)
     facts.token = _there(api.get(f"{core}/secrets/{TOKEN}", NAMES_ONLY))
     facts.secrets = {name: _there(api.get(f"{core}/secrets/{name}", NAMES_ONLY)) for name in SECRETS}
@@ -200,13 +202,26 @@ def training_rights(backend: str) -> tuple[Right, ...]:
     """Return what a training's job takes: to make, follow and remove it; none where workers are processes."""
     if backend not in BACKENDS:
         return ()
-    return (*((verb, *BACKENDS[backend]) for verb in ("create", "delete", "get", "patch")), *FOLLOWER)
+    made = [BACKENDS[backend], *([KINDS["TrainingRuntime"]] if backend == "trainjob" else [])]
+    verbs = ("create", "delete", "get", "patch")
+    return (*((verb, _group(version), resource) for version, resource in made for verb in verbs), *FOLLOWER)
+
+
+def registering_rights(backend: str) -> tuple[Right, ...]:
+    """Return what it takes to write on a job that is kept which version it made."""
+    return (("patch", _group(BACKENDS[backend][0]), BACKENDS[backend][1]),) if backend in BACKENDS else ()
+
+
+def _group(version: str) -> str:
+    return version.rpartition("/")[0]
 
 
 def _accounts(api: Api, facts: Facts, core: str) -> None:
     lacking: dict[str, list[Right]] = {}
     allowed = True
-    for account, rights in (ACCOUNTS | {"colchis-train": training_rights(facts.backend)}).items():
+    trains, registers = training_rights(facts.backend), registering_rights(facts.backend)
+    asked = ACCOUNTS | {"colchis-train": trains, "colchis-register": ACCOUNTS["colchis-register"] + registers}
+    for account, rights in asked.items():
         answer = api.get(f"{core}/serviceaccounts/{account}")
         facts.accounts[account] = _there(answer)
         notes = answer.body.get("metadata", {}).get("annotations") or {}

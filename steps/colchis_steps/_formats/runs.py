@@ -88,6 +88,15 @@ class Speed(Part):
     all_reduce: float = 0.0
 
 
+class KeptJob(Part):
+    """The job that trained, where it stays on the cluster after its end."""
+
+    kind: str
+    name: str
+    namespace: str
+    uid: str
+
+
 class TrainingReport(Part):
     """Details of ``train``."""
 
@@ -100,6 +109,7 @@ class TrainingReport(Part):
     history: tuple[Epoch, ...]
     resumed_from_step: int = 0
     speed: Speed | None = None
+    job: KeptJob | None = None
 
 
 class Sample(Part):

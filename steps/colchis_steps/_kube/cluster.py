@@ -16,9 +16,13 @@ from colchis_steps._manifests.questions import own_rights
 from colchis_steps._step.errors import InputError, TransientError
 
 FIELD_MANAGER = "colchis"
+OR_INDEXED = "or choose --backend=indexed-job"
 INSTALL = {  # how a kind comes to a cluster
     "HTTPRoute": "install a Gateway API implementation: https://gateway-api.sigs.k8s.io/implementations/",
     "InferenceService": "install KServe (https://kserve.github.io/website), or choose --target=deployment",
+    **dict.fromkeys(("TrainJob", "TrainingRuntime"), f"install Kubeflow Trainer 2.3, {OR_INDEXED}"),
+    **dict.fromkeys(("PyTorchJob", "TFJob"), f"install the Kubeflow training operator, {OR_INDEXED}"),
+    "JobSet": f"install JobSet (https://jobset.sigs.k8s.io), {OR_INDEXED}",
 }
 log = logging.getLogger("colchis")
 
@@ -107,6 +111,20 @@ class Cluster:
                 field_manager=FIELD_MANAGER,
                 _request_timeout=TIMEOUT,
             )
+
+    def annotate(self, kind: str, name: str, uid: str, annotations: Mapping[str, str]) -> bool:
+        """Add annotations to the object of this uid; return False where there is none of the name.
+
+        Raises:
+            InputError: the object of the name is another one.
+        """
+        from kubernetes.dynamic.exceptions import NotFoundError
+
+        try:
+            self.patch(kind, name, {"metadata": {"uid": uid, "annotations": dict(annotations)}})
+        except NotFoundError:
+            return False
+        return True
 
     def delete(self, kind: str, name: str) -> None:
         """Remove an object and what belongs to it; one that is not there is no error."""

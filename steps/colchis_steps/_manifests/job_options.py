@@ -1,9 +1,16 @@
 """What a training job asks of the cluster: one typed JSON object, checked before anything is made; pure."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.options import Count, ObjectName, Positive, Quantity, read_options
+
+KEPT = 86_400  # seconds for which an ended job that nobody asked about is kept
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+Time = Annotated[str, Meta(pattern=r"\A([1-9][0-9]{0,3}[smhd])?\Z")]  # 90s, 30m, 24h, 7d; or empty: none
 
 EXAMPLE = '{"gpus": 1, "queue": "team-a", "cpu": "4", "memory": "16Gi"}'
 
@@ -42,6 +49,12 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restarts: Count = 10  # how often each worker may be started again
     hours: Positive = 24  # how long the job may take in all
     grace_seconds: Positive = 60  # between the request to stop and the kill, for a checkpoint
+    keep: Time = ""  # for how long a job that went well stays, so that it can be looked at; else it is deleted
+
+    @property
+    def seconds_kept(self) -> int:
+        """Return the time to live of a job that has ended, in seconds."""
+        return int(self.keep[:-1]) * UNITS[self.keep[-1]] if self.keep else KEPT
 
 
 def job_options(text: str) -> JobOptions:

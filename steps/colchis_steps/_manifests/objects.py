@@ -13,13 +13,17 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "ImagePullJob": ("apps.kruise.io/v1alpha1", "imagepulljobs"),
     "InferenceService": ("serving.kserve.io/v1beta1", "inferenceservices"),
     "Job": ("batch/v1", "jobs"),
+    "JobSet": ("jobset.x-k8s.io/v1alpha2", "jobsets"),
     "ModelVersion": ("colchis.dev/v1", "modelversions"),
+    "NetworkPolicy": ("networking.k8s.io/v1", "networkpolicies"),
     "Pod": ("v1", "pods"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
     "Service": ("v1", "services"),
     "TFJob": ("kubeflow.org/v1", "tfjobs"),
+    "TrainingRuntime": ("trainer.kubeflow.org/v1alpha1", "trainingruntimes"),
+    "TrainJob": ("trainer.kubeflow.org/v1alpha1", "trainjobs"),
 }
 
 

@@ -17,12 +17,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import msgspec
+
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.polling import poll
 from colchis_steps._training.failures import MeetingError
 
 POLL = 0.2  # seconds between two tries
 REPLY = 10.0  # seconds that a peer that was reached may take for a line
+OURS = ("chief", "worker")  # the types of tasks that a training has
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def place(environment: Mapping[str, str]) -> Place:
     """Read this worker's place from the environment.
 
     Raises:
-        InputError: rank or addresses are missing or malformed.
+        InputError: rank or addresses are missing or malformed, or the place is one that no training of ours has.
     """
     if text := environment.get("COLCHIS_ADDRESSES"):
         rank, addresses = environment.get("COLCHIS_RANK", environment.get("JOB_COMPLETION_INDEX", "")), text.split(",")
@@ -73,16 +76,47 @@ def place(environment: Mapping[str, str]) -> Place:
     return Place(int(rank), tuple(addresses)) if len(addresses) > 1 else Place()
 
 
+class _Task(msgspec.Struct):
+    type: str
+    index: int
+
+
+class _TfConfig(msgspec.Struct):
+    cluster: dict[str, list[str]]
+    task: _Task
+
+
 def _from_tf_config(text: str) -> tuple[str, list[str]]:
+    """Return the rank and the addresses: the chief first, where there is one, then the workers.
+
+    Raises:
+        InputError: it is malformed, has several chiefs, or the task is one that Colchis does not have.
+    """
     try:
-        config = json.loads(text)
-        cluster, task = config["cluster"], config["task"]
-        chief = [str(address) for address in cluster.get("chief", [])]
-        workers = [str(address) for address in cluster.get("worker", [])]
-        index = int(task["index"]) + (len(chief) if task["type"] == "worker" else 0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"$TF_CONFIG {text[:256]!r} does not describe a cluster of workers; correct it") from error
-    return str(index), [*chief, *workers]
+        config = msgspec.json.decode(text, type=_TfConfig, strict=False)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            f"$TF_CONFIG {text[:256]!r} does not describe a cluster of workers ({error}); correct it"
+        ) from error
+    task, chiefs, workers = config.task, config.cluster.get("chief", []), config.cluster.get("worker", [])
+    if task.type not in OURS:
+        raise InputError(
+            f"$TF_CONFIG makes this process {task.type} {task.index}, and Colchis trains with workers alone, of which "
+            f"one may be called chief; leave {task.type} out of the job"
+        )
+    if "master" in config.cluster and (chiefs or workers):
+        raise InputError(
+            "$TF_CONFIG has a master beside chief or workers, so two would be chief; call the master a worker"
+        )
+    if len(chiefs) > 1:
+        raise InputError(f"$TF_CONFIG has {len(chiefs)} chiefs, {', '.join(chiefs)}; call all but one of them workers")
+    mine = config.cluster.get(task.type, [])
+    if not 0 <= task.index < len(mine):
+        raise InputError(
+            f"$TF_CONFIG makes this process {task.type} {task.index}, and its cluster has {len(mine)} of that type, "
+            "counted from 0; correct it"
+        )
+    return str(task.index + (len(chiefs) if task.type == "worker" else 0)), [*chiefs, *workers]
 
 
 class _Greeter(socketserver.StreamRequestHandler):

@@ -1,75 +1,26 @@
 """The client over real HTTP: what a small API server on this machine gets, and what its answers become."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.steps.kube_server import Server, serving
 
 from colchis_steps._kube.api import NAMES_ONLY, Api
 from colchis_steps._kube.cluster import Cluster, UnknownKind
-from colchis_steps._manifests.objects import MANAGED
+from colchis_steps._manifests.objects import KINDS, MANAGED
 from colchis_steps._step.errors import InputError, TransientError
 
 LABELS = {**MANAGED, "colchis.dev/model": "digits"}
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "labels": LABELS}, "spec": {}}
 
 
-class Server(ThreadingHTTPServer):
-    """Answers by path; ``asked`` are method, path, headers and body of each request."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[str, tuple[int, dict[str, Any]]] = {}
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def log_message(self, *_: object) -> None:
-        """Keep quiet."""
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.asked.append((self.command, self.path, dict(self.headers), body))
-        nothing: tuple[int, dict[str, Any]] = (404, {"kind": "Status", "message": "not found", "details": {}})
-        status, found = self.server.answers.get(self.path.partition("?")[0], nothing)
-        text = json.dumps(found).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    do_GET = do_POST = do_PATCH = answer  # noqa: N815 - their names are the library's
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    found = Server()
-    thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{found.server_port}"}}],
-        "users": [{"name": "u", "user": {"token": "sesame"}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "ml"}}],
-        "current-context": "x",
-    }
-    (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    try:
+    with serving(tmp_path, monkeypatch) as found:
         yield found
-    finally:
-        found.shutdown()
-        thread.join()
-        found.server_close()
 
 
 def test_a_question_carries_the_token_and_asks_for_no_values(server: Server) -> None:
@@ -157,3 +108,35 @@ def test_a_right_is_asked_for_by_a_review(server: Server, allowed: bool) -> None
     [(method, path, _, body)] = server.asked
     asked = {"namespace": "ml", "verb": "get", "group": "apps", "resource": "deployments"}
     assert (method, path, json.loads(body)["spec"]["resourceAttributes"]) == ("POST", reviews, asked)
+
+
+def test_annotations_are_added_to_the_object_that_was_meant_and_to_no_other_of_its_name(server: Server) -> None:
+    place = "/apis/kubeflow.org/v1/namespaces/ml/tfjobs/a"
+    server.answers[place] = (200, {"kind": "TFJob", "metadata": {"name": "a"}})
+    assert Cluster().annotate("TFJob", "a", "uid-1", {"colchis.dev/version": "3"}) is True
+    (method, _, headers, body) = server.asked[-1]
+    assert (method, headers["Content-Type"]) == ("PATCH", "application/merge-patch+json")
+    assert json.loads(body) == {"metadata": {"uid": "uid-1", "annotations": {"colchis.dev/version": "3"}}}
+    assert [method for method, *_ in server.asked] == ["PATCH"], "no right to read is needed"
+    server.answers[place] = (404, {"details": {"kind": "tfjobs", "name": "a"}})
+    assert Cluster().annotate("TFJob", "a", "uid-1", {}) is False
+    server.answers[place] = (409, {"message": "Precondition failed: UID in precondition: uid-1, UID in object meta: 2"})
+    with pytest.raises(InputError, match="the cluster refuses TFJob a: Precondition failed: UID"):
+        Cluster().annotate("TFJob", "a", "uid-1", {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("JobSet", "no JobSet of jobset.x-k8s.io/v1alpha2; install JobSet .* or choose --backend=indexed-job"),
+        ("TrainJob", "no TrainJob of trainer.kubeflow.org/v1alpha1; install Kubeflow Trainer 2.3, or choose"),
+        ("TFJob", "no TFJob of kubeflow.org/v1; install the Kubeflow training operator, or choose"),
+    ],
+)
+def test_a_back_end_that_is_not_installed_is_said_with_what_installs_it(
+    server: Server, kind: str, sentence: str
+) -> None:
+    version, plural = KINDS[kind]
+    server.answers[f"/apis/{version}/namespaces/ml/{plural}/a"] = (404, {"message": "404 page not found"})
+    with pytest.raises(UnknownKind, match=sentence):
+        Cluster().get(kind, "a")

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._training.rendezvous import Place, place, rendezvous
@@ -113,12 +115,54 @@ def test_place_comes_from_the_environment(environment: dict[str, str], wanted: P
         ({"COLCHIS_ADDRESSES": "a:1,b", "COLCHIS_RANK": "0"}, "address 'b' is not host:port"),
         ({"TF_CONFIG": "{}"}, "does not describe a cluster"),
         ({"TF_CONFIG": "nonsense"}, "does not describe a cluster"),
+        ({"TF_CONFIG": '{"cluster": {"worker": "a:1"}, "task": {"type": "worker", "index": 0}}'}, "Expected `array`"),
     ],
-    ids=["rank beyond", "no rank", "no port", "empty TF_CONFIG", "no JSON"],
+    ids=["rank beyond", "no rank", "no port", "empty TF_CONFIG", "no JSON", "an address for a list"],
 )
 def test_malformed_places_are_refused(environment: dict[str, str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         place(environment)
+
+
+def tf_config(cluster: dict[str, list[str]], kind: str, index: int) -> dict[str, str]:
+    return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
+
+
+@pytest.mark.parametrize("kind", ["evaluator", "ps", "master", "Worker", ""])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_place_that_no_training_has_is_refused_by_name(kind: str, index: int) -> None:
+    """Each of these was rank 0, so that two processes wrote the model."""
+    says = rf"makes this process {kind} {index}, and Colchis trains with workers alone.*; leave {kind} out of the job"
+    with pytest.raises(InputError, match=says):
+        place(tf_config({"worker": ["a:1", "b:2"], kind: ["c:3", "d:4"]}, kind, index))
+
+
+@pytest.mark.parametrize("kind", ["chief", "worker"])
+def test_there_are_never_two_chiefs(kind: str) -> None:
+    with pytest.raises(InputError, match="has 2 chiefs, c:3, d:4; call all but one of them workers"):
+        place(tf_config({"chief": ["c:3", "d:4"], "worker": ["a:1"]}, kind, 0))
+    with pytest.raises(InputError, match="a master beside chief or workers, so two would be chief"):
+        place(tf_config({"master": ["m:9"], "chief": ["c:3"], "worker": ["a:1"]}, kind, 0))
+
+
+@pytest.mark.parametrize(("kind", "index"), [("chief", 1), ("worker", 2), ("worker", -1)])
+def test_an_index_counts_within_its_type(kind: str, index: int) -> None:
+    """A second chief had the rank of the first worker."""
+    with pytest.raises(InputError, match=f"makes this process {kind} {index}, and its cluster has . of that type"):
+        place(tf_config({"chief": ["c:3"], "worker": ["a:1", "b:2"]}, kind, index))
+
+
+@given(st.integers(0, 1), st.integers(0, 4), st.lists(st.sampled_from(["ps", "evaluator"]), max_size=2))
+def test_each_rank_is_somebodys_and_nobody_has_two(chiefs: int, workers: int, others: list[str]) -> None:
+    cluster = {
+        "chief": [f"c:{n}" for n in range(chiefs)],
+        "worker": [f"w:{n}" for n in range(workers)],
+        **{name: ["x:1"] for name in others},
+    }
+    tasks = [("chief", n) for n in range(chiefs)] + [("worker", n) for n in range(workers)]
+    places = [place(tf_config(cluster, kind, index)) for kind, index in tasks]
+    assert [found.rank for found in places] == list(range(len(tasks)))
+    assert all(len(found.addresses) == (len(tasks) if len(tasks) > 1 else 0) for found in places)
 
 
 def test_tf_config_is_tensorflows_own_form() -> None:

@@ -3,7 +3,7 @@
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
 ``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
-``colchis-register`` registers: a token for the cluster's optional list of model versions.
+``colchis-register`` registers: a token for the cluster's optional list of model versions, and for notes on kept jobs.
 ``colchis-rollout``  serves models: rollout and prune have a token.
 """
 
@@ -14,24 +14,31 @@ from colchis_workflows.settings import Settings
 Object = dict[str, Any]
 
 
+JOBS = {  # what trains, by API group
+    "batch": ["jobs"],
+    "jobset.x-k8s.io": ["jobsets"],
+    "kubeflow.org": ["pytorchjobs", "tfjobs"],
+    "trainer.kubeflow.org": ["trainjobs"],
+}
 RULES: dict[str, list[Object]] = {
     "colchis-step": [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
     ],
     "colchis-train": [
-        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "get", "patch"]},
-        {
-            "apiGroups": ["kubeflow.org"],
-            "resources": ["pytorchjobs", "tfjobs"],
-            "verbs": ["create", "delete", "get", "patch"],
-        },
+        *(
+            {"apiGroups": [group], "resources": resources, "verbs": ["create", "delete", "get", "patch"]}
+            for group, resources in (JOBS | {"trainer.kubeflow.org": ["trainingruntimes", "trainjobs"]}).items()
+        ),
         {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "get", "patch"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "get", "patch"]},
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ],
     "colchis-build": [],
     "colchis-register": [
         {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},
+        # a job that is kept says which version it made
+        *({"apiGroups": [group], "resources": resources, "verbs": ["patch"]} for group, resources in JOBS.items()),
     ],
     "colchis-rollout": [
         *(

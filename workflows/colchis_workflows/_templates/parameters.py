@@ -39,9 +39,12 @@ PARAMETERS = {
     ),
     "backend": choice(
         "What runs the training workers. **local**: processes in the step's own pod. **indexed-job**: a pod each, by "
-        "Kubernetes alone. **tfjob**, **pytorchjob**: a pod each, by the Kubeflow training operator.",
+        "Kubernetes alone. **jobset**: by JobSet. **trainjob**: by Kubeflow Trainer 2. **tfjob**, **pytorchjob**: by "
+        "Kubeflow's training operator.",
         "local",
         "indexed-job",
+        "jobset",
+        "trainjob",
         "tfjob",
         "pytorchjob",
     ),

@@ -11,16 +11,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import FrameType
 
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.objects import Object
-from colchis_steps._manifests.training_jobs import ASKED, CONTAINERS, LABEL_JOB, Training, job, service
+from colchis_steps._manifests.training import CONTAINERS, LABEL_JOB, Training
 from colchis_steps._step.errors import InputError, StepError, TransientError
-from colchis_steps._step.polling import wait_until
 from colchis_steps._store.api import Objects
 from colchis_steps._training.backends.ends import AGAIN, explain
+from colchis_steps._training.backends.making import StoppedError, in_workflow, make
 from colchis_steps._training.backends.outcome import Outcome, outcome_of
 from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
 from colchis_steps._training.files import find_result
@@ -30,6 +30,7 @@ OPERATORS = ("pytorchjob", "tfjob")
 POLL = 1.0
 AWAY = 120.0  # seconds for which the API server may be away
 LAST = 60.0  # seconds that the others get to end after the chief has
+PODLESS = 30.0  # seconds without a pod that are nothing to tell of
 
 
 log = logging.getLogger("colchis")
@@ -47,10 +48,6 @@ class Watch:
     memory: list[Ended] = field(default_factory=list)
 
 
-class StoppedError(TransientError):
-    """This process was asked to stop."""
-
-
 class LostError(TransientError):
     """The job failed, and may do better when it is made again."""
 
@@ -59,21 +56,11 @@ class AwayError(TransientError):
     """The API server has been away for too long; the job may be well."""
 
 
-def in_workflow(cluster: Cluster, training: Training) -> Training:
-    """Return the training its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and that pod's account."""
-    pod = cluster.get("Pod", os.environ["COLCHIS_POD"]) if "COLCHIS_POD" in os.environ else None
-    for found in pod["metadata"].get("ownerReferences") or [] if pod else []:
-        if found["kind"] == "Workflow":
-            owner = {key: found[key] for key in ("apiVersion", "kind", "name", "uid")}
-            account = pod["spec"].get("serviceAccountName", "") if pod else ""
-            return replace(training, workflow=found["name"], account=account, owner=owner)
-    return training
-
-
 def run_job(cluster: Cluster, store: Objects, training: Training, watch: Watch) -> None:
     """Make the job, or find the one that is there, and follow it to its end; it is removed then.
 
-    It stays where this process is killed, or its pod is deleted while the workflow goes on: the next try finds it.
+    It stays where this process is killed, or its pod is deleted while the workflow goes on: the next try finds it. One
+    that went well stays for as long as the option ``keep`` says.
 
     Raises:
         InputError: the workers say so, cannot start, or run out of memory; a right, a kind or a field is wrong.
@@ -85,7 +72,7 @@ def run_job(cluster: Cluster, store: Objects, training: Training, watch: Watch) 
     # the training operator fails a job whose pod is deleted, by a drain for one, though it starts others again
     left = training.options.restarts if training.backend in OPERATORS else 0
     with _stop_signal() as stop:
-        _made(cluster, training, stop)
+        make(cluster, training, stop)
         try:
             while True:
                 try:
@@ -97,7 +84,7 @@ def run_job(cluster: Cluster, store: Objects, training: Training, watch: Watch) 
                     left -= 1
                     log.warning("%s; making %s %s anew", error, training.kind, training.name)
                     _end(cluster, training, logs)
-                    _made(cluster, training, stop)
+                    make(cluster, training, stop)
         except (StoppedError, KeyboardInterrupt) as error:
             if _comes_again(cluster):
                 log.info("this pod goes; %s %s stays for the next one", training.kind, training.name)
@@ -111,40 +98,7 @@ def run_job(cluster: Cluster, store: Objects, training: Training, watch: Watch) 
         except StepError:
             _end(cluster, training, logs)
             raise
-        _end(cluster, training, logs)
-
-
-def _made(cluster: Cluster, training: Training, stop: threading.Event) -> None:
-    """Make the job where there is none that was asked for likewise."""
-    wanted, what = job(training), f"{training.kind} {training.name}"
-    there = cluster.own(training.kind, training.name, training.labels)
-    gone = bool(there) and "deletionTimestamp" in (there or {})["metadata"]
-    if (
-        there
-        and not gone
-        and (there["metadata"].get("annotations") or {}).get(ASKED) != wanted["metadata"]["annotations"][ASKED]
-    ):
-        log.info("%s was made for another image, size or setting; making it anew", what)
-        cluster.delete(training.kind, training.name)
-        gone = True
-    if there is None or gone:
-
-        def left() -> str:
-            if stop.is_set():
-                raise StoppedError(f"asked to stop; {AGAIN}")
-            pods = cluster.list("Pod", {LABEL_JOB: training.name})
-            return what if cluster.get(training.kind, training.name) else ", ".join(p["metadata"]["name"] for p in pods)
-
-        wait_until(training.options.grace_seconds + 60.0, left, "what an earlier try made is still there")
-        there = cluster.apply(wanted)
-        log.info("%s is made, of %d workers, in namespace %s", what, training.workers, cluster.namespace)
-    else:
-        log.info("%s is there already; following it", what)
-    owner = {key: there[key] for key in ("apiVersion", "kind")} | {
-        key: there["metadata"][key] for key in ("name", "uid")
-    }
-    if address := service(training, owner):
-        cluster.apply(address)
+        _end(cluster, training, logs, keep=bool(training.options.keep))
 
 
 @dataclass
@@ -154,6 +108,7 @@ class _Following:
     training: Training
     watch: Watch
     logs: Logs
+    had_pods: float = field(default_factory=time.monotonic)  # when it last had any
 
     def until_ended(self, stop: threading.Event) -> None:
         """Follow the job to a good end; once the chief has stored the model, the others get a little time."""
@@ -168,7 +123,7 @@ class _Following:
                 continue
             heard = time.monotonic()
             self._report(pods)
-            outcome = outcome_of(found) if found else None
+            outcome = self._outcome(found)
             if outcome and outcome.good:
                 return
             if outcome or is_through(pods):
@@ -184,6 +139,14 @@ class _Following:
                 raise TransientError(f"{self.training.kind} {self.training.name} was deleted by someone else; {AGAIN}")
             self._tell(found, pods)
         raise StoppedError(f"asked to stop; {AGAIN}")
+
+    def _outcome(self, found: Object | None) -> Outcome | None:
+        outcome = outcome_of(found) if found else None
+        if outcome and not outcome.good and self.training.kind == "JobSet":  # which does not say what its Job says
+            with contextlib.suppress(TransientError):
+                inner = self.cluster.get("Job", f"{self.training.name}-worker-0")
+                return outcome_of(inner or {}) or outcome
+        return outcome
 
     def _report(self, pods: Sequence[Object]) -> None:
         """Hand on logs and progress; they can wait where the store is away."""
@@ -213,6 +176,10 @@ class _Following:
                     raise _explained(self.training, self.logs, [end])
                 self.watch.out_of_memory |= end.out_of_memory
         waits, hopeless = hindered(pods)
+        if pods:
+            self.had_pods = time.monotonic()
+        elif time.monotonic() - self.had_pods > PODLESS:  # its controller tells why in an event
+            waits = f"no pod is made yet; see: kubectl describe {self.training.kind.lower()} {self.training.name}"
         if found["spec"].get("runPolicy", found["spec"]).get("suspend"):
             waits = f"the job is suspended until queue {self.training.options.queue} admits it"
         if hopeless:
@@ -250,12 +217,15 @@ def _comes_again(cluster: Cluster) -> bool:
     return pod is None or "deletionTimestamp" in pod["metadata"]
 
 
-def _end(cluster: Cluster, training: Training, logs: Logs) -> None:
-    """Keep the logs, then delete the job and what belongs to it; where that fails, the job's own clock does."""
+def _end(cluster: Cluster, training: Training, logs: Logs, *, keep: bool = False) -> None:
+    """Store the logs, then delete the job and what belongs to it; where that fails, the job's own clock does."""
     try:
         with contextlib.suppress(TransientError):
             logs.keep(cluster.list("Pod", {LABEL_JOB: training.name}), everything=True)
-        cluster.delete(training.kind, training.name)
+        if not keep:
+            cluster.delete(training.kind, training.name)
+        elif training.kind == "TrainJob" and cluster.get("JobSet", training.name):  # it has no time to live of its own
+            cluster.patch("JobSet", training.name, {"spec": {"ttlSecondsAfterFinished": training.options.seconds_kept}})
     except StepError as error:
         log.warning("%s %s may be left: %s", training.kind, training.name, error)
 

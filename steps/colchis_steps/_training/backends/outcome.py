@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from colchis_steps._manifests.objects import Object
 
-GOOD, BAD = ("Complete", "SuccessCriteriaMet", "Succeeded"), ("Failed", "FailureTarget")  # types of conditions
+# types of conditions; a JobSet is Completed
+GOOD, BAD = ("Complete", "Completed", "SuccessCriteriaMet", "Succeeded"), ("Failed", "FailureTarget")
 
 
 class Outcome(NamedTuple):

@@ -12,7 +12,8 @@ from colchis_steps._formats.keys import training_key
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._kube.pod_trouble import Trouble, trouble
 from colchis_steps._manifests.objects import Object
-from colchis_steps._manifests.training_jobs import AGAIN, CONTAINERS, rank_of
+from colchis_steps._manifests.training import CONTAINERS, rank_of
+from colchis_steps._manifests.training_jobs import AGAIN
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._training.backends.ends import LAST_WORDS, End

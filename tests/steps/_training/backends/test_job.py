@@ -3,127 +3,37 @@
 import logging
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.steps._training.backends.memory import (
+    ENDED,
+    MADE,
+    NAME,
+    TRAINING,
+    Memory,
+    Nested,
+    Step,
+    all_of,
+    away,
+    ends,
+    follow,
+    nothing,
+    pod,
+)
 
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import failure_key, training_key
 from colchis_steps._formats.training import Cause, Failure, Result
-from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.job_options import JobOptions
 from colchis_steps._manifests.objects import Object
-from colchis_steps._manifests.training_jobs import LABEL_JOB, Training, job
-from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.opening import open_store
 from colchis_steps._training.backends import job as _training_job
-from colchis_steps._training.backends.job import AwayError, LostError, StoppedError, Watch, run_job
-
-TRAINING = Training("indexed-job", "run-1", "digits", 2, "train:1", ["--run=run-1"], JobOptions(restarts=1))
-NAME = TRAINING.name
-BEGAN, ENDED = "2026-11-22T20:00:00Z", "2026-11-22T20:00:09Z"
-Step = Callable[["Memory"], None]
-
-
-class Memory(Cluster):
-    """A cluster that holds objects by kind and name; each look at the job takes the next step of the story."""
-
-    def __init__(self, *story: Step) -> None:
-        self.namespace, self.role = "ns", "role"
-        self.objects: dict[tuple[str, str], Object] = {}
-        self.logs: dict[str, str] = {}
-        self.story = list(story)
-        self.calls: list[str] = []
-
-    def apply(self, manifest: Object) -> Object:
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        self.calls.append(f"apply {kind}")
-        made = deepcopy(manifest)
-        made["metadata"]["uid"] = f"uid-{len(self.calls)}"
-        self.objects[kind, name] = made
-        return made
-
-    def get(self, kind: str, name: str) -> Object | None:
-        if kind == "Job" and ("Job", name) in self.objects and self.story:
-            self.story.pop(0)(self)
-        return deepcopy(self.objects.get((kind, name)))
-
-    def list(self, kind: str, labels: Mapping[str, str]) -> "list[Object]":
-        found = [o for (k, _), o in self.objects.items() if k == kind]
-        return [deepcopy(o) for o in found if labels.items() <= o["metadata"]["labels"].items()]
-
-    def delete(self, kind: str, name: str) -> None:
-        self.calls.append(f"delete {kind}")
-        for key in [(kind, name), *(key for key in self.objects if key[0] == "Pod" and key[1].startswith(name))]:
-            self.objects.pop(key, None)
-
-    def log(self, pod: str, container: str, *, seconds: int | None = None, lines: int | None = None) -> str:
-        return self.logs.get(pod, "")
-
-
-def nothing(_: Memory) -> None:
-    """Let the job go on."""
-
-
-def ends(kind: str, reason: str = "", message: str = "") -> Step:
-    """Return the job a condition."""
-
-    def step(cluster: Memory) -> None:
-        condition = {"type": kind, "status": "True", "reason": reason, "message": message}
-        cluster.objects["Job", NAME]["status"] = {"conditions": [{"type": "Other", "status": "True"}, condition]}
-
-    return step
-
-
-def pod(rank: int, phase: str, code: int | None = None, *, message: str = "", reason: str = "", log: str = "") -> Step:
-    """Let a worker's pod be as this."""
-
-    def step(cluster: Memory) -> None:
-        name = f"{NAME}-{rank}-abcde"
-        ended = {"exitCode": code, "message": message, "reason": reason, "startedAt": BEGAN, "finishedAt": ENDED}
-        state = {} if code is None else {"terminated": ended}
-        labels = {LABEL_JOB: NAME, "batch.kubernetes.io/job-completion-index": str(rank)}
-        metadata = {"name": name, "uid": name, "labels": labels, "creationTimestamp": "2026-11-22T20:00:00Z"}
-        status = {"phase": phase, "containerStatuses": [{"name": "worker", "state": state}]}
-        cluster.objects["Pod", name] = {"metadata": metadata, "status": status}
-        cluster.logs[name] = log
-
-    return step
-
-
-def all_of(*steps: Step) -> Step:
-    """Return a step that is several at once."""
-
-    def step(cluster: Memory) -> None:
-        for one in steps:
-            one(cluster)
-
-    return step
-
-
-def away(_: Memory) -> None:
-    raise TransientError("the cluster's API server is not reachable; try again when it is back")
-
-
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Objects:
-    monkeypatch.setattr(_training_job, "POLL", 0.001)
-    monkeypatch.delenv("COLCHIS_POD", raising=False)
-    return open_store(tmp_path.as_uri())
-
-
-def follow(cluster: Memory, store: Objects, training: Training = TRAINING) -> list[str]:
-    """Run the job; give the lines of the chief's log that were handed on."""
-    lines: list[str] = []
-    run_job(cluster, store, training, Watch(lambda: None, lines.append, "key"))
-    return lines
+from colchis_steps._training.backends.job import AwayError, LostError
+from colchis_steps._training.backends.making import StoppedError
 
 
 def failure(store: Objects, *story: Step) -> StepError:
@@ -145,39 +55,16 @@ def test_a_job_is_made_with_its_address_followed_and_removed(store: Objects) -> 
         all_of(ends("Complete"), pod(0, "Succeeded", 0, log=second)),
     )
     assert follow(cluster, store) == ["epoch 1", "epoch 2"]
-    assert cluster.calls == ["apply Job", "apply Service", "delete Job"]
+    assert cluster.calls == [*MADE, "delete Job"]
     service = cluster.objects["Service", NAME]
     assert service["metadata"]["ownerReferences"] == [
-        {"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": "uid-1"}
+        {"apiVersion": "batch/v1", "kind": "Job", "name": NAME, "uid": "uid-3"}
     ]
+    assert (
+        cluster.objects["NetworkPolicy", NAME]["metadata"]["ownerReferences"] == service["metadata"]["ownerReferences"]
+    )
     assert store.read(training_key("run-1", "worker-0.log")) == b"epoch 1\nepoch 2\n20:00:03 ERROR the end\n"
     assert store.read(training_key("run-1", "worker-1.log")) == b"other\n"
-
-
-def test_a_job_that_is_there_is_followed_and_one_made_for_something_else_is_made_anew(
-    store: Objects, caplog: pytest.LogCaptureFixture
-) -> None:
-    cluster = Memory()
-    cluster.apply(job(TRAINING))
-    cluster.story = [nothing, ends("Complete")]
-    with caplog.at_level(logging.INFO, "colchis"):
-        follow(cluster, store)
-    assert "is there already; following it" in caplog.text
-    assert cluster.calls.count("apply Job") == 1
-
-    cluster = Memory()
-    cluster.apply(job(Training("indexed-job", "run-1", "digits", 3, "train:1", ["--run=run-1"])))
-    cluster.story = [nothing, nothing, nothing, ends("Complete")]
-    follow(cluster, store)
-    assert cluster.calls == ["apply Job", "delete Job", "apply Job", "apply Service", "delete Job"]
-
-
-def test_somebody_elses_job_is_left_alone(store: Objects) -> None:
-    cluster = Memory()
-    cluster.apply({"kind": "Job", "metadata": {"name": NAME, "labels": {}}})
-    with pytest.raises(InputError, match="was not made by colchis"):
-        follow(cluster, store)
-    assert cluster.calls == ["apply Job"]
 
 
 def test_bad_input_is_told_before_what_it_caused(store: Objects) -> None:
@@ -299,6 +186,16 @@ def test_a_job_in_a_queue_and_a_pod_without_a_node_are_waited_for_and_told_once(
     assert "is not scheduled: 0/1 nodes are available" in caplog.text
 
 
+def test_a_job_whose_controller_makes_no_pod_is_told_of(
+    store: Objects, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kubeflow Trainer says in an event alone that its JobSet was refused."""
+    monkeypatch.setattr(_training_job, "PODLESS", 0.0)
+    with caplog.at_level(logging.INFO, "colchis"):
+        follow(Memory(nothing, nothing, nothing, ends("Complete")), store)
+    assert caplog.text.count(f"no pod is made yet; see: kubectl describe job {NAME}") == 1
+
+
 def test_a_chief_that_is_through_is_enough(store: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others may have failed when it left: there is a model."""
     empty: dict[str, dict[str, dict[str, Any]]] = {}
@@ -395,18 +292,36 @@ def test_an_operators_job_that_failed_for_a_lost_pod_is_made_anew_so_often(store
     training = replace(TRAINING, backend="tfjob")
     cluster = Operator(nothing, lost, ends("Succeeded"))
     follow(cluster, store, training)
-    assert cluster.calls == ["apply TFJob", "delete TFJob", "apply TFJob", "delete TFJob"]
+    policy = "apply NetworkPolicy"
+    assert cluster.calls == [policy, "apply TFJob", policy, "delete TFJob"] * 2
     cluster = Operator(nothing, lost, lost)
     with pytest.raises(LostError, match=r"TFJob .* failed \(TFJobFailed: 1 Worker"):
         follow(cluster, store, training)
     assert cluster.calls.count("apply TFJob") == 1 + training.options.restarts
 
 
-def test_what_an_earlier_try_left_is_waited_for(store: Objects) -> None:
-    """Two sets of workers under one name would meet each other."""
-    cluster = Memory(nothing, ends("Complete"))
-    pod(0, "Running")(cluster)
-    threading.Timer(0.3, lambda: cluster.objects.pop(("Pod", f"{NAME}-0-abcde"))).start()
-    began = time.monotonic()
-    follow(cluster, store)
-    assert time.monotonic() - began > 0.25
+def test_a_job_that_went_well_is_kept_where_that_was_asked_for(store: Objects) -> None:
+    kept = replace(TRAINING, options=JobOptions(keep="1h"))
+    cluster = Memory(nothing, all_of(ends("Complete"), pod(0, "Succeeded", 0, log="2026-11-22T20:00:01Z epoch 1\n")))
+    follow(cluster, store, kept)
+    assert cluster.calls == MADE
+    assert cluster.objects["Job", NAME]["spec"]["ttlSecondsAfterFinished"] == 3600
+    assert store.read(training_key("run-1", "worker-0.log")) == b"epoch 1\n"
+
+    cluster = Memory(nothing, ends("Failed", "BackoffLimitExceeded"))
+    with pytest.raises(LostError):
+        follow(cluster, store, kept)
+    assert cluster.calls[-1] == "delete Job", "the next attempt could not tell its failure from its own"
+
+
+def test_a_jobset_is_followed_and_its_own_job_says_why_it_failed(store: Objects) -> None:
+    jobset = replace(TRAINING, backend="jobset")
+    cluster = Nested(nothing, pod(0, "Running"), all_of(ends("Completed"), pod(0, "Succeeded", 0)))
+    follow(cluster, store, jobset)
+    assert cluster.calls == ["apply NetworkPolicy", "apply JobSet", "apply NetworkPolicy", "delete JobSet"]
+
+    cluster = Nested(nothing, ends("Failed", "FailJobSetFailurePolicyAction", "applying FailJobSet"))
+    late = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "Job was active longer"}
+    cluster.objects["Job", f"{NAME}-worker-0"] = {"spec": {}, "status": {"conditions": [late]}}
+    with pytest.raises(InputError, match=r"JobSet .* took longer than its 24 hours"):
+        follow(cluster, store, jobset)
