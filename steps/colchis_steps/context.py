@@ -97,8 +97,9 @@ class Training:
 
     ``callbacks`` are Keras's; their logs are the same on all workers. ``train_step(step)`` replaces the trainer's own
     step and gives this worker's share of the loss. ``dataset(context, split, epoch)`` replaces the stored rows: it
-    gives blocks of rows, each a dict of the manifest's columns (label too), the same ones on every worker, which then
-    takes its part of each global batch. ``transform(rows, random)`` changes this worker's rows of a training batch;
+    yields or returns rows as dicts of the manifest's columns (label too), as pairs or triples of features, labels and
+    weights, as a ``tf.data.Dataset`` or a pandas DataFrame, the same ones on every worker, which then takes its part of
+    each global batch. ``transform(rows, random)`` changes this worker's rows of a training batch;
     ``random`` is a ``numpy.random.Generator``, seeded by seed, epoch, batch and rank. ``optimizers`` are further ones
     that ``train_step`` uses, built; checkpoints hold their variables.
 
@@ -109,7 +110,7 @@ class Training:
     model: Any
     callbacks: Sequence[Any] = ()
     train_step: Callable[[Step], Any] | None = None
-    dataset: "Callable[[Context, str, int], Iterable[Rows]] | None" = None
+    dataset: "Callable[[Context, str, int], Any] | None" = None
     transform: "Callable[[Rows, np.random.Generator], Rows] | None" = None
     optimizers: Sequence[Any] = ()
     class_weight: Mapping[int | str, float] | None = None

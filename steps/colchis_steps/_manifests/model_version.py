@@ -1,5 +1,7 @@
 """The ModelVersion object, which mirrors a record."""
 
+import math
+
 from colchis_steps._formats.models import Record
 from colchis_steps._manifests.objects import KINDS, MANAGED, Object
 
@@ -7,7 +9,7 @@ KIND = "ModelVersion"
 
 
 def model_version(record: Record, place: str) -> Object:
-    """Return the object of a record that lies at the URL ``place``."""
+    """Return the object of a record that lies at the URL ``place``; the API takes finite numbers alone."""
     labels = {"colchis.dev/model": record.model, "colchis.dev/version": str(record.version)}
     return {
         "apiVersion": KINDS[KIND][0],
@@ -23,7 +25,7 @@ def model_version(record: Record, place: str) -> Object:
             "dataDigest": record.data_digest,
             "codeDigest": record.code.digest,
             "codeRevision": record.code.revision,
-            "metrics": record.metrics,
+            "metrics": {name: value for name, value in record.metrics.items() if math.isfinite(value)},
             "verdict": record.verdict,
             "run": record.run,
             "workflow": record.workflow,

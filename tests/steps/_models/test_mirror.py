@@ -1,9 +1,11 @@
 """The mirror of a record in the cluster: what the CRD takes, and nothing from a machine that is not a pod."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 import yaml
 
@@ -48,3 +50,8 @@ def test_a_machine_that_is_no_pod_mirrors_nothing(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(mirror, "NAMESPACE_FILE", tmp_path / "namespace")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))  # would be an error
     mirror.mirror(RECORD, "file:///record.json")
+
+
+def test_metrics_that_the_api_would_refuse_are_left_out() -> None:
+    record = msgspec.structs.replace(RECORD, metrics={"accuracy": 0.9, "ece": math.nan, "loss": math.inf})
+    assert model_version.model_version(record, "s3://colchis/record.json")["spec"]["metrics"] == {"accuracy": 0.9}
