@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.cluster.beside import free_port
-from tests.steps.site_data import CASES, CODE, write_base, write_data
-
-from colchis_steps._serving.client import call
+from tests.steps.site_data import CASES, CODE, THRESHOLDS, assert_answers, write_base, write_data
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(600)]
 COLCHIS = [sys.executable, "-m", "colchis_workflows.cli"]
-THRESHOLDS = {"accuracy": {"min": 0.85}, "recall/*": {"min": 0.6}}
 
 
 class Home:
@@ -68,23 +65,13 @@ def test_it_goes_from_data_to_served_and_answers_by_names_and_text(
         "entry": case.entry,
         "workers": "2",
         "hyperparameters": json.dumps(case.hyperparameters),
-        "thresholds": json.dumps(THRESHOLDS),
+        "thresholds": THRESHOLDS,
     }
     said = home.colchis("run", "--run", name, *(f"--set={key}={value}" for key, value in arguments.items()))
     outputs = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     assert (outputs["verdict"], outputs["version"]) == ("pass", "1"), said
 
-    classes = case.data()[1]
-    status, found = call(f"{outputs['endpoint']}:predict", case.v1())
-    assert status == 200, found
-    assert [classes[answer["class"]] for answer in found["predictions"]] == case.wanted
-    url = outputs["endpoint"].replace("/v1/", "/v2/")
-    status, found = call(f"{url}/infer", case.v2())
-    assert status == 200, found
-    tensors = {tensor["name"]: tensor["data"] for tensor in found["outputs"]}
-    assert [classes[answer] for answer in tensors["class"]] == case.wanted
-    if "name" in tensors:
-        assert tensors["name"] == case.wanted
+    assert_answers(case, outputs["endpoint"])
     assert home.colchis("predict", name, "--row", "3").startswith("prediction ")
     assert len(home.document(name, "golden.json")["inputs"]) == len(case.rows)
 

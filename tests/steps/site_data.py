@@ -11,6 +11,7 @@ import numpy as np
 from colchis_steps._data.rows import shard_bytes
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode, now
+from colchis_steps._serving.client import call
 from colchis_steps._store.opening import open_store
 
 CODE = Path(__file__).with_name("site_models.py")
@@ -26,6 +27,7 @@ TOPICS = {
     ),
     "weather": ("storm fog wind", "covers cools soaks", "coast valley hills", "from the west,until dawn,by evening"),
 }
+THRESHOLDS = '{"accuracy": {"min": 0.85}, "recall/*": {"min": 0.6}}'
 TOWNS = ("Mocha", "Dioscurias", "Phasis")
 TARIFFS = (101, 205, 309)
 STRIPES = {"across": np.tile([[30.0], [220.0]], (4, 8)), "upright": np.tile([[30.0, 220.0]], (8, 4))}
@@ -177,6 +179,19 @@ def write_data(store: str, name: str) -> str:
         to.write(path, content)
     to.write("manifest.json", encode(DataManifest(name, digest, "label", columns, splits, "made for tests", now())))
     return to.url
+
+
+def assert_answers(case: Case, endpoint: str) -> None:
+    """Ask what is served by both protocols; its answers must be the classes that the rows belong to."""
+    classes = case.data()[1]
+    status, found = call(f"{endpoint}:predict", case.v1())
+    assert status == 200, found
+    assert [classes[answer["class"]] for answer in found["predictions"]] == case.wanted
+    status, found = call(f"{endpoint.replace('/v1/', '/v2/')}/infer", case.v2())
+    assert status == 200, found
+    tensors = {tensor["name"]: tensor["data"] for tensor in found["outputs"]}
+    assert [classes[answer] for answer in tensors["class"]] == case.wanted
+    assert tensors.get("name", case.wanted) == case.wanted
 
 
 def described(name: str, values: np.ndarray[Any, Any], classes: Iterable[str]) -> Column:
