@@ -138,8 +138,8 @@ CASES = {
         {"epochs": 8, "global_batch": 24, "seed": 1},
         customers,
         {
-            "contract": ["month", "two years"],
-            "town": ["Phasis", "a town that nobody has seen"],
+            "contract": ["month", "a contract that nobody had"],
+            "town": ["Phasis", "Mocha"],
             "tariff": [309, 101],
             "calls": [7, 0],
             "age": [31.5, 62.0],

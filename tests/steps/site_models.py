@@ -34,12 +34,12 @@ def text(context: Context) -> Any:
 
 def table(context: Context) -> Any:
     """Tell from a table's row who leaves: one unit with logits over encoded strings, codes, counts and numbers."""
-    inputs, parts = {}, []
-    for name in ("contract", "town"):
-        inputs[name] = keras.Input((1,), name=name, dtype="string")
-        lookup = keras.layers.StringLookup(output_mode="multi_hot")
-        lookup.adapt(column(context, name))
-        parts.append(lookup(inputs[name]))
+    contract, town = (keras.Input((1,), name=name, dtype="string") for name in ("contract", "town"))
+    lookup = keras.layers.StringLookup(output_mode="multi_hot")
+    lookup.adapt(column(context, "contract"))
+    towns = sorted(set(column(context, "town")))  # a town that is none of these is refused, an empty one too
+    known = keras.layers.StringLookup(vocabulary=towns, mask_token=None, num_oov_indices=0, output_mode="one_hot")
+    inputs, parts = {"contract": contract, "town": town}, [lookup(contract), known(town)]
     inputs["tariff"] = keras.Input((1,), name="tariff", dtype="int64")
     codes = keras.layers.IntegerLookup(output_mode="multi_hot")
     codes.adapt(column(context, "tariff"))

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digests
 from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
@@ -163,7 +165,7 @@ class DataSet:
         for block in blocks:
             where, rows = f"a block of rows for {split!r}", len(next(iter(block.values()), ()))
             for column in self.manifest.columns:
-                _check(where, rows, column, block, "correct the entry's dataset function")
+                _check(where, rows, _as_wide(column, block), block, "correct the entry's dataset function")
             yield block
 
     def _part(self, rows: "Mapping[str, Array]", size: int, rank: int, workers: int) -> Batch:
@@ -276,6 +278,12 @@ def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
     except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         reason = str(error)[:128]
         raise InputError(f"{where} is not an npz of plain arrays ({reason}); import the data again") from error
+
+
+def _as_wide(column: Column, block: "Mapping[str, Array]") -> Column:
+    """Return the column; one of text as wide as in the block: a width is the stored rows' own."""
+    found = str(getattr(block.get(column.name), "dtype", ""))
+    return msgspec.structs.replace(column, dtype=found) if found[:2] == column.dtype[:2] == "<U" else column
 
 
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
