@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digests
 from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
@@ -165,7 +163,7 @@ class DataSet:
         for block in blocks:
             where, rows = f"a block of rows for {split!r}", len(next(iter(block.values()), ()))
             for column in self.manifest.columns:
-                _check(where, rows, _as_wide(column, block), block, "correct the entry's dataset function")
+                _check(where, rows, column, block, "correct the entry's dataset function")
             yield block
 
     def _part(self, rows: "Mapping[str, Array]", size: int, rank: int, workers: int) -> Batch:
@@ -280,12 +278,6 @@ def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
         raise InputError(f"{where} is not an npz of plain arrays ({reason}); import the data again") from error
 
 
-def _as_wide(column: Column, block: "Mapping[str, Array]") -> Column:
-    """Return the column; one of text as wide as in the block: a width is the stored rows' own."""
-    found = str(getattr(block.get(column.name), "dtype", ""))
-    return msgspec.structs.replace(column, dtype=found) if found[:2] == column.dtype[:2] == "<U" else column
-
-
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
     import numpy as np
 
@@ -294,7 +286,9 @@ def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]"
     values = columns[column.name]
     if not isinstance(values, np.ndarray):
         raise InputError(f"column {column.name!r} in {where} is a {type(values).__name__}, not a NumPy array; {remedy}")
-    found, wanted = (str(values.dtype), values.shape), (column.dtype, (rows, *column.shape))
+    dtype = str(values.dtype)
+    dtype = column.dtype if dtype[:2] == column.dtype[:2] == "<U" else dtype  # text may be of any length
+    found, wanted = (dtype, values.shape), (column.dtype, (rows, *column.shape))
     if found != wanted:
         raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")
     if column.classes and len(values) and not (values.min() >= 0 and values.max() < len(column.classes)):
