@@ -21,7 +21,10 @@ def build(context: Context) -> Any:
     inputs, parts = {}, []
     for name, column in context.columns.items():
         if not column.dtype.startswith(("float", "int", "uint", "bool")):
-            raise InputError(f"column {name!r} is {column.dtype}, not numeric; give an entry of your own")
+            raise InputError(
+                f"column {name!r} is {column.dtype}, not numeric; give an entry of your own, in which a layer such as "
+                "TextVectorization or StringLookup makes numbers of it"
+            )
         inputs[name] = keras.Input(column.shape, name=name, dtype=column.dtype)
         low = column.minimum or 0.0
         high = 1.0 if column.maximum is None else column.maximum

@@ -8,12 +8,13 @@ Writes  stdout                              the prediction, or the answer as JSO
 import argparse
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats.keys import alias_key, record_key
-from colchis_steps._formats.models import Alias, Record
+from colchis_steps._formats.keys import alias_key, candidate_key, record_key
+from colchis_steps._formats.models import Alias, Candidate, Record
 from colchis_steps._rollout.local import serving
+from colchis_steps._savedmodel.values import plain
 from colchis_steps._serving.client import LOCAL, Away, call
 from colchis_steps._serving.daemon import endpoint_now
 from colchis_steps._step.errors import InputError, TransientError
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("colchis")
 
 
-def instance_of(data: "DataSet", number: int) -> tuple[dict[str, Any], int]:
-    """Return the features of a row of the test split, as JSON takes them, and its label.
+def instance_of(data: "DataSet", number: int, inputs: Collection[str] = ()) -> tuple[dict[str, Any], int]:
+    """Return the features of a row of the test split, those of ``inputs`` or all, as JSON takes them, and its label.
 
     Raises:
         InputError: there is no such row.
@@ -44,9 +45,8 @@ def instance_of(data: "DataSet", number: int) -> tuple[dict[str, Any], int]:
     for shard in data.shards("test"):
         if number < shard.rows:
             columns = data.read(shard)
-            return {name: columns[name][number].tolist() for name in data.features}, int(
-                columns[data.manifest.label][number]
-            )
+            row = {name: columns[name][number : number + 1] for name in inputs or data.features}
+            return {name: plain(values)[0] for name, values in row.items()}, int(columns[data.manifest.label][number])
         number -= shard.rows
     raise AssertionError("the split has as many rows as its shards")
 
@@ -125,6 +125,15 @@ def _stable(store: Objects, model: str) -> Alias:
     return alias
 
 
+def _inputs(store: Objects, model: str, data: "DataSet") -> list[str]:
+    """Return the columns that the stable version takes, which may leave out some; all where nothing is known."""
+    alias = find_document(store, alias_key(model, "stable"), Alias)
+    record = alias and find_document(store, record_key(model, alias.version), Record)
+    candidate = record and find_document(store, candidate_key(record.run), Candidate)
+    taken = candidate.signature.get("inputs", {}) if candidate else {}
+    return [name for name in data.features if name in taken] if taken.keys() <= data.features.keys() else []
+
+
 @entrypoint
 def main(argv: Sequence[str] | None = None) -> None:
     """Ask, and print the answer."""
@@ -141,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         version = _stable(store, args.model).version
         uri = absolute(store, read_document(store, record_key(args.model, version), Record).data)
     data = open_data(uri)
-    instance, label = instance_of(data, args.row)
+    instance, label = instance_of(data, args.row, _inputs(store, args.model, data))
     if args.show_instance:
         return print(json.dumps(next(iter(instance.values())) if len(instance) == 1 else instance))
     url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)

@@ -14,9 +14,8 @@ import shutil
 import sys
 import tempfile
 import threading
-import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,14 +178,23 @@ def _summary(epoch: Epoch) -> str:
     return ", ".join([*parts, f"{epoch.seconds:.1f} s"])
 
 
-def _beat(path: Path) -> None:
+@contextlib.contextmanager
+def beating(path: Path, seconds: float = 1.0) -> Iterator[None]:
+    """Touch the file at once and then every so many seconds; not any more at the end, when its directory may go."""
+    over = threading.Event()
+
     def beat() -> None:
-        while True:
+        while not over.wait(seconds):
             path.touch()
-            time.sleep(1.0)
 
     path.touch()
-    threading.Thread(target=beat, name="alive", daemon=True).start()
+    thread = threading.Thread(target=beat, name="alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -230,7 +238,7 @@ def start(args: argparse.Namespace, here: Place) -> None:
             home = home_of(top, here.rank)
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir(parents=True)
-            _beat(alive_path(top, here.rank))
+            stack.enter_context(beating(alive_path(top, here.rank)))
             with contextlib.suppress(NotFound):
                 store.delete(failure_key(args.run, here.rank))
             if args.code:

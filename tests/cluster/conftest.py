@@ -54,6 +54,7 @@ INSTALLED = {
     "test_faults",
     "test_faults_away",
     "test_series",
+    "test_site_models",
     "test_stop",
     "test_training",
     "test_ways",

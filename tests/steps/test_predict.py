@@ -1,12 +1,16 @@
 """What `predict` says where nothing is served or the request is wrong; test_rollout asks a real server."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tests.steps.training_data import CLASSES, shard_of, write_manifest
 
 from colchis_steps import predict
-from colchis_steps._formats.documents import encode
-from colchis_steps._formats.models import Alias
+from colchis_steps._formats.data import Column
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.models import Alias, Candidate, Code, Record
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
 
@@ -49,3 +53,32 @@ def test_a_prediction_is_told_in_one_line() -> None:
     )
     assert predict.in_words({"class": 4}, names, 1) == "prediction 4, label dog"
     assert predict.in_words(0.5, names, 1) == "prediction 0.5, label dog"
+
+
+def test_a_row_has_the_columns_that_the_version_takes_and_bytes_are_text(
+    local: Objects, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights of rows are a column of the data, and no input of the model."""
+    rows = {"job": np.array([b"poet", b"caf\xc3\xa9"]), "age": np.array([30, 40]), "weight": np.array([1.0, 2.0])}
+    (tmp_path / "data").mkdir()
+    shard = shard_of(tmp_path / "data", "test.npz", {**rows, "label": np.array([0, 1])})
+    columns = tuple(Column(name, str(values.dtype)) for name, values in rows.items())
+    label = Column("label", "int64", classes=CLASSES)
+    write_manifest(tmp_path / "data", {"test": (shard,)}, (*columns, label))
+    data = (tmp_path / "data").as_uri()
+    assert predict.main(["jobs", "--row=1", f"--data={data}", "--show-instance"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"job": "café", "age": 40, "weight": 2.0}
+    record = Record(
+        model="jobs", version=1, run="r", image="", digest="", tree="", manifest="", manifest_digest="", data=data,
+        data_digest="", code=Code("e:e"), hyperparameters={}, metrics={}, verdict="pass", frameworks={},
+        step_images={}, workflow="", created_by="", created_at=now(),
+    )  # fmt: skip
+    signature = {"inputs": {name: {"dtype": "string", "shape": [None]} for name in ("age", "job")}, "outputs": {}}
+    candidate = Candidate("r", "jobs", (), "", data, "", Code("e:e"), {}, signature, {}, now())
+    local.write("models/jobs/1/record.json", encode(record))
+    local.write("runs/r/model.json", encode(candidate))
+    local.write(
+        "models/jobs/aliases/stable.json", encode(Alias("jobs", 1, now(), endpoint="http://127.0.0.1:9/v1/models/jobs"))
+    )
+    assert predict.main(["jobs", "--row=1", "--show-instance"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"job": "café", "age": 40}

@@ -40,6 +40,7 @@ for name, data, more in json.loads(sys.argv[2]):
             answer = loaded.predict({name: rows[name] for name in loaded.inputs})
         made["inputs"] = {n: [t.dtype, list(t.shape)] for n, t in loaded.inputs.items()}
         made["outputs"] = {n: np.asarray(v, np.float64).tolist() for n, v in answer.items()}
+        made["warms up"] = (top / "model/assets.extra/tf_serving_warmup_requests").exists()
         made["history"] = [epoch.eval for epoch in found.history]
     print(json.dumps(made), flush=True)
 """
@@ -93,6 +94,26 @@ def jobs(context):
     model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
+def closed(context):
+    job = keras.Input((), name="job", dtype="string")
+    known = {"vocabulary": ["cook", "pilot", "poet"], "mask_token": None, "num_oov_indices": 0}
+    x = keras.layers.StringLookup(output_mode="one_hot", **known)(job)
+    model = keras.Model(job, keras.layers.Dense(3, activation="softmax")(x))
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def shortens(context):
+    return Training(jobs(context), transform=lambda rows, random: rows | {"job": rows["job"].astype("<U4")})
+
+def lengthens(context):
+    def dataset(context, split, epoch):
+        return (rows | {"job": np.char.add(rows["job"], ", retired")} for rows in context.blocks(split, epoch))
+    return Training(jobs(context), dataset=dataset)
+
+def default(context):
+    from colchis_steps.classifier import build
+    return build(context)
+
 def heads(context):
     inputs = keras.Input((4,), name="x")
     x = keras.layers.Dense(8, activation="tanh")(inputs)
@@ -130,6 +151,10 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "one_sigmoid": ("two", {}),
     "weighted": ("three", {}),
     "jobs": ("three", {}),
+    "closed": ("three", {}),
+    "shortens": ("three", {}),
+    "lengthens": ("three", {}),
+    "default": ("three", {}),
     "heads": ("three", {}),
     "text": ("three", {}),
     "halves": ("three", {}),
@@ -170,7 +195,7 @@ def made(root: Path) -> dict[str, Any]:
     return dict(zip(RUNS, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
-SERVED = [name for name in RUNS if name not in {"raw", "halves"}]
+SERVED = [name for name in RUNS if name not in {"raw", "halves", "default"}]
 
 
 @pytest.mark.parametrize("name", SERVED)
@@ -183,7 +208,7 @@ def test_what_is_served_gives_probabilities_and_their_class(made: dict[str, Any]
     assert made[name]["outputs"]["class"] == probability.argmax(1).tolist()
 
 
-@pytest.mark.parametrize("name", ["logits", "one_unit", "one_sigmoid", "jobs", "text", "weighted"])
+@pytest.mark.parametrize("name", ["logits", "one_unit", "one_sigmoid", "jobs", "closed", "text", "weighted"])
 def test_what_is_served_has_learnt(made: dict[str, Any], name: str) -> None:
     labels = np.arange(12) % (2 if name.startswith("one_") else 3)
     assert (np.array(made[name]["outputs"]["class"]) == labels).mean() > 0.6
@@ -207,6 +232,10 @@ def test_text_and_numbers_are_served_by_name(made: dict[str, Any]) -> None:
     assert made["jobs"]["inputs"] == {"age": ["float32", [None]], "job": ["string", [None]]}
 
 
+def test_a_model_that_refuses_empty_text_asks_no_server_to_warm_up_with_it(made: dict[str, Any]) -> None:
+    assert (made["jobs"]["warms up"], made["closed"]["warms up"]) == (True, False)
+
+
 def test_weights_are_no_input_of_the_served_model(made: dict[str, Any]) -> None:
     assert made["weighted"]["inputs"] == {"x": ["float32", [None, 4]]}
 
@@ -218,7 +247,11 @@ def test_further_outputs_are_served_by_their_names(made: dict[str, Any]) -> None
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("raw", "not probabilities; end it with a softmax"), ("halves", "complex64")],
+    [
+        ("raw", "not probabilities; end it with a softmax"),
+        ("halves", "complex64"),
+        ("default", "column 'job' is <U5, not numeric; give an entry of your own, in which a layer such as"),
+    ],
 )
 def test_what_cannot_be_served_is_said_before_the_first_epoch(made: dict[str, Any], name: str, sentence: str) -> None:
     assert made[name]["code"] == 65

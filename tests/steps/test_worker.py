@@ -7,12 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.steps.training_data import Trainer, write_data
+
+from colchis_steps._step.polling import poll
+from colchis_steps.worker import beating
 
 TFJOBS = 143  # the code after which the training operator starts a worker again
 ENDLESS = '{"epochs": 100000, "global_batch": 6}'
@@ -21,6 +25,16 @@ ENDLESS = '{"epochs": 100000, "global_batch": 6}'
 @pytest.fixture
 def trainer(tmp_path: Path) -> Trainer:
     return Trainer(tmp_path, write_data(tmp_path / "data", {"train": [24, 24], "eval": [6], "test": [6]}))
+
+
+def test_nothing_is_touched_any_more_when_the_directory_goes(tmp_path: Path) -> None:
+    """A file made anew while a directory is removed fails a training that has succeeded."""
+    path = tmp_path / "worker-0.alive"
+    with beating(path, 0.01):
+        path.unlink()
+        assert poll(lambda: path.exists() or None, 10)
+        assert [thread for thread in threading.enumerate() if thread.name == "alive"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "alive"]
 
 
 @contextlib.contextmanager

@@ -252,11 +252,6 @@ def served_facts(found: DataManifest) -> tuple[dict[str, Bounds], tuple[str, ...
     return bounds, classes or ()
 
 
-def manifest(uri: str) -> DataManifest:
-    """Return the verified manifest of the data set at the URI."""
-    return open_data(uri).manifest
-
-
 def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
     """Return the arrays of a shard by name, its bytes verified.
 
@@ -286,7 +281,8 @@ def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]"
     values = columns[column.name]
     if not isinstance(values, np.ndarray):
         raise InputError(f"column {column.name!r} in {where} is a {type(values).__name__}, not a NumPy array; {remedy}")
-    found, wanted = (str(values.dtype), values.shape), (column.dtype, (rows, *column.shape))
+    dtype = column.dtype if str(values.dtype)[:2] == column.dtype[:2] == "<U" else str(values.dtype)  # of any length
+    found, wanted = (dtype, values.shape), (column.dtype, (rows, *column.shape))
     if found != wanted:
         raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")
     if column.classes and len(values) and not (values.min() >= 0 and values.max() < len(column.classes)):

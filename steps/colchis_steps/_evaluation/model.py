@@ -11,6 +11,7 @@ from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.models import File, Golden
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.outputs import tensor_dtype
+from colchis_steps._savedmodel.values import plain
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
@@ -84,8 +85,8 @@ class Model:
         rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
         features = {name: batch.features[name][:rows] for name in self.inputs}
         answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
-        inputs = {name: found.tolist() for name, found in features.items()}
-        return Golden(run, inputs, {name: found.numpy().tolist() for name, found in answer.items()})
+        inputs = {name: plain(found) for name, found in features.items()}
+        return Golden(run, inputs, {name: plain(found.numpy()) for name, found in answer.items()})
 
 
 def _kinds(tensors: Mapping[str, tuple[str, list[int | None]]]) -> str:

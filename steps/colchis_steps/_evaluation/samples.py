@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 SAMPLES = 24
+LONGEST = 120  # characters of a row in words
 
 
 def pixels(row: "Array", column: Column) -> tuple[tuple[int, ...], ...] | None:
@@ -25,7 +26,7 @@ def pixels(row: "Array", column: Column) -> tuple[tuple[int, ...], ...] | None:
     """
     import numpy as np
 
-    if row.ndim not in {2, 3}:
+    if row.ndim not in {2, 3} or row.dtype.kind not in "biuf":
         return None
     grey = row.astype(np.float64).mean(axis=2) if row.ndim == 3 else row.astype(np.float64)
     low = float(grey.min()) if column.minimum is None else column.minimum
@@ -34,11 +35,24 @@ def pixels(row: "Array", column: Column) -> tuple[tuple[int, ...], ...] | None:
     return tuple(tuple(int(value) for value in line) for line in np.rint(np.nan_to_num(scaled)))
 
 
+def in_words(row: "Mapping[str, Any]") -> str:
+    """Return what a row's columns of one value hold: a lone text as it is, else each with its name; LONGEST at most."""
+    shown = {name: _shown(value.item()) for name, value in row.items() if value.size == 1}
+    found = next(iter(shown.values())) if len(row) == len(shown) == 1 else ", ".join(map(" ".join, shown.items()))
+    return found if len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 class Samples:
     """A few predictions to show: wrong ones first, then others, each kind in the order of the data."""
 
     def __init__(self, data: DataSet) -> None:
-        self.classes, self.columns = data.classes, list(data.features.values())
+        self.classes, self.columns = data.classes, data.features
         self.wrong: list[Sample] = []
         self.right: list[Sample] = []
 
@@ -48,8 +62,18 @@ class Samples:
             kind = self.right if (prediction := int(row.argmax())) == label else self.wrong
             if len(kind) < SAMPLES:
                 confidence = float(row[prediction]) if math.isfinite(row[prediction]) else 0.0
-                picture = pixels(features[self.columns[0].name][i], self.columns[0]) if len(self.columns) == 1 else None
-                kind.append(Sample(self.classes[int(label)], self.classes[prediction], round(confidence, 6), picture))
+                values = {name: column[i] for name, column in features.items()}
+                drawn = [picture for name, value in values.items() if (picture := pixels(value, self.columns[name]))]
+                picture = drawn[0] if len(drawn) == 1 else None
+                kind.append(
+                    Sample(
+                        self.classes[int(label)],
+                        self.classes[prediction],
+                        round(confidence, 6),
+                        picture,
+                        in_words(values),
+                    )
+                )
 
     def chosen(self) -> tuple[Sample, ...]:
         """Return at most SAMPLES of them."""

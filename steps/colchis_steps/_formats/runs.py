@@ -113,12 +113,16 @@ class TrainingReport(Part):
 
 
 class Sample(Part):
-    """One prediction on the test split; ``pixels`` are rows of grey values 0 to 255, or none for other inputs."""
+    """One prediction on the test split.
+
+    ``pixels`` are rows of grey values 0 to 255 where one column is a picture; ``text`` is what the row's scalars hold.
+    """
 
     label: str
     prediction: str
     confidence: float
     pixels: tuple[tuple[int, ...], ...] | None = None
+    text: str = ""
 
 
 class Evaluation(Part):

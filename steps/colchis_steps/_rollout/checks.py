@@ -47,6 +47,8 @@ def wait(server: Running, digest: str, what: str) -> None:
 def check_answers(url: str, model: str, version: int) -> None:
     """Ask the version once over HTTP, with the least value that each input takes.
 
+    A model may refuse such a row, as one does whose words or codes are all known; its golden rows say more.
+
     Raises:
         InputError: the server could not load it, or it answers with an error, NaN or infinity.
     """
@@ -58,6 +60,9 @@ def check_answers(url: str, model: str, version: int) -> None:
         raise InputError(f"version {version} of {model} is not served: {state['status']['error_message']}")
     inputs = {tensor["name"]: _least(tensor) for tensor in inputs_of(url, model, version)}
     status, found = call(f"{v1}:predict", {"inputs": inputs})
+    if status == 400:
+        log.info("%s %d refuses a row of its least values, so that says nothing of it (%.256s)", model, version, found)
+        return
     if status != 200:
         raise InputError(f"{model} {version} does not answer a row of its least values ({found}); train it again")
     if not _finite(found["outputs"]):

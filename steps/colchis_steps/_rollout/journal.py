@@ -39,7 +39,7 @@ def facts(manifest: Manifest, record: Record) -> tuple[dict[str, Bounds], tuple[
     if manifest.inputs is not None:
         return manifest.inputs, manifest.classes or ()
     try:
-        return dataset.served_facts(dataset.manifest(record.data)) if record.data else ({}, ())
+        return dataset.served_facts(dataset.open_data(record.data).manifest) if record.data else ({}, ())
     except StepError as error:
         log.warning("the bounds of the inputs and the classes' names are not known: %s", error)
         return {}, ()

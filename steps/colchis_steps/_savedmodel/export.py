@@ -15,6 +15,7 @@ from colchis_steps._formats.data import Column
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.loading import SavedModel
 from colchis_steps._savedmodel.outputs import Output, forward_of, improper, named, slack, tensor_dtype
+from colchis_steps._savedmodel.warmup import FILE as WARMUP
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import InputError, StepError
 
@@ -69,7 +70,8 @@ def check_export(model: Any, directory: Path, features: Mapping[str, Any], outpu
     import tensorflow as tf
 
     loaded = SavedModel(directory)
-    loaded.warm_up()
+    if not loaded.warm_up():
+        (directory / WARMUP).unlink()  # TensorFlow Serving does not load a model that refuses its own warm-up
     tensors = {name: tf.constant(values) for name, values in features.items()}
     wanted = output.probabilities(forward_of(model)(as_inputs(tensors), training=False)).numpy()
     actual = loaded.predict({name: np.asarray(tensor.numpy()) for name, tensor in tensors.items()})["probability"]

@@ -91,8 +91,11 @@ class SavedModel:
         except (self._errors.InvalidArgumentError, self._errors.OutOfRangeError) as error:
             raise ValuesError(f"the model refuses these values: {_clip(error)}") from error
 
-    def warm_up(self) -> None:
-        """Call the model on zeros and ones: the first calls build its kernels, and no client should wait for them."""
+    def warm_up(self) -> bool:
+        """Call the model on zeros and ones: the first calls build its kernels, and no client should wait for them.
+
+        Return whether it answers zeros: one that knows all words or codes that there are refuses others.
+        """
         answers: list[Arrays] = []
         try:
             low, high = ({name: filled(tensor, value) for name, tensor in self.inputs.items()} for value in (0, 1))
@@ -104,6 +107,7 @@ class SavedModel:
         except (ValuesError, self._errors.OpError) as error:
             what = "not warm" if not answers else "not batched"
             log.warning("the model does not answer rows of zeros and ones, so it is %s (%s)", what, _clip(error))
+        return bool(answers)
 
 
 def filled(tensor: Tensor, value: int) -> np.ndarray[Any, Any]:

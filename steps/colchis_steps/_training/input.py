@@ -148,12 +148,17 @@ class Source:
         label = self.context.label
         random = np.random.default_rng([self.settings.seed, epoch, number, self.here.rank])
         given = {**batch.features, label: batch.labels}
-        kinds = {name: (str(values.dtype), values.shape) for name, values in given.items()}
+        kinds = {name: _kind(values) for name, values in given.items()}
         found = dict(asked("transform", self.training.transform, given, random))
         for name, kind in kinds.items():
-            if (actual := (str(found[name].dtype), found[name].shape) if name in found else None) != kind:
+            if (actual := _kind(found[name]) if name in found else None) != kind:
                 raise InputError(f"the entry's transform gives {name!r} as {actual} instead of {kind}; correct it")
         return replace(batch, features={name: found[name] for name in batch.features}, labels=found[label])
+
+
+def _kind(values: Any) -> tuple[str, tuple[int, ...]]:
+    """Return dtype and shape; text of any length is of one dtype."""
+    return "str" if values.dtype.kind == "U" else str(values.dtype), values.shape
 
 
 def inputs_of(training: Training, columns: Mapping[str, Column]) -> dict[str, Column]:

@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 from tests.steps.training_data import write_data
 
 from colchis_steps._data.dataset import open_data
-from colchis_steps._evaluation.samples import SAMPLES, Samples, pixels
+from colchis_steps._evaluation.samples import LONGEST, SAMPLES, Samples, in_words, pixels
 from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.data import Column
 
@@ -62,6 +62,29 @@ def test_pictures_are_grey_values_between_the_columns_bounds() -> None:
     assert pixels(np.array([[0, 8, 16]], np.uint8), column) == ((0, 128, 255),)
     assert pixels(np.array([[[0, 16], [16, 16], [0, 0]]], np.uint8), column) == ((128, 255, 0),)
     assert pixels(np.array([1.0, 2.0]), Column(name="x", dtype="float64", shape=(2,))) is None
+    words = Column(name="words", dtype="<U2", shape=(2, 2))
+    assert pixels(np.array([["a", "b"], ["c", "d"]], "<U2"), words) is None
+
+
+def test_a_row_is_told_by_its_columns_of_one_value() -> None:
+    age, job, vector = np.array([41.25, 2.0], np.float32), np.array([["cook"], ["poet"]]), np.zeros((2, 3))
+    assert in_words({"age": age[0], "job": job[0], "v": vector[0]}) == "age 41.25, job cook"
+    assert in_words({"job": job[1]}) == "poet"
+    assert in_words({"job": np.array([b"caf\xc3\xa9"])[0]}) == "café"
+    assert in_words({"v": vector[0]}) == ""
+    assert len(in_words({"job": np.array(["long " * 100])[0]})) == LONGEST
+
+
+def test_a_sample_has_the_one_picture_of_several_columns(tmp_path: Path) -> None:
+    shapes: dict[str, tuple[int, ...]] = {"picture": (2, 2), "weight": (), "other": (2, 2)}
+    label = Column(name="label", dtype="int64", classes=("a", "b"))
+    data = open_data(write_data(tmp_path / "set", {}, (*(Column(n, "float32", s) for n, s in shapes.items()), label)))
+    values = {name: np.ones((1, *shape), np.float32) for name, shape in shapes.items()}
+    for names, drawn in ((["picture", "weight"], True), (["picture", "other"], False)):
+        samples = Samples(data)
+        samples.add({name: values[name] for name in names}, np.array([[0.9, 0.1]]), np.array([0]))
+        assert (samples.chosen()[0].pixels is not None) == drawn
+    assert samples.chosen()[0].text == ""
 
 
 def test_samples_show_wrong_predictions_first(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from colchis_steps._savedmodel.loading import Arrays, Tensor
+from colchis_steps._savedmodel.values import plain
 from colchis_steps._serving.server.refusals import Refused
 
 DATATYPES = {  # of V2, by numpy's name
@@ -187,26 +188,16 @@ def _write_rows(outputs: Arrays) -> dict[str, Any]:
 
 
 def _write_tensor(tensor: Tensor, array: np.ndarray[Any, Any]) -> dict[str, Any]:
-    data = [_text(value) for value in array.ravel()] if tensor.dtype == "string" else array.ravel().tolist()
-    return {"name": tensor.name, "shape": list(array.shape), "datatype": DATATYPES[tensor.dtype], "data": data}
+    shape, datatype = list(array.shape), DATATYPES[tensor.dtype]
+    return {"name": tensor.name, "shape": shape, "datatype": datatype, "data": plain(array.ravel())}
 
 
 def _values(outputs: Arrays) -> dict[str, Any]:
-    return {
-        name: np.vectorize(_text, otypes=[object])(array).tolist() if array.dtype == object else array.tolist()
-        for name, array in outputs.items()
-    }
+    return {name: plain(array) for name, array in outputs.items()}
 
 
 def _bare(columns: dict[str, Any]) -> Any:
     return next(iter(columns.values())) if len(columns) == 1 else columns
-
-
-def _text(value: bytes) -> Any:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
 
 
 def _objects(value: Any, where: str) -> list[dict[str, Any]]:
