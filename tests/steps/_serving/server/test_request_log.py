@@ -60,7 +60,7 @@ def test_what_is_too_large_or_no_text_or_nan_does_no_harm(tmp_path: Path) -> Non
     sampler.offer("m", 1, {"x": np.array([b"\xff"], dtype=object)}, {"y": np.array([np.nan])})
     sampler.close()
     ((request,),) = [document["requests"] for document in written(tmp_path / "store")]
-    assert (request["inputs"], request["outputs"]) == ({"x": [None]}, {"y": [None]})
+    assert (request["inputs"], request["outputs"]) == ({"x": [None]}, {"y": ["NaN"]})
     assert count(metrics, "colchis_unlogged_requests_total") == 1
 
 
