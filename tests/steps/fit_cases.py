@@ -235,6 +235,19 @@ def stops_at_the_third_batch(_: Context) -> Any:
 
 
 @case
+def hooks_of_the_chief_alone(context: Context) -> Any:
+    class Stops(Records):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            super().on_epoch_end(epoch, logs)
+            self.model.stop_training = epoch == 1
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.note("train_batch_begin", batch, logs)
+
+    return Training(model_of(), callbacks=[] if context.rank else [Stops()])
+
+
+@case
 def less_on_a_plateau(_: Context) -> Any:
     reduce = keras.callbacks.ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=10.0)
     return Training(model_of(), callbacks=[reduce, Records()])

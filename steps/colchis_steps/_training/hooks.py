@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from colchis_steps._training.entry import asked
+from colchis_steps._training.workers import Workers
 
 Mode = Literal["train", "test"]
 Logs = Mapping[str, float]
@@ -15,14 +16,15 @@ class Hooks:
     ``every`` is its ``steps_per_execution``: hooks around a batch are called around so many, as in Keras.
     """
 
-    def __init__(self, callbacks: Sequence[Any], model: Any, epochs: int, steps: int | None) -> None:
+    def __init__(self, callbacks: Sequence[Any], model: Any, epochs: int, steps: int | None, workers: Workers) -> None:
         import keras
 
         self.callbacks, self.every = list(callbacks), int(model.steps_per_execution)
         self._all = keras.callbacks.CallbackList(
             self.callbacks, add_history=True, model=model, epochs=epochs, steps=steps, verbose=0
         )
-        self._wanted = {mode: self._wants(mode) for mode in ("train", "test")}
+        self._wanted = {mode: workers.any(here=self._wants(mode)) for mode in ("train", "test")}
+        self.are_any = workers.any(here=bool(self.callbacks))  # of the chief alone, it may be
         self._open: int | None = None  # the first of the batches that are under way
 
     def call(self, hook: str, *arguments: Any) -> None:
@@ -34,7 +36,7 @@ class Hooks:
         asked(f"callbacks' {hook}", getattr(self._all, hook), *arguments)
 
     def wants(self, mode: Mode) -> bool:
-        """Return whether a callback has a hook around batches."""
+        """Return whether a callback of any worker has a hook around batches: all take part in what its logs need."""
         return self._wanted[mode]
 
     def begins(self, mode: Mode, batch: int) -> None:

@@ -63,7 +63,7 @@ class Loop:
         if workers.here.chief and not self.steps.alone:
             normalization.warn(part_of(self.settings.global_batch, workers.here.workers, accumulate))
         count = None if self.training.dataset else -(-source.data.rows("train") // self.settings.global_batch)
-        self.hooks = Hooks(self.training.callbacks, self.model, self.settings.epochs, count)
+        self.hooks = Hooks(self.training.callbacks, self.model, self.settings.epochs, count, workers)
         self.clock = Clock()
         self.at = Checkpoint(step=0, batches=0, rows=0, loss=0.0, fingerprint=fingerprint, history=())
         self._due = time.monotonic() + self.settings.checkpoint_seconds
@@ -246,7 +246,7 @@ class Loop:
 
     def _is_stopped(self) -> bool:
         """Return whether a callback of any worker wants no more batches, and let that hold for all."""
-        if self.training.callbacks:
+        if self.hooks.are_any:
             self.model.stop_training = self._met(lambda: self.workers.any(here=bool(self.model.stop_training)))
         return bool(self.model.stop_training)
 
