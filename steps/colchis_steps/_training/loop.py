@@ -26,7 +26,7 @@ from colchis_steps._training.methods import own_methods
 from colchis_steps._training.metrics import Metrics
 from colchis_steps._training.normalization import Normalization, part_of
 from colchis_steps._training.signals import Stop
-from colchis_steps._training.splits import ROWS, Splits, add_up, agreed, attempts, find_splits, foreign_metric, halves
+from colchis_steps._training.splits import ROWS, Splits, add_up, agreed, attempts, find_splits, foreign_metric, halved
 from colchis_steps._training.state import State
 from colchis_steps._training.steps import Steps, loss_of
 from colchis_steps._training.workers import Workers, with_reason
@@ -81,7 +81,8 @@ class Loop:
             raise InputError(f"accumulate is {accumulate}, and the step is the entry's own; leave accumulate out")
         attempt = attempts(self.model, None if own else loss_of(self.model), self.rows[:3])
         if own:
-            if (name := foreign_metric(self.model)) and not add_up(*halves(attempt, count), slack(self.model)):
+            name = foreign_metric(self.model)
+            if name and count > 1 and not add_up(attempt(slice(count)), halved(attempt, count), slack(self.model)):
                 raise InputError(
                     f"the metric {name} is no sum over rows, and the step is the entry's own, so {here.workers} "
                     "workers cannot merge it; leave it out, or train with one worker"
@@ -108,7 +109,7 @@ class Loop:
         if at.batches:
             self.hooks.call("on_epoch_begin", len(at.history))
         self.metrics.kept = self.state.restore(arrays)
-        self.model.stop_training = at.stopped
+        self.model.stop_training |= at.stopped  # a callback that sees batches has seen none of them again
 
     def epochs(self) -> Iterator[Epoch]:
         """Train one epoch after the other, beginning where the checkpoint was; return each when it ends.

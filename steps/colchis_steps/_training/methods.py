@@ -39,7 +39,7 @@ class Method:
         rows = mine.cut(tf.maximum(mine.count, 1))
         data = (rows.inputs, rows.labels) if rows.weights is None else (rows.inputs, rows.labels, rows.weights)
         kept = [*self.model.metrics_variables, *self.model.non_trainable_variables]
-        before = [variable.value for variable in kept] if self.workers.here.workers > 1 else []
+        before = [tf.identity(variable.value) for variable in kept] if self.workers.here.workers > 1 else []
         with _summed(optimizers_of(self.model), self.workers, share):
             found = getattr(self.model, self.name)(data)
         for variable, value in zip(kept, before, strict=False):  # a row of padding leaves no trace

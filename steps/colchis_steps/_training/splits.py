@@ -57,17 +57,14 @@ def find_splits(model: Any, attempt: Callable[[slice], Tried], rows: int, slack:
     """
     if rows < 2:
         return Splits(whole=True, penalties=(False,) * len(attempt(slice(rows)).penalties), why="a batch of one row")
-    first, second, both = halves(attempt, rows)
-
-    def mean(a: float, b: float) -> float:
-        return (a * first.rows + b * second.rows) / rows
-
-    penalties = tuple(
-        not alike(mean(a, b), c, slack) and alike(a + b, c, slack)
-        for a, b, c in zip(first.penalties, second.penalties, both.penalties, strict=True)
-    )
-    a, b, c = (tried.loss - math.fsum(tried.penalties) for tried in (first, second, both))
-    is_mean, is_sum = alike(mean(a, b), c, slack), alike(a + b, c, slack)
+    both, halves = attempt(slice(rows)), halved(attempt, rows)
+    data = [[tried.loss - math.fsum(tried.penalties) for tried in half] for half in halves]
+    whole = both.loss - math.fsum(both.penalties)
+    is_mean, is_sum = are_means(halves, data, whole, slack), are_sums(data, whole, slack)
+    penalties = []
+    for i, value in enumerate(both.penalties):
+        parts = [[tried.penalties[i] for tried in half] for half in halves]
+        penalties.append(not are_means(halves, parts, value, slack) and are_sums(parts, value, slack))
     own = [method for method in ("compute_loss", "compute_metrics") if overrides(model, method)]
     why = f"the model's own {own[0]}" if own else ""
     if not (why or is_mean or is_sum):
@@ -76,20 +73,39 @@ def find_splits(model: Any, attempt: Callable[[slice], Tried], rows: int, slack:
         why = "the loss of each output"  # Keras takes their mean over batches, whatever rows those have
     if not why and (foreign := foreign_metric(model)):
         why = f"the metric {foreign}"
-    if not why and not add_up(first, second, both, slack):
+    if not why and not add_up(both, halves, slack):
         why = "a metric"
-    return Splits(whole=bool(why), mean=is_mean, penalties=penalties, inputs=bool(own), why=why)
+    return Splits(whole=bool(why), mean=is_mean, penalties=tuple(penalties), inputs=bool(own), why=why)
 
 
-def halves(attempt: Callable[[slice], Tried], rows: int) -> tuple[Tried, Tried, Tried]:
-    """Try some of the rows, the others, and all."""
+def halved(attempt: Callable[[slice], Tried], rows: int) -> list[tuple[Tried, Tried]]:
+    """Try the rows in two parts, twice: the first and the others, every other one and the others."""
     cut = rows * 5 // ROWS or 1
-    return attempt(slice(cut)), attempt(slice(cut, rows)), attempt(slice(rows))
+    parts = ((slice(cut), slice(cut, rows)), (slice(0, rows, 2), slice(1, rows, 2)))
+    return [(attempt(one), attempt(other)) for one, other in parts]
 
 
-def add_up(first: Tried, second: Tried, both: Tried, slack: float) -> bool:
+def are_means(
+    halves: Sequence[tuple[Tried, Tried]], parts: Sequence[Sequence[float]], whole: float, slack: float
+) -> bool:
+    """Return whether a value of all rows is the mean of its parts', weighted by their rows."""
+    rows = [[tried.rows for tried in half] for half in halves]
+    means = [(a * m + b * n) / (m + n) for (a, b), (m, n) in zip(parts, rows, strict=True)]
+    return all(alike(mean, whole, slack) for mean in means)
+
+
+def are_sums(parts: Sequence[Sequence[float]], whole: float, slack: float) -> bool:
+    """Return whether a value of all rows is the sum of its parts', and not only because one of them is nothing."""
+    return all(alike(a + b, whole, slack) for a, b in parts) and any(a and b for a, b in parts)
+
+
+def add_up(both: Tried, halves: Sequence[tuple[Tried, Tried]], slack: float) -> bool:
     """Return whether the metrics' states of two parts sum to those of both."""
-    return all(alike(a + b, c, slack) for a, b, c in zip(first.state, second.state, both.state, strict=True))
+    return all(
+        alike(a + b, c, slack)
+        for first, second in halves
+        for a, b, c in zip(first.state, second.state, both.state, strict=True)
+    )
 
 
 def alike(a: Any, b: Any, slack: float) -> bool:

@@ -126,7 +126,7 @@ class Steps:
     def _gradients(self, part: Rows, total: Any) -> tuple[list[Any], Any]:
         import tensorflow as tf
 
-        rows, before = part.cut(self._seen(part)), [] if self.alone else [v.value + 0 for v in self._moving]
+        rows, before = part.cut(self._seen(part)), [] if self.alone else [tf.identity(v.value) for v in self._moving]
         self.normalization.present = tf.cast(part.count > 0, tf.float32)
         with tf.GradientTape() as tape:
             predictions = self.forward(rows.inputs, training=True)
