@@ -13,7 +13,6 @@ import os
 import shutil
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +31,7 @@ from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
+from colchis_steps._step.polling import repeating
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._training import checkpoints
@@ -68,10 +68,10 @@ def work(here: Place, data: DataSet, store: Objects, args: argparse.Namespace, h
     if begun:
         loop.restore(*begun)
         _log_restored(begun[0], epochs)
+        if here.chief:
+            note_epochs(home, len(begun[0].history))
     elif here.chief:
         try_export(loop.model, loop.rows, loop.source.columns, loop.output, home)
-    if begun and here.chief:
-        note_epochs(home, len(begun[0].history))
     try:
         for epoch in loop.epochs():
             if board:
@@ -181,20 +181,9 @@ def _summary(epoch: Epoch) -> str:
 @contextlib.contextmanager
 def beating(path: Path, seconds: float = 1.0) -> Iterator[None]:
     """Touch the file at once and then every so many seconds; not any more at the end, when its directory may go."""
-    over = threading.Event()
-
-    def beat() -> None:
-        while not over.wait(seconds):
-            path.touch()
-
     path.touch()
-    thread = threading.Thread(target=beat, name="alive", daemon=True)
-    thread.start()
-    try:
+    with repeating(path.touch, seconds, "alive"):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -110,12 +110,11 @@ def judge(manifest: DataManifest, splits: Mapping[str, Split], rules: Mapping[st
         yield _check(f"{name}: at most {rule.limit:.1%} duplicates", share <= rule.limit, f"{count} rows", reason, rule)
     yield from _leaks(splits, rules["max_leaked_rows"])
     yield from _overlaps(splits, rules["max_overlap_share"])
+    label = next((column for column in manifest.columns if column.name == manifest.label), None)
     if train := splits.get("train"):
         yield _constant(manifest, train, rules["max_constant_columns"])
-        for column in manifest.columns:
-            if column.name == manifest.label:
-                yield from _balance(column, train, rules["min_class_share"])
-    label = next((column for column in manifest.columns if column.name == manifest.label), None)
+        if label:
+            yield from _balance(label, train, rules["min_class_share"])
     for name in JUDGED:
         if label and name in splits:
             yield from _coverage(label, name, splits[name], rules["min_class_rows"])

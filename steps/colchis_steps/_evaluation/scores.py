@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._savedmodel.outputs import improper
+from colchis_steps._savedmodel.outputs import improper, in_words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,8 +38,7 @@ class Scores:
         predictions = probabilities.argmax(axis=1)
         self.rows += len(labels)
         if not self.improper and (row := improper(probabilities)) is not None:
-            values = ", ".join(f"{value:.3g}" for value in probabilities[row][:5])
-            self.improper = f"[{values}] with the sum {probabilities[row].sum():.3g}"
+            self.improper = in_words(probabilities[row])
         self.finite &= bool(np.isfinite(probabilities).all())
         self.loss += float(-np.log(np.clip(probabilities[rows, labels].astype(np.float64), SMALLEST, 1.0)).sum())
         np.add.at(self.confusion, (labels, predictions), 1)

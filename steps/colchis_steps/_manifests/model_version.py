@@ -3,14 +3,14 @@
 import math
 
 from colchis_steps._formats.models import Record
-from colchis_steps._manifests.objects import KINDS, MANAGED, Object
+from colchis_steps._manifests.objects import KINDS, LABEL_MODEL, LABEL_VERSION, MANAGED, Object
 
 KIND = "ModelVersion"
 
 
 def model_version(record: Record, place: str) -> Object:
     """Return the object of a record that lies at the URL ``place``; the API takes finite numbers alone."""
-    labels = {"colchis.dev/model": record.model, "colchis.dev/version": str(record.version)}
+    labels = {LABEL_MODEL: record.model, LABEL_VERSION: str(record.version)}
     return {
         "apiVersion": KINDS[KIND][0],
         "kind": KIND,

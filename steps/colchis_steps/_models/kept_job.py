@@ -11,6 +11,7 @@ import msgspec
 from colchis_steps._formats.models import Record
 from colchis_steps._formats.runs import KeptJob, StepResult
 from colchis_steps._kube.cluster import Cluster
+from colchis_steps._manifests.objects import LABEL_MODEL, LABEL_VERSION
 from colchis_steps._step.errors import StepError
 
 log = logging.getLogger("colchis")
@@ -19,8 +20,8 @@ log = logging.getLogger("colchis")
 def annotations_of(record: Record) -> dict[str, str]:
     """Return what a job's annotations say of the version that it made."""
     return {
-        "colchis.dev/model": record.model,
-        "colchis.dev/version": str(record.version),
+        LABEL_MODEL: record.model,
+        LABEL_VERSION: str(record.version),
         "colchis.dev/digest": record.digest,
     }
 

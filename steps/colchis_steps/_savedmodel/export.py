@@ -14,7 +14,7 @@ from typing import Any
 from colchis_steps._formats.data import Column
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.loading import SavedModel
-from colchis_steps._savedmodel.outputs import Output, forward_of, improper, named, slack, tensor_dtype
+from colchis_steps._savedmodel.outputs import Output, forward_of, improper, in_words, named, slack, tensor_dtype
 from colchis_steps._savedmodel.warmup import FILE as WARMUP
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import InputError, StepError
@@ -81,10 +81,9 @@ def check_export(model: Any, directory: Path, features: Mapping[str, Any], outpu
         difference = float(np.nanmax(np.abs(actual - wanted)))
         raise StepError(f"the exported model differs from the trained one by {difference:g}; please report this")
     if (row := improper(wanted)) is not None:
-        values = ", ".join(f"{value:.3g}" for value in wanted[row][:5])
         raise InputError(
-            f"the model's output{f' {output.name!r}' if output.name else ''} has rows like [{values}] with the sum "
-            f"{wanted[row].sum():.3g}, not probabilities; end it with a softmax, or let its loss have from_logits=True"
+            f"the model's output{f' {output.name!r}' if output.name else ''} has rows like {in_words(wanted[row])}, "
+            "not probabilities; end it with a softmax, or let its loss have from_logits=True"
         )
     kinds = {"inputs": loaded.inputs, "outputs": loaded.outputs}
     return {

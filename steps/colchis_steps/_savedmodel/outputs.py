@@ -100,6 +100,11 @@ def improper(probabilities: "np.ndarray[Any, Any]") -> int | None:
     return int(wrong.argmax()) if wrong.any() else None
 
 
+def in_words(row: "np.ndarray[Any, Any]") -> str:
+    """Return the first numbers of a row [classes], and its sum."""
+    return f"[{', '.join(f'{value:.3g}' for value in row[:5])}] with the sum {row.sum():.3g}"
+
+
 def slack(model: Any) -> float:
     """Return how far two computations of a probability may be apart, by the roughest dtype that a layer computes in."""
     layers = [model, *getattr(model, "_flatten_layers", list)()]

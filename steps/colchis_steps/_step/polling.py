@@ -1,8 +1,10 @@
 """Waiting for what nobody announces: ask again and again, until it is so or the time is over."""
 
+import contextlib
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from colchis_steps._step.errors import TransientError
@@ -40,3 +42,21 @@ def wait_until(seconds: float, missing: Callable[[], str], what: str, interval: 
 
     if poll(done, seconds, interval) is None:
         raise TransientError(f"{what} after {seconds:.0f} s: {last}")
+
+
+@contextlib.contextmanager
+def repeating(action: Callable[[], object], seconds: float, name: str) -> Iterator[None]:
+    """Let a thread of this name do something every so many seconds meanwhile; not any more at the end."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            action()
+
+    thread = threading.Thread(target=repeat, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

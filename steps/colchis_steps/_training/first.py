@@ -14,7 +14,7 @@ from colchis_steps._savedmodel.export import check_export, export
 from colchis_steps._savedmodel.outputs import Output, find_output, forward_of
 from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._training.input import Rows
-from colchis_steps._training.methods import Method, optimizers_of
+from colchis_steps._training.methods import Method, applying
 from colchis_steps._training.reasons import reason
 from colchis_steps._training.splits import labelled, overrides
 from colchis_steps._training.steps import loss_of
@@ -87,7 +87,6 @@ def features_of(rows: Rows, columns: Mapping[str, Column]) -> dict[str, Any]:
 
 def _dry(model: Any, name: str, rows: Rows) -> None:
     """Call a method of the model's own with optimizers that only make their variables."""
-    optimizers = optimizers_of(model)
 
     def build(optimizer: Any) -> Any:
         def apply(_: Any, variables: Any = None) -> None:
@@ -96,19 +95,13 @@ def _dry(model: Any, name: str, rows: Rows) -> None:
 
         return apply
 
-    for optimizer in optimizers:
-        optimizer.apply = build(optimizer)
-    try:
-        data = (rows.inputs, rows.labels) if rows.weights is None else (rows.inputs, rows.labels, rows.weights)
-        getattr(model, name)(data)
-    finally:
-        for optimizer in optimizers:
-            del optimizer.apply
+    with applying(model, build):
+        getattr(model, name)(rows.data)
 
 
 @contextlib.contextmanager
 def _as_before(model: Any) -> Iterator[None]:
-    """Give variables that are not trained, and metrics, the values back that they had."""
+    """Restore the variables that are not trained, and reset the metrics, at the end."""
     import tensorflow as tf
 
     before = [(variable, tf.identity(variable.value)) for variable in model.non_trainable_variables]

@@ -39,6 +39,11 @@ class Rows(NamedTuple):
         inputs = tf.nest.map_structure(lambda part: part[:count], self.inputs)
         return Rows(inputs, self.labels[:count], None if self.weights is None else self.weights[:count], count)
 
+    @property
+    def data(self) -> tuple[Any, ...]:
+        """What Keras gives a ``train_step``: inputs and labels, and the weights where there are some."""
+        return (self.inputs, self.labels) if self.weights is None else (self.inputs, self.labels, self.weights)
+
     def part(self, at: int, size: int) -> "Rows":
         """Return ``size`` rows from row ``at`` on, some of which may be padding."""
         import tensorflow as tf

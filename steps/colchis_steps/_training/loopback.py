@@ -10,10 +10,10 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from colchis_steps._step.polling import repeating
 from colchis_steps._training.rendezvous import Place
 
 INTERFACE = b"lo"
@@ -33,19 +33,9 @@ def kept_to_this_machine(here: Place) -> Iterator[None]:
     if not is_loopback(host):
         yield
         return
-    stop, closed = threading.Event(), set[int]()
-
-    def watch() -> None:
-        while not stop.wait(POLL):
-            closed.update(close_to_others(int(port)))
-
-    thread = threading.Thread(target=watch, name="loopback", daemon=True)
-    thread.start()
-    try:
+    closed = set[int]()
+    with repeating(lambda: closed.update(close_to_others(int(port))), POLL, "loopback"):
         yield
-    finally:
-        stop.set()
-        thread.join()
     if not closed | close_to_others(int(port)):
         log.warning(
             "TensorFlow listens on port %s at all addresses of this machine, and this system cannot close it to other "

@@ -37,11 +37,10 @@ class Method:
 
         share = tf.cast(mine.count, tf.float32) / total
         rows = mine.cut(tf.maximum(mine.count, 1))
-        data = (rows.inputs, rows.labels) if rows.weights is None else (rows.inputs, rows.labels, rows.weights)
         kept = [*self.model.metrics_variables, *self.model.non_trainable_variables]
         before = [tf.identity(variable.value) for variable in kept] if self.workers.here.workers > 1 else []
-        with _summed(optimizers_of(self.model), self.workers, share):
-            found = getattr(self.model, self.name)(data)
+        with _summed(self.model, self.workers, share):
+            found = getattr(self.model, self.name)(rows.data)
         for variable, value in zip(kept, before, strict=False):  # a row of padding leaves no trace
             variable.assign(tf.where(mine.count > 0, variable.value, value))
         if not isinstance(found, Mapping):
@@ -58,20 +57,34 @@ def own_methods(model: Any, workers: Workers) -> dict[str, Method]:
     return {name: Method(model, name, workers) for name in ("train_step", "test_step") if overrides(model, name)}
 
 
-def optimizers_of(model: Any) -> list[Any]:
-    """Return the model's optimizers: the compiled one, and those that are attributes of it."""
+def optimizers_of(model: Any, more: Sequence[Any] = ()) -> list[Any]:
+    """Return the model's optimizers, each once: the compiled one, those that are attributes of it, and ``more``."""
     import keras
 
-    found = [model.optimizer, *(v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer))]
+    found = [model.optimizer, *(v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)), *more]
     return list({id(optimizer): optimizer for optimizer in found if optimizer is not None}.values())
 
 
 @contextlib.contextmanager
-def _summed(optimizers: Sequence[Any], workers: Workers, share: Any) -> Iterator[None]:
+def applying(model: Any, change: Callable[[Any], Callable[..., Any]]) -> Iterator[None]:
+    """Let each of the model's optimizers have what ``change`` makes of it in the place of its ``apply``."""
+    chosen = optimizers_of(model)
+    for optimizer in chosen:
+        optimizer.apply = change(optimizer)
+    try:
+        yield
+    finally:
+        for optimizer in chosen:
+            del optimizer.apply
+
+
+def _summed(model: Any, workers: Workers, share: Any) -> contextlib.AbstractContextManager[None]:
     """Let the optimizers get sums over the workers; alone they get what they are given."""
     import tensorflow as tf
 
-    def summing(apply: Callable[..., Any]) -> Callable[..., Any]:
+    def summing(optimizer: Any) -> Callable[..., Any]:
+        apply = optimizer.apply
+
         def summed(gradients: Sequence[Any], variables: Sequence[Any] | None = None) -> Any:
             shares = [g if g is None else tf.convert_to_tensor(g) * tf.cast(share, g.dtype) for g in gradients]
             sums = iter(workers.sum([found for found in shares if found is not None]))
@@ -79,14 +92,7 @@ def _summed(optimizers: Sequence[Any], workers: Workers, share: Any) -> Iterator
 
         return summed
 
-    chosen = optimizers if workers.here.workers > 1 else ()
-    for optimizer in chosen:
-        optimizer.apply = summing(optimizer.apply)
-    try:
-        yield
-    finally:
-        for optimizer in chosen:
-            del optimizer.apply
+    return applying(model, summing) if workers.here.workers > 1 else contextlib.nullcontext()
 
 
 def _scalars(found: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -26,10 +26,11 @@ class Metrics:
         return here if self.whole else self.workers.sum(here)
 
     def begin(self, batches: int) -> None:
-        """Begin an epoch, or go on after so many batches of it."""
-        if batches:
-            self.model.reset_metrics()
-        if batches and (self.whole or self.workers.here.chief):  # else the others begin at zero, as states add up
+        """Go on after so many batches of an epoch, if there are some."""
+        if not batches:
+            return
+        self.model.reset_metrics()
+        if self.whole or self.workers.here.chief:  # else the others begin at zero, as states add up
             self._assign(self.kept)
 
     def results(self) -> dict[str, float]:

@@ -14,8 +14,7 @@ class State:
 
     def __init__(self, training: Training, workers: Workers) -> None:
         self.training, self.model, self.workers = training, training.model, workers
-        optimizers = [*optimizers_of(self.model), *training.optimizers]
-        self.optimizers = list({id(optimizer): optimizer for optimizer in optimizers}.values())
+        self.optimizers = optimizers_of(self.model, training.optimizers)
         workers.agree([*self.model.variables, *(v for o in self.optimizers for v in o.variables)])
 
     def draw_apart(self) -> None:
@@ -27,7 +26,7 @@ class State:
                 variable.assign(variable.value + tf.constant([self.workers.here.rank, 0], tf.uint32))
 
     def average(self) -> None:
-        """Give all workers the means of their batch statistics: each has seen its part, and they are linear in it."""
+        """Set batch statistics to their means over the workers: each has seen its part, and they are linear in it."""
         import tensorflow as tf
 
         for variable, mean in zip(*self._moving(), strict=True):
@@ -52,7 +51,7 @@ class State:
         return found
 
     def restore(self, arrays: Mapping[str, Any]) -> list[Any]:
-        """Give the variables, and the callbacks' best weights, these values; return the metrics' states.
+        """Set the variables and the callbacks' best weights to these values; return the metrics' states.
 
         Raises:
             InputError: they are those of another model.
