@@ -2,97 +2,54 @@
 
 Reads   runs/<run>/model.json and its blobs, the version that the model's alias stable names, the data's test split
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
+        --tree-path, --evaluation-path, --golden-path, --baseline-path: what was judged, for later steps to hold
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
         runs/<run>/confirmed.json: the blobs that were read and verified, so that upload need not
+
+In a pod its parts have a container each: a model is a program, and the one that loads it has no key.
 """
 
 import argparse
+import contextlib
 import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from colchis_steps._content.confirmed import confirm, described
-from colchis_steps._data.dataset import DataSet, open_data
-from colchis_steps._evaluation.gate import judge, never_right, rules, verdict
-from colchis_steps._evaluation.model import Model
-from colchis_steps._evaluation.samples import Samples
-from colchis_steps._evaluation.scores import Scores
-from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, manifest_key
-from colchis_steps._formats.models import Alias, Candidate, Manifest
-from colchis_steps._formats.runs import Check, Evaluation
-from colchis_steps._step.errors import InputError, Rejected
+import msgspec
+
+from colchis_steps._content.confirmed import confirm
+from colchis_steps._evaluation.ask import ask
+from colchis_steps._evaluation.fetch import GIVEN, fetch
+from colchis_steps._evaluation.gate import rules
+from colchis_steps._evaluation.judging import judged
+from colchis_steps._evaluation.refusal import is_refused, refused
+from colchis_steps._formats.evaluation import Given
+from colchis_steps._formats.keys import golden_key
+from colchis_steps._formats.numbers import written
+from colchis_steps._formats.runs import Evaluation
+from colchis_steps._models.verdict import baseline_name, evaluation_digest
+from colchis_steps._step.errors import Rejected
 from colchis_steps._step.flags import boolean, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
-from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
-
-
+PARTS = ("fetch", "ask", "judge")
 log = logging.getLogger("colchis")
 
 
-def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, Evaluation]:
-    """Score candidate and baseline on the test split, and judge."""
-    given, data = rules(args.thresholds), open_data(args.data)
-    data.shards("test")
-    candidate = read_document(store, candidate_key(args.run), Candidate)
-    if candidate.model != args.model:
-        raise InputError(f"run {args.run} has trained {candidate.model!r}, not {args.model!r}; correct --model")
-    progress(0, 2)
-    before = described(store, candidate.files)
-    model = Model(store, candidate.files, top / "candidate", f"the model of run {args.run}")
-    confirm(store, args.run, before)
-    if found := model.mismatch(data):
-        raise InputError(f"{found}; evaluate it on data like that of its training")
-    samples = Samples(data)
-    scores = model.score(data, "test", samples.add)
-    store.write(golden_key(args.run), encode(model.golden(data, args.run)))
-    progress(1, 2)
-    version, baseline, missing = _baseline(args, store, data, top)
-    decided, checks = judge(given, scores.flat(), baseline.flat() if baseline else None, args.first_model, missing)
-    if not scores.finite:
-        checks = (Check("probabilities are numbers", passed=False, reason="the model gives NaN or infinity"), *checks)
-    if scores.improper:
-        reason = f"the model gives rows like {scores.improper}, which are no probabilities"
-        checks = (Check("rows are probabilities", passed=False, reason=reason), *checks)
-    checks = (*checks, *never_right(scores.slices()))
-    decided = verdict(checks)
-    progress(2, 2)
-    return decided, Evaluation(
-        metrics=scores.metrics(),
-        slices=scores.slices(),
-        baseline_version=version,
-        baseline_metrics=baseline.metrics() if baseline else {},
-        classes=data.classes,
-        confusion=tuple(tuple(int(count) for count in line) for line in scores.confusion),
-        checks=checks,
-        samples=samples.chosen(),
-    )
-
-
-def _baseline(
-    args: argparse.Namespace, store: Objects, data: DataSet, top: Path
-) -> tuple[int | None, Scores | None, str]:
-    """Return the stable version and its scores on the same data, or why there are none."""
-    alias = find_document(store, alias_key(args.model, "stable"), Alias)
-    if alias is None:
-        return None, None, "no version of this model is stable yet"
-    manifest = read_document(store, manifest_key(args.model, alias.version), Manifest)
-    model = Model(store, manifest.files, top / "baseline", f"the stable version {alias.version}")
-    if found := model.mismatch(data):
-        log.warning("there is nothing to compare with: %s", found)
-        return alias.version, None, found
-    return alias.version, model.score(data, "test"), ""
+def outputs(details: Evaluation) -> dict[str, str]:
+    """Return what goes on to later steps by the workflow's arguments, where no writer of the bucket can change it."""
+    return {
+        "verdict": details.verdict,
+        "tree": details.tree,
+        "evaluation": evaluation_digest(msgspec.json.decode(written(details))),
+        "golden": details.golden,
+        "baseline": baseline_name(details.baseline_version, details.baseline_digest),
+    }
 
 
 def parser() -> argparse.ArgumentParser:
@@ -116,28 +73,70 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
     )
+    p.add_argument("--tree", default="", metavar="DIGEST", help="what train made; another candidate is refused")
+    p.add_argument(
+        "--data-digest", default="", metavar="DIGEST", help="what validate-data passed; other data is refused"
+    )
+    p.add_argument(
+        "--part",
+        choices=PARTS,
+        help="do one part alone, in a container of its own: fetch has a key, ask loads the models (default: all)",
+    )
+    p.add_argument("--given", type=Path, metavar="DIR", help="with --part: what was fetched")
+    p.add_argument("--answers", type=Path, metavar="DIR", help="with --part: what the models answered")
     p.add_argument("--verdict-path", type=Path, metavar="PATH", help="where to write pass or fail")
+    for name in ("tree", "evaluation", "golden"):
+        p.add_argument(f"--{name}-path", type=Path, metavar="PATH", help=f"where to write the digest of the {name}")
+    p.add_argument("--baseline-path", type=Path, metavar="PATH", help="where to write N@digest, or none")
     return p
 
 
 @entrypoint
 def main(argv: Sequence[str] | None = None) -> None:
-    """Score, judge, write the verdict."""
-    args = parser().parse_args(argv)
-    store = open_store(args.store)
-    with recorded(store, args.run, "evaluate", vars(args)) as recorder, tempfile.TemporaryDirectory() as top:
-        decided, details = evaluate(args, store, Path(top))
-        recorder.verdict, recorder.details, recorder.outputs = decided, details, {"verdict": decided}
+    """Do all of it here, or one part."""
+    p = parser()
+    args = p.parse_args(argv)
+    if args.part and not (args.given and args.answers):
+        p.error("--part needs --given=DIR and --answers=DIR")
+    with contextlib.ExitStack() as stack:
+        if not args.part:
+            top = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            args.given, args.answers = top / "given", top / "answers"
+        if args.part in {None, "fetch"}:
+            progress(0, 2)
+            with refused(args.given):
+                rules(args.thresholds)
+                fetch(args, open_store(args.store), args.given)
+        if args.part in {None, "ask"} and not is_refused(args.given):
+            with refused(args.answers):
+                ask(args.run, args.data, args.given, args.answers)
+            progress(1, 2)
+        if args.part in {None, "judge"}:
+            conclude(args)
+
+
+def conclude(args: argparse.Namespace) -> None:
+    """Judge and write the verdict down. Raises Rejected where it is fail and the caller asked for that."""
+    store, given = open_store(args.store), find_document(open_store(args.given.as_uri()), GIVEN, Given)
+    flags = {name: value for name, value in vars(args).items() if name not in {"part", "given", "answers"}}
+    with recorded(store, args.run, "evaluate", flags, began=given.began if given else None) as recorder:
+        details, golden = judged(args, args.given, args.answers)
+        store.write(golden_key(args.run), golden)
+        if given:
+            confirm(store, args.run, given.blobs)
         broken = [check for check in details.checks if not check.passed]
         reasons = [check.reason for check in broken if check.severity == "error"]
+        recorder.verdict, recorder.details, recorder.outputs = details.verdict, details, outputs(details)
         recorder.message = "; ".join(reasons)
-        write_output(args.verdict_path, decided)
+        for name, value in recorder.outputs.items():
+            write_output(vars(args)[f"{name}_path"], value)
+    progress(2, 2)
     for check in broken:
         if check.severity == "warn":
             log.warning("%s", check.reason)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in details.metrics.items())
-    log.info("%s: %s%s", decided, figures, f" ({'; '.join(reasons)})" if reasons else "")
-    if decided == "fail" and args.fail_on_reject:
+    log.info("%s: %s%s", details.verdict, figures, f" ({'; '.join(reasons)})" if reasons else "")
+    if details.verdict == "fail" and args.fail_on_reject:
         raise Rejected(
             f"the gate rejects the model: {'; '.join(reasons)}; train a better one, or change the thresholds"
         )

@@ -1,24 +1,24 @@
 """Register a version: where it came from, once and for good; then latest names it.
 
 Reads   models/<model>/<n>/manifest.json, runs/<run>/model.json
-        runs/<run>/{validate_data,train,evaluate,build_image}.json
+        runs/<run>/{validate_data,train,evaluate,build_image}.json; what evaluate found has to be what the flags say
 Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
         models/<model>/aliases/latest.json  last, and never back to a lower version
         in a pod, the record's mirror among the cluster's modelversions, where it knows them
         annotations of the job that trained, where it is kept
+        --record-path  the record's digest, for the rollout to hold
 """
 
 import argparse
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 
-from colchis_steps._formats.documents import converted, encode, now
+from colchis_steps._formats.documents import converted, decode, encode, now
+from colchis_steps._formats.images import Layer
 from colchis_steps._formats.keys import (
     candidate_key,
     manifest_key,
@@ -27,23 +27,24 @@ from colchis_steps._formats.keys import (
     statement_key,
     version_prefix,
 )
-from colchis_steps._formats.models import Candidate, Manifest, Record
+from colchis_steps._formats.models import Candidate, Manifest, Record, tree_digest
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
+from colchis_steps._models.binding import MANIFEST, RECORD, is_external, sha256
 from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
+from colchis_steps._models.verdict import claim_flags, claims_of, evaluation_digest, evaluation_of, passed
 from colchis_steps._oci.repository import parse_reference
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located, portable
-
-if TYPE_CHECKING:
-    from colchis_steps._formats.images import Layer
 
 log = logging.getLogger("colchis")
 
@@ -62,28 +63,81 @@ def submitter(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text[:256]!r} is neither a name nor labels as JSON") from error
 
 
-def step_images(text: str) -> dict[str, str]:
-    """Parse the flag: a JSON object of image references by step; empty text is none."""
-    try:
-        return msgspec.json.decode(text or "{}", type=dict[str, str])
-    except msgspec.DecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object of images by step ({error})") from error
+def results_of(store: Objects, run: str) -> dict[str, StepResult]:
+    """Return what the steps before register have recorded of a run."""
+    found = {step: find_document(store, result_key(run, step), StepResult) for step in before("register")}
+    return {step: result for step, result in found.items() if result}
 
 
-def judged(results: dict[str, StepResult], run: str) -> StepResult:
-    """Return the result of evaluate, when it passed and no other step failed.
-
-    Raises:
-        InputError: the run has not earned a record.
-    """
+def check_results(results: dict[str, StepResult], run: str) -> None:
+    """Raise InputError where a step of the run has failed, or goes on."""
     for step, result in results.items():
         if result.status != "succeeded":
             raise InputError(f"run {run} has no record to earn: {step} is {result.status}; run the pipeline again")
-    if "evaluate" not in results:
-        raise InputError(f"run {run} was not evaluated; a version is registered after its gate, so run evaluate first")
-    if (verdict := results["evaluate"].verdict) != "pass":
-        raise InputError(f"the gate of run {run} says {verdict!r}, so its model is not registered; see its report")
-    return results["evaluate"]
+
+
+def describe(store: Objects, args: argparse.Namespace, results: dict[str, StepResult]) -> tuple[Record, Manifest]:
+    """Return the version's new record, and its manifest.
+
+    Raises:
+        InputError: the gate did not pass the model, or what was judged, stored and built is not one thing.
+    """
+    digest, key = parse_reference(args.image)[1], manifest_key(args.model, args.version)
+    content = store.read(key)
+    manifest = decode(Manifest, content, f"{store.url}/{key}")
+    candidate = portable(store, read_document(store, candidate_key(args.run), Candidate))
+    evaluated = evaluation_of(store, args.run, candidate, claims_of(args))
+    if evaluated is None:
+        raise InputError(f"run {args.run} was not evaluated; a version is registered after its gate, so evaluate it")
+    passed(evaluated, args.run)
+    if (candidate.model, candidate.tree, tree_digest(manifest.files)) != (args.model, manifest.tree, manifest.tree):
+        raise InputError(
+            f"run {args.run} made {candidate.model} with tree {candidate.tree}, but {args.model}/{args.version} "
+            f"has {manifest.tree}; name the version that upload gave this run"
+        )
+    built = results["build_image"].outputs.get("image", "") if "build_image" in results else ""
+    if built and parse_reference(built)[1] != digest:
+        raise InputError(f"run {args.run} built {built}, not {args.image}; give the reference that build_image gave")
+    record = Record(
+        model=args.model,
+        version=args.version,
+        run=args.run,
+        image=args.image,
+        digest=digest,
+        tree=manifest.tree,
+        manifest=key,
+        manifest_digest=sha256(content),
+        data=candidate.data,
+        data_digest=candidate.data_digest,
+        code=candidate.code,
+        hyperparameters=candidate.hyperparameters,
+        metrics=evaluated.metrics,
+        verdict=evaluated.verdict,
+        frameworks=candidate.frameworks,
+        step_images={name: image for name, image in images_of(args).items() if image} | evaluated.images,
+        workflow=args.workflow,
+        created_by=args.created_by,
+        created_at=now(),
+        evaluation=evaluation_digest(results["evaluate"].details),
+        golden=evaluated.golden,
+        baseline=evaluated.baseline_version,
+        baseline_digest=evaluated.baseline_digest,
+    )
+    return record, manifest
+
+
+def images_of(args: argparse.Namespace) -> dict[str, str]:
+    """Return the images of the run's steps, as far as they are told."""
+    return {"steps": args.steps_image, "train": args.train_image}
+
+
+def state(store: Objects, record: Record, manifest: Manifest, documents: dict[str, str]) -> None:
+    """Write the record's statement where there is none: one that was killed before it is finished here."""
+    results, layers = results_of(store, record.run), tuple[Layer, ...]()
+    if "build_image" in results and results["build_image"].details:
+        layers = converted(results["build_image"].details, ImageReport).layers
+    provenance = statement(record, manifest.files, layers, results, documents=documents)
+    store.create(statement_key(record.model, record.version), provenance)
 
 
 def held(found: Record, new: Record) -> Record:
@@ -93,7 +147,8 @@ def held(found: Record, new: Record) -> Record:
         InputError: the version is another model's bytes, or the same run tells another story.
     """
     # Another run that made the very same files was given the same version: the first record of it stands.
-    compared = ("digest", "tree", "manifest_digest") if found.run != new.run else Record.__struct_fields__
+    same = found.run == new.run and not is_external(found)
+    compared = Record.__struct_fields__ if same else ("digest", "tree", "manifest_digest")
     for name in compared:
         if name != "created_at" and getattr(found, name) != getattr(new, name):
             raise InputError(
@@ -120,9 +175,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--created-by", type=submitter, default="", metavar="WHO", help="who submitted it, or the workflow's labels"
     )
-    p.add_argument(
-        "--step-images", type=step_images, default="{}", metavar="JSON", help='{"train": "host/image@sha256:…"}'
-    )
+    p.add_argument("--steps-image", default="", metavar="REF", help="the image of the light steps")
+    p.add_argument("--train-image", default="", metavar="REF", help="the image that trained")
+    claim_flags(p)
+    p.add_argument("--record-path", type=Path, metavar="FILE", help="gets the record's digest")
     return p
 
 
@@ -131,61 +187,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read what the run left, write record and statement, move latest."""
     args = parser().parse_args(argv)
     store = open_store(args.store)
-    inputs = {**vars(args), "step_images": json.dumps(args.step_images)}
-    with recorded(store, args.run, "register", inputs) as recorder:
-        digest = parse_reference(args.image)[1]
-        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in before("register")}
-        results = {step: result for step, result in found.items() if result}
-        evaluated = judged(results, args.run)
-        key = manifest_key(args.model, args.version)
-        manifest = read_document(store, key, Manifest)
-        candidate = portable(store, read_document(store, candidate_key(args.run), Candidate))
-        if (candidate.model, candidate.tree) != (args.model, manifest.tree):
-            raise InputError(
-                f"run {args.run} made {candidate.model} with tree {candidate.tree}, but {args.model}/{args.version} "
-                f"has {manifest.tree}; name the version that upload gave this run"
-            )
-        built = results["build_image"].outputs.get("image", "") if "build_image" in results else ""
-        if built and parse_reference(built)[1] != digest:
-            raise InputError(
-                f"run {args.run} built {built}, not {args.image}; give the reference that build_image gave"
-            )
-        new = Record(
-            model=args.model,
-            version=args.version,
-            run=args.run,
-            image=args.image,
-            digest=digest,
-            tree=manifest.tree,
-            manifest=key,
-            manifest_digest=f"sha256:{hashlib.sha256(store.read(key)).hexdigest()}",
-            data=candidate.data,
-            data_digest=candidate.data_digest,
-            code=candidate.code,
-            hyperparameters=candidate.hyperparameters,
-            metrics=converted(evaluated.details.get("metrics", {}), dict[str, float]),
-            verdict=evaluated.verdict,
-            frameworks=candidate.frameworks,
-            step_images=args.step_images,
-            workflow=args.workflow,
-            created_by=args.created_by,
-            created_at=now(),
-        )
+    with recorded(store, args.run, "register", vars(args)) as recorder:
+        results = results_of(store, args.run)
+        check_results(results, args.run)
+        new, manifest = describe(store, args, results)
         place, key = version_prefix(new.model, new.version), record_key(new.model, new.version)
-        record = new
-        if not store.create(key, encode(new)):
-            record = held(portable(store, read_document(store, key, Record)), new)
+        record, content = new, encode(new)
+        if not store.create(key, content):
+            content = store.read(key)
+            record = held(portable(store, decode(Record, content, f"{store.url}/{key}")), new)
             log.info("%s is on record already, by run %s", place, record.run)
-        if record.run == args.run:  # another run's statement is its own to finish
-            layers: Sequence[Layer] = ()
-            if "build_image" in results and results["build_image"].details:
-                layers = converted(results["build_image"].details, ImageReport).layers
-            provenance = statement(record, manifest.files, layers, results)
-            store.create(statement_key(new.model, new.version), provenance)
+        state(store, record, manifest, {RECORD: sha256(content), MANIFEST: record.manifest_digest})
         mirror(located(store, record), f"{store.url}/{key}")
         move_latest(store, record)
         annotate_job(record, results.get("train"))
-        recorder.outputs = {"record": key}
+        recorder.outputs = {"record": sha256(content)}
+        write_output(args.record_path, sha256(content))
         log.info("%s/%d is registered as %s", record.model, record.version, record.digest)
 
 

@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, metavar="NAME")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="what to serve, or to go back from")
     p.add_argument("--image", default="", metavar="REF", help="the model's image by digest")
+    p.add_argument("--record", default="", metavar="DIGEST", help="of the version's record, as register gave it")
     p.add_argument("--target", choices=["local", *TARGETS, *RENDERED], default="local")
     p.add_argument("--runtime", choices=["embedded", "tensorflow-serving"], default="embedded")
     p.add_argument("--action", choices=["canary", "promote", "rollback"], default="promote")
@@ -168,6 +169,7 @@ def change(store: Objects, args: argparse.Namespace) -> RolloutReport:
             version=args.version,
             image=image,
             port=args.port,
+            registered=args.record,
             approval=args.action == "canary" and args.approval == "manual",
         )
     try:
@@ -185,6 +187,8 @@ def change(store: Objects, args: argparse.Namespace) -> RolloutReport:
         preheat=args.preheat,
         pods=serve_options(args.serve_options),
         deadline=args.ready_seconds,
+        run=args.run,
+        registered=args.record,
     )
     if args.target in RENDERED:
         return rendered(store, args.run, model, args.version, image, form=args.target, options=options, plan=plan)

@@ -1,10 +1,12 @@
 """Make a stored candidate a version of its model: verify its blobs, allot the next number, write the manifest.
 
 Reads   runs/<run>/model.json  the candidate that train stored, or --from DIRECTORY: a SavedModel made elsewhere
+        runs/<run>/evaluate.json  what was judged; another candidate is refused
 Writes  blobs/sha256/<hex>     with --from only; nothing that is there is sent again
         models/<model>/<n>/files/…        with --plain-prefix=true: the files under their names, copied by the server
         models/<model>/<n>/manifest.json  last, never over another: the version exists when this does
         --version-path         n
+        --current-path         false, and no version, where the model is to be judged again (--on-moved=tell)
 """
 
 import argparse
@@ -21,6 +23,7 @@ from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import candidate_key, manifest_key
 from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import UploadReport
+from colchis_steps._models.verdict import claim_flags, claims_of, evaluation_of, moved, passed
 from colchis_steps._models.versions import newest
 from colchis_steps._savedmodel.files import check_saved_model
 from colchis_steps._step.errors import InputError
@@ -130,6 +133,24 @@ def stored_candidate(store: Objects, run: str, model: str) -> Candidate:
     return candidate
 
 
+def is_current(store: Objects, candidate: Candidate, args: argparse.Namespace) -> bool:
+    """Return whether the model was judged against the version that is stable now; what was not evaluated is.
+
+    Raises:
+        InputError: the evaluation is not of this candidate, says no, or is outdated and ``--on-moved`` is refuse.
+    """
+    found = evaluation_of(store, args.run, candidate, claims_of(args))
+    if found is None:
+        return True
+    passed(found, args.run)
+    why = moved(store, candidate.model, found)
+    if why and args.on_moved == "refuse":
+        raise InputError(f"{why}; evaluate it again")
+    if why:
+        log.warning("%s; it has to be judged again", why)
+    return not why
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     p = argparse.ArgumentParser(
@@ -148,7 +169,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="true|false",
         help="also put the files under models/<model>/<n>/files/, for servers that read a prefix (default: false)",
     )
+    claim_flags(p)
+    p.add_argument(
+        "--on-moved",
+        choices=("refuse", "tell"),
+        default="refuse",
+        help="what to do where another version is stable now than the one that evaluate compared with",
+    )
     p.add_argument("--version-path", type=Path, metavar="FILE", help="where the version's number is written")
+    p.add_argument("--current-path", type=Path, metavar="FILE", help="gets false where the model is to be judged again")
     return p
 
 
@@ -165,6 +194,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             size = sum({file.sha256: file.size for file in candidate.files}.values())
             with Progress("verify", size) as bar:
                 check_confirmed(store, args.run, candidate.files, bar.advance)
+        if not is_current(store, candidate, args):
+            recorder.outputs["current"] = "false"
+            write_output(args.current_path, "false")
+            return
         manifest, reused = allot(store, candidate, plain=args.plain_prefix)
         total = sum(file.size for file in candidate.files)
         recorder.outputs["version"] = str(manifest.version)
@@ -174,6 +207,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "%s version %d %s: %d files, %d bytes", args.model, manifest.version, state, len(candidate.files), total
         )
         write_output(args.version_path, str(manifest.version))
+        write_output(args.current_path, "true")
 
 
 if __name__ == "__main__":

@@ -34,11 +34,12 @@ from tests.cluster.installed import (
     until,
 )
 from tests.cluster.overlay import installed
+from tests.steps.registered import put_on_record
 from xdist.scheduler import LoadScopeScheduling
 
 from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.documents import encode, now
-from colchis_steps._formats.models import Alias, Code, Golden, Manifest, Record, tree_digest
+from colchis_steps._formats.models import Alias, Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._serving.client import call
 from colchis_steps._store.api import Objects
@@ -231,13 +232,8 @@ class Site:
             flags += ["--builder=direct", f"--repository={REPOSITORY}", "--insecure-registry=true"]
             self.step("colchis_steps.build_image", *flags, f"--image-path={to}")
             image = to.read_text()
-        record = Record(
-            model=model, version=version, run=run, image=image, digest=image.partition("@")[2], tree=tree,
-            manifest=f"{key}/manifest.json", manifest_digest="", data="", data_digest="", code=Code("e:e"),
-            hyperparameters={}, metrics={"accuracy": 0.97}, verdict="pass", frameworks={}, step_images={}, workflow="",
-            created_by="", created_at=now(),
-        )  # fmt: skip
-        self.store.write(f"{key}/record.json", encode(record))
+        manifest = read_document(self.store, f"{key}/manifest.json", Manifest)
+        put_on_record(self.store, manifest, image, metrics={"accuracy": 0.97})
         self.store.write(f"models/{model}/aliases/latest.json", encode(Alias(model, version, now())))
 
 

@@ -1,5 +1,6 @@
 """Evaluation of real SavedModels from a store: verdicts both ways, a baseline, and what cannot be evaluated."""
 
+import hashlib
 import json
 import math
 import subprocess
@@ -12,10 +13,12 @@ import pytest
 from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
 from colchis_steps._content.blobs import scan
+from colchis_steps._data.dataset import open_data
 from colchis_steps._formats.data import Column
 from colchis_steps._formats.documents import converted, decode, encode, now
-from colchis_steps._formats.models import Alias, Candidate, Code, Golden, Manifest
+from colchis_steps._formats.models import Alias, Candidate, Code, Golden, Manifest, tree_digest
 from colchis_steps._formats.runs import Evaluation, StepResult
+from colchis_steps._models.verdict import evaluation_digest
 from colchis_steps._rollout.golden import difference
 from colchis_steps._store.opening import open_store
 
@@ -66,7 +69,8 @@ class Gate:
 
     def candidate(self, kind: str, run: str) -> Candidate:
         files = tuple(scan(self.root / kind))
-        return Candidate(run, "thirds", files, "sha256:t", "", "sha256:d", Code("m:f"), {}, {"inputs": {}}, {}, now())
+        tree = tree_digest(files)
+        return Candidate(run, "thirds", files, tree, "", "sha256:d", Code("m:f"), {}, {"inputs": {}}, {}, now())
 
     def judge(self, kind: str, run: str, thresholds: object, *flags: str, data: str = "data") -> int:
         """Evaluate a model as the candidate of the run; give the exit code."""
@@ -86,7 +90,7 @@ class Gate:
             store.delete(alias)
             return
         files = self.candidate(kind, "old").files
-        manifest = Manifest("thirds", version, "old", files, "sha256:t", now())
+        manifest = Manifest("thirds", version, "old", files, tree_digest(files), now())
         store.write(f"models/thirds/{version}/manifest.json", encode(manifest))
         store.write(alias, encode(Alias("thirds", version, now())))
 
@@ -125,7 +129,16 @@ def test_a_good_model_passes(gate: Gate, tmp_path: Path) -> None:
     assert gate.judge("good", "good", wanted, f"--verdict-path={tmp_path / 'verdict'}") == 0
     assert (tmp_path / "verdict").read_text() == "pass"
     found, details = gate.result("good")
-    assert (found.status, found.verdict, found.outputs) == ("succeeded", "pass", {"verdict": "pass"})
+    assert (found.status, found.verdict) == ("succeeded", "pass")
+    golden = open_store(gate.store).read("runs/good/golden.json")
+    assert found.outputs == {
+        "verdict": "pass",
+        "tree": gate.candidate("good", "good").tree,
+        "evaluation": evaluation_digest(found.details),
+        "golden": f"sha256:{hashlib.sha256(golden).hexdigest()}",
+        "baseline": "none",
+    }
+    assert (details.verdict, details.tree, details.thresholds) == ("pass", found.outputs["tree"], wanted)
     assert details.metrics.keys() == {"accuracy", "loss", "ece"}
     assert details.slices.keys() == {f"label={name}" for name in CLASSES}
     assert sum(map(sum, details.confusion)) == 300
@@ -200,6 +213,40 @@ def test_unknown_metric_says_what_there_is(gate: Gate) -> None:
 def test_data_that_the_model_does_not_take_is_said(gate: Gate) -> None:
     assert gate.judge("good", "other", {}, data="other") == 65
     assert "takes image uint8[4, 4], and the data has image float32[4, 4]" in gate.message("other")
+
+
+def test_what_is_not_what_the_workflow_hands_on_is_refused(gate: Gate) -> None:
+    data = open_data((gate.root / "data").as_uri()).manifest.digest
+    tree = gate.candidate("good", "handed").tree
+    assert gate.judge("good", "handed", {}, f"--tree={tree}", f"--data-digest={data}") == 0
+    assert gate.judge("bad", "handed", {}, f"--tree={tree}", f"--data-digest={data}") == 65
+    assert tree in gate.message("handed")
+    assert gate.candidate("bad", "handed").tree in gate.message("handed")
+    assert gate.judge("good", "handed", {}, "--data-digest=sha256:other") == 65
+    assert data in gate.message("handed")
+    assert "sha256:other was validated" in gate.message("handed")
+
+
+def test_each_part_has_a_container_of_its_own(gate: Gate, tmp_path: Path) -> None:
+    """The one that asks the models gets no store: it is given one that is not there."""
+    gate.serve("bad")
+    parts = [f"--given={tmp_path / 'given'}", f"--answers={tmp_path / 'answers'}"]
+    assert gate.judge("good", "parts", {"accuracy": {"min_change": 0}}, "--part=fetch", *parts) == 0
+    nowhere = f"--store={(tmp_path / 'nowhere').as_uri()}"
+    assert gate.judge("good", "parts", {}, "--part=ask", *parts, nowhere) == 0
+    assert not (tmp_path / "nowhere").exists()
+    assert gate.judge("good", "parts", {"accuracy": {"min_change": 0}}, "--part=judge", *parts) == 0
+    record, found = gate.result("parts")
+    assert (record.verdict, found.baseline_version, found.metrics["accuracy"]) == ("pass", 1, 1.0)
+    gate.serve(None)
+
+
+def test_bad_input_of_an_early_part_is_reported_by_the_last(gate: Gate, tmp_path: Path) -> None:
+    parts = [f"--given={tmp_path / 'given'}", f"--answers={tmp_path / 'answers'}"]
+    for part in ("fetch", "ask"):
+        assert gate.judge("good", "odd", {}, f"--part={part}", *parts, data="other") == 0
+    assert gate.judge("good", "odd", {}, "--part=judge", *parts, data="other") == 65
+    assert "the data has" in gate.message("odd")
 
 
 def test_an_altered_blob_is_never_loaded(gate: Gate) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.steps.registered import put_on_record
 from tests.workflows.test_run_terminal import Terminal
 
 from colchis_steps import build_image
@@ -22,7 +23,7 @@ from colchis_steps._content.blobs import scan
 from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.models import Alias, Code, Golden, Manifest, Record, tree_digest
+from colchis_steps._formats.models import Alias, Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
@@ -82,14 +83,8 @@ def images(home: Path, store: Objects, exported: Path) -> dict[int, str]:
         ]
         assert build_image.main([*flags, f"--repository=oci:{home}/images", f"--image-path={to}"]) == 0
         found[version] = to.read_text()
-        record = Record(
-            model="tiny", version=version, run=f"r{version}", image=found[version],
-            digest=found[version].partition("@")[2], tree=tree, manifest=f"{key}/manifest.json", manifest_digest="",
-            data=data, data_digest="", code=Code("e:e"), hyperparameters={},
-            metrics={"loss": 0.2, "accuracy": 0.9712}, verdict="pass", frameworks={}, step_images={}, workflow="",
-            created_by="", created_at=THEN,
-        )  # fmt: skip
-        store.write(f"{key}/record.json", encode(record))
+        manifest = read_document(store, f"{key}/manifest.json", Manifest)
+        put_on_record(store, manifest, found[version], data=data, metrics={"loss": 0.2, "accuracy": 0.9712})
         store.write("models/tiny/aliases/latest.json", encode(Alias("tiny", version, THEN)))
     return found
 

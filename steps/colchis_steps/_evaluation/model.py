@@ -1,19 +1,16 @@
 """An exported model, loaded to be evaluated, and the golden rows that it answers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._content.fetching import fetch_files
-from colchis_steps._data.dataset import DataSet
-from colchis_steps._evaluation.scores import Scores
-from colchis_steps._formats.models import File, Golden
+from colchis_steps._data.dataset import Batch, DataSet
+from colchis_steps._formats.models import Golden
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.outputs import tensor_dtype
 from colchis_steps._savedmodel.values import plain
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Objects
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,11 +24,10 @@ GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numb
 
 
 class Model:
-    """A SavedModel from the store."""
+    """A SavedModel in a directory."""
 
-    def __init__(self, store: Objects, files: Sequence[File], directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str) -> None:
         tf = load_tensorflow()
-        fetch_files(store, files, directory)
         self.name = name
         try:
             self.loaded = tf.saved_model.load(str(directory))
@@ -59,22 +55,13 @@ class Model:
             return f"{self.name} has the output probability {found}, and the data has {len(data.classes)} classes"
         return ""
 
-    def score(
-        self, data: DataSet, split: str, seen: "Callable[[Mapping[str, Array], Array, Array], object] | None" = None
-    ) -> Scores:
-        """Predict the split in batches and count; ``seen`` gets features, probabilities and labels of each batch."""
+    def probabilities(self, batch: Batch) -> "Array":
+        """Return what the model gives each row of the data in the batch: float [rows, classes]."""
         import tensorflow as tf
 
-        scores = Scores(data.classes)
-        for batch in data.batches(split, BATCH):
-            features = {name: batch.features[name][: batch.total] for name in self.inputs}
-            labels = batch.labels[: batch.total]
-            answer = self.judged(**{name: tf.constant(values) for name, values in features.items()})
-            probabilities = answer["probability"].numpy()
-            scores.add(probabilities, labels)
-            if seen:
-                seen(features, probabilities, labels)
-        return scores
+        features = {name: tf.constant(batch.features[name][: batch.total]) for name in self.inputs}
+        found: Array = self.judged(**features)["probability"].numpy()
+        return found
 
     def golden(self, data: DataSet, run: str) -> Golden:
         """Return the first rows of the test split, with all that the model answers to them."""

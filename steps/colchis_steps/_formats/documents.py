@@ -12,7 +12,7 @@ A number that is not finite is the string "NaN", "Infinity" or "-Infinity", as J
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
@@ -122,9 +122,9 @@ def _is_later(found: str, want: str) -> bool:
     return bool(later and int(later[1]) > int(version))
 
 
-def now() -> str:
-    """Return the time as documents hold it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(ago: float = 0.0) -> str:
+    """Return the time, or that of some seconds ago, as documents hold it."""
+    return (datetime.now(UTC) - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def canonical_digest(value: object) -> str:

@@ -111,7 +111,10 @@ class Golden(Document, tag="colchis.dev/golden/v1"):
 
 
 class Record(Document, tag="colchis.dev/record/v1"):
-    """Where a version came from (``models/<model>/<n>/record.json``); written once."""
+    """Where a version came from (``models/<model>/<n>/record.json``); written once.
+
+    From ``evaluation`` on it says what its verdict is bound to. A record without, of an older release, is external.
+    """
 
     model: str
     version: int
@@ -132,3 +135,7 @@ class Record(Document, tag="colchis.dev/record/v1"):
     workflow: str
     created_by: str
     created_at: str
+    evaluation: str = ""  # digest of what evaluate found
+    golden: str = ""  # digest of the golden rows
+    baseline: int | None = None  # the version that it was judged against; None: none was stable
+    baseline_digest: str = ""  # of that version's manifest

@@ -126,7 +126,11 @@ class Sample(Part):
 
 
 class Evaluation(Part):
-    """Details of ``evaluate``: slices by name (``label=3``); confusion: rows are labels, columns predictions."""
+    """Details of ``evaluate``: slices by name (``label=3``); confusion: rows are labels, columns predictions.
+
+    From ``verdict`` on it says what was judged, by what and against what. The digest of these details goes from step to
+    step as an argument of the workflow, so that what is published and served can be held against it.
+    """
 
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
@@ -136,6 +140,14 @@ class Evaluation(Part):
     confusion: tuple[tuple[int, ...], ...]
     checks: tuple[Check, ...]
     samples: tuple[Sample, ...]
+    verdict: str = ""  # pass, fail
+    tree: str = ""  # of the candidate
+    data: str = ""  # the data set's digest
+    baseline_digest: str = ""  # of the manifest of the version that was stable
+    golden: str = ""  # digest of runs/<run>/golden.json
+    thresholds: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
+    first_model: str = ""
+    images: dict[str, str] = msgspec.field(default_factory=dict)  # what judged, and what asked the models
 
 
 class UploadReport(Part):

@@ -27,20 +27,28 @@ def _digest(text: str) -> dict[str, str]:
 
 
 def statement(
-    record: Record, files: Sequence[File], layers: Sequence[Layer], results: Mapping[str, StepResult], store: str = ""
+    record: Record,
+    files: Sequence[File],
+    layers: Sequence[Layer],
+    results: Mapping[str, StepResult],
+    store: str = "",
+    *,
+    documents: Mapping[str, str] | None = None,
 ) -> bytes:
     """Write the statement as JSON: the same for the same record and results.
 
     Subjects are the image, its manifest for each architecture (where ``layers`` are the direct builder's), the tree and
     each file; a node may name a running image by any of them. Hyper-parameters stand as they were given, with the
     digest of their canonical JSON. URIs are relative to the store that the statement lies in; one that lies elsewhere
-    takes a record with absolute ones, and the URL of the ``store`` with a ``/`` at its end.
+    takes a record with absolute ones, and the URL of the ``store`` with a ``/`` at its end. ``documents`` are digests
+    of what lies beside the statement, by name: who alters one of them has to alter the statement, too.
     """
     from importlib.metadata import version
 
+    place = version_prefix(record.model, record.version)
     subjects = [
         {"name": record.image, "digest": _digest(record.digest)},
-        {"name": version_prefix(record.model, record.version), "digest": _digest(record.tree)},
+        {"name": place, "digest": _digest(record.tree)},
     ]
     if layers and all(layer.media_type == TAR or layer.diff_id for layer in layers):
         repository = record.image.rpartition("@")[0]
@@ -86,6 +94,10 @@ def statement(
             "byproducts": [
                 {"name": f"{step}.json", "uri": f"{store}{result_key(record.run, step)}", "digest": _sha(result)}
                 for step, result in sorted(results.items())
+            ]
+            + [
+                {"name": name, "uri": f"{store}{place}/{name}", "digest": _digest(digest)}
+                for name, digest in sorted((documents or {}).items())
             ],
         },
     }

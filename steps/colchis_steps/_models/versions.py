@@ -1,24 +1,72 @@
 """The versions of a model: the newest one, and one that is published."""
 
-from colchis_steps._formats.keys import manifest_key, model_prefix, record_key, version_of
+import logging
+
+from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import Manifest, Record
+from colchis_steps._models.aliases import stable
+from colchis_steps._models.binding import is_external, read_version
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.uris import located
 
+log = logging.getLogger("colchis")
 
-def published(store: Objects, model: str, version: int) -> tuple[Manifest, Record]:
+
+def published(
+    store: Objects, model: str, version: int, *, registered: str = "", run: str = "", back: bool = False
+) -> tuple[Manifest, Record]:
     """Return the two documents that make a version one that may be served; the record's URIs are absolute.
 
+    Args:
+        store: where they are.
+        model: the model.
+        version: the version.
+        registered: the digest of the record, as register gave it to the workflow; "" where nobody did.
+        run: who rolls it out; a run's own version must have been judged against what is stable now.
+        back: it is gone back to, which a version of before verdicts were bound may be.
+
     Raises:
-        InputError: one of them is missing or cannot be read.
+        InputError: one of them is missing or cannot be read, they do not agree, or the gate did not pass the version.
     """
+    name = f"version {version} of {model}"
     try:
-        manifest = read_document(store, manifest_key(model, version), Manifest)
-        return manifest, located(store, read_document(store, record_key(model, version), Record))
+        found = read_version(store, model, version)
     except NotFound as error:
-        raise InputError(f"version {version} of {model} is not published ({error}); run upload and register") from error
+        raise InputError(f"{name} is not published ({error}); run upload and register") from error
+    if registered not in {"", found.digest}:
+        raise InputError(
+            f"the record of {name} is {found.digest}, and register wrote {registered}; somebody changed it, so "
+            "run the pipeline again"
+        )
+    if found.faults:
+        raise InputError(f"{name} must not be served: {found.faults[0]}; see: colchis verify {model}:{version}")
+    if found.record.verdict != "pass":
+        raise InputError(f"the gate says {found.record.verdict[:32]!r} of {name}, so it must not be served")
+    if is_external(found.record):
+        alias = stable(store, model)
+        if not back and (alias is None or version > alias.version):
+            raise InputError(
+                f"{name} was registered by an older release, which bound its verdict to nothing; it can be gone back "
+                "to, not rolled out: run the pipeline again"
+            )
+        log.warning("%s was registered by an older release, which bound its verdict to nothing", name)
+    elif run == found.record.run and not back:
+        _check_baseline(store, found.record)
+    return found.manifest, located(store, found.record)
+
+
+def _check_baseline(store: Objects, record: Record) -> None:
+    """Raise InputError where another version is stable than the one that the version was judged against."""
+    alias = stable(store, record.model)
+    there = alias.version if alias else None
+    if there not in {record.version, record.baseline}:
+        judged = "no version" if record.baseline is None else f"version {record.baseline}"
+        raise InputError(
+            f"{record.model}:{record.version} was judged against {judged}, and version {there} is stable now; "
+            "submit the pipeline again"
+        )
 
 
 def check_image(record: Record, image: str) -> None:

@@ -10,12 +10,12 @@ import os
 import time
 
 from colchis_steps._formats.documents import now
-from colchis_steps._formats.keys import golden_key
-from colchis_steps._formats.models import Alias, Golden
+from colchis_steps._formats.models import Alias
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._manifests.deployment import Deployed
 from colchis_steps._manifests.route import Traffic, routed
+from colchis_steps._models.binding import golden_of
 from colchis_steps._rollout.attempt import Attempt, promote, refuse, settle, share_out, wait_for_approval, wait_ready
 from colchis_steps._rollout.canary import Plan, shift
 from colchis_steps._rollout.checks import check_answers
@@ -28,7 +28,6 @@ from colchis_steps._rollout.versions import Before, Place, restored
 from colchis_steps._serving.client import Away
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.polling import poll
-from colchis_steps._store.documents import find_document
 
 LISTENING = 15.0  # seconds until a Service that is new leads to its pods
 OUTSIDE = 3.0  # seconds after which an address of the cluster is taken for one that is not to be had from here
@@ -42,7 +41,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
     stable one: what was served before is served then, and nothing is left of the version.
 
     Raises:
-        InputError: it is not published, the image is another one or not to be had, the pods end or do not load the
+        InputError: it must not be served, the image is another one or not to be had, the pods end or do not load the
             model, an object of that name is not ours, the gateway does not take the route, or a right is missing.
         TransientError: the pods or the gateway are late, or the cluster or the store is away.
     """
@@ -53,7 +52,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
         return refuse(attempt, attempt.rollout.reason)
     deployed = deployed_as(place.store, record, image, options, place.replicas())
     config = server_config(deployed, manifest, record)
-    attempt.golden = find_document(place.store, golden_key(manifest.run), Golden)
+    attempt.golden = golden_of(place.store, record)
     with restored(place, attempt.before):
         _start(attempt, deployed, config, options)
         if ended := _tried(attempt):

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from colchis_steps._content.blobs import scan
 from colchis_steps._formats.documents import now
-from colchis_steps._formats.keys import golden_key
-from colchis_steps._formats.models import Alias, Golden, Manifest, Record, tree_digest
+from colchis_steps._formats.models import Alias, Manifest, Record, tree_digest
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._manifests.route import HeaderRoute
 from colchis_steps._models.aliases import move_stable, stable
+from colchis_steps._models.binding import golden_of
 from colchis_steps._models.versions import check_image, published
 from colchis_steps._oci.contents import unpack
 from colchis_steps._rollout.checks import check_answers, wait
@@ -39,7 +39,6 @@ from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.home import home
 from colchis_steps._step.polling import poll
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document
 
 LOCK = "rollout.lock"
 WAITING = 600.0  # for another rollout
@@ -53,17 +52,25 @@ def serving() -> Path:
 
 
 def roll_out(
-    store: Objects, run: str, model: str, *, version: int, image: str, port: int | None, approval: bool = False
+    store: Objects,
+    run: str,
+    model: str,
+    *,
+    version: int,
+    image: str,
+    port: int | None,
+    approval: bool = False,
+    registered: str = "",
 ) -> RolloutReport:
     """Serve the version as the model's stable one, unless it answers otherwise than it was judged by.
 
     With ``approval`` it is only tried: somebody has to say yes before it serves.
 
     Raises:
-        InputError: it is not published, the image is another one, the model does not load, or the port is in use.
+        InputError: it must not be served, the image is another one, the model does not load, or the port is in use.
         TransientError: another rollout is at work, or the server ends or is late.
     """
-    manifest, record = published(store, check_name(model), version)
+    manifest, record = published(store, check_name(model), version, registered=registered, run=run)
     check_image(record, image)
     with _alone():
         return _serve(store, run, (manifest, record), image, port=port, approval=approval)
@@ -97,7 +104,7 @@ def roll_back(store: Objects, run: str, model: str, *, withdrawn: int | None, to
                 f"nothing was served before version {alias.version} of {model}; "
                 f"name the version: colchis models rollback {model} --to N"
             )
-        manifest, record = published(store, model, target)
+        manifest, record = published(store, model, target, back=True)
         return _serve(store, run, (manifest, record), record.image, back=target != alias.version)
 
 
@@ -118,7 +125,7 @@ def share(store: Objects, model: str, weights: dict[int, int], headers: tuple[He
             raise InputError(f"{model} is not served here, so there is nothing to share; serve it with: colchis run")
         versions: dict[int, str | Served] = {}
         for version in sorted({*weights, *(route.version for route in headers), served.answering()}):
-            manifest, record = published(store, model, version)
+            manifest, record = published(store, model, version, back=True)
             directory = _unpacked(top / model / str(version), record.image, manifest)
             versions[version] = described(str(directory), manifest, record)
         config.models[model] = ServedModel(
@@ -222,7 +229,7 @@ def _tried(
         server = start(top, server_port)
         wait(server, digest, f"{model} {version}")
         check_answers(server.url, model, version)
-        golden = find_document(store, golden_key(manifest.run), Golden) if ask_golden else None
+        golden = golden_of(store, record) if ask_golden else None
         why = skew(golden, server.url, model, version) if golden else ""
     except StepError:
         write_config(top / CONFIG, before)

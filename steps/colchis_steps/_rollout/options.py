@@ -30,17 +30,19 @@ class Options:
     preheat: bool = False
     pods: ServeOptions = field(default_factory=ServeOptions)
     deadline: float = READY
+    run: str = ""  # who serves it
+    registered: str = ""  # the digest of its record, as register gave it
 
 
 def servable(store: Objects, model: str, version: int, image: str, options: Options) -> tuple[Manifest, Record]:
     """Return the documents of a published version that these options can serve.
 
     Raises:
-        InputError: it is not published, the image is another one, no server is named, or the server is too old.
+        InputError: it must not be served, the image is another one, no server is named, or the server is too old.
     """
     if not options.serve_image:
         raise InputError("no image of the model server is named; give --serve-image=REGISTRY/serve:TAG")
-    manifest, record = published(store, model, version)
+    manifest, record = published(store, model, version, registered=options.registered, run=options.run)
     check_image(record, image)
     if options.runtime == "tensorflow-serving":
         check_release(record, options.serve_image)

@@ -42,7 +42,7 @@ def roll_back(place: Place, run: str, *, withdrawn: int | None, to: int | None) 
     if alias is None:
         raise InputError(f"no version of {model} is served, so there is nothing to roll back; see: colchis models list")
     goal = _goal(place, alias, withdrawn, to)
-    _, record = published(place.store, model, goal)
+    _, record = published(place.store, model, goal, back=True)
     before = Before.of(place, goal)
     kept = _kept(place, before, record)
     way = Way.there(place.cluster, model, alias)

@@ -50,12 +50,16 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def recorded(store: Objects, run: str, step: str, inputs: Mapping[str, Any]) -> Iterator[Recorder]:
+def recorded(
+    store: Objects, run: str, step: str, inputs: Mapping[str, Any], began: float | None = None
+) -> Iterator[Recorder]:
     """Write ``runs/<run>/<step>.json`` when the step begins and when it ends, failed or not.
 
-    A step that ends without its last record was killed: the record says "running".
+    A step that ends without its last record was killed: the record says "running". ``began`` is when a part before
+    this process began, in seconds since 1970.
     """
-    recorder, key, started, clock = Recorder(), result_key(run, step), now(), time.monotonic()
+    earlier = max(0.0, time.time() - began) if began is not None else 0.0
+    recorder, key, started, clock = Recorder(), result_key(run, step), now(earlier), time.monotonic() - earlier
     given = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
 
     def write(status: str, message: str = "") -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from tests.steps.registered import put_on_record
 
 from colchis_steps._formats.documents import encode, now
-from colchis_steps._formats.models import Alias, Code, Manifest, Record
+from colchis_steps._formats.models import Alias, Manifest, tree_digest
 from colchis_steps._manifests.deployment import Deployed, deployment
 from colchis_steps._manifests.kserve import inference_service, knative, shortcoming, storage_uri
 from colchis_steps._manifests.objects import again
@@ -268,17 +269,8 @@ def test_the_inputs_are_known_from_the_metadata_of_tensorflow_serving() -> None:
 
 def a_version(store: Objects, version: int, **frameworks: str) -> str:
     """Publish a version's documents; give its image."""
-    key = f"models/digits/{version}"
-    manifest = Manifest("digits", version, "r", (), "sha256:1", now())
     image = f"registry.example/models/digits@sha256:{version:064}"
-    record = Record(
-        model="digits", version=version, run="r", image=image, digest=image.partition("@")[2], tree="sha256:1",
-        manifest=f"{key}/manifest.json", manifest_digest="", data="", data_digest="", code=Code("e:e"),
-        hyperparameters={}, metrics={}, verdict="pass", frameworks=frameworks, step_images={}, workflow="",
-        created_by="", created_at=now(),
-    )  # fmt: skip
-    store.write(f"{key}/manifest.json", encode(manifest))
-    store.write(f"{key}/record.json", encode(record))
+    put_on_record(store, Manifest("digits", version, "r", (), tree_digest([]), now()), image, frameworks=frameworks)
     return image
 
 
