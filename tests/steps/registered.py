@@ -13,7 +13,7 @@ from colchis_steps._store.api import Objects
 def put_on_record(store: Objects, manifest: Manifest, image: str, **fields: Any) -> Record:
     """Write a version's manifest, record and statement; ``fields`` are the record's that matter to the test."""
     key, content = manifest_key(manifest.model, manifest.version), encode(manifest)
-    told = {
+    told: dict[str, Any] = {
         "data": "", "data_digest": "", "code": Code("e:e"), "hyperparameters": {}, "metrics": {}, "verdict": "pass",
         "frameworks": {}, "step_images": {}, "workflow": "", "created_by": "", "created_at": now(),
         "evaluation": "sha256:judged",

@@ -130,12 +130,12 @@ def test_a_good_model_passes(gate: Gate, tmp_path: Path) -> None:
     assert (tmp_path / "verdict").read_text() == "pass"
     found, details = gate.result("good")
     assert (found.status, found.verdict) == ("succeeded", "pass")
-    golden = open_store(gate.store).read("runs/good/golden.json")
+    rows = open_store(gate.store).read("runs/good/golden.json")
     assert found.outputs == {
         "verdict": "pass",
         "tree": gate.candidate("good", "good").tree,
         "evaluation": evaluation_digest(found.details),
-        "golden": f"sha256:{hashlib.sha256(golden).hexdigest()}",
+        "golden": f"sha256:{hashlib.sha256(rows).hexdigest()}",
         "baseline": "none",
     }
     assert (details.verdict, details.tree, details.thresholds) == ("pass", found.outputs["tree"], wanted)

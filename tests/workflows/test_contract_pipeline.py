@@ -213,12 +213,13 @@ def test_what_ended_goes_and_the_pods_of_a_failed_run_stay_with_it() -> None:
 
 def test_the_retry_strategy_is_one_and_the_same() -> None:
     strategies = {where: template["retryStrategy"] for where, template in TEMPLATES.items() if "container" in template}
-    kaniko = strategies.pop(("colchis-build-image", "kaniko"))
+    early = [strategies.pop(where) for where, template in TEMPLATES.items() if "initContainers" in template]
     shared = next(iter(strategies.values()))
     assert all(strategy == shared for strategy in strategies.values())
     assert shared["expression"] == "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '64', '75', '143']"
     assert shared["retryPolicy"] == "Always"
-    assert kaniko["expression"].startswith(f"({shared['expression']}) && !(")  # and not what its init container refused
+    for strategy in early:  # and not what an init container refused
+        assert strategy["expression"].startswith(f"({shared['expression']}) && !(")
 
 
 @every_template
@@ -227,7 +228,28 @@ def test_each_image_is_known(where: tuple[str, str]) -> None:
     containers = [*([template["container"]] if "container" in template else []), *template.get("initContainers", [])]
     parameters = {"{{inputs.parameters.train-image}}", "{{inputs.parameters.kaniko-image}}"}
     for container in containers:
-        assert container["image"] in {SETTINGS.image("steps")} | parameters
+        assert container["image"] in {SETTINGS.image("steps")} | parameters or container["name"] == "ask"
+
+
+@every_template
+def test_whoever_has_a_token_or_judges_runs_our_image(where: tuple[str, str]) -> None:
+    """A submitter names the image that trains, and no other that could do more than that."""
+    template = TEMPLATES[where]
+    if template.get("automountServiceAccountToken") or where[0] == "colchis-evaluate":
+        for container in [template["container"], *template.get("initContainers", [])]:
+            assert container["image"] in {SETTINGS.image("steps"), SETTINGS.image("train")}
+
+
+def test_the_container_that_loads_a_model_has_no_key() -> None:
+    template = TEMPLATES["colchis-evaluate", "evaluate"]
+    fetch, ask = template["initContainers"]
+    assert (fetch["name"], ask["name"]) == ("fetch", "ask")
+    assert ask["image"] == SETTINGS.image("train")
+    assert "envFrom" not in ask
+    secret = {v["name"] for v in template["volumes"] if "emptyDir" not in v}
+    assert not secret & {mount["name"] for mount in ask["volumeMounts"]}
+    assert {m["name"] for m in ask["volumeMounts"] if not m.get("readOnly")} == {"answers", "ask"}
+    assert "tmp" not in {mount["name"] for mount in ask["volumeMounts"]}, "outputs are read from there"
 
 
 def test_only_publish_takes_turns_and_only_for_its_model() -> None:

@@ -63,7 +63,7 @@ def test_kaniko_gets_no_credentials_of_the_store() -> None:
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
     accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
-    assert accounts == {"colchis-step", "colchis-train", "colchis-build", "colchis-register", "colchis-rollout"}
+    assert accounts == {f"colchis-{level}" for level in ("step", "train", "evaluate", "build", "register", "rollout")}
     assert accounts == {template["serviceAccountName"] for template in PODS.values()}
 
 

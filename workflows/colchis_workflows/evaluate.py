@@ -1,24 +1,54 @@
-"""``colchis-evaluate``: the gate (runs ``colchis_steps.evaluate``)."""
+"""``colchis-evaluate``: the gate (runs ``colchis_steps.evaluate``).
 
-from hera.workflows import WorkflowTemplate
+A model is a program, so the container that loads it has no key: one before it fetches, and the main one, which loads
+none, judges and stores. All run our images, whatever the submitter trained with.
+"""
 
-from colchis_workflows._templates.step import output, resources, step, workflow_template
+from typing import Any
+
+from hera.workflows import UserContainer, WorkflowTemplate, models
+
+from colchis_workflows._templates.step import (
+    CREDENTIALS,
+    LOCKED,
+    SCRATCH,
+    TMP,
+    environment,
+    flags,
+    output,
+    resources,
+    step,
+    workflow_template,
+)
 from colchis_workflows.settings import Settings
 
-INPUTS = ["store", "run", "model", "data", "thresholds", "first-model", "fail-on-reject", "train-image"]
+INPUTS = ["store", "run", "model", "data", "tree", "data-digest", "thresholds", "first-model", "fail-on-reject"]
+FOUND = ["tree", "evaluation", "golden", "baseline"]  # goes on by arguments, out of reach of the bucket's writers
+GIVEN, ANSWERS = "/given", "/answers"
+HOPELESS = "lastRetry.exitCode == '-1' && lastRetry.message matches '(fetch|ask): .*[(]exit code (1|2|65|137)[)]'"
 
 
 def template(settings: Settings) -> WorkflowTemplate:
     """Build the template. In: ``thresholds``. Out: ``verdict``, pass or fail; a no is a result, not an error."""
+    found = [output("verdict", "fail", global_name="verdict"), *(output(name) for name in FOUND)]
     container = step(
         settings,
         "evaluate",
         INPUTS,
-        [output("verdict", "fail", global_name="verdict")],
-        account="colchis-train",  # it loads what the user's code made
-        image="{{inputs.parameters.train-image}}",
-        size=resources("250m", "1Gi", "4Gi"),
+        found,
+        args=[*flags(INPUTS, ["verdict", *FOUND]), *_part("judge")],
+        env=environment(COLCHIS_JUDGE_IMAGE=settings.image("steps"), COLCHIS_ASK_IMAGE=settings.image("train")),
+        account="colchis-evaluate",
+        hopeless=HOPELESS,
     )
+    given, answers, tmp = (_mount(path) for path in (GIVEN, ANSWERS, TMP))
+    own = models.VolumeMount(name="ask", mount_path=TMP)  # not the place that outputs are read from
+    container.init_containers = [
+        _early(settings, "fetch", "steps", [given, tmp], env_from=CREDENTIALS),
+        _early(settings, "ask", "train", [_read_only(given), answers, own]),
+    ]
+    container.volumes = [SCRATCH, *(_empty(mount.name) for mount in (given, answers, own))]
+    container.volume_mounts = [tmp, _read_only(given), _read_only(answers)]
     return workflow_template(
         settings,
         "Colchis: evaluate",
@@ -26,3 +56,38 @@ def template(settings: Settings) -> WorkflowTemplate:
         INPUTS,
         [container],
     )
+
+
+def _part(name: str) -> list[str]:
+    return [f"--part={name}", f"--given={GIVEN}", f"--answers={ANSWERS}"]
+
+
+def _early(
+    settings: Settings, name: str, image: str, mounts: list[models.VolumeMount], env_from: list[Any] | None = None
+) -> UserContainer:
+    """Return a container that runs a part before the main one."""
+    size = resources("250m", "1Gi", "4Gi") if name == "ask" else resources("100m", "256Mi", "1Gi")
+    return UserContainer(
+        name=name,
+        image=settings.image(image),
+        image_pull_policy="IfNotPresent",
+        command=["python", "-m", "colchis_steps.evaluate"],
+        args=[*flags(INPUTS), *_part(name)],
+        env=environment(),
+        resources=size,
+        security_context=LOCKED,
+        volume_mounts=mounts,
+        env_from=env_from,
+    )
+
+
+def _mount(path: str) -> models.VolumeMount:
+    return models.VolumeMount(name=path.strip("/"), mount_path=path)
+
+
+def _read_only(mount: models.VolumeMount) -> models.VolumeMount:
+    return mount.model_copy(update={"read_only": True})
+
+
+def _empty(name: str) -> models.Volume:
+    return models.Volume(name=name, empty_dir=models.EmptyDirVolumeSource())

@@ -1,7 +1,11 @@
 """``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends.
 
 No pod comes after a DAG in its own DAG: `argo retry` of Argo 3.7.18 takes that DAG for the one that the pod is in, and
-the run never ends. So ``candidate`` and ``publish`` hold the pods of training and build themselves.
+the run never ends. So ``candidate`` and ``release`` hold the pods of training and build themselves.
+
+A model is published on a comparison with what is stable then: where that has moved since, ``again`` judges it once
+more, while ``publish`` holds the model's mutex. What evaluate found goes on by arguments, out of reach of whoever can
+write to the bucket.
 """
 
 from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
@@ -38,12 +42,11 @@ ARGUMENTS = [
     "fail-on-reject",
     "train-image",
 ]
-CANDIDATE = [*dict.fromkeys([*train.INPUTS, *evaluate.INPUTS])]
-PUBLISH = [
+CANDIDATE = [name for name in dict.fromkeys([*train.INPUTS, *evaluate.INPUTS]) if name != "tree"]
+RELEASE = [
     "store",
     "run",
     "model",
-    "plain-prefix",
     "builder",
     "repository",
     "target",
@@ -58,7 +61,10 @@ PUBLISH = [
     "fail-on-reject",
     "train-image",
 ]
-SERVED = [name for name in rollout.INPUTS if name in PUBLISH]  # the rest of a rollout's inputs has its defaults
+JUDGING = ["data", "data-digest", "thresholds", "first-model"]  # what judging again takes beside these
+PUBLISH = [*RELEASE, "plain-prefix", *JUDGING]
+UPLOAD = ["store", "run", "model", "plain-prefix"]
+SERVED = [name for name in rollout.INPUTS if name in RELEASE]  # the rest of a rollout's inputs has its defaults
 LIFE = {
     "workflow": "{{workflow.namespace}}/{{workflow.name}}",
     "created-by": "{{workflow.labels.json}}",  # Argo 3.7 gives a label found by an expression to the first tasks only
@@ -75,7 +81,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
         "rolls it out. `report` shows what happened, whatever happened.",
         ARGUMENTS,
-        [_pipeline(), _candidate(), _publish(), _approval(), _approve()],
+        [_pipeline(), _candidate(), _publish(), _again(), _release(), _approval(), _approve()],
         hooks={"exit": _report()},
         workflow_metadata=models.WorkflowMetadata(
             labels_from={
@@ -98,8 +104,13 @@ def _from_workflow(names: list[str]) -> dict[str, str]:
     return values | ({"run": "{{workflow.uid}}"} if "run" in names else {})
 
 
+def _of(task_name: str, names: list[str]) -> dict[str, str]:
+    """Return arguments that hand a task's outputs on."""
+    return {name: f"{{{{tasks.{task_name}.outputs.parameters.{name}}}}}" for name in names}
+
+
 def _pipeline() -> DAG:
-    data = {"data": "{{tasks.validate-data.outputs.parameters.data}}"}
+    data = _of("validate-data", ["data"]) | {"data-digest": "{{tasks.validate-data.outputs.parameters.digest}}"}
     return DAG(
         name="pipeline",
         tasks=[
@@ -113,7 +124,7 @@ def _pipeline() -> DAG:
             ),
             task(
                 "publish",
-                _from_workflow(PUBLISH),
+                _from_workflow(PUBLISH) | data | _of("candidate", evaluate.FOUND),
                 template="publish",
                 depends="candidate.Succeeded",
                 when="{{tasks.candidate.outputs.parameters.verdict}} == pass",
@@ -128,39 +139,86 @@ def _candidate() -> DAG:
         name="candidate",
         target="job train evaluate",  # all: whichever a stopped run got to, `argo retry` finds publish after it
         inputs=[Parameter(name=name) for name in CANDIDATE],
-        outputs=[output_of("evaluate", "verdict", "fail")],
+        outputs=[output_of("evaluate", "verdict", "fail"), *(output_of("evaluate", name) for name in evaluate.FOUND)],
         tasks=[
             *train.tasks(inputs_of(train.INPUTS), "colchis-train"),
-            task("evaluate", inputs_of(evaluate.INPUTS), depends="train"),
+            task("evaluate", inputs_of(evaluate.INPUTS) | _of("train", ["tree"]), depends="train"),
         ],
     )
 
 
 def _publish() -> DAG:
     """Return what happens to a model that passed; runs of one model take turns here and nowhere else."""
-    version = {"version": "{{tasks.upload.outputs.parameters.version}}"}
-    build = inputs_of(["store", "run", "model", "builder", "repository"]) | version
-    image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
+    current = "{{tasks.upload.outputs.parameters.current}}"
     return DAG(
         name="publish",
-        inputs=[Parameter(name=name) for name in PUBLISH],
+        inputs=[Parameter(name=name) for name in [*PUBLISH, *evaluate.FOUND]],
         synchronization=models.Synchronization(mutexes=[models.Mutex(name="colchis-{{inputs.parameters.model}}")]),
         tasks=[
-            task("upload", inputs_of(["store", "run", "model", "plain-prefix"])),
-            *build_image.tasks(build, "colchis-build-image", after="upload"),
+            task("upload", inputs_of([*UPLOAD, *evaluate.FOUND]) | {"on-moved": "tell"}),
+            task(
+                "release",
+                inputs_of([*RELEASE, *evaluate.FOUND]) | _of("upload", ["version"]),
+                template="release",
+                depends="upload",
+                when=f"{current} == true",
+            ),
+            task(
+                "again",
+                inputs_of([*PUBLISH, "tree"]),
+                template="again",
+                depends="upload",
+                when=f"{current} != true",
+            ),
+        ],
+    )
+
+
+def _again() -> DAG:
+    """Return what happens where another version became stable while this one was judged: it is judged once more."""
+    found, passed = _of("evaluate", evaluate.FOUND), "{{tasks.evaluate.outputs.parameters.verdict}} == pass"
+    return DAG(
+        name="again",
+        inputs=[Parameter(name=name) for name in [*PUBLISH, "tree"]],
+        tasks=[
+            task("evaluate", inputs_of(evaluate.INPUTS)),
+            task("upload", inputs_of(UPLOAD) | found, depends="evaluate", when=passed),
+            task(
+                "release",
+                inputs_of(RELEASE) | found | _of("upload", ["version"]),
+                template="release",
+                depends="upload.Succeeded",
+                when=passed,
+            ),
+        ],
+    )
+
+
+def _release() -> DAG:
+    """Return how a version is packed, put on record and served."""
+    version = {"version": "{{inputs.parameters.version}}"}
+    image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
+    record = _of("register", ["record"])
+    return DAG(
+        name="release",
+        inputs=[Parameter(name=name) for name in [*RELEASE, *evaluate.FOUND, "version"]],
+        tasks=[
+            *build_image.tasks(
+                inputs_of(["store", "run", "model", "builder", "repository", "version"]), "colchis-build-image"
+            ),
             task(
                 "register",
-                inputs_of(["store", "run", "model", "train-image"]) | version | image | LIFE,
+                inputs_of(["store", "run", "model", "train-image", *evaluate.FOUND]) | version | image | LIFE,
                 depends="build-image",
             ),
             task(
                 "rollout",
-                inputs_of(SERVED) | version | image | {"action": "canary"},
+                inputs_of(SERVED) | version | image | record | {"action": "canary"},
                 depends="register",
             ),
             task(
                 "approval",
-                inputs_of(SERVED) | version | image,
+                inputs_of(SERVED) | version | image | record,
                 template="approval",
                 depends="rollout",
                 when="{{tasks.rollout.outputs.parameters.waiting}} == true",
@@ -171,7 +229,7 @@ def _publish() -> DAG:
 
 def _approval() -> DAG:
     """Return what happens to a canary that waits: its report so far, a question, and the way on or back."""
-    names = [*SERVED, "version", "image"]
+    names = [*SERVED, "version", "image", "record"]
     link = {"report": "{{inputs.parameters.store}}/runs/{{inputs.parameters.run}}/report.html"}
     answer = "{{tasks.approve.outputs.parameters.approve}}"
     served = inputs_of(names)

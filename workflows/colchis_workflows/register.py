@@ -2,16 +2,17 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import flags, step, workflow_template
+from colchis_workflows._templates.step import flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
-FLAGS = ["store", "run", "model", "version", "image", "workflow", "created-by"]
-INPUTS = [*FLAGS, "steps-image", "train-image"]
-STEP_IMAGES = '--step-images={"steps":"{{inputs.parameters.steps-image}}","train":"{{inputs.parameters.train-image}}"}'
+INPUTS = [
+    *("store", "run", "model", "version", "image", "workflow", "created-by"),
+    *("tree", "evaluation", "golden", "baseline", "steps-image", "train-image"),
+]
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: the version and its ``image`` by digest. Out: nothing but the record and its mirror."""
+    """Build the template. In: the version and its ``image`` by digest. Out: the digest of its ``record``."""
     return workflow_template(
         settings,
         "Colchis: register",
@@ -22,7 +23,8 @@ def template(settings: Settings) -> WorkflowTemplate:
                 settings,
                 "register",
                 INPUTS,
-                args=[*flags(FLAGS), STEP_IMAGES],
+                [output("record")],
+                args=flags(INPUTS, ["record"]),
                 account="colchis-register",
                 token=True,
             )

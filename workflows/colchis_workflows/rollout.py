@@ -11,6 +11,7 @@ INPUTS = [
     "model",
     "version",
     "image",
+    "record",
     "target",
     "runtime",
     "action",

@@ -33,6 +33,7 @@ def template(settings: Settings) -> WorkflowTemplate:
     """Build the template. In: ``data``, ``entry``, ``hyperparameters``. Out: the digest of the candidate's ``tree``."""
     job, here = _step(settings, "job"), _step(settings, "workers")
     job.resources = resources("50m", "256Mi", "1Gi")
+    job.image = settings.image("steps")  # it has a token, so it is never the submitter's
     job.automount_service_account_token = True
     pod = models.EnvVar(
         name="COLCHIS_POD",

@@ -1,8 +1,13 @@
-"""A container or script template as a process: its command, environment, files, and what it leaves."""
+"""A container or script template as processes, one a container: commands, environments, files, and what they leave.
+
+Its init containers run before it, one after the other. A volume that is empty at first is a directory of the attempt.
+"""
 
 import hashlib
 import json
 import os
+import re
+import shutil
 import sys
 import threading
 import time
@@ -18,19 +23,28 @@ from colchis_workflows._engine.subset import PYTHON
 from colchis_workflows._runs.node import Attempt, Node
 
 TAIL = 4096  # bytes of the log in which the last sentence is looked for
+VOLUMES = "volumes"
 LONGEST = 256 * 1024  # bytes of a result: Argo takes no more
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a container runs."""
+
+    command: list[str]
+    environment: dict[str, str]
 
 
 @dataclass
 class Pod:
-    """One attempt at a task."""
+    """One attempt at a task; ``before`` are its init containers."""
 
     template: Object
     record: Record
     node: Node
     place: Path
-    command: list[str]
-    environment: dict[str, str]
+    before: list[Process]
+    main: Process
     outputs: dict[str, Path]
     source: str | None = None  # of a script
     result: bool = False  # what it writes to stdout is its result, and not in the log until it has ended
@@ -38,7 +52,8 @@ class Pod:
     @property
     def digest(self) -> str:
         """Return what the attempt is started with, as a digest: equal ones need not run again."""
-        started = [self.command, self.environment, *([self.source] if self.source is not None else [])]
+        processes = [part for one in (*self.before, self.main) for part in (one.command, one.environment)]
+        started = [*processes, *([self.source] if self.source is not None else [])]
         return hashlib.sha256(json.dumps(started, sort_keys=True).encode()).hexdigest()
 
     def run(self, stop: threading.Event) -> tuple[str, str]:
@@ -46,17 +61,20 @@ class Pod:
         sentence, log, began = self._prepare_files(), self.place / "log", time.time()
         node, message = self.node, ""
         self.record.changed(node, phase="Running", message="", started=node.started or began, progress="", outputs={})
-        deadline = float(self.template["activeDeadlineSeconds"]) if "activeDeadlineSeconds" in self.template else None
+        end = began + float(self.template.get("activeDeadlineSeconds", "inf"))
         try:
-            node.exit_code, why = execute(
-                self.command,
-                self._whole_environment(),
-                log,
-                stop=stop,
-                deadline=deadline,
-                tick=self._tick,
-                result=self.place / "result" if self.result else None,
-            )
+            for process in (*self.before, self.main):
+                node.exit_code, why = execute(
+                    process.command,
+                    self._whole_environment(process),
+                    log,
+                    stop=stop,
+                    deadline=end - time.time(),
+                    tick=self._tick,
+                    result=self.place / "result" if self.result and process is self.main else None,
+                )
+                if node.exit_code or why:
+                    break
         except OSError as error:
             phase, message, node.exit_code = "Error", f"the process cannot be started: {error}", None
         else:
@@ -80,18 +98,21 @@ class Pod:
         if self.source is not None:
             (self.place / "script").write_text(self.source, encoding="utf-8")
         (self.place / "message").write_text("")
+        shutil.rmtree(self.place / VOLUMES, ignore_errors=True)
+        for name in _empty(self.template):
+            (self.place / VOLUMES / name).mkdir(parents=True)
         with (self.place / "log").open("a", encoding="utf-8") as log:
             log.write(f"── attempt {len(self.node.attempts)}\n")
         return self.place / "message"
 
-    def _whole_environment(self) -> dict[str, str]:
+    def _whole_environment(self, process: Process) -> dict[str, str]:
         own = {
             "ARGO_PROGRESS_FILE": str(self.place / "progress"),
             "COLCHIS_HOME": str(self.record.directory.parents[1]),
             "COLCHIS_TERMINATION_LOG": str(self.place / "message"),
             "PYTHONUNBUFFERED": "1",
         }
-        return {**os.environ, **self.environment, **own}
+        return {**os.environ, **process.environment, **own}
 
     def _tick(self) -> None:
         path = self.place / "progress"
@@ -137,19 +158,41 @@ def prepare(template: Object, record: Record, node: Node, scope: Mapping[str, st
         "pod.name": node.path,
         "node.name": node.path,
     }
-    words = [fill(str(word), whole) for key in ("command", "args") for word in container.get(key) or []]
+    before = [_process(one, _places(template, one, place), whole) for one in template.parts("initContainers")]
+    main = _process(container, _places(template, container, place), whole)
+    source = None
+    if "script" in template:
+        source = fill(str(container.get("source", "")), whole)
+        main.command.append(str(place / "script"))
+    return Pod(template, record, node, place, before, main, outputs, source, result)
+
+
+def _process(container: Object, places: Mapping[str, str], scope: Mapping[str, str]) -> Process:
+    mounted = "|".join(map(re.escape, sorted(places, key=len, reverse=True))) or "(?!)"
+
+    def there(word: str) -> str:
+        return fill(re.sub(rf"(?<![\w./-])({mounted})(?=/|$)", lambda found: places[found[1]], word), scope)
+
+    words = [there(str(word)) for key in ("command", "args") for word in container.get(key) or []]
     environment = {
-        str(variable["name"]): fill(str(variable["value"]), whole)
+        str(variable["name"]): fill(str(variable["value"]), scope)
         for variable in container.parts("env")
         if "value" in variable and not str(variable["value"]).startswith("/")  # a place in the pod is none here
     }
     if words[0] in PYTHON:
         words[0] = sys.executable
-    source = None
-    if "script" in template:
-        source = fill(str(container.get("source", "")), whole)
-        words.append(str(place / "script"))
-    return Pod(template, record, node, place, words, environment, outputs, source, result)
+    return Process(words, environment)
+
+
+def _places(template: Object, container: Object, place: Path) -> dict[str, str]:
+    """Return where a container's volumes that are empty at first lie, by the path at which it mounts them."""
+    empty = _empty(template)
+    mounts = ((str(mount["mountPath"]), str(mount["name"])) for mount in container.parts("volumeMounts"))
+    return {path: str(place / VOLUMES / name) for path, name in mounts if name in empty}
+
+
+def _empty(template: Object) -> set[str]:
+    return {str(volume["name"]) for volume in template.parts("volumes") if "emptyDir" in volume}
 
 
 def _outputs(template: Object, place: Path) -> dict[str, Path]:

@@ -35,7 +35,7 @@ def execute(
     log: Path,
     *,
     stop: threading.Event,
-    deadline: float | None,
+    deadline: float,
     tick: Callable[[], None],
     result: Path | None = None,
 ) -> tuple[int, str]:
@@ -61,7 +61,7 @@ def execute(
             except subprocess.TimeoutExpired:
                 tick()
             now = time.monotonic()
-            late = deadline is not None and now - began > deadline
+            late = now - began > deadline
             if not asked and (stop.is_set() or late):
                 asked, why = now, "it was stopped" if stop.is_set() else f"it took longer than {deadline:.0f} s"
                 _signal(process, signal.SIGTERM)

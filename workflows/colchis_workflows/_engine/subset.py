@@ -23,7 +23,7 @@ POD |= {"activeDeadlineSeconds", "archiveLogs", "archiveLocation", "artifactGC",
 POD |= {"dnsConfig", "dnsPolicy", "podDisruptionBudget", "priority", "ttlStrategy"}
 SPEC = POD | {"arguments", "entrypoint", "hooks", "onExit", "parallelism", "synchronization", "templates"}
 TEMPLATE = POD | {"name", "inputs", "outputs", "dag", "container", "script", "suspend", "retryStrategy"}
-TEMPLATE |= {"synchronization"}
+TEMPLATE |= {"synchronization", "initContainers"}
 TASK = {"name", "template", "templateRef", "arguments", "depends", "dependencies", "when"}
 CONTAINER = {"name", "image", "command", "args", "env", "envFrom", "imagePullPolicy", "ports", "resources"}
 CONTAINER |= {"securityContext", "volumeMounts"}
@@ -52,10 +52,10 @@ def program(container: Object) -> str | None:
 
 
 def _program(template: Object, name: str) -> None:
-    for kind in ("container", "script"):
-        container = template.part(kind)
+    kinds = (template.part(kind) for kind in ("container", "script") if kind in template)
+    for container in (*kinds, *template.parts("initContainers")):
         command = container.get("command", ())
-        if kind in template and program(container) is None and not (command and tags(command[0])):
+        if program(container) is None and not (command and tags(command[0])):
             do = "use --set builder=direct" if "kaniko" in " ".join(command) else "install it, or run it on Argo"
             what = f"runs {command[0]!r}, which is not on this machine" if command else "runs its image's own command"
             raise _refuse(container, name, what, do if command else "name the command, or run it on Argo")
@@ -194,6 +194,8 @@ class Walk:
         strategy = found.template.part("retryStrategy")
         if "container" in found.template:
             _only(container, CONTAINER, name, "container.")
+        for first in found.template.parts("initContainers"):
+            _only(first, CONTAINER, name, "initContainers.")
         _only(strategy, RETRY, name, "retryStrategy.")
         if strategy and not str(strategy.get("limit", "0")).isdecimal():
             raise _refuse(

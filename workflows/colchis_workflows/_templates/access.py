@@ -2,6 +2,7 @@
 
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
 ``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
+``colchis-evaluate`` judges: no rights, as it loads what was trained.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
 ``colchis-register`` registers: a token for the cluster's optional list of model versions, and for notes on kept jobs.
 ``colchis-rollout``  serves models: rollout and prune have a token.
@@ -34,6 +35,7 @@ RULES: dict[str, list[Object]] = {
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ],
+    "colchis-evaluate": [],
     "colchis-build": [],
     "colchis-register": [
         {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},

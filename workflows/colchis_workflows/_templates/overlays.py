@@ -16,6 +16,7 @@ IMAGES = ("steps", "train", "serve")
 PATHS = (
     "spec/arguments/parameters/value",
     "spec/templates/container/image",
+    "spec/templates/container/env/value",  # where a step is told of an image
     "spec/templates/initContainers/image",
     "spec/templates/inputs/parameters/default",
 )

@@ -37,6 +37,7 @@ PARAMETERS = {
         "auto",
         "manual",
     ),
+    "baseline": Text("The version that evaluate compared with, `N@sha256:…`, or `none`; it is held.", ""),
     "backend": choice(
         "What runs the training workers. **local**: processes in the step's own pod. **indexed-job**: a pod each, by "
         "Kubernetes alone. **jobset**: by JobSet. **trainjob**: by Kubeflow Trainer 2. **tfjob**, **pytorchjob**: by "
@@ -60,6 +61,17 @@ PARAMETERS = {
         "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
+    "data-digest": Text("The digest of the data that were validated; other data are refused.", ""),
+    "evaluation": Text("The digest of what evaluate found; it is held.", ""),
+    "golden": Text("The digest of the golden rows; it is held.", ""),
+    "on-moved": choice(
+        "What to do where another version is stable now than the one that evaluate compared with. **refuse**: fail. "
+        "**tell**: make no version, and say so in `current`.",
+        "refuse",
+        "tell",
+    ),
+    "record": Text("The digest of the version's record, as register gave it; it is held.", ""),
+    "tree": Text("The digest of the candidate's files, as train or evaluate gave it; it is held.", ""),
     "base": Text("direct: an image to stand on, `host/path:tag`; a second image, tag `N-path`, has both.", ""),
     "dockerfile": Text(
         "kaniko: the key in the store of a Dockerfile of your own; its context has `model/` and `code/`.", ""

@@ -96,11 +96,13 @@ def step(
     env: list[Any] | None = None,
     volume: models.Volume | None = None,
     mounted_at: str = "",
+    hopeless: str = "",
 ) -> Container:
     """Return the container template of a step: one flag an input and an output.
 
     Inputs that name an image choose or tell of one; they are no flags. ``token`` gives the step the account's token;
-    without it only Argo's own container has one, which may report results and nothing else.
+    without it only Argo's own container has one, which may report results and nothing else. ``hopeless`` is when not to
+    try again: Argo has no exit code for a pod whose init container failed, only its message.
     """
     volumes, mounts = [SCRATCH], [models.VolumeMount(name="tmp", mount_path=TMP)]
     if volume:
@@ -119,7 +121,7 @@ def step(
         env_from=CREDENTIALS,
         resources=size or resources("100m", "256Mi", "1Gi"),
         active_deadline_seconds=str(hours * 3600),  # Argo's schema has text here
-        retry_strategy=RETRY,
+        retry_strategy=but_not(hopeless) if hopeless else RETRY,
         service_account_name=account,
         automount_service_account_token=token,
         executor=models.ExecutorConfig(service_account_name="colchis-step"),
@@ -129,6 +131,11 @@ def step(
         volume_mounts=mounts,
         labels=pod_labels(stem),
     )
+
+
+def but_not(hopeless: str) -> models.RetryStrategy:
+    """Return the retry strategy, but for what matches this expression."""
+    return RETRY.model_copy(update={"expression": f"({TRANSIENT}) && !({hopeless})"})
 
 
 def pod_labels(stem: str) -> dict[str, str]:
