@@ -2,18 +2,20 @@
 
 Reads   models/<model>/<n>/manifest.json  of one version, of one model's, or of all
         blobs/sha256/<hex>                each that these name, once
-        stdout                            a line for each file that is not as the manifest says
+        records, statements, what evaluate found, golden rows, aliases and rollouts: whether they agree
+        stdout                            a line for each file and each document that is not as it should be
 """
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from colchis_steps._content.blobs import Moved, each, seen, size_of, together
 from colchis_steps._formats.documents import Unreadable
 from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import File, Manifest, tree_digest
+from colchis_steps._models.checks import model_faults, models_of, version_faults
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_version, prog
 from colchis_steps._step.home import default_store
@@ -74,6 +76,17 @@ def faults(store: Objects, found: Sequence[Manifest]) -> list[str]:
     ]
 
 
+def disagreements(store: Objects, model: str, version: int | None) -> Iterator[str]:
+    """Yield in what the documents of a version, of a model, or of all models do not agree."""
+    if version is not None:
+        yield from version_faults(store, model, version)
+        return
+    for name, number in sorted(place for key in store.keys(model_prefix(model)) if (place := version_of(key))):
+        yield from version_faults(store, name, number)
+    for name in [model] if model else models_of(store):
+        yield from model_faults(store, name)
+
+
 def _fault(read: tuple[int, str] | None) -> str:
     return "missing" if read is None else f"altered ({read[0]} bytes, sha256 {read[1]})"
 
@@ -97,12 +110,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     store = open_store(args.store or default_store())
     found, odd = manifests(store, *args.model)
-    lines = faults(store, found)
-    for line in [*odd, *lines]:
+    lines, documents = faults(store, found), list(disagreements(store, *args.model))
+    for line in [*odd, *lines, *documents]:
         print(line)
     if lines:
         what = f"{len(lines)} files in {store.url} are missing or altered ({lines[0]})"
         raise InputError(f"{what}; store those models again, or go back to a version that is whole")
+    if documents:
+        what = f"{len(documents)} documents in {store.url} do not agree ({documents[0]})"
+        raise InputError(f"{what}; somebody changed them, so do not serve these versions")
     if odd:
         raise InputError(f"{len(odd)} of {len(found) + len(odd)} versions could not be verified: {odd[0]}")
     log.info("%d versions in %s are whole", len(found), store.url)

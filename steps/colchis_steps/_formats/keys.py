@@ -139,9 +139,14 @@ def alias_key(model: str, alias: str) -> str:
     return f"{MODELS}{model}/aliases/{alias}.json"
 
 
+def rollouts_prefix(model: str) -> str:
+    """Return the prefix of how runs rolled versions of the model out."""
+    return f"{MODELS}{model}/rollouts/"
+
+
 def rollout_key(model: str, run: str) -> str:
     """Return the key of how the run rolled a version of the model out."""
-    return f"{MODELS}{model}/rollouts/{run}.json"
+    return f"{rollouts_prefix(model)}{run}.json"
 
 
 def requests_prefix(model: str, version: int) -> str:

@@ -19,6 +19,7 @@ REJECTED, LATE = 3, TransientError.exit_code
 ENDED = {"Succeeded", "Failed", "Error"}
 STARTING = {"ContainerCreating", "PodInitializing"}
 PHASES = {"Pending", "Running", "Succeeded", "Skipped", "Failed", "Error", "Omitted"}
+ENDED_WITH = re.compile(r"(?:[a-z-]+: )?Error \(exit code (\d+)\)(?:: (.*))?")  # of main, or of an init container
 REASONS = {  # what Argo says where it has no sentence of a step's
     "pod deleted": "its pod was deleted",
     "Step exceeded its deadline": "it took longer than it may; raise activeDeadlineSeconds, or give it less to do",
@@ -121,7 +122,7 @@ def _place(name: str, nodes: Mapping[str, Json]) -> list[tuple[str, str]]:
 def _task(path: str, node: Json, tries: list[Json]) -> Node:
     last = tries[-1] if tries else node
     kind = "Pod" if node["type"] in {"Pod", "Retry"} else str(node["type"])
-    code = (node.get("outputs") or {}).get("exitCode") or (last.get("outputs") or {}).get("exitCode") or ""
+    code = _code(node) or _code(last)
     phase = node.get("phase") if node.get("phase") in PHASES else "Pending"
     if phase == "Running" and last.get("phase") == "Pending":
         phase = "Pending"
@@ -135,19 +136,26 @@ def _task(path: str, node: Json, tries: list[Json]) -> Node:
         progress=str(last["progress"]) if kind == "Pod" and progress and progress[1] > 1 else "",
         started=_seconds(node.get("startedAt")),
         finished=finished,
-        exit_code=int(code) if re.fullmatch(r"\d+", str(code)) else None,
+        exit_code=int(code) if code else None,
         outputs=_parameters(node),
         attempts=[_attempt(one) for one in tries],
     )
 
 
 def _attempt(node: Json) -> Attempt:
-    code = str((node.get("outputs") or {}).get("exitCode", ""))
+    code = _code(node)
     phase, began, ended = str(node.get("phase")), _seconds(node.get("startedAt")), _seconds(node.get("finishedAt"))
     message = _sentence(phase, "Pod", str(node.get("message") or ""))
-    return Attempt(
-        phase, message, int(code) if code.isdecimal() else None, (ended or 0.0) - (began or 0.0) if ended else 0
-    )
+    return Attempt(phase, message, int(code) if code else None, (ended or 0.0) - (began or 0.0) if ended else 0)
+
+
+def _code(node: Json) -> str:
+    """Return a pod's exit code, "" where there is none; that of an init container stands in the message alone."""
+    code = str((node.get("outputs") or {}).get("exitCode", ""))
+    if code.isdecimal():
+        return code
+    said = ENDED_WITH.fullmatch(" ".join(str(node.get("message") or "").split()))
+    return said[1] if said else ""
 
 
 def _sentence(phase: str, kind: str, message: str) -> str:
@@ -156,7 +164,7 @@ def _sentence(phase: str, kind: str, message: str) -> str:
     if phase in BAD:
         if kind == "DAG":
             return ""
-        if match := re.fullmatch(r"(?:main: )?Error \(exit code (\d+)\)(?:: (.*))?", text):
+        if match := ENDED_WITH.fullmatch(text):
             return match[2] or f"it ended with exit code {match[1]} and left no sentence; its log says why"
         return REASONS.get(text, text) or "it failed without a reason; its log may say why"
     return "" if text in STARTING else text.removeprefix("omitted: ")
