@@ -1,6 +1,6 @@
 """Decide whether a trained model may ship: the exported SavedModel against thresholds and against the served version.
 
-Reads   runs/<run>/model.json and its blobs, the version that the model's alias stable names, the data's test split
+Reads   runs/<run>/candidate/, the version that the model's alias stable names, the data's test split
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
         runs/<run>/confirmed.json: the blobs that were read and verified, so that upload need not
@@ -20,9 +20,10 @@ from colchis_steps._evaluation.model import Model
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, manifest_key
-from colchis_steps._formats.models import Alias, Candidate, Manifest
+from colchis_steps._formats.keys import alias_key, golden_key, manifest_key
+from colchis_steps._formats.models import Alias, Manifest
 from colchis_steps._formats.runs import Check, Evaluation
+from colchis_steps._models.candidates import home_of_blobs, read_candidate
 from colchis_steps._step.errors import InputError, Rejected
 from colchis_steps._step.flags import boolean, prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -45,12 +46,13 @@ def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, 
     """Score candidate and baseline on the test split, and judge."""
     given, data = rules(args.thresholds), open_data(args.data)
     data.shards("test")
-    candidate = read_document(store, candidate_key(args.run), Candidate)
+    candidate = read_candidate(store, args.run)
     if candidate.model != args.model:
         raise InputError(f"run {args.run} has trained {candidate.model!r}, not {args.model!r}; correct --model")
     progress(0, 2)
-    before = described(store, candidate.files)
-    model = Model(store, candidate.files, top / "candidate", f"the model of run {args.run}")
+    blobs = home_of_blobs(store, candidate)
+    before = described(blobs, candidate.files)
+    model = Model(blobs, candidate.files, top / "candidate", f"the model of run {args.run}")
     confirm(store, args.run, before)
     if found := model.mismatch(data):
         raise InputError(f"{found}; evaluate it on data like that of its training")

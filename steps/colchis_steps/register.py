@@ -1,7 +1,7 @@
 """Register a version: where it came from, once and for good; then latest names it.
 
-Reads   models/<model>/<n>/manifest.json, runs/<run>/model.json
-        runs/<run>/{validate_data,train,evaluate,build_image}.json
+Reads   models/<model>/<n>/manifest.json, runs/<run>/candidate/model.json, runs/<run>/training/train.json
+        runs/<run>/{validate_data,evaluate,build_image}.json
 Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
         models/<model>/aliases/latest.json  last, and never back to a lower version
@@ -20,17 +20,16 @@ import msgspec
 
 from colchis_steps._formats.documents import converted, encode, now
 from colchis_steps._formats.keys import (
-    candidate_key,
     manifest_key,
     record_key,
-    result_key,
     statement_key,
     version_prefix,
 )
-from colchis_steps._formats.models import Candidate, Manifest, Record
+from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
+from colchis_steps._models.candidates import read_candidate
 from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
@@ -38,7 +37,7 @@ from colchis_steps._oci.repository import parse_reference
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.documents import find_step, read_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located, portable
 
@@ -134,12 +133,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     inputs = {**vars(args), "step_images": json.dumps(args.step_images)}
     with recorded(store, args.run, "register", inputs) as recorder:
         digest = parse_reference(args.image)[1]
-        found = {step: find_document(store, result_key(args.run, step), StepResult) for step in before("register")}
+        found = {step: find_step(store, args.run, step) for step in before("register")}
         results = {step: result for step, result in found.items() if result}
         evaluated = judged(results, args.run)
         key = manifest_key(args.model, args.version)
         manifest = read_document(store, key, Manifest)
-        candidate = portable(store, read_document(store, candidate_key(args.run), Candidate))
+        candidate = portable(store, read_candidate(store, args.run))
         if (candidate.model, candidate.tree) != (args.model, manifest.tree):
             raise InputError(
                 f"run {args.run} made {candidate.model} with tree {candidate.tree}, but {args.model}/{args.version} "

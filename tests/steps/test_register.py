@@ -57,7 +57,7 @@ def test_the_record_says_where_the_version_came_from(published: Any, tmp_path: P
     image = run_steps(published, tmp_path)
     assert register(published, image, '--step-images={"train": "host/train@sha256:' + "9" * 64 + '"}') == 0
     told = record(published)
-    candidate = read_document(published.store, "runs/run-1/model.json", Candidate)
+    candidate = read_document(published.store, "runs/run-1/candidate/model.json", Candidate)
     assert (told.image, told.digest) == (image, image.rpartition("@")[2])
     assert (told.tree, told.data_digest) == (candidate.tree, candidate.data_digest)
     there = located(published.store, told)
