@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from colchis_steps._formats.documents import canonical_digest, converted
-from colchis_steps._formats.keys import manifest_key, result_key
+from colchis_steps._formats.keys import manifest_key
 from colchis_steps._formats.models import Candidate
-from colchis_steps._formats.runs import Evaluation, StepResult
+from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.aliases import stable
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document
+from colchis_steps._store.documents import find_step
 
 NONE = "none"  # the baseline where no version was stable
 CLAIMS = ("tree", "evaluation", "golden", "baseline")
@@ -62,7 +62,7 @@ def evaluation_of(store: Objects, run: str, candidate: Candidate, claims: Claims
     Raises:
         InputError: the evaluation is another than claimed, of another model or of other data, or it is gone.
     """
-    result = find_document(store, result_key(run, "evaluate"), StepResult)
+    result = find_step(store, run, "evaluate")
     if claims.tree not in {"", candidate.tree}:
         raise InputError(
             f"evaluate judged {claims.tree}, but the candidate of run {run} is {candidate.tree}; train again"
