@@ -100,11 +100,11 @@ def test_a_killed_training_leaves_nothing_half_made_and_goes_on(home: Path, data
     first.send_signal(signal.SIGKILL)
     first.wait()
     wait(lambda: not workers("killed"), 60)
-    assert not (home / "store/runs/killed/model.json").exists()
+    assert not (home / "store/runs/killed/candidate/model.json").exists()
     assert not (home / "store/models/killed").exists()
     again = subprocess.run(command, check=False, env=environment(home), capture_output=True, text=True)
     assert again.returncode == 0, again.stderr[-3000:]
-    training = json.loads((home / "store/runs/killed/train.json").read_text())["details"]
+    training = json.loads((home / "store/runs/killed/training/train.json").read_text())["details"]
     assert training["resumed_from_epoch"] >= 1
     assert [epoch["epoch"] for epoch in training["history"]] == list(range(1, 9))
     served = json.loads(colchis(home, "predict", "killed", "--json", request(home)).stdout)

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps._formats.keys import candidate_key, manifest_key, record_key, result_key
+from colchis_steps._formats.keys import manifest_key, record_key, result_key
 from colchis_steps._formats.models import Candidate, Manifest, Record, tree_digest
 from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._models.candidates import find_candidate
 from colchis_steps._oci.image import Blob
 from colchis_steps._oci.repository import Repository, open_repository, parse_reference
 from colchis_steps._packing.base import parse_base, stand_on
@@ -222,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             report = pack_directory(directory, args.version, repository)
         else:
             manifest = version_of(store, args.model, args.version)
-            found = find_document(store, candidate_key(manifest.run), Candidate)
+            found = find_candidate(store, manifest.run)
             candidate = located(store, found) if found else None
             if args.context:
                 prepare(store, manifest, candidate, repository, args)

@@ -1,6 +1,6 @@
 """Decide whether a trained model may ship: the exported SavedModel against thresholds and against the served version.
 
-Reads   runs/<run>/model.json and its blobs, the version that the model's alias stable names, the data's test split
+Reads   runs/<run>/candidate/, the version that the model's alias stable names, the data's test split
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
         --tree-path, --evaluation-path, --golden-path, --baseline-path: what was judged, for later steps to hold
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served

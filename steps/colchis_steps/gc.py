@@ -3,6 +3,7 @@
 Reads   models/<model>/<n>/manifest.json  every version's; one that cannot be read stops the whole
         runs/<run>/…                      candidates of runs that wrote something in the last --keep-days
 Removes blobs/sha256/<hex>                that are older than --keep-days and named by none of these
+        runs/<run>/candidate/blobs/…      of other runs
         stdout                            their keys, a line each; with --dry-run those that would go
 
 Why it is safe beside uploads: docs/steps/gc.md.
@@ -16,7 +17,17 @@ import time
 from collections.abc import Iterable, Sequence
 
 from colchis_steps._formats.documents import decode
-from colchis_steps._formats.keys import BLOBS, MODELS, RUNS, blob_key, candidate_key, run_of, version_of
+from colchis_steps._formats.keys import (
+    BLOBS,
+    MODELS,
+    RUNS,
+    blob_key,
+    candidate_key,
+    earlier_candidate_key,
+    is_candidate_blob,
+    run_of,
+    version_of,
+)
 from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._step.flags import positive, prog
 from colchis_steps._step.home import default_store
@@ -29,8 +40,17 @@ DAY = 24 * 3600
 log = logging.getLogger("colchis")
 
 
-def named(store: Objects, since: float) -> set[str]:
-    """Return the keys of the blobs that a version names, or the candidate of a run that wrote something since then.
+def last_written(runs: Iterable[Entry]) -> dict[str, float]:
+    """Return when each run wrote something last, by run."""
+    newest: dict[str, float] = {}
+    for entry in runs:
+        run = run_of(entry.key)
+        newest[run] = max(newest.get(run, 0), entry.modified)
+    return newest
+
+
+def named(store: Objects, young: Iterable[str]) -> set[str]:
+    """Return the keys of the blobs that a version names, or the candidate of one of the young runs.
 
     Raises:
         Unreadable: a manifest or a candidate cannot be read; what it names is not known, so nothing may go.
@@ -39,14 +59,10 @@ def named(store: Objects, since: float) -> set[str]:
     for key in store.keys(MODELS):
         if version_of(key):
             kept.update(_blobs(Manifest, store.read(key), f"{store.url}/{key}"))
-    newest: dict[str, float] = {}
-    for entry in store.entries(RUNS):
-        run = run_of(entry.key)
-        newest[run] = max(newest.get(run, 0), entry.modified)
-    for run, modified in newest.items():
-        if modified >= since:
+    for run in young:
+        for key in (candidate_key(run), earlier_candidate_key(run)):
             with contextlib.suppress(NotFound):
-                kept.update(_blobs(Candidate, store.read(key := candidate_key(run)), f"{store.url}/{key}"))
+                kept.update(_blobs(Candidate, store.read(key), f"{store.url}/{key}"))
     return kept
 
 
@@ -64,7 +80,10 @@ def garbage(blobs: Iterable[Entry], kept: set[str], since: float) -> list[Entry]
 def collect(store: Objects, since: float, *, dry_run: bool) -> list[Entry]:
     """Remove the garbage; return what went. The blobs are listed before what names them is read: see the docs page."""
     blobs = list(store.entries(BLOBS))
-    found = garbage(blobs, named(store, since), since)
+    runs = list(store.entries(RUNS))
+    young = {run for run, modified in last_written(runs).items() if modified >= since}
+    left = [entry for entry in runs if is_candidate_blob(entry.key) and run_of(entry.key) not in young]
+    found = [*garbage(blobs, named(store, young), since), *left]
     if dry_run:
         return found
     gone = []
@@ -114,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for blob in gone:
         print(blob.key)
     size, verb = sum(blob.size for blob in gone), "would go" if args.dry_run else "went"
-    uploads = 0 if args.dry_run else store.abandon(BLOBS, since)
+    uploads = 0 if args.dry_run else store.abandon(BLOBS, since) + store.abandon(RUNS, since)
     log.info("%d blobs of %d bytes %s; %d unfinished uploads ended in %s", len(gone), size, verb, uploads, store.url)
 
 

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats.keys import alias_key, candidate_key, record_key
-from colchis_steps._formats.models import Alias, Candidate, Record
+from colchis_steps._formats.keys import alias_key, record_key
+from colchis_steps._formats.models import Alias, Record
+from colchis_steps._models.candidates import find_candidate
 from colchis_steps._rollout.local import serving
 from colchis_steps._savedmodel.values import plain
 from colchis_steps._serving.client import LOCAL, Away, call
@@ -129,7 +130,7 @@ def _inputs(store: Objects, model: str, data: "DataSet") -> list[str]:
     """Return the columns that the stable version takes, which may leave out some; all where nothing is known."""
     alias = find_document(store, alias_key(model, "stable"), Alias)
     record = alias and find_document(store, record_key(model, alias.version), Record)
-    candidate = record and find_document(store, candidate_key(record.run), Candidate)
+    candidate = record and find_candidate(store, record.run)
     taken = candidate.signature.get("inputs", {}) if candidate else {}
     return [name for name in data.features if name in taken] if taken.keys() <= data.features.keys() else []
 

@@ -1,7 +1,7 @@
 """Register a version: where it came from, once and for good; then latest names it.
 
-Reads   models/<model>/<n>/manifest.json, runs/<run>/model.json
-        runs/<run>/{validate_data,train,evaluate,build_image}.json; what evaluate found has to be what the flags say
+Reads   models/<model>/<n>/manifest.json, runs/<run>/candidate/model.json,
+        runs/<run>/{validate_data,training/train,evaluate,build_image}.json; evaluate has to have found what flags say
 Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
         models/<model>/aliases/latest.json  last, and never back to a lower version
@@ -20,18 +20,17 @@ import msgspec
 from colchis_steps._formats.documents import converted, decode, encode, now
 from colchis_steps._formats.images import Layer
 from colchis_steps._formats.keys import (
-    candidate_key,
     manifest_key,
     record_key,
-    result_key,
     statement_key,
     version_prefix,
 )
-from colchis_steps._formats.models import Candidate, Manifest, Record, tree_digest
+from colchis_steps._formats.models import Manifest, Record, tree_digest
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
 from colchis_steps._models.binding import MANIFEST, RECORD, is_external, sha256
+from colchis_steps._models.candidates import read_candidate
 from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
@@ -42,7 +41,7 @@ from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._store.documents import find_step, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located, portable
 
@@ -65,7 +64,7 @@ def submitter(text: str) -> str:
 
 def results_of(store: Objects, run: str) -> dict[str, StepResult]:
     """Return what the steps before register have recorded of a run."""
-    found = {step: find_document(store, result_key(run, step), StepResult) for step in before("register")}
+    found = {step: find_step(store, run, step) for step in before("register")}
     return {step: result for step, result in found.items() if result}
 
 
@@ -85,7 +84,7 @@ def describe(store: Objects, args: argparse.Namespace, results: dict[str, StepRe
     digest, key = parse_reference(args.image)[1], manifest_key(args.model, args.version)
     content = store.read(key)
     manifest = decode(Manifest, content, f"{store.url}/{key}")
-    candidate = portable(store, read_document(store, candidate_key(args.run), Candidate))
+    candidate = portable(store, read_candidate(store, args.run))
     evaluated = evaluation_of(store, args.run, candidate, claims_of(args))
     if evaluated is None:
         raise InputError(f"run {args.run} was not evaluated; a version is registered after its gate, so evaluate it")

@@ -1,8 +1,8 @@
 """Train a model with N workers and store it as a candidate.
 
 Reads   --data, the user's code (--code), and what workers tell below runs/<run>/training/, from an earlier try too
-Writes  runs/<run>/train.json, and runs/<run>/model.json last; --tree-path gets the model's digest; the workers write
-        the rest, the model's blobs among it
+Writes  runs/<run>/training/train.json, and runs/<run>/candidate/model.json last; --tree-path gets the model's digest;
+        the workers write the rest, the model's blobs among it
 """
 
 import argparse
@@ -15,22 +15,23 @@ from pathlib import Path
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._formats.documents import canonical_digest, encode, now
 from colchis_steps._formats.hyperparameters import Settings, settings
-from colchis_steps._formats.keys import candidate_key, result_key, training_result_key
+from colchis_steps._formats.keys import candidate_key, training_result_key
 from colchis_steps._formats.models import Candidate, Code
-from colchis_steps._formats.runs import Epoch, KeptJob, StepResult, TrainingReport
+from colchis_steps._formats.runs import Epoch, KeptJob, TrainingReport
 from colchis_steps._formats.training import Result
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.job_options import job_options
 from colchis_steps._manifests.training import KINDS, Training
 from colchis_steps._manifests.training_beside import beside
 from colchis_steps._manifests.training_jobs import job as job_of
+from colchis_steps._models.candidates import find_candidate
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import Recorder, find_document, recorded
+from colchis_steps._store.documents import Recorder, find_step, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import portable
 from colchis_steps._training.backends.epochs import StoredEpochs
@@ -104,6 +105,7 @@ def train(args: argparse.Namespace, store: Objects, recorder: Recorder, workdir:
         signature=result.signature,
         frameworks=result.frameworks,
         created_at=now(),
+        beside=True,
     )
 
 
@@ -263,8 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         render(args)
         return
     store, key = open_store(args.store), candidate_key(args.run)
-    candidate = find_document(store, key, Candidate)
-    before = find_document(store, result_key(args.run, "train"), StepResult)
+    candidate, before = find_candidate(store, args.run), find_step(store, args.run, "train")
     if candidate and before and before.status == "succeeded":
         log.info("run %s has its model already, %s; nothing to do", args.run, candidate.tree)
         write_output(args.tree_path, candidate.tree)

@@ -1,8 +1,8 @@
 """Make a stored candidate a version of its model: verify its blobs, allot the next number, write the manifest.
 
-Reads   runs/<run>/model.json  the candidate that train stored, or --from DIRECTORY: a SavedModel made elsewhere
+Reads   runs/<run>/candidate/  the model that train stored, or --from DIRECTORY: a SavedModel made elsewhere
         runs/<run>/evaluate.json  what was judged; another candidate is refused
-Writes  blobs/sha256/<hex>     with --from only; nothing that is there is sent again
+Writes  blobs/sha256/<hex>     its files, large ones copied by the server; with --from sent, unless they are there
         models/<model>/<n>/files/…        with --plain-prefix=true: the files under their names, copied by the server
         models/<model>/<n>/manifest.json  last, never over another: the version exists when this does
         --version-path         n
@@ -18,11 +18,13 @@ from colchis_steps._content.blobs import plain_files
 from colchis_steps._content.confirmed import check_confirmed
 from colchis_steps._content.plain import publish
 from colchis_steps._content.storing import store_directory
+from colchis_steps._content.taking import take_over
 from colchis_steps._data.dataset import open_data, served_facts
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import candidate_key, manifest_key
 from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import UploadReport
+from colchis_steps._models.candidates import blobs_of, find_candidate
 from colchis_steps._models.verdict import claim_flags, claims_of, evaluation_of, moved, passed
 from colchis_steps._models.versions import newest
 from colchis_steps._savedmodel.files import check_saved_model
@@ -32,7 +34,7 @@ from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document, recorded
+from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
 
@@ -108,8 +110,8 @@ def adopt(store: Objects, run: str, model: str, directory: Path) -> tuple[Candid
         frameworks={},
         created_at=now(),
     )
-    before = find_document(store, candidate_key(run), Candidate)
-    if before and (before.model, before.tree) == (model, candidate.tree):
+    before = find_candidate(store, run)
+    if before and (before.model, before.tree, before.beside) == (model, candidate.tree, False):
         return before, sent
     store.write(candidate_key(run), encode(candidate))
     return candidate, sent
@@ -122,7 +124,7 @@ def stored_candidate(store: Objects, run: str, model: str) -> Candidate:
         InputError: there is none, it is of another model, or its tree digest is not that of its files.
     """
     key = candidate_key(run)
-    candidate = find_document(store, key, Candidate)
+    candidate = find_candidate(store, run)
     if candidate is None:
         raise InputError(f"run {run} has no candidate in {store.url} ({key}); train first, or give --from DIRECTORY")
     if candidate.model != model:
@@ -191,9 +193,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             candidate, sent = adopt(store, args.run, args.model, Path(source))
         else:
             candidate, sent = stored_candidate(store, args.run, args.model), 0
-            size = sum({file.sha256: file.size for file in candidate.files}.values())
-            with Progress("verify", size) as bar:
-                check_confirmed(store, args.run, candidate.files, bar.advance)
+            files = candidate.files
+            with Progress("verify", sum({file.sha256: file.size for file in files}.values())) as bar:
+                if candidate.beside:
+                    sent = take_over(store, blobs_of(store, args.run), args.run, files, bar.advance)
+                else:
+                    check_confirmed(store, args.run, files, bar.advance)
         if not is_current(store, candidate, args):
             recorder.outputs["current"] = "false"
             write_output(args.current_path, "false")

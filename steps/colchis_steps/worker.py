@@ -3,7 +3,7 @@
 Reads   --data, and the entry's module from --code or PYTHONPATH; the worker's place from the environment:
         $COLCHIS_ADDRESSES with $COLCHIS_RANK or $JOB_COMPLETION_INDEX, or $TF_CONFIG
 Writes  runs/<run>/training/ in the store: checkpoints/, history.json, and worker-<rank>.failure.json when it fails;
-        the chief then blobs/sha256/… and result.json. Below --workdir worker-<rank>.alive once a second
+        the chief then runs/<run>/candidate/blobs/… and result.json. Below --workdir worker-<rank>.alive once a second
 """
 
 import argparse
@@ -27,6 +27,7 @@ from colchis_steps._formats.keys import failure_key, training_result_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, prog, run_flags
@@ -83,7 +84,7 @@ def work(here: Place, data: DataSet, store: Objects, args: argparse.Namespace, h
         if board:
             board.wait()
     if here.chief:
-        result = _export(loop, store, home, begun[0] if begun else None)
+        result = _export(loop, blobs_of(store, args.run), home, begun[0] if begun else None)
         store.write(training_result_key(args.run), encode(result))
         log.info("TensorFlow %s has exported a model of %d parameters", tf.__version__, result.parameters)
     loop.finish()
@@ -151,14 +152,14 @@ def work_by_command(here: Place, store: Objects, args: argparse.Namespace, home:
         log.info("the command has left a model of %d files", len(result.files))
 
 
-def _export(loop: "Loop", store: Objects, home: Path, begun: training_.Checkpoint | None) -> Result:
+def _export(loop: "Loop", blobs: Objects, home: Path, begun: training_.Checkpoint | None) -> Result:
     from colchis_steps._savedmodel import export as exports
     from colchis_steps._training.first import features_of
 
     model, columns = loop.model, loop.source.columns
     exports.export(model, columns, home / "export", loop.output)
     signature = exports.check_export(model, home / "export", features_of(loop.rows, columns), loop.output)
-    files = store_directory(store, home / "export").files
+    files = store_directory(blobs, home / "export").files
     return Result(
         fingerprint=loop.at.fingerprint,
         files=tuple(files),

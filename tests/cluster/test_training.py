@@ -84,7 +84,7 @@ def nothing_left(here: Installation, backend: str, workflow: str, run: str) -> N
 def succeeded(here: Installation, name: str, run: str, seconds: float = 180) -> tuple[Run, Candidate]:
     ended = here.ended(name, seconds)
     assert ended.phase == "Succeeded", ended.told()
-    candidate = read_document(here.store, f"runs/{run}/model.json", Candidate)
+    candidate = read_document(here.store, f"runs/{run}/candidate/model.json", Candidate)
     return ended, candidate
 
 

@@ -42,10 +42,10 @@ def test_it_trains_passes_the_gate_and_answers_the_two_well_known_rows(tmp_path:
     thresholds = '--thresholds={"accuracy": {"min": 0.9}}'
     run("-m", "colchis_steps.evaluate", *about, thresholds, f"--verdict-path={verdict}")
     assert verdict.read_text() == "pass"
-    candidate = json.loads((tmp_path / "store/runs/iris-1/model.json").read_text())
+    candidate = json.loads((tmp_path / "store/runs/iris-1/candidate/model.json").read_text())
     for file in candidate["files"]:
         path = export / file["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes((tmp_path / "store/blobs/sha256" / file["sha256"]).read_bytes())
+        path.write_bytes((tmp_path / "store/runs/iris-1/candidate/blobs/sha256" / file["sha256"]).read_bytes())
     assert not [file for file in candidate["files"] if file["path"].endswith((".pkl", ".joblib"))]
     assert json.loads(run("-c", ANSWER, str(export), json.dumps({"instances": ROWS}))) == {"predictions": [1, 1]}

@@ -261,7 +261,7 @@ class Published:
             created_at=when,
         )
         manifest = Manifest(model="digits", version=version, run=run, files=listed, tree=tree, created_at=when)
-        self.store.write(f"runs/{run}/model.json", encode(candidate))
+        self.store.write(f"runs/{run}/candidate/model.json", encode(candidate))
         self.store.write(f"models/digits/{version}/manifest.json", encode(manifest))
         return manifest
 
@@ -274,9 +274,9 @@ class Published:
         packed = pack(directory, listed(directory), "a" * 40)
         key = code_key(hashlib.sha256(packed).hexdigest())
         self.store.write(key, packed)
-        candidate = read_document(self.store, f"runs/{run}/model.json", Candidate)
+        candidate = read_document(self.store, f"runs/{run}/candidate/model.json", Candidate)
         code = msgspec.structs.replace(candidate.code, uri=f"{self.store.url}/{key}")
-        self.store.write(f"runs/{run}/model.json", encode(msgspec.structs.replace(candidate, code=code)))
+        self.store.write(f"runs/{run}/candidate/model.json", encode(msgspec.structs.replace(candidate, code=code)))
 
     def blob(self, content: bytes) -> Path:
         """Return the file in which the store holds this content."""

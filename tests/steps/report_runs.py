@@ -10,6 +10,7 @@ import msgspec
 from colchis_steps._formats import documents as f
 from colchis_steps._formats import images, models, rollouts, runs
 from colchis_steps._formats import runs as r
+from colchis_steps._formats.keys import result_key
 from colchis_steps._store.opening import open_store
 from colchis_steps.report import main
 
@@ -64,7 +65,7 @@ def record(store: Path, step: str, **changes: Any) -> None:
         "seconds": 1.5,
         "details": details,
     }
-    open_store(store.as_uri()).write(f"runs/r/{step}.json", f.encode(runs.StepResult(**values | changes)))
+    open_store(store.as_uri()).write(result_key("r", step), f.encode(runs.StepResult(**values | changes)))
 
 
 def reported(store: Path, status: str = "Succeeded", failures: str = "[]") -> tuple[str, str]:
@@ -107,5 +108,5 @@ def drawn(root: ET.Element, kind: str) -> list[ET.Element]:
 def record_all(store: Path) -> Path:
     for step in DETAILS:
         record(store, step)
-    open_store(store.as_uri()).write("runs/r/model.json", f.encode(CANDIDATE))
+    open_store(store.as_uri()).write("runs/r/candidate/model.json", f.encode(CANDIDATE))
     return store

@@ -74,7 +74,7 @@ class Gate:
 
     def judge(self, kind: str, run: str, thresholds: object, *flags: str, data: str = "data") -> int:
         """Evaluate a model as the candidate of the run; give the exit code."""
-        open_store(self.store).write(f"runs/{run}/model.json", encode(self.candidate(kind, run)))
+        open_store(self.store).write(f"runs/{run}/candidate/model.json", encode(self.candidate(kind, run)))
         uri = (self.root / data).as_uri()
         base = [f"--store={self.store}", f"--run={run}", "--model=thirds", f"--data={uri}"]
         assert self.process.stdin
@@ -276,4 +276,4 @@ def test_a_run_without_a_model_is_said(gate: Gate) -> None:
         check=False,
     )
     assert done.returncode == 65
-    assert "has no runs/absent/model.json" in done.stderr
+    assert "has no runs/absent/candidate/model.json" in done.stderr

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import boto3
@@ -13,8 +14,9 @@ from colchis_steps import gc
 from colchis_steps._content.blobs import check_files
 from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import blob_key
+from colchis_steps._formats.keys import blob_key, candidate_blob_key
 from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
@@ -65,7 +67,7 @@ def candidate(store: Objects, directory: Path, run: str) -> Candidate:
         frameworks={},
         created_at="",
     )
-    store.write(f"runs/{run}/model.json", encode(made))
+    store.write(f"runs/{run}/candidate/model.json", encode(made))
     return made
 
 
@@ -80,7 +82,7 @@ def test_what_no_version_and_no_young_run_names_goes(
     young_blob, old_blob = blob(local, b"young"), blob(local, b"old")
     for key in list(local.keys("")):
         age(root, key, 30)
-    age(root, "runs/r2/model.json", 30)
+    age(root, "runs/r2/candidate/model.json", 30)
     local.write("runs/r2/evaluate.json", b"{}")  # it still does something
     age(root, young_blob, 6)
     gone = [blob_key(old_run.files[0].sha256), old_blob]
@@ -96,6 +98,21 @@ def test_what_no_version_and_no_young_run_names_goes(
     assert capsys.readouterr().out == ""
 
 
+def test_a_candidate_goes_with_its_run_and_its_version_stays(local: Objects, root: Path, tmp_path: Path) -> None:
+    directory = directory_with(tmp_path / "a", b"a")
+    for run in ("old", "young"):
+        files = store_directory(blobs_of(local, run), directory).files
+    kept = store_directory(local, directory).files
+    local.write("models/digits/1/manifest.json", encode(Manifest("digits", 1, "old", tuple(kept), "", "")))
+    for key in list(local.keys("")):
+        age(root, key, 30)
+    local.write("runs/young/evaluate.json", b"{}")
+    gone = gc.collect(local, time.time() - 2 * DAY, dry_run=False)
+    assert [one.key for one in gone] == [candidate_blob_key("old", files[0].sha256)]
+    check_files(blobs_of(local, "young"), files)
+    check_files(local, kept)
+
+
 def test_nothing_goes_where_a_manifest_cannot_be_read(
     local: Objects, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,7 +125,7 @@ def test_nothing_goes_where_a_manifest_cannot_be_read(
 
 
 @pytest.mark.parametrize(
-    ("key", "kind"), [("models/digits/1/manifest.json", "manifest"), ("runs/r1/model.json", "candidate")]
+    ("key", "kind"), [("models/digits/1/manifest.json", "manifest"), ("runs/r1/candidate/model.json", "candidate")]
 )
 def test_nothing_goes_where_a_newer_release_wrote(
     local: Objects, root: Path, caplog: pytest.LogCaptureFixture, key: str, kind: str
@@ -151,8 +168,8 @@ def test_a_blob_that_becomes_young_after_the_listing_stays(
     age(root, blob_key(file.sha256), 30)
     named = gc.named
 
-    def then_an_upload(store: Objects, since: float) -> set[str]:
-        found = named(store, since)
+    def then_an_upload(store: Objects, young: Iterable[str]) -> set[str]:
+        found = named(store, young)
         candidate(store, directory, "r1")
         return found
 

@@ -76,7 +76,7 @@ def test_a_row_has_the_columns_that_the_version_takes_and_bytes_are_text(
     signature = {"inputs": {name: {"dtype": "string", "shape": [None]} for name in ("age", "job")}, "outputs": {}}
     candidate = Candidate("r", "jobs", (), "", data, "", Code("e:e"), {}, signature, {}, now())
     local.write("models/jobs/1/record.json", encode(record))
-    local.write("runs/r/model.json", encode(candidate))
+    local.write("runs/r/candidate/model.json", encode(candidate))
     local.write(
         "models/jobs/aliases/stable.json", encode(Alias("jobs", 1, now(), endpoint="http://127.0.0.1:9/v1/models/jobs"))
     )

@@ -34,7 +34,7 @@ def finish(published: Any, step: str, run: str = "run-1", **more: Any) -> None:
 
 def judge(published: Any, run: str = "run-1", verdict: str = "pass", **more: Any) -> None:
     """Leave what evaluate leaves."""
-    candidate = read_document(published.store, f"runs/{run}/model.json", Candidate)
+    candidate = read_document(published.store, f"runs/{run}/candidate/model.json", Candidate)
     found = Evaluation(
         metrics={"accuracy": 0.97, "loss": 0.1}, slices={}, baseline_version=None, baseline_metrics={}, classes=(),
         confusion=(), checks=(), samples=(), verdict=verdict, tree=candidate.tree, data=candidate.data_digest,
@@ -46,7 +46,7 @@ def judge(published: Any, run: str = "run-1", verdict: str = "pass", **more: Any
 def claims(published: Any, run: str = "run-1") -> list[str]:
     """Return what a workflow hands on of the evaluation."""
     result = read_document(published.store, f"runs/{run}/evaluate.json", StepResult)
-    tree = read_document(published.store, f"runs/{run}/model.json", Candidate).tree
+    tree = read_document(published.store, f"runs/{run}/candidate/model.json", Candidate).tree
     return [
         f"--tree={tree}",
         f"--evaluation={evaluation_digest(result.details)}",
@@ -82,7 +82,7 @@ def test_the_record_says_where_the_version_came_from(published: Any, tmp_path: P
     image = run_steps(published, tmp_path)
     assert register(published, image, "--train-image=host/train@sha256:" + "9" * 64) == 0
     told = record(published)
-    candidate = read_document(published.store, "runs/run-1/model.json", Candidate)
+    candidate = read_document(published.store, "runs/run-1/candidate/model.json", Candidate)
     assert (told.image, told.digest) == (image, image.rpartition("@")[2])
     assert (told.tree, told.data_digest) == (candidate.tree, candidate.data_digest)
     there = located(published.store, told)

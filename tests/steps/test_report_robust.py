@@ -49,14 +49,14 @@ def test_a_run_that_left_nothing_still_has_a_page(tmp_path: Path) -> None:
 
 
 def test_records_that_cannot_be_read_are_named_and_the_rest_is_shown(whole: Path) -> None:
-    (whole / "runs/r/train.json").write_text('{"kind": "colchis.dev/step/v9"}')
-    (whole / "runs/r/model.json").write_bytes(b"\xff")
+    (whole / "runs/r/training/train.json").write_text('{"kind": "colchis.dev/step/v9"}')
+    (whole / "runs/r/candidate/model.json").write_bytes(b"\xff")
     record(whole, "upload", details={"files": "many"})
     page, summary = reported(whole)
     assert summary.startswith("served digits version 3")
     notes = text(parsed(page))
-    assert "runs/r/train.json is not a colchis.dev/step/v1 document" in notes
-    assert "runs/r/model.json is not a colchis.dev/candidate/v1 document" in notes
+    assert "runs/r/training/train.json is not a colchis.dev/step/v1 document" in notes
+    assert "runs/r/candidate/model.json is not a colchis.dev/candidate/v1 document" in notes
     assert "the details of upload are not as this version knows them" in notes
 
 
@@ -218,5 +218,5 @@ def test_durations_read_as_people_say_them(seconds: float, words: str) -> None:
 def test_times_that_make_no_sense_do_no_harm(tmp_path: Path) -> None:
     values: dict[str, Any] = {"step": "train", "run": "r", "inputs": {}, "seconds": -5.0, "started_at": "yesterday"}
     store = open_store(tmp_path.as_uri())
-    store.write("runs/r/train.json", encode(StepResult(status="succeeded", **values)))
+    store.write("runs/r/training/train.json", encode(StepResult(status="succeeded", **values)))
     parsed(reported(tmp_path)[0])

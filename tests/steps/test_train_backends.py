@@ -41,7 +41,7 @@ def test_a_back_end_can_be_rendered_and_applied_by_hand(
     text = str(documents)
     assert all(flag in text for flag in flags if not flag.startswith("--workers"))
     assert "--fingerprint=sha256:" in text
-    assert open_store(flags[0].partition("=")[2]).size("runs/r1/train.json") is None, "rendering is not a run"
+    assert open_store(flags[0].partition("=")[2]).size("runs/r1/training/train.json") is None, "rendering is not a run"
 
 
 @pytest.mark.parametrize(

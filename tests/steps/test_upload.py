@@ -51,7 +51,7 @@ def trained(store: Objects, directory: Path, run: str, model: str = "digits") ->
         frameworks={},
         created_at="2026-01-01T00:00:00Z",
     )
-    store.write(f"runs/{run}/model.json", encode(candidate))
+    store.write(f"runs/{run}/candidate/model.json", encode(candidate))
     return candidate
 
 
@@ -114,11 +114,11 @@ def test_a_directory_becomes_candidate_and_version(store: Objects, model: Path, 
         patch.setenv("ARGO_PROGRESS_FILE", str(progress))
         assert upload(store, "r1", f"--from={model}") == 0
     assert progress.read_text() == "100005/100005\n"
-    candidate = read_document(store, "runs/r1/model.json", Candidate)
+    candidate = read_document(store, "runs/r1/candidate/model.json", Candidate)
     assert (candidate.run, candidate.model, candidate.signature) == ("r1", "digits", {})
     assert report(store, "r1")[1] == UploadReport(files=2, bytes=100_005, bytes_sent=100_005, reused=False)
     assert upload(store, "r1", f"--from={model}") == 0
-    assert read_document(store, "runs/r1/model.json", Candidate) == candidate
+    assert read_document(store, "runs/r1/candidate/model.json", Candidate) == candidate
     assert report(store, "r1")[1] == UploadReport(files=2, bytes=100_005, bytes_sent=0, reused=True)
 
 
@@ -141,7 +141,7 @@ def test_bad_input_has_its_sentence_and_makes_no_version(
     trained(store, model, "r1", model="faces")
     refuses("run r1 trained model 'faces', not 'digits'", "r1")
     candidate = trained(store, model, "r2")
-    store.write("runs/r2/model.json", encode(msgspec.structs.replace(candidate, tree="sha256:0")))
+    store.write("runs/r2/candidate/model.json", encode(msgspec.structs.replace(candidate, tree="sha256:0")))
     refuses("its tree digest is not that of its files; train again", "r2")
     trained(store, model, "r3")
     store.write(blob_key(candidate.files[0].sha256), b"GRAPH")
@@ -149,7 +149,7 @@ def test_bad_input_has_its_sentence_and_makes_no_version(
     refuses("nowhere is not a directory", "r4", f"--from={tmp_path / 'nowhere'}")
     (model / "saved_model.pb").unlink()
     refuses("saved has no saved_model.pb; give a SavedModel", "r5", f"--from={model}")
-    store.write("runs/r6/model.json", b'{"kind":"colchis.dev/record/v1"}')
+    store.write("runs/r6/candidate/model.json", b'{"kind":"colchis.dev/record/v1"}')
     refuses("model.json is not a colchis.dev/candidate/v1 document", "r6")
 
 
@@ -225,7 +225,7 @@ def test_bounds_and_classes_come_from_the_data_set_into_the_manifest(tmp_path: P
     candidate = trained(local, model, "r1")
     data = open_data(name.as_uri()).manifest
     candidate.data, candidate.data_digest = f"data/digits/{name.name}", data.digest
-    local.write("runs/r1/model.json", encode(candidate))
+    local.write("runs/r1/candidate/model.json", encode(candidate))
     assert upload(local, "r1") == 0
     made = newest(local, "digits")
     assert made
@@ -239,7 +239,7 @@ def test_a_data_set_that_is_gone_costs_the_bounds_and_not_the_version(
     local = open_store((tmp_path / "store").as_uri())
     candidate = trained(local, model, "r1")
     candidate.data = data
-    local.write("runs/r1/model.json", encode(candidate))
+    local.write("runs/r1/candidate/model.json", encode(candidate))
     assert upload(local, "r1") == 0
     made = newest(local, "digits")
     assert made

@@ -90,7 +90,7 @@ class Trainer:
         return decode(StepResult, open_store(self.store).read(f"runs/{run}/{step}.json"), step)
 
     def candidate(self, run: str) -> Candidate:
-        return decode(Candidate, open_store(self.store).read(f"runs/{run}/model.json"), "model.json")
+        return decode(Candidate, open_store(self.store).read(f"runs/{run}/candidate/model.json"), "model.json")
 
     def checkpoints(self, run: str) -> list[Path]:
         """Return the directories of the run's whole checkpoints, oldest first."""

@@ -19,13 +19,18 @@ def described(store: Objects, files: Sequence[File]) -> dict[str, Description]:
     """Return how the store describes each blob, by sha256 (hex), where that says enough; nothing is read."""
     keys = {blob_key(file.sha256): file.sha256 for file in files}
     found = (entry or store.find(key) for key, entry in zip(keys, bulk(store).find_all(list(keys)), strict=True))
-    here = store.url.startswith("file:")
-    return {keys[entry.key]: _description(entry) for entry in found if entry and (entry.crc64nvme or here)}
+    return {keys[entry.key]: description for entry in found if entry and (description := described_as(store, entry))}
 
 
 def confirm(store: Objects, run: str, before: Mapping[str, Description]) -> None:
     """Note that the run's blobs were verified; ``before`` is how they were described before they were read."""
     store.write(confirmed_key(run), encode(Confirmed(run=run, blobs=dict(before))))
+
+
+def confirmed(store: Objects, run: str) -> Mapping[str, Description]:
+    """Return how the run's blobs were described when they were verified, by sha256 (hex)."""
+    noted = find_document(store, confirmed_key(run), Confirmed)
+    return noted.blobs if noted else {}
 
 
 def check_confirmed(store: Objects, run: str, files: Sequence[File], moved: Moved | None = None) -> None:
@@ -34,13 +39,15 @@ def check_confirmed(store: Objects, run: str, files: Sequence[File], moved: Move
     Raises:
         InputError: a blob is missing or altered; it is named.
     """
-    noted = find_document(store, confirmed_key(run), Confirmed)
-    known, now = noted.blobs if noted else {}, described(store, files)
+    known, now = confirmed(store, run), described(store, files)
     alike = {sha256 for sha256, description in now.items() if description == known.get(sha256)}
     if moved:
         moved(sum({file.sha256: file.size for file in files if file.sha256 in alike}.values()))
     check_files(store, [file for file in files if file.sha256 not in alike], moved)
 
 
-def _description(entry: Entry) -> Description:
+def described_as(store: Objects, entry: Entry) -> Description | None:
+    """Return how the store describes an object; None where that does not say enough."""
+    if not entry.crc64nvme and not store.url.startswith("file:"):
+        return None
     return Description(entry.size, 0.0 if entry.crc64nvme else entry.modified, entry.crc64nvme)

@@ -83,7 +83,7 @@ def _store_one(store: Objects, blob: Blob, tell: Moved) -> int:
         if not found and store.upload(blob.key, blob.path, count, blob.sums):
             break
         if (found := found or store.find(blob.key)) and _is_whole(store, blob, found):
-            if _is_old(found):
+            if is_old(found):
                 store.copy(blob.key, blob.key)
             break
         log.warning("blob %s in %s is altered: it is stored again", blob.sums.sha256, store.url)
@@ -106,24 +106,24 @@ def _store_batch(store: Objects, blobs: Iterator[Blob], tell: Moved, *, ask: boo
     coming, there = noted(), set[str]()
     if ask:
         deque(coming, 0)
-        there = _settled(store, list(batch.values()), tell)
+        there = settled(store, list(batch.values()), tell)
         coming = (blob for key, blob in batch.items() if key not in there)
     for blob in bulk(store).upload_all(coming):
         written.add(blob.key)
         sent += blob.sums.size
         tell(blob.sums.size)
-    there |= _settled(store, [blob for key, blob in batch.items() if key not in there | written], tell)
+    there |= settled(store, [blob for key, blob in batch.items() if key not in there | written], tell)
     sent += sum(_store_one(store, blob, tell) for key, blob in batch.items() if key not in there | written)
     return sent, len(written) < len(batch) / 2
 
 
-def _settled(store: Objects, blobs: Sequence[Blob], tell: Moved) -> set[str]:
+def settled(store: Objects, blobs: Sequence[Blob], tell: Moved) -> set[str]:
     """Return the keys of the blobs that are there, whole and, from now on, young."""
     named = {blob.key: blob for blob in blobs}
     found = [
         entry for entry in bulk(store).find_all(list(named)) if entry and _is_whole(store, named[entry.key], entry)
     ]
-    old = [entry.key for entry in found if _is_old(entry)]
+    old = [entry.key for entry in found if is_old(entry)]
     stale = {
         key for key, copied in zip(old, bulk(store).copy_all([(key, key) for key in old]), strict=True) if not copied
     }
@@ -133,7 +133,8 @@ def _settled(store: Objects, blobs: Sequence[Blob], tell: Moved) -> set[str]:
     return settled
 
 
-def _is_old(entry: Entry) -> bool:
+def is_old(entry: Entry) -> bool:
+    """Return whether a blob that an upload finds is to be made young again."""
     return entry.modified < time.time() - YOUNG
 
 

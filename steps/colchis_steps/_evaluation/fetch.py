@@ -16,12 +16,12 @@ from colchis_steps._content.fetching import fetch_files
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._formats.documents import decode, encode
 from colchis_steps._formats.evaluation import Given
-from colchis_steps._formats.keys import DATA_MANIFEST, candidate_key, manifest_key
-from colchis_steps._formats.models import Candidate, Manifest, tree_digest
+from colchis_steps._formats.keys import DATA_MANIFEST, manifest_key
+from colchis_steps._formats.models import Manifest, tree_digest
 from colchis_steps._models.aliases import stable
+from colchis_steps._models.candidates import home_of_blobs, read_candidate
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 
 CANDIDATE, BASELINE, DATA, GIVEN = "candidate", "baseline", "data", "given.json"
@@ -41,7 +41,7 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
         raise InputError(
             f"{args.data} is {data.manifest.digest}, but {args.data_digest} was validated; run the pipeline again"
         )
-    candidate = read_document(store, candidate_key(args.run), Candidate)
+    candidate = read_candidate(store, args.run)
     if candidate.model != args.model:
         raise InputError(f"run {args.run} has trained {candidate.model!r}, not {args.model!r}; correct --model")
     actual = tree_digest(candidate.files)
@@ -50,8 +50,9 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
             f"the candidate of run {args.run} is altered: its files are {actual}, "
             f"and training made {args.tree or candidate.tree}; train again"
         )
-    blobs = described(store, candidate.files)
-    fetch_files(store, candidate.files, given / CANDIDATE)
+    beside = home_of_blobs(store, candidate)
+    blobs = described(beside, candidate.files)
+    fetch_files(beside, candidate.files, given / CANDIDATE)
     alias, digest = stable(store, args.model), ""
     if alias:
         key = manifest_key(args.model, alias.version)

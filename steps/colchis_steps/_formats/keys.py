@@ -3,8 +3,9 @@
 blobs/sha256/<hex>                                     a file of a model
 code/<hex>.zip                                         code that was pushed
 data/<set>/<digest>/manifest.json, shards              a data set
-runs/<run>/<step>.json, model.json, golden.json, …     what a run's steps recorded, and its candidate
-runs/<run>/training/…                                  the training's history, result, checkpoints and failures
+runs/<run>/<step>.json, golden.json, …                 what a run's steps recorded
+runs/<run>/candidate/{model.json,blobs/sha256/<hex>}   the model that was trained, until upload takes it over
+runs/<run>/training/…                                  what train recorded; history, result, checkpoints and failures
 models/<model>/<n>/{manifest,record,statement}.json    a version
 models/<model>/<n>/files/…                             a version's files in plain sight, where asked for
 models/<model>/aliases/{latest,canary,stable}.json
@@ -18,6 +19,7 @@ BLOBS = "blobs/"
 MODELS = "models/"
 RUNS = "runs/"
 DATA_MANIFEST = "manifest.json"  # below a data set's own URI
+_CANDIDATE_BLOB = re.compile(r"runs/[^/]+/candidate/blobs/sha256/[0-9a-f]{64}")
 _VERSION = re.compile(r"models/(?P<model>[^/]+)/(?P<version>[0-9]+)/(?P<name>[^/]+)\.json")
 
 
@@ -47,17 +49,42 @@ def run_of(key: str) -> str:
 
 
 def result_key(run: str, step: str) -> str:
-    """Return the key of what a step of the run recorded."""
+    """Return the key of what a step of the run recorded; that of ``train`` lies where its key may write."""
+    return training_key(run, "train.json") if step == "train" else run_key(run, f"{step}.json")
+
+
+def earlier_result_key(run: str, step: str) -> str:
+    """Return the key under which an earlier release recorded the step."""
     return run_key(run, f"{step}.json")
+
+
+def candidate_prefix(run: str) -> str:
+    """Return the prefix of the run's candidate, without a ``/`` at its end; blobs lie there as in a store."""
+    return run_key(run, "candidate")
 
 
 def candidate_key(run: str) -> str:
     """Return the key of the run's candidate."""
+    return f"{candidate_prefix(run)}/model.json"
+
+
+def candidate_blob_key(run: str, sha256: str) -> str:
+    """Return the key of a file (hex) of the run's candidate."""
+    return f"{candidate_prefix(run)}/{blob_key(sha256)}"
+
+
+def is_candidate_blob(key: str) -> bool:
+    """Return whether the key is that of a file of some run's candidate."""
+    return bool(_CANDIDATE_BLOB.fullmatch(key))
+
+
+def earlier_candidate_key(run: str) -> str:
+    """Return the key under which an earlier release kept the run's candidate."""
     return run_key(run, "model.json")
 
 
 def golden_key(run: str) -> str:
-    """Return the key of the golden predictions of the model that a run made, beside its candidate."""
+    """Return the key of the golden predictions of the model that a run made."""
     return run_key(run, "golden.json")
 
 

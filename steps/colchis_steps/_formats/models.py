@@ -30,7 +30,10 @@ class Code(Part):
 
 
 class Candidate(Document, tag="colchis.dev/candidate/v1"):
-    """What ``train`` made (``runs/<run>/model.json``): a model that is stored but has no version yet."""
+    """What ``train`` made (``runs/<run>/candidate/model.json``): a model that is stored but has no version yet.
+
+    ``beside``: its blobs lie beside it; else among the store's own, as those that ``upload --from`` sent.
+    """
 
     run: str
     model: str
@@ -43,6 +46,7 @@ class Candidate(Document, tag="colchis.dev/candidate/v1"):
     signature: dict[str, dict[str, dict[str, Any]]]  # {"inputs"|"outputs": {name: {"dtype": …, "shape": […]}}}
     frameworks: dict[str, str]  # {"tensorflow": "2.21.0", "keras": …, "python": …}
     created_at: str
+    beside: bool = False
 
 
 class Bounds(Part):

@@ -9,16 +9,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from colchis_steps._formats.keys import manifest_key, result_key
+from colchis_steps._formats.keys import manifest_key
 from colchis_steps._formats.models import Candidate, Manifest, Record
-from colchis_steps._formats.runs import ImageReport, StepResult
+from colchis_steps._formats.runs import ImageReport
 from colchis_steps._formats.steps import before
 from colchis_steps._models.provenance import PROVENANCE, statement
 from colchis_steps._oci.image import EMPTY, INDEX, LINEAGE, Blob, artifact
 from colchis_steps._oci.repository import Repository
 from colchis_steps._packing.pack import write_blob
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document
+from colchis_steps._store.documents import find_step
 
 IN_TOTO = "application/vnd.in-toto+json"
 NOTHING = Blob(EMPTY, b"{}")
@@ -84,7 +84,7 @@ def attach_lineage(
 
 def _statement(store: Objects, manifest: Manifest, candidate: Candidate, report: ImageReport) -> bytes:
     """Write the in-toto statement of what is known before ``register``: the same for the same version."""
-    found = {step: find_document(store, result_key(manifest.run, step), StepResult) for step in before("build_image")}
+    found = {step: find_step(store, manifest.run, step) for step in before("build_image")}
     results = {step: result for step, result in found.items() if result}
     record = Record(
         model=manifest.model,

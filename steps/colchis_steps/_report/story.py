@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from colchis_steps._formats.documents import Part, converted
-from colchis_steps._formats.keys import candidate_key, result_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.runs import (
     DataReport,
@@ -21,10 +20,11 @@ from colchis_steps._formats.runs import (
     UploadReport,
 )
 from colchis_steps._formats.steps import CHAIN
+from colchis_steps._models.candidates import find_candidate
 from colchis_steps._report.chain import Stage, stage
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.documents import read_document
+from colchis_steps._store.api import Objects
+from colchis_steps._store.documents import find_step
 from colchis_steps._store.uris import located
 
 P = TypeVar("P", bound=Part)
@@ -98,15 +98,13 @@ def read_story(store: Objects, run: str, status: str, failures: str) -> Story:
     story = Story(run, status, failures=messages)
     for step in CHAIN:
         try:
-            story.results[step] = read_document(store, result_key(run, step), StepResult)
-        except NotFound:
-            continue
+            if result := find_step(store, run, step):
+                story.results[step] = result
         except StepError as error:
             story.notes.append(str(error))
     try:
-        story.candidate = located(store, read_document(store, candidate_key(run), Candidate))
-    except NotFound:
-        pass
+        if candidate := find_candidate(store, run):
+            story.candidate = located(store, candidate)
     except StepError as error:
         story.notes.append(str(error))
     story.data = _details(story, "validate_data", DataReport)

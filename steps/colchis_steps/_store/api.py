@@ -36,6 +36,7 @@ class Entry(NamedTuple):
     size: int
     modified: float  # seconds since 1970
     crc64nvme: str = ""  # of all bytes, in base64; empty in a listing, and where the store keeps none
+    tag: str = ""  # changes with the bytes; empty in a listing
 
 
 class Blob(NamedTuple):
@@ -66,8 +67,13 @@ class Objects(Protocol):
     def read_tagged(self, key: str) -> tuple[bytes, str]:
         """Return an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
 
-    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """Yield an object's bytes, or those from ``start`` to before ``end``, in chunks. Raises NotFound."""
+    def stream(
+        self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None, *, tag: str = ""
+    ) -> Iterator[bytes]:
+        """Yield an object's bytes, or those from ``start`` to before ``end``, in chunks. Raises NotFound.
+
+        With a ``tag``, that of its entry: only while the object has it. Raises Conflict.
+        """
 
     def find(self, key: str) -> Entry | None:
         """Return an object's entry, or None where there is none."""
@@ -99,8 +105,11 @@ class Objects(Protocol):
         Raises InputError where the file is not what it was when they were read.
         """
 
-    def copy(self, source: str, target: str) -> None:
-        """Copy an object over what is there; onto itself it becomes as new as one just written. Raises NotFound."""
+    def copy(self, source: str, target: str, *, tag: str = "") -> None:
+        """Copy an object over what is there; onto itself it becomes as new as one just written. Raises NotFound.
+
+        With a ``tag``, that of the source's entry: only while the source has it. Raises Conflict.
+        """
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""

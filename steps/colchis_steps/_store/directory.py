@@ -48,7 +48,9 @@ class FileStore:
         content = self.read(key)
         return content, hashlib.sha256(content).hexdigest()
 
-    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None, *, tag: str = ""
+    ) -> Iterator[bytes]:
         """Return an object's bytes, or those from ``start`` to before ``end``, in chunks."""
         path = self._path(key)
         with self._explained(key):
@@ -57,6 +59,8 @@ class FileStore:
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
                 raise NotFound(self._absent(key)) from error
             with file:
+                if tag and _tag(os.fstat(file.fileno())) != tag:
+                    raise Conflict(key)
                 file.seek(start)
                 while block := file.read(chunk if end is None else min(chunk, end - file.tell())):
                     yield block
@@ -66,7 +70,8 @@ class FileStore:
         path = self._path(key)
         with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = path.stat()
-            return Entry(key, found.st_size, found.st_mtime) if stat.S_ISREG(found.st_mode) else None
+            is_file = stat.S_ISREG(found.st_mode)
+            return Entry(key, found.st_size, found.st_mtime, tag=_tag(found)) if is_file else None
         return None
 
     def size(self, key: str) -> int | None:
@@ -142,9 +147,9 @@ class FileStore:
         with file:
             return self._put(key, blocks(file), _link)
 
-    def copy(self, source: str, target: str) -> None:
+    def copy(self, source: str, target: str, *, tag: str = "") -> None:
         """Copy an object over what is there."""
-        self._put(target, self.stream(source), _rename)
+        self._put(target, self.stream(source, tag=tag), _rename)
 
     def find_all(self, keys: Sequence[str]) -> Iterator[Entry | None]:
         """Yield an entry for each object."""
@@ -266,6 +271,11 @@ class FileStore:
                 text = f"the store {self.url} does not answer ({error.strerror}); look at its mount, then try again"
                 raise TransientError(text) from error
             raise
+
+
+def _tag(found: os.stat_result) -> str:
+    """Return what changes with an object: another one is another file, as objects get their places by renames."""
+    return f"{found.st_ino}-{found.st_size}-{found.st_mtime_ns}"
 
 
 def _rename(temporary: Path, path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from colchis_steps._formats.documents import D, Part, Unreadable, decode, encode, now
-from colchis_steps._formats.keys import result_key
+from colchis_steps._formats.keys import earlier_result_key, result_key
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Objects
@@ -39,6 +39,18 @@ def legible_document(store: Objects, key: str, kind: type[D]) -> D | None:
         return None
 
 
+def find_step(store: Objects, run: str, step: str) -> StepResult | None:
+    """Read what a step of the run recorded, an earlier release's too; return None where there is none.
+
+    Raises:
+        Unreadable: it is damaged.
+    """
+    found = find_document(store, key := result_key(run, step), StepResult)
+    if found or (earlier := earlier_result_key(run, step)) == key:
+        return found
+    return find_document(store, earlier, StepResult)
+
+
 class Recorder:
     """What a step tells of itself while it runs."""
 
@@ -53,7 +65,7 @@ class Recorder:
 def recorded(
     store: Objects, run: str, step: str, inputs: Mapping[str, Any], began: float | None = None
 ) -> Iterator[Recorder]:
-    """Write ``runs/<run>/<step>.json`` when the step begins and when it ends, failed or not.
+    """Write ``runs/<run>/<step>.json`` (``training/train.json``) when the step begins and when it ends, failed or not.
 
     A step that ends without its last record was killed: the record says "running". ``began`` is when a part before
     this process began, in seconds since 1970.

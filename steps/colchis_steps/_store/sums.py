@@ -100,6 +100,13 @@ def read_small(path: Path) -> tuple[bytes, Sums]:
     return content, Sums(len(content), hashlib.sha256(content).hexdigest(), (crc64nvme(content),), stamp)
 
 
+def sums_of(content: bytes) -> Sums:
+    """Return the digests of at most SMALL bytes that are in memory."""
+    from awscrt.checksums import crc64nvme
+
+    return Sums(len(content), hashlib.sha256(content).hexdigest(), (crc64nvme(content),), (0, len(content), 0))
+
+
 def check_unchanged(path: Path, sums: Sums) -> None:
     """Refuse a file that was written to since its sums were read.
 

@@ -35,6 +35,7 @@ from colchis_steps._formats.keys import BLOBS, blob_key, training_key
 from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._savedmodel.library import CHATTER, chosen, is_quiet
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Objects
@@ -168,7 +169,7 @@ class Command:
             listed = plain_files(self.export)
         except InputError as error:
             raise InputError(f"the command left no model ({error}); let rank 0 write it to $COLCHIS_EXPORT") from error
-        files = store_directory(self.store, self.export, listed=listed).files
+        files = store_directory(blobs_of(self.store, self.run), self.export, listed=listed).files
         signature: dict[str, dict[str, dict[str, Any]]] = {"inputs": {}, "outputs": {}}
         if any(file.path == "saved_model.pb" for file in files):
             from colchis_steps._savedmodel import export as exports

@@ -39,7 +39,7 @@ def test_what_is_no_versions_document_names_none(key: str) -> None:
 def test_a_run_keeps_its_files_below_its_name() -> None:
     of_a_run = [keys.candidate_key("r"), keys.golden_key("r"), keys.history_key("r"), keys.failure_key("r", 3)]
     assert {keys.run_of(key) for key in [*of_a_run, keys.checkpoint_key("r", 7, "state.npz")]} == {"r"}
-    assert keys.result_key("r", "train") == "runs/r/train.json"
+    assert keys.result_key("r", "train") == "runs/r/training/train.json"
 
 
 def test_no_other_module_builds_a_key() -> None:

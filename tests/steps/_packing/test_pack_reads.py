@@ -38,8 +38,10 @@ class Counting(FileStore):
         super().__init__(root)
         self.count = Counter[str]()
 
-    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        for block in super().stream(key, chunk, start, end):
+    def stream(
+        self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None, *, tag: str = ""
+    ) -> Iterator[bytes]:
+        for block in super().stream(key, chunk, start, end, tag=tag):
             self.count[key] += len(block)
             yield block
 

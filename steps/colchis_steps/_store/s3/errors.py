@@ -53,6 +53,7 @@ RIGHTS = {  # what a bucket's policy calls an operation: "Actions, resources, an
     "ListParts": "s3:ListMultipartUploadParts",
     "PutObject": f"s3:PutObject{ENCRYPTION}",
     "UploadPart": "s3:PutObject",
+    "UploadPartCopy": "s3:GetObject and s3:PutObject",
 }
 SKEW = 15 * 60  # seconds that a server lets a clock differ
 

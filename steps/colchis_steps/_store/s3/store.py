@@ -55,10 +55,12 @@ class S3Store:
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
             return body.read(), answer.get("ETag", "")
 
-    def stream(self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+    def stream(
+        self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None, *, tag: str = ""
+    ) -> Iterator[bytes]:
         """Yield an object's bytes, or those from ``start`` to before ``end``, in chunks."""
         part = {} if (start, end) == (0, None) else {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-        answer = self._bucket.call("get_object", key, **part)
+        answer = self._bucket.call("get_object", key, **part, **({"IfMatch": tag} if tag else {}))
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
             blocks = iter(lambda: body.read(chunk), b"")
             whole = part and answer["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -138,20 +140,20 @@ class S3Store:
             return written
         return self.size(key) is None and send_parts(self._bucket, key, path, sums, sent, threads=self._parts)
 
-    def copy(self, source: str, target: str) -> None:
+    def copy(self, source: str, target: str, *, tag: str = "") -> None:
         """Copy an object within the bucket, by the server, over what is there; onto itself it becomes as new."""
         size = self.size(source)
         if size is None:
             raise NotFound(f"the store {self.url} has no {source}; make it first")
         if size <= COPY_WHOLE:
-            self._copy_whole(source, target)
+            self._copy_whole(source, target, tag)
             return
         origin = {"Bucket": self._bucket.place.bucket, "Key": self._bucket.prefix + source}
         upload = self._bucket.call("create_multipart_upload", target, **self._bucket.encryption)["UploadId"]
         try:
             parts = []
             for number, start in enumerate(range(0, size, COPY_WHOLE), 1):
-                given = {"UploadId": upload, "PartNumber": number, "CopySource": origin}
+                given = {"UploadId": upload, "PartNumber": number, "CopySource": origin, **_while(tag)}
                 until = min(start + COPY_WHOLE, size) - 1
                 answer = self._bucket.call(
                     "upload_part_copy", target, CopySourceRange=f"bytes={start}-{until}", **given
@@ -233,22 +235,28 @@ class S3Store:
                 return content if len(content) <= SMALL else None
         return None
 
-    def _copy_whole(self, source: str, target: str) -> None:
+    def _copy_whole(self, source: str, target: str, tag: str = "") -> None:
         check_key(source)
         origin = {"Bucket": self._bucket.place.bucket, "Key": self._bucket.prefix + source}
         more = {"MetadataDirective": "REPLACE"} if source == target else {}
-        self._bucket.call("copy_object", target, CopySource=origin, **more, **self._bucket.encryption)
+        self._bucket.call("copy_object", target, CopySource=origin, **more, **_while(tag), **self._bucket.encryption)
 
     def _entry(self, key: str, answer: Mapping[str, Any]) -> Entry:
         """Read what an answer to HEAD reports; what it leaves out is looked up in a listing."""
         kept = answer.get("ChecksumCRC64NVME", "")
         whole = "" if "-" in kept else kept  # one with a number of parts is of their checksums, not of the bytes
         if "ContentLength" in answer and "LastModified" in answer:
-            return Entry(key, answer["ContentLength"], answer["LastModified"].timestamp(), whole)
+            time, tag = answer["LastModified"].timestamp(), answer.get("ETag", "")
+            return Entry(key, answer["ContentLength"], time, whole, tag)
         for entry in self.entries(key):
             if entry.key == key:
-                return entry._replace(crc64nvme=whole)
+                return entry._replace(crc64nvme=whole, tag=answer.get("ETag", ""))
         raise NotFound(f"the store {self.url} has no {key}; check the address, or make it first")
+
+
+def _while(tag: str) -> dict[str, str]:
+    """Return the condition of a copy: the source is what it was when it had this tag."""
+    return {"CopySourceIfMatch": tag} if tag else {}
 
 
 def _within(blocks: Iterable[bytes], start: int, end: int | None) -> Iterator[bytes]:
