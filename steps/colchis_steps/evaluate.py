@@ -24,7 +24,7 @@ from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, ma
 from colchis_steps._formats.models import Alias, Candidate, Manifest
 from colchis_steps._formats.runs import Check, Evaluation
 from colchis_steps._step.errors import InputError, Rejected
-from colchis_steps._step.flags import boolean, prog, run_flags
+from colchis_steps._step.flags import boolean, operations, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -50,7 +50,7 @@ def evaluate(args: argparse.Namespace, store: Objects, top: Path) -> tuple[str, 
         raise InputError(f"run {args.run} has trained {candidate.model!r}, not {args.model!r}; correct --model")
     progress(0, 2)
     before = described(store, candidate.files)
-    model = Model(store, candidate.files, top / "candidate", f"the model of run {args.run}")
+    model = Model(store, candidate.files, top / "candidate", f"the model of run {args.run}", args.allow_operations)
     confirm(store, args.run, before)
     if found := model.mismatch(data):
         raise InputError(f"{found}; evaluate it on data like that of its training")
@@ -88,7 +88,7 @@ def _baseline(
     if alias is None:
         return None, None, "no version of this model is stable yet"
     manifest = read_document(store, manifest_key(args.model, alias.version), Manifest)
-    model = Model(store, manifest.files, top / "baseline", f"the stable version {alias.version}")
+    model = Model(store, manifest.files, top / "baseline", f"the stable version {alias.version}", args.allow_operations)
     if found := model.mismatch(data):
         log.warning("there is nothing to compare with: %s", found)
         return alias.version, None, found
@@ -115,6 +115,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
+    )
+    p.add_argument(
+        "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
     )
     p.add_argument("--verdict-path", type=Path, metavar="PATH", help="where to write pass or fail")
     return p

@@ -169,6 +169,7 @@ def change(store: Objects, args: argparse.Namespace) -> RolloutReport:
             image=image,
             port=args.port,
             approval=args.action == "canary" and args.approval == "manual",
+            allowed=serve_options(args.serve_options).allow_operations,
         )
     try:
         model = model_name(args.model)

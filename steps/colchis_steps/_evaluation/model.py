@@ -1,7 +1,7 @@
 """An exported model, loaded to be evaluated, and the golden rows that it answers."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +9,7 @@ from colchis_steps._content.fetching import fetch_files
 from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.scores import Scores
 from colchis_steps._formats.models import File, Golden
+from colchis_steps._savedmodel.checking import check_operations, read_graph
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.outputs import tensor_dtype
 from colchis_steps._savedmodel.values import plain
@@ -29,9 +30,12 @@ GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numb
 class Model:
     """A SavedModel from the store."""
 
-    def __init__(self, store: Objects, files: Sequence[File], directory: Path, name: str) -> None:
+    def __init__(
+        self, store: Objects, files: Sequence[File], directory: Path, name: str, allowed: Collection[str] = ()
+    ) -> None:
         tf = load_tensorflow()
         fetch_files(store, files, directory)
+        check_operations(read_graph(directory, name), name, allowed)
         self.name = name
         try:
             self.loaded = tf.saved_model.load(str(directory))
