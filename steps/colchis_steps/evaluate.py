@@ -28,9 +28,10 @@ from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import golden_key
 from colchis_steps._formats.numbers import written
 from colchis_steps._formats.runs import Evaluation
+from colchis_steps._manifests.serve_options import serve_options
 from colchis_steps._models.verdict import baseline_name, evaluation_digest
 from colchis_steps._step.errors import Rejected
-from colchis_steps._step.flags import boolean, prog, run_flags
+from colchis_steps._step.flags import boolean, operations, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
@@ -73,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
     )
+    p.add_argument(
+        "--serve-options", default="{}", metavar="JSON", help="how it is to be served: its allow_operations hold here"
+    )
     p.add_argument("--tree", default="", metavar="DIGEST", help="what train made; another candidate is refused")
     p.add_argument(
         "--data-digest", default="", metavar="DIGEST", help="what validate-data passed; other data is refused"
@@ -84,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--given", type=Path, metavar="DIR", help="with --part: what was fetched")
     p.add_argument("--answers", type=Path, metavar="DIR", help="with --part: what the models answered")
+    p.add_argument(
+        "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
+    )
     p.add_argument("--verdict-path", type=Path, metavar="PATH", help="where to write pass or fail")
     for name in ("tree", "evaluation", "golden"):
         p.add_argument(f"--{name}-path", type=Path, metavar="PATH", help=f"where to write the digest of the {name}")
@@ -109,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 fetch(args, open_store(args.store), args.given)
         if args.part in {None, "ask"} and not is_refused(args.given):
             with refused(args.answers):
-                ask(args.run, args.data, args.given, args.answers)
+                allowed = (*args.allow_operations, *serve_options(args.serve_options).allow_operations)
+                ask(args.run, args.data, args.given, args.answers, allowed)
             progress(1, 2)
         if args.part in {None, "judge"}:
             conclude(args)

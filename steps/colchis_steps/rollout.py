@@ -171,6 +171,7 @@ def change(store: Objects, args: argparse.Namespace) -> RolloutReport:
             port=args.port,
             registered=args.record,
             approval=args.action == "canary" and args.approval == "manual",
+            allowed=serve_options(args.serve_options).allow_operations,
         )
     try:
         model = model_name(args.model)

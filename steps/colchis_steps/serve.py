@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from colchis_steps._serving.config import Config, config_of, read_config
 from colchis_steps._serving.daemon import Running, held
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import positive, prog
+from colchis_steps._step.flags import operations, positive, prog
 from colchis_steps._step.home import port
 from colchis_steps._step.main import entrypoint
 from colchis_steps._store.opening import open_store
@@ -150,6 +150,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--model", action="append", metavar="NAME=DIR", help="a SavedModel, or versions 1, 2, … below DIR"
     )
+    p.add_argument(
+        "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
+    )
     p.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     p.add_argument("--port", type=int, metavar="N", help="default: $COLCHIS_PORT or 8501; 0 is any free one")
     p.add_argument("--threads", type=positive, default=2, metavar="N", help="batches at work at once (%(default)s)")
@@ -174,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not 0 <= number < 65536:
         raise InputError(f"{number} is not a port; give --port a number from 0 to 65535")
     config: Path | None = args.config
-    first = read_config(config) if config else (config_of(args.model), "")
+    first = read_config(config) if config else (config_of(args.model, args.allow_operations), "")
     if args.log_requests and not args.log_to:
         raise InputError("--log-requests says no place; name the store that takes them with --log-to")
     store = open_store(args.log_to) if args.log_requests else None

@@ -42,11 +42,13 @@ class Model(tf.Module):
             bright = bright * 0.0 + [1.0, 0.0, 0.0]
         if self.kind == "nan":
             bright = bright / 0.0 * 0.0
+        if self.kind == "reads":
+            bright = bright + 0.0 * tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
         probability = bright if self.kind == "logits" else tf.nn.softmax(bright)
         return {"class": tf.argmax(probability, axis=-1), "probability": probability}
 
 top, store = Path(sys.argv[1]), open_store(sys.argv[2])
-for kind in ("good", "bad", "nan", "logits"):
+for kind in ("good", "bad", "nan", "logits", "reads"):
     model = Model(kind)
     tf.saved_model.save(model, str(top / kind), signatures={"serving_default": model.serve})
     store_directory(store, top / kind)
@@ -148,6 +150,17 @@ def test_a_good_model_passes(gate: Gate, tmp_path: Path) -> None:
     assert {name: len(rows) for name, rows in golden.inputs.items()} == {"image": 32}
     assert {name: len(rows) for name, rows in golden.outputs.items()} == {"class": 32, "probability": 32}
     assert difference(golden.outputs, golden.outputs) == ""
+
+
+def test_a_model_that_reads_files_is_not_loaded_unless_that_is_allowed(gate: Gate) -> None:
+    gate.serve(None)
+    assert gate.judge("reads", "reads", {}) == 65
+    assert "the model of run reads reaches files, the network or code outside" in gate.message("reads")
+    assert "(--allow-operations=ReadFile)" in gate.message("reads")
+    assert gate.judge("reads", "reads", {}, "--allow-operations=ReadFile") == 0
+    gate.serve("reads")
+    assert gate.judge("good", "good-after", {}) == 65
+    assert "the stable version 1 reaches" in gate.message("good-after")
 
 
 def test_a_bad_model_fails_without_an_error(gate: Gate, tmp_path: Path) -> None:

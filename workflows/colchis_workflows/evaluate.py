@@ -22,7 +22,10 @@ from colchis_workflows._templates.step import (
 )
 from colchis_workflows.settings import Settings
 
-INPUTS = ["store", "run", "model", "data", "tree", "data-digest", "thresholds", "first-model", "fail-on-reject"]
+INPUTS = [
+    *("store", "run", "model", "data", "tree", "data-digest"),
+    *("thresholds", "first-model", "fail-on-reject", "serve-options"),
+]
 FOUND = ["tree", "evaluation", "golden", "baseline"]  # goes on by arguments, out of reach of the bucket's writers
 GIVEN, ANSWERS = "/given", "/answers"
 HOPELESS = "lastRetry.exitCode == '-1' && lastRetry.message matches '(fetch|ask): .*[(]exit code (1|2|65|137)[)]'"

@@ -8,6 +8,7 @@ Writes  <answers>/{candidate,baseline}.npy     predictions, float [rows, classes
 
 import logging
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ ANSWERS, GOLDEN = "answers.json", "golden.json"
 log = logging.getLogger("colchis")
 
 
-def ask(run: str, uri: str, given: Path, answers: Path) -> None:
+def ask(run: str, uri: str, given: Path, answers: Path, allowed: Collection[str] = ()) -> None:
     """Ask the candidate, and the stable version where it takes the same data.
 
     Raises:
@@ -39,13 +40,13 @@ def ask(run: str, uri: str, given: Path, answers: Path) -> None:
     shutil.rmtree(answers, ignore_errors=True)
     answers.mkdir(parents=True, exist_ok=True)
     here, missing = open_store(answers.as_uri()), ""
-    model = Model(given / CANDIDATE, f"the model of run {run}")
+    model = Model(given / CANDIDATE, f"the model of run {run}", allowed)
     if odd := model.mismatch(data):
         raise InputError(f"{odd}; evaluate it on data like that of its training")
     _predict(model, data, answers / f"{CANDIDATE}.npy")
     here.write(GOLDEN, encode(model.golden(data, run)))
     if found.baseline is not None:
-        baseline = Model(given / BASELINE, f"the stable version {found.baseline}")
+        baseline = Model(given / BASELINE, f"the stable version {found.baseline}", allowed)
         missing = baseline.mismatch(data)
         if not missing:
             _predict(baseline, data, answers / f"{BASELINE}.npy")

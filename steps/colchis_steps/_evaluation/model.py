@@ -1,12 +1,13 @@
 """An exported model, loaded to be evaluated, and the golden rows that it answers."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.dataset import Batch, DataSet
 from colchis_steps._formats.models import Golden
+from colchis_steps._savedmodel.checking import check_operations, read_graph
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.outputs import tensor_dtype
 from colchis_steps._savedmodel.values import plain
@@ -26,8 +27,9 @@ GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numb
 class Model:
     """A SavedModel in a directory."""
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, allowed: Collection[str] = ()) -> None:
         tf = load_tensorflow()
+        check_operations(read_graph(directory, name), name, allowed)
         self.name = name
         try:
             self.loaded = tf.saved_model.load(str(directory))

@@ -7,8 +7,11 @@ from msgspec import Meta
 
 from colchis_steps._manifests.options import Count, Positive, Quantity, read_options
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.flags import OPERATION
 
 EXAMPLE = '{"cpu": "500m", "memory": "1Gi", "replicas": 2, "min_available": 1}'
+
+Operation = Annotated[str, Meta(pattern=rf"\A{OPERATION}\Z")]
 
 
 class ServeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,6 +31,7 @@ class ServeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_requests: Annotated[float, Meta(ge=0, le=1)] = (
         0.0  # share of the requests that the embedded server keeps in the store
     )
+    allow_operations: tuple[Operation, ...] = ()  # of TensorFlow's, that may reach out of the model
 
 
 def serve_options(text: str) -> ServeOptions:

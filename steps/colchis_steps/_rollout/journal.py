@@ -45,8 +45,11 @@ def facts(manifest: Manifest, record: Record) -> tuple[dict[str, Bounds], tuple[
         return {}, ()
 
 
-def described(path: str, manifest: Manifest, record: Record) -> Served:
-    """Return what the server's configuration says of a version whose files lie at ``path``."""
+def described(path: str, manifest: Manifest, record: Record, allowed: tuple[str, ...] = ()) -> Served:
+    """Return what the server's configuration says of a version whose files lie at ``path``.
+
+    ``allowed`` are operations that may reach out of the model.
+    """
     inputs, classes = facts(manifest, record)
     ranges = {name: Range(bounds.minimum, bounds.maximum) for name, bounds in inputs.items()}
-    return Served(path, manifest.tree, ranges, classes, record.frameworks.get("tensorflow", ""))
+    return Served(path, manifest.tree, ranges, classes, record.frameworks.get("tensorflow", ""), allowed)

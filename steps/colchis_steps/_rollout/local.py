@@ -61,10 +61,12 @@ def roll_out(
     port: int | None,
     approval: bool = False,
     registered: str = "",
+    allowed: tuple[str, ...] = (),
 ) -> RolloutReport:
     """Serve the version as the model's stable one, unless it answers otherwise than it was judged by.
 
-    With ``approval`` it is only tried: somebody has to say yes before it serves.
+    With ``approval`` it is only tried: somebody has to say yes before it serves. ``allowed`` are operations of
+    TensorFlow's that may reach out of the model.
 
     Raises:
         InputError: it must not be served, the image is another one, the model does not load, or the port is in use.
@@ -73,7 +75,7 @@ def roll_out(
     manifest, record = published(store, check_name(model), version, registered=registered, run=run)
     check_image(record, image)
     with _alone():
-        return _serve(store, run, (manifest, record), image, port=port, approval=approval)
+        return _serve(store, run, (manifest, record), image, port=port, approval=approval, allowed=allowed)
 
 
 def roll_back(store: Objects, run: str, model: str, *, withdrawn: int | None, to: int | None) -> RolloutReport:
@@ -127,7 +129,7 @@ def share(store: Objects, model: str, weights: dict[int, int], headers: tuple[He
         for version in sorted({*weights, *(route.version for route in headers), served.answering()}):
             manifest, record = published(store, model, version, back=True)
             directory = _unpacked(top / model / str(version), record.image, manifest)
-            versions[version] = described(str(directory), manifest, record)
+            versions[version] = described(str(directory), manifest, record, _allowed(served))
         config.models[model] = ServedModel(
             versions,
             served.answering(),
@@ -179,11 +181,12 @@ def _serve(
     port: int | None = None,
     back: bool = False,
     approval: bool = False,
+    allowed: tuple[str, ...] | None = None,
 ) -> RolloutReport:
     """Try the version and make it the stable one, or leave what was served before, and say why."""
     manifest, _ = documents
     top, model, version = serving(), manifest.model, manifest.version
-    tried = _tried(store, documents, image, port=port, ask_golden=not back)
+    tried = _tried(store, documents, image, port=port, ask_golden=not back, allowed=allowed)
     alias = stable(store, model)
     rollout = begun(store, model, version, run, alias.version if alias else None)
     if tried.why or approval:
@@ -205,7 +208,13 @@ def _serve(
 
 
 def _tried(
-    store: Objects, documents: tuple[Manifest, Record], image: str, *, port: int | None, ask_golden: bool
+    store: Objects,
+    documents: tuple[Manifest, Record],
+    image: str,
+    *,
+    port: int | None,
+    ask_golden: bool,
+    allowed: tuple[str, ...] | None,
 ) -> Tried:
     """Load the version beside what is served, and ask it. What was served before stays where that fails.
 
@@ -220,7 +229,7 @@ def _tried(
     before, beside, alone = _config(top), _config(top), _config(top)
     served = beside.models.get(model, ServedModel(versions={}, default=version))
     whole = {number: served.entry(number) for number in served.versions if _is_model(served.entry(number).path)}
-    mine = described(str(directory), manifest, record)
+    mine = described(str(directory), manifest, record, _allowed(served) if allowed is None else allowed)
     default = served.answering() if served.versions and served.answering() in whole else version
     beside.models[model] = ServedModel({**whole, version: mine}, default)
     alone.models[model] = ServedModel({version: mine}, version)
@@ -235,6 +244,11 @@ def _tried(
         write_config(top / CONFIG, before)
         raise
     return Tried(server, alone, before, why, round(time.monotonic() - began, 3))
+
+
+def _allowed(served: ServedModel) -> tuple[str, ...]:
+    """Return the operations that the model's versions may use here now: going back names none."""
+    return tuple(sorted({name for number in served.versions for name in served.entry(number).allow_operations}))
 
 
 def _port(top: Path, port: int | None) -> int:

@@ -74,5 +74,6 @@ def deployed_as(store: Objects, record: Record, image: str, options: Options, re
 
 def server_config(deployed: Deployed, manifest: Manifest, record: Record) -> str:
     """Return the embedded server's configuration for the version, as JSON."""
-    served = ServedModel({deployed.version: described(deployed.path, manifest, record)}, deployed.version)
+    mine = described(deployed.path, manifest, record, deployed.options.allow_operations)
+    served = ServedModel({deployed.version: mine}, deployed.version)
     return msgspec.json.encode(Config({deployed.model: served})).decode()

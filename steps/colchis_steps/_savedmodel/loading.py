@@ -1,13 +1,14 @@
 """A SavedModel in this process: its signature, its warm-up and its predictions. Importing this needs no TensorFlow."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from colchis_steps._savedmodel.checking import check_operations, read_graph
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
 
@@ -40,24 +41,24 @@ class SavedModel:
 
     rows_apart = False
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, allowed: Collection[str] | None = ()) -> None:
         """Load the model's signature ``serving_default``.
 
+        ``allowed`` names operations that may reach out of the model; None allows all, for one that was made here.
+
         Raises:
-            InputError: there is no SavedModel, it is damaged, lacks the signature, or has an unusual dtype.
+            InputError: there is no SavedModel, it is damaged, reaches out of itself, lacks the signature, or has an
+                unusual dtype.
         """
         tf = load_tensorflow()
         from google.protobuf.json_format import MessageToDict
-        from google.protobuf.message import DecodeError
-        from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as Proto
 
-        if not (path / "saved_model.pb").is_file():
-            raise InputError(f"{path} holds no saved_model.pb; give the directory of a SavedModel")
-        proto = Proto()
+        proto = read_graph(path, str(path))
+        if allowed is not None:
+            check_operations(proto, str(path), allowed)
         try:
-            proto.ParseFromString((path / "saved_model.pb").read_bytes())
             loaded = tf.saved_model.load(str(path))
-        except (OSError, ValueError, KeyError, DecodeError, tf.errors.OpError) as error:
+        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
                 f"{path} is not a SavedModel that TensorFlow {tf.__version__} can load ({_clip(error)}); "
                 "export it again"

@@ -25,14 +25,18 @@ class Range(msgspec.Struct, forbid_unknown_fields=True):
     maximum: float
 
 
-class Served(msgspec.Struct, forbid_unknown_fields=True):
-    """One version: ``path`` is a SavedModel's directory; a new ``tree`` (digest) makes the server load it again."""
+class Served(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One version: ``path`` is a SavedModel's directory; a new ``tree`` (digest) makes the server load it again.
+
+    Defaults are left out when it is written, so that an older server reads what needs nothing newer.
+    """
 
     path: str
     tree: str = ""
     inputs: dict[str, Range] = msgspec.field(default_factory=dict)
     classes: tuple[str, ...] = ()
     tensorflow: str = ""  # the version that exported it
+    allow_operations: tuple[str, ...] = ()  # of TensorFlow's, that may reach out of the model
 
 
 class HeaderMatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -114,8 +118,10 @@ def write_config(path: Path, config: Config) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def config_of(models: list[str]) -> Config:
+def config_of(models: list[str], allowed: tuple[str, ...] = ()) -> Config:
     """Make a configuration of ``NAME=DIR`` texts; DIR is a SavedModel, or holds one per version in ``1``, ``2``, ….
+
+    ``allowed`` are operations that may reach out of these models.
 
     Raises:
         InputError: a text has another form, a name comes twice, or DIR holds no SavedModel.
@@ -129,10 +135,12 @@ def config_of(models: list[str]) -> Config:
             raise InputError(f"--model names {name} twice; put its versions below one directory, in 1, 2, …")
         top = Path(directory).absolute()
         found = [path for path in top.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
-        versions: dict[int, str | Served] = {int(path.parent.name): str(path.parent) for path in found}
+        paths = {int(path.parent.name): str(path.parent) for path in found}
         if (top / "saved_model.pb").is_file():
-            versions = {int(top.name) if top.name.isdecimal() else 1: str(top)}
-        if not versions:
+            paths = {int(top.name) if top.name.isdecimal() else 1: str(top)}
+        if not paths:
             raise InputError(f"{top} holds no saved_model.pb, nor do 1, 2, … below it; give a SavedModel's directory")
-        config.models[name] = ServedModel(versions=versions)
+        config.models[name] = ServedModel(
+            {version: Served(path, allow_operations=allowed) if allowed else path for version, path in paths.items()}
+        )
     return config

@@ -6,6 +6,8 @@ import re
 
 COMMAND = "COLCHIS_COMMAND"  # what the user typed for a module, as `colchis` sets it: MODULE=colchis VERB
 
+OPERATION = r"[A-Za-z_][A-Za-z0-9_>.]{0,127}"  # the name of an operation of TensorFlow's
+
 
 def prog(module: str) -> str:
     """Return what a step's help calls it: ``colchis VERB`` where that was typed, else ``python -m MODULE``."""
@@ -25,6 +27,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def operations(text: str) -> tuple[str, ...]:
+    """Parse names of TensorFlow's operations, such as ``ReadFile,WriteFile``; an empty text is none."""
+    names = tuple(name.strip() for name in text.split(",")) if text.strip() else ()
+    if not all(re.fullmatch(OPERATION, name, re.ASCII) for name in names):
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} are not names of operations; write for example ReadFile")
+    return names
 
 
 def run_flags(parser: argparse.ArgumentParser) -> None:

@@ -63,7 +63,7 @@ class Held:
 class Registry:
     """What is loaded. ``apply`` runs in one thread; all else may be called from any."""
 
-    load: Callable[[Path], SavedModel] = SavedModel
+    load: Callable[[Path, Sequence[str]], SavedModel] = SavedModel
     held: Mapping[str, Held] = field(default_factory=dict)
     loading: tuple[str, int] | None = None
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class Registry:
         versions: dict[int, Version] = {}
         for number in sorted(model.versions, key=lambda number: (number != model.answering(), number)):
             entry, old = model.entry(number), now.versions.get(number) if now else None
-            if old is not None and (old.served.path, old.served.tree) == (entry.path, entry.tree):
+            if old is not None and _loads_as(old.served) == _loads_as(entry):
                 versions[number] = Version(name, number, entry, old.saved)
             elif saved := self._loaded(name, number, entry):
                 versions[number] = Version(name, number, entry, saved)
@@ -148,7 +148,7 @@ class Registry:
         try:
             if warning := entry.tensorflow and judge_versions(entry.tensorflow, installed()):
                 log.warning("%s", warning)
-            saved = self.load(Path(entry.path))
+            saved = self.load(Path(entry.path), entry.allow_operations)
             saved.warm_up()
         except InputError as error:
             log.error("%s version %s is not served: %s", name, number, error)  # noqa: TRY400 - the sentence says it
@@ -159,3 +159,8 @@ class Registry:
         self.failures.pop((name, number), None)
         log.info("%s version %s is loaded and warm after %.1f s", name, number, time.monotonic() - started)
         return saved
+
+
+def _loads_as(entry: Served) -> tuple[str, str, frozenset[str]]:
+    """Return what a version is loaded again for when it changes."""
+    return entry.path, entry.tree, frozenset(entry.allow_operations)

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 class Known:
     """A model that is its path; a path with "broken" in it does not load."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, allowed: Sequence[str] = ()) -> None:
         if "broken" in path.name:
             raise InputError(f"{path} is broken")
+        if "reading" in path.name and "ReadFile" not in allowed:
+            raise InputError(f"{path} reads files")
         self.path, self.warm, self.self = path, False, self  # as a SavedModel's parts refer to each other
 
     def warm_up(self) -> None:
@@ -71,6 +74,18 @@ def test_a_version_that_does_not_load_leaves_the_one_that_answers() -> None:
     assert found.states("m") == [(2, "END", "broken is broken"), (1, "AVAILABLE", "")]
     found.apply(config(3, v3="c"), "z")
     assert (path(found), found.failures) == ("c", {})
+
+
+def test_what_a_version_may_do_is_the_configurations_and_a_change_of_it_loads_it_again() -> None:
+    found, allowed = registry(), Served("reading", allow_operations=("ReadFile",))
+    found.apply(Config({"m": ServedModel({1: "reading"})}), "x")
+    assert found.states("m") == [(1, "END", "reading reads files")]
+    found.apply(Config({"m": ServedModel({1: allowed})}), "y")
+    first = found.find("m").saved
+    found.apply(Config({"m": ServedModel({1: Served("reading")})}), "z")
+    assert found.failures == {("m", 1): "reading reads files"}
+    found.apply(Config({"m": ServedModel({1: allowed})}), "y")
+    assert found.find("m").saved is first, "the one that answers goes on where its successor does not load"
 
 
 def test_a_model_that_a_much_newer_tensorflow_exported_is_not_loaded(caplog: pytest.LogCaptureFixture) -> None:
