@@ -58,6 +58,7 @@ INSTALLED = {
     "test_site_models",
     "test_stop",
     "test_training",
+    "test_values",
     "test_ways",
 }
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.cluster.installed import MANIFESTS, NEEDS_CLUSTER, REPOSITORY, kubectl, until
+from tests.literal import as_given
 
 from colchis_steps._oci.repository import open_repository
 from colchis_steps.build_image import main as build_image
@@ -95,7 +95,7 @@ def kaniko_pod(name: str, namespace: str, repository: str) -> dict[str, Any]:
     told |= {"kaniko-option": "--single-snapshot=false", "kaniko-image": KANIKO}
 
     def filled(word: str) -> str:
-        return re.sub(r"{{inputs.parameters.([\w-]+)}}", lambda found: told[found[1]], word)
+        return as_given(word, told)
 
     write = f"mkdir {CONTEXT}/context && echo graph > {CONTEXT}/context/saved_model.pb && "
     write += f"printf 'FROM scratch\\nCOPY saved_model.pb /models/1/saved_model.pb\\n' > {CONTEXT}/Dockerfile"

@@ -4,7 +4,6 @@ Reads   $KANIKO   the executor; it runs as root in a mount namespace and a root 
 """
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.literal import as_given
 
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._oci.contents import contents
@@ -45,7 +45,7 @@ def kaniko(tmp_path: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
             (root / name).mkdir(parents=True)
         shutil.copy2(executor, root / "kaniko/executor")
         words = [
-            re.sub(r"{{inputs.parameters.([\w-]+)}}", lambda found: parameters[found[1]], word)
+            as_given(word, parameters)
             for word in container.args  # type: ignore[union-attr]
         ]
         mounts = f'mount --bind "$1" "$0{CONTEXT}" && mount -t proc proc "$0/proc" && '

@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from colchis_workflows import render
+from colchis_workflows._argo.literal import BRACE, literal_input
+from colchis_workflows._argo.tags import tags
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
@@ -58,7 +60,19 @@ def test_a_pod_has_a_deadline_and_an_account_of_its_level(name: str) -> None:
 def test_kaniko_gets_no_credentials_of_the_store() -> None:
     container = PODS[KANIKO]["container"]
     assert "envFrom" not in container
-    assert "env" not in container
+    assert container["env"] == [{"name": BRACE, "value": "{"}]
+
+
+@every_pod
+def test_what_a_submitter_gives_is_never_expanded(name: str) -> None:
+    template = PODS[name]
+    for container in [template["container"], *template.get("initContainers", [])]:
+        env = container["env"]
+        assert env[0] == {"name": BRACE, "value": "{"}
+        assert len({variable["name"] for variable in env}) == len(env)
+        words = [*container["command"], *container["args"], *(str(variable.get("value")) for variable in env)]
+        plain = [tag for word in words for tag in tags(word) if not tag.startswith("outputs.")]
+        assert all(map(literal_input, plain)), plain
 
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:

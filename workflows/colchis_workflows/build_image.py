@@ -9,6 +9,7 @@ from typing import Any
 
 from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, models
 
+from colchis_workflows._argo.literal import BRACE, literal
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
     CREDENTIALS,
@@ -107,14 +108,15 @@ def _kaniko(settings: Settings) -> Container:
         args=[
             f"--context=dir://{CONTEXT}/context",
             f"--dockerfile={CONTEXT}/Dockerfile",
-            "--destination={{inputs.parameters.repository}}/{{inputs.parameters.model}}:{{inputs.parameters.version}}",
-            "--insecure={{inputs.parameters.insecure-registry}}",
+            f"--destination={literal('repository')}/{literal('model')}:{literal('version')}",
+            f"--insecure={literal('insecure-registry')}",
             "--push-retry=3",
             "--cache=false",
             "--compressed-caching=false",
             "--digest-file=/dev/termination-log",
-            "{{inputs.parameters.kaniko-option}}",
+            literal("kaniko-option"),
         ],
+        env=[models.EnvVar(name=BRACE, value="{")],
         termination_message_policy="FallbackToLogsOnError",  # so that the node says what kaniko said last
         inputs=[parameter(settings, name) for name in BUILD],
         init_containers=[writer],

@@ -19,6 +19,7 @@ from colchis_steps._manifests.objects import (
     SCRATCH,
     Object,
     annotation,
+    literal,
     probe,
     run_label,
     version_name,
@@ -129,7 +130,7 @@ def server(deployed: Deployed) -> Object:
     options, logging = deployed.options, []
     settings: Object = {}
     if options.log_requests:
-        logging = [f"--log-requests={options.log_requests:g}", f"--log-to={deployed.store}"]
+        logging = [f"--log-requests={options.log_requests:g}", literal(f"--log-to={deployed.store}")]
         secrets = [{"secretRef": {"name": name, "optional": True}} for name in ("colchis-s3", REQUESTS)]
         settings = {"envFrom": [{"configMapRef": {"name": "colchis", "optional": True}}, *secrets]}
     return {
@@ -156,8 +157,8 @@ def copier(deployed: Deployed) -> Object:
         "image": deployed.serve_image,
         "command": ["python", "-m", "colchis_steps.unpack"],
         "args": [
-            f"--image={deployed.image}",
-            f"--to={deployed.path}",
+            literal(f"--image={deployed.image}"),
+            literal(f"--to={deployed.path}"),
             f"--insecure-registry={str(deployed.insecure).lower()}",
         ],
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "DOCKER_CONFIG", "value": LOGIN}],

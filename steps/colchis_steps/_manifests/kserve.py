@@ -8,7 +8,7 @@ that no other container answers for them. The label of visibility keeps KServe f
 
 from colchis_steps._formats.keys import version_prefix
 from colchis_steps._manifests.deployment import PORT, Deployed
-from colchis_steps._manifests.objects import HELD_SINCE, REPLICAS, Object
+from colchis_steps._manifests.objects import HELD_SINCE, REPLICAS, Object, literal
 from colchis_steps._manifests.runtime import pods
 from colchis_steps._step.errors import InputError
 
@@ -31,7 +31,7 @@ def inference_service(deployed: Deployed, config: str) -> Object:
     (server,) = pod["containers"]
     server["name"] = CONTAINER
     if deployed.volume == "storage":
-        server["env"].append({"name": "STORAGE_URI", "value": storage_uri(deployed)})
+        server["env"].append({"name": "STORAGE_URI", "value": literal(storage_uri(deployed))})
     autoscaler = {"autoscalerClass": "hpa" if deployed.options.max_replicas else "none"}
     about = {"deploymentMode": "Standard", **autoscaler, "stop": "false"}
     # KServe hands the object's annotations on to the pods, which would start anew with each note; these hide the notes

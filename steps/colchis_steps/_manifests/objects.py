@@ -70,6 +70,11 @@ def annotation(name: str, path: str) -> Object:
     return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{name}']"}}
 
 
+def literal(text: str) -> str:
+    """Return a word of a command line, or a variable's value, such that the kubelet expands no ``$(NAME)`` in it."""
+    return text.replace("$", "$$")
+
+
 def run_label(run: str) -> dict[str, str]:
     """Return the label of a run; an id that cannot be a label is left out."""
     return {LABEL_RUN: run} if re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", run, re.ASCII) else {}

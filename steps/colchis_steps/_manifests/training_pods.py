@@ -1,12 +1,11 @@
 """The workers' pods: the same on every kind of job, but for what the kind wants. Pure."""
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from colchis_steps._manifests.job_options import placed
-from colchis_steps._manifests.objects import LOCKED_POD, READ_ONLY, SCRATCH, Object
+from colchis_steps._manifests.objects import LOCKED_POD, READ_ONLY, SCRATCH, Object, literal
 from colchis_steps._manifests.training import CONTAINERS, INDEX, JOB_INDEX, LABEL_JOB, PORT, Training
 
 WORKFLOW = "workflows.argoproj.io/workflow"  # pods that have it are shown by argo logs
@@ -63,8 +62,7 @@ def _worker(training: Training) -> Object:
         "image": training.image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "colchis_steps.worker"],
-        # Kubernetes would fill in $(NAME)
-        "args": [re.sub(r"\$\(", "$$(", flag) for flag in [*training.flags, code]],
+        "args": [literal(flag) for flag in [*training.flags, code]],
         "env": [*({"name": name, "value": value} for name, value in values.items()), *_environment(training)],
         "envFrom": [
             {"configMapRef": {"name": "colchis", "optional": True}},

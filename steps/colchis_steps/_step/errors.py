@@ -6,11 +6,18 @@ StepError            1   our bug
 └── TransientError  75   a dependency is away, throttled or late; running the step again may help
 """
 
+LONGEST = 1600  # characters of a sentence: a termination message has room for 4 KiB
+
 
 class StepError(Exception):
     """The one sentence that a user reads when a step fails: what is wrong, with values; what to do."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """Return the sentence; one that quotes a very long value lacks its middle."""
+        text = super().__str__()
+        return text if len(text) <= LONGEST else f"{text[: LONGEST * 3 // 4]} […] {text[-LONGEST // 4 :]}"
 
 
 class Rejected(StepError):  # noqa: N818 - a "no" is a result; it is raised only where the caller wants a failure

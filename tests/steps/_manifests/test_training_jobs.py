@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from colchis_steps._manifests.job_options import JobOptions, job_options
+from colchis_steps._manifests.objects import literal
 from colchis_steps._manifests.training import KINDS, Training, rank_of
 from colchis_steps._manifests.training_beside import beside
 from colchis_steps._manifests.training_jobs import QUEUE, job, runtime
@@ -66,6 +67,7 @@ def test_pods_are_locked_down_and_alike_but_for_what_the_kind_wants(backend: str
     assert container["command"] == ["python", "-m", "colchis_steps.worker"]
     assert container["args"][0] == "--store=s3://bucket"
     assert '--hyperparameters={"note": "$$(HOME)"}' in container["args"], "Kubernetes would fill it in"
+    assert literal("$$(HOME)$") == "$$$$(HOME)$$", "it would be expanded after a dollar that stands for one"
     assert container["args"][-1] == f"--retry-exit-code={143 if backend in {'tfjob', 'pytorchjob'} else 75}"
     names = [variable["name"] for variable in container["env"]]
     assert ("COLCHIS_ADDRESSES" in names) is (backend != "tfjob"), "a TFJob's operator sets $TF_CONFIG"

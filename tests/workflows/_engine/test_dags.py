@@ -1,4 +1,4 @@
-"""The thirteen small DAGs through the local engine; tests/cluster/test_engines.py runs them through Argo."""
+"""The fourteen small DAGs through the local engine; tests/cluster/test_engines.py runs them through Argo."""
 
 import json
 from pathlib import Path
@@ -22,8 +22,8 @@ def phases(record: Path) -> dict[str, str]:
     return found
 
 
-def test_there_are_thirteen() -> None:
-    assert len(DAGS) == 13
+def test_there_are_fourteen() -> None:
+    assert len(DAGS) == 14
 
 
 @pytest.mark.servers

@@ -6,6 +6,7 @@ import pytest
 from tests.workflows.tiny import Write, dag, node, python, run, write_to
 
 from colchis_workflows import run as local
+from colchis_workflows._argo.literal import literal
 
 
 @pytest.fixture
@@ -51,6 +52,12 @@ REFUSED = {
     "shape": ("- name: main\n  container: {command: sh}\n", "command: this has to be a list and is 'sh'"),
     "steps": ("- name: main\n  steps: []\n", "template main uses steps"),
     "expression": (python("main", "{{=1 + 1}}"), "uses {{= }}"),
+    "a literal with more": (python("main", literal("a") + "{{=1 + 1}}"), "uses {{= }}"),
+    "a literal elsewhere": (
+        dag(f'name: a, template: a, arguments: {{parameters: [{{name: b, value: "{literal("size")}"}}]}}')
+        + python("a", "pass"),
+        "uses {{= }}",
+    ),
     "sidecars": (python("main", "pass", "sidecars: []"), "template main uses sidecars"),
     "when": (dag("name: a, template: a, when: 'a > 2'") + python("a", "pass"), "has a when that is not a condition"),
     "circle": (

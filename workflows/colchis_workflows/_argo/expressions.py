@@ -208,7 +208,16 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "**": _alike("**", float)(math.pow),
     "^": _alike("^", float)(math.pow),
 }
-FUNCTIONS: dict[str, Callable[[Any], Any]] = {"asInt": int, "int": int, "asFloat": float, "float": float, "string": str}
+
+
+def _replace(text: Any, old: Any, new: Any) -> str:
+    if not all(isinstance(given, str) for given in (text, old, new)):
+        raise BadExpressionError("'replace' takes three texts")
+    return str(text).replace(old, new)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {"asInt": int, "int": int, "asFloat": float, "float": float, "string": str}
+FUNCTIONS["replace"] = _replace
 
 
 def evaluate(node: Node, names: Mapping[str, Any]) -> Any:
@@ -262,8 +271,8 @@ def _value(node: Node, names: Mapping[str, Any]) -> Any:  # noqa: PLR0911, PLR09
             return _truth(left, names) or _truth(right, names)
         case Node("&&" | "and", (left, right)):
             return _truth(left, names) and _truth(right, names)
-        case Node("call", (Node("name", (function,)), argument)) if function in FUNCTIONS:
-            return FUNCTIONS[function](_value(argument, names))
+        case Node("call", (Node("name", (function,)), *arguments)) if function in FUNCTIONS:
+            return FUNCTIONS[function](*(_value(argument, names) for argument in arguments))
         case Node(operator, (left, right)) if operator in BINARY:
             return BINARY[operator](_value(left, names), _value(right, names))
     what = str(node.args[0]) if node.op == "name" else node.op

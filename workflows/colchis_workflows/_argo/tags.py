@@ -6,6 +6,8 @@ from typing import Any
 
 from colchis_workflows._argo.documents import Array, Object
 from colchis_workflows._argo.errors import InputError
+from colchis_workflows._argo.expressions import evaluate, parse
+from colchis_workflows._argo.grammars import BadExpressionError
 
 TAG = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
@@ -33,11 +35,22 @@ def texts(value: Any, line: int = 0) -> Iterator[tuple[str, int]]:
 
 
 def fill(text: str, scope: Mapping[str, str]) -> str:
-    """Replace all tags; what their values hold is not looked at again, be it braces.
+    """Replace all tags, expressions too; what their values hold is not looked at again, be it braces.
 
     Raises:
         InputError: a tag has no value.
     """
-    if unknown := [tag for tag in tags(text) if tag not in scope]:
-        raise InputError(f"{{{{{unknown[0]}}}}} has no value here; a task that was skipped gives none")
-    return replace(text, scope)
+    return TAG.sub(lambda match: _filled(match[1].strip(), scope), text)
+
+
+def _filled(tag: str, scope: Mapping[str, str]) -> str:
+    if tag.startswith("="):
+        prefix = "inputs.parameters."
+        inputs = {name.removeprefix(prefix): value for name, value in scope.items() if name.startswith(prefix)}
+        try:
+            return str(evaluate(parse(tag[1:]), {"inputs": {"parameters": inputs}}))
+        except BadExpressionError as error:
+            raise InputError(f"{{{{{tag}}}}} has no value here: {error}") from error
+    if tag not in scope:
+        raise InputError(f"{{{{{tag}}}}} has no value here; a task that was skipped gives none")
+    return scope[tag]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.tags import fill
+from colchis_workflows._engine.expansion import environment, expanded
 from colchis_workflows._engine.process import execute
 from colchis_workflows._engine.record import Record
 from colchis_workflows._engine.subset import PYTHON
@@ -173,15 +174,15 @@ def _process(container: Object, places: Mapping[str, str], scope: Mapping[str, s
     def there(word: str) -> str:
         return fill(re.sub(rf"(?<![\w./-])({mounted})(?=/|$)", lambda found: places[found[1]], word), scope)
 
-    words = [there(str(word)) for key in ("command", "args") for word in container.get(key) or []]
-    environment = {
-        str(variable["name"]): fill(str(variable["value"]), scope)
-        for variable in container.parts("env")
-        if "value" in variable and not str(variable["value"]).startswith("/")  # a place in the pod is none here
-    }
+    declared = {str(v["name"]): fill(str(v["value"]), scope) for v in container.parts("env") if "value" in v}
+    inside = {name for name, value in declared.items() if value.startswith("/")}  # a place in the pod is none here
+    own = environment(
+        (name, os.environ.get(name, value) if name in inside else value) for name, value in declared.items()
+    )
+    words = [expanded(there(str(word)), own) for key in ("command", "args") for word in container.get(key) or []]
     if words[0] in PYTHON:
         words[0] = sys.executable
-    return Process(words, environment)
+    return Process(words, {name: value for name, value in own.items() if name not in inside})
 
 
 def _places(template: Object, container: Object, place: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ from colchis_workflows._argo.conditions import ancestors, depends, depends_text,
 from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.errors import InputError
 from colchis_workflows._argo.grammars import BadExpressionError
+from colchis_workflows._argo.literal import literal_input
 from colchis_workflows._argo.tags import TAG, replace, tags, texts
 from colchis_workflows._argo.when import parse, when
 
@@ -59,6 +60,18 @@ def _program(template: Object, name: str) -> None:
             do = "use --set builder=direct" if "kaniko" in " ".join(command) else "install it, or run it on Argo"
             what = f"runs {command[0]!r}, which is not on this machine" if command else "runs its image's own command"
             raise _refuse(container, name, what, do if command else "name the command, or run it on Argo")
+
+
+def _expressions(template: Object, name: str) -> None:
+    """Refuse expressions, but the one by which a container gets an input as it is."""
+    containers = [template.part("container"), *template.parts("initContainers")]
+    allowed = {word for one in containers for key in ("command", "args") for word in one.get(key) or []}
+    allowed |= {str(variable.get("value")) for one in containers for variable in one.parts("env")}
+    for text, line in texts(template):
+        if any(tag.startswith("=") and not (text in allowed and literal_input(tag)) for tag in tags(text)):
+            raise InputError(
+                f"{template.file}:{line}: {name} uses {{{{= }}}}, which a local run does not have; run it on Argo"
+            )
 
 
 class Walk:
@@ -121,11 +134,7 @@ class Walk:
             _only(parameter, PARAMETER, name, "output ")
             _only(parameter.part("valueFrom"), SOURCE, name, "output valueFrom.")
         _only(template.part("synchronization"), {"mutexes"}, name, "synchronization.")
-        for text, line in texts(template):
-            if any(tag.startswith("=") for tag in tags(text)):
-                raise InputError(
-                    f"{template.file}:{line}: {name} uses {{{{= }}}}, which a local run does not have; run it on Argo"
-                )
+        _expressions(template, name)
         self._inside.append(key)
         getattr(self, f"_{kinds[0]}")(found, name, scope)
         self._inside.pop()

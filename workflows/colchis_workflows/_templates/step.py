@@ -8,6 +8,7 @@ from typing import Any
 
 from hera.workflows import DAG, Artifact, Container, Parameter, Suspend, Task, WorkflowTemplate, models
 
+from colchis_workflows._argo.literal import BRACE, literal
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows.settings import Settings
 
@@ -54,14 +55,14 @@ LOGIN = models.Volume(
 
 
 def environment(**more: str) -> list[Any]:
-    """Return a step's environment: the only writable place is /tmp."""
-    values = {"HOME": TMP, "PYTHONDONTWRITEBYTECODE": "1"} | more
+    """Return a step's environment: the only writable place is /tmp; the brace is for values that stand as they are."""
+    values = {BRACE: "{", "HOME": TMP, "PYTHONDONTWRITEBYTECODE": "1"} | more
     return [models.EnvVar(name=name, value=value) for name, value in values.items()]
 
 
 def flags(names: Sequence[str], outputs: Sequence[str] = ()) -> list[str]:
-    """Return one flag an input, and one an output that names the file it is read from."""
-    given = [f"--{name}={{{{inputs.parameters.{name}}}}}" for name in names]
+    """Return one flag an input, whose value comes as it is, and one an output that names the file it is read from."""
+    given = [f"--{name}={literal(name)}" for name in names]
     return given + [f"--{name}-path={{{{outputs.parameters.{name}.path}}}}" for name in outputs]
 
 
