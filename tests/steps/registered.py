@@ -1,13 +1,27 @@
-"""A version with all that makes it one that may be served, as register leaves it."""
+"""What the gate and register leave: an evaluation that passed, and a version that may be served."""
 
 from typing import Any
 
+import msgspec
+
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import manifest_key, record_key, statement_key
-from colchis_steps._formats.models import Code, Manifest, Record
+from colchis_steps._formats.models import Candidate, Code, Manifest, Record
+from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.binding import MANIFEST, RECORD, sha256
 from colchis_steps._models.provenance import statement
 from colchis_steps._store.api import Objects
+
+
+def judged(candidate: Candidate, verdict: str = "pass", **fields: Any) -> dict[str, Any]:
+    """Return the details that evaluate leaves of a candidate; ``fields`` are what matters to the test."""
+    found: dict[str, Any] = {
+        "metrics": {"accuracy": 0.97, "loss": 0.1}, "slices": {}, "baseline_version": None, "baseline_metrics": {},
+        "classes": (), "confusion": (), "checks": (), "samples": (), "golden": "sha256:g",
+    } | fields  # fmt: skip
+    told = Evaluation(**found, verdict=verdict, tree=candidate.tree, data=candidate.data_digest)
+    details: dict[str, Any] = msgspec.to_builtins(told)
+    return details
 
 
 def put_on_record(store: Objects, manifest: Manifest, image: str, **fields: Any) -> Record:

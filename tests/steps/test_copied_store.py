@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.steps.registered import judged, put_on_record
 
 from colchis_steps import (
     build_image,
@@ -77,7 +78,7 @@ def run_steps(root: Path, *, older: bool = False) -> Made:
     )
     store.write(candidate_key("r1"), encode(candidate if older else portable(store, candidate)))
     store.write(CODE, b"code")
-    finish(store, "evaluate", verdict="pass", details={"metrics": {"accuracy": 0.9}})
+    finish(store, "evaluate", verdict="pass", details=judged(candidate, golden=""))
     flags = [f"--store={store.url}", "--run=r1", "--model=digits"]
     assert validate_data.main([*flags, f"--data={data}"]) == 0
     assert upload.main(flags) == 0
@@ -170,10 +171,8 @@ def test_a_store_of_an_older_release_is_read_where_it_lies(
     made = run_steps(tmp_path, older=True)
     older = read_document(made.store, manifest_key("digits", 1), Manifest)
     older.inputs = older.classes = None
-    made.store.write(manifest_key("digits", 1), encode(older))
-    record = read_document(made.store, record_key("digits", 1), Record)
-    record.data, record.code.uri = made.data, f"{made.store.url}/{CODE}"
-    made.store.write(record_key("digits", 1), encode(record))
+    code = Code("digits:build", f"{made.store.url}/{CODE}", f"sha256:{'c' * 64}")
+    put_on_record(made.store, older, made.image, data=made.data, code=code, evaluation="")
     capsys.readouterr()
     assert explain.main(["digits", "--json", f"--store={made.store.url}"]) == 0
     assert json.loads(capsys.readouterr().out)[0]["data"] == made.data
