@@ -3,9 +3,15 @@
 import json
 
 import pytest
+from msgspec.structs import replace
 from tests.steps.conftest import MODEL_FILES, Published
+from tests.steps.registered import put_on_record
 
 from colchis_steps import verify
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.models import Alias, Manifest
+from colchis_steps._formats.rollouts import Rollout
+from colchis_steps._store.documents import read_document
 
 DATA = MODEL_FILES["variables/variables.data-00000-of-00001"]
 
@@ -85,3 +91,34 @@ def test_a_name_that_is_none_is_a_usage_error(what: str, capsys: pytest.CaptureF
         verify.main(["--store=file:///x", what])
     assert caught.value.code == 2
     assert "model" in capsys.readouterr().err.lower()
+
+
+def test_aliases_and_rollouts_have_to_name_what_is_on_record(
+    published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = read_document(published.store, "models/digits/1/manifest.json", Manifest)
+    record = put_on_record(published.store, manifest, f"host/digits@sha256:{'1' * 64}")
+    alias = Alias("digits", 1, now(), image=record.image)
+    published.store.write("models/digits/aliases/stable.json", encode(alias))
+    published.store.write("models/digits/rollouts/r.json", encode(Rollout("digits", 1, "r", None, now(), "pass")))
+    assert check(published) == 0
+    for wrong, said in (
+        (replace(alias, version=9), "digits stable names digits:9, which is not on record"),
+        (replace(alias, image=f"host/other@sha256:{'2' * 64}"), "digits stable names the image host/other@sha256:2"),
+    ):
+        published.store.write("models/digits/aliases/stable.json", encode(wrong))
+        capsys.readouterr()
+        assert check(published) == 65
+        assert said in capsys.readouterr().out
+    published.store.write("models/digits/aliases/stable.json", encode(alias))
+    published.store.write("models/digits/rollouts/r.json", encode(Rollout("digits", 9, "r", None, now(), "pass")))
+    assert check(published) == 65
+    assert "models/digits/rollouts/r.json tells of digits:9, which there is not" in capsys.readouterr().out
+    assert check(published, "digits:1") == 0, "the version itself is whole"
+
+
+def test_a_record_that_says_fail_is_told_of(published: Published, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = read_document(published.store, "models/digits/1/manifest.json", Manifest)
+    put_on_record(published.store, manifest, f"host/digits@sha256:{'1' * 64}", verdict="fail")
+    assert check(published, "digits:1") == 65
+    assert "digits:1 is on record with the verdict 'fail'" in capsys.readouterr().out

@@ -41,6 +41,16 @@ def test_a_failed_task_says_the_sentence_of_its_step_and_its_pod() -> None:
     assert run.tasks["publish"].message == "depends condition not met"
 
 
+def test_what_an_init_container_says_counts_though_argo_has_no_exit_code_for_it() -> None:
+    workflow = json.loads(json.dumps(recorded("bad-data")).replace("main: Error (", "fetch: Error ("))
+    for node in workflow["status"]["nodes"].values():
+        node.get("outputs", {}).pop("exitCode", None)
+    assert "fetch: Error (exit code 65)" in json.dumps(workflow)
+    run = read(workflow)
+    assert [(task.path, task.message, task.exit_code) for task in run.failed] == [("judge", SENTENCE, 65)]
+    assert exit_code(run) == 65
+
+
 @pytest.mark.parametrize(
     ("outputs", "told"),
     [
