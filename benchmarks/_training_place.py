@@ -123,7 +123,8 @@ class Place:
     def record(self, command: Sequence[str]) -> dict[str, Any]:
         """Return the details of our trainer's record."""
         run = next(word.partition("=")[2] for word in command if word.startswith("--run="))
-        found: dict[str, Any] = json.loads((self.home / "store" / "runs" / run / "training/train.json").read_text())["details"]
+        record = self.home / "store" / "runs" / run / "training" / "train.json"
+        found: dict[str, Any] = json.loads(record.read_text())["details"]
         return found
 
 

@@ -21,6 +21,7 @@ from colchis_steps._step.main import entrypoint
 from colchis_steps._store.api import NotFound
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.s3.connection import earlier_keys
 
 VERSION = re.compile(r"colchis\+(?P<store>s3://.+)/models/(?P<model>[^/]+)/(?P<version>[0-9]+)/?")
 log = logging.getLogger("colchis")
@@ -58,6 +59,7 @@ def download(uri: str, directory: Path) -> None:
     """
     from kserve_storage import Storage
 
+    os.environ.update(earlier_keys())  # this container runs nothing else
     if region := os.environ.get("AWS_REGION"):
         os.environ.setdefault("AWS_DEFAULT_REGION", region)
     try:

@@ -194,7 +194,7 @@ def test_templates_and_accounts_are_those_of_the_manifests_and_rights_no_more_th
         if d["kind"] == "Role"
     }
     trains = [("colchis-train", training_rights(backend)) for backend in BACKENDS]
-    trains += [("colchis-register", registering_rights(backend)) for backend in BACKENDS]
+    trains += [("colchis-publish", registering_rights(backend)) for backend in BACKENDS]
     for account, rights in [*ACCOUNTS.items(), *trains]:
         assert set(rights) <= given.get(account, set()), account
 

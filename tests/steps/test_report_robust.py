@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.steps.report_runs import DATA, DETAILS, EVALUATION, TRAINING, parsed, record, record_all, reported, text
 
 from colchis_steps._formats.documents import encode
+from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.runs import Check, StepResult
 from colchis_steps._report import chain, charts, story
 from colchis_steps._report.page import per_class, render
@@ -27,7 +28,7 @@ def whole(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("missing", DETAILS)
 def test_any_part_may_be_missing(whole: Path, missing: str) -> None:
-    (whole / f"runs/r/{missing}.json").unlink()
+    (whole / result_key("r", missing)).unlink()
     parsed(reported(whole)[0])
 
 

@@ -61,6 +61,7 @@ def test_kaniko_gets_no_credentials_of_the_store() -> None:
     container = PODS[KANIKO]["container"]
     assert "envFrom" not in container
     assert container["env"] == [{"name": BRACE, "value": "{"}]
+    assert "keys" not in [mount["name"] for mount in container["volumeMounts"]]
 
 
 @every_pod
@@ -77,7 +78,8 @@ def test_what_a_submitter_gives_is_never_expanded(name: str) -> None:
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
     accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
-    assert accounts == {f"colchis-{level}" for level in ("step", "train", "evaluate", "build", "register", "rollout")}
+    levels = ("step", "train", "worker", "evaluate", "build", "publish", "rollout")
+    assert accounts == {f"colchis-{level}" for level in levels}
     assert accounts == {template["serviceAccountName"] for template in PODS.values()}
 
 
@@ -99,4 +101,31 @@ def test_no_secret_is_rendered_but_the_well_known_sample() -> None:
     }
     token = secrets.pop(("base/accounts.yaml", "colchis-step.service-account-token"))
     assert "data" not in token
-    assert secrets.keys() == {("overlays/quickstart/minio.yaml", "colchis-s3")}
+    levels = ("step", "train", "worker", "evaluate", "build", "publish", "rollout", "serve")
+    names = {"colchis-artifacts", *(f"colchis-s3-{level}" for level in levels)}
+    assert secrets.keys() == {("overlays/quickstart/minio.yaml", name) for name in names}
+
+
+@every_pod
+def test_the_keys_of_the_store_are_a_file_of_the_accounts_own_and_never_an_environment(name: str) -> None:
+    template, mount = PODS[name], {"name": "keys", "mountPath": "/var/run/colchis/s3", "readOnly": True}
+    (volume,) = [one for one in template["volumes"] if one["name"] == "keys"]
+    earlier, own = (source["secret"] for source in volume["projected"]["sources"])
+    assert earlier == {"name": "colchis-s3", "optional": True}
+    assert own["name"] == template["serviceAccountName"].replace("colchis-", "colchis-s3-")
+    assert (own["optional"], own["items"]) == (True, [{"key": "credentials", "path": "credentials"}])
+    with_keys = []
+    for container in [template["container"], *template.get("initContainers", [])]:
+        assert all("secretRef" not in source for source in container.get("envFrom", []))
+        named = {"name": "AWS_SHARED_CREDENTIALS_FILE", "value": "/var/run/colchis/s3/credentials"}
+        assert (mount in container["volumeMounts"]) is (named in container.get("env", []))
+        with_keys += [container.get("name", "main")] if mount in container["volumeMounts"] else []
+    others = {KANIKO: ["context"], "colchis-evaluate/evaluate": ["main", "fetch"]}
+    assert with_keys == others.get(name, ["main"])
+
+
+def test_what_runs_the_users_code_shares_its_key_with_nothing_else() -> None:
+    users = {name for name, template in PODS.items() if "train-image" in template["container"]["image"]}
+    assert users == {"colchis-train/workers"}
+    workers = {name for name, template in PODS.items() if template["serviceAccountName"] == "colchis-worker"}
+    assert workers == users

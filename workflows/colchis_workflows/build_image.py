@@ -12,17 +12,20 @@ from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, mode
 from colchis_workflows._argo.literal import BRACE, literal
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
-    CREDENTIALS,
+    KEYS,
+    KEYS_FILE,
     LOCKED,
     LOGIN,
     POD,
     REGISTRY_LOGIN,
     SCRATCH,
+    SETTINGS,
     TMP,
     but_not,
     environment,
     flags,
     inputs_of,
+    keys_of,
     output,
     output_of,
     pod_labels,
@@ -38,6 +41,7 @@ PACK = [*FLAGS, "base"]
 BUILD = [*FLAGS, "dockerfile", "kaniko-image", "kaniko-option"]
 INPUTS = [*dict.fromkeys([*PACK, *BUILD])]
 CONTEXT = "/context"
+ACCOUNT = "colchis-build"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
 
 # Argo has no exit code for a pod whose init container failed, only its message
@@ -51,8 +55,8 @@ def template(settings: Settings) -> WorkflowTemplate:
         "build_image",
         PACK,
         [output("digest", global_name="digest"), output("image"), output("based-image")],
-        account="colchis-build",
-        env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
+        account=ACCOUNT,
+        env=environment(DOCKER_CONFIG=REGISTRY_LOGIN, **KEYS_FILE),
         volume=LOGIN,
         mounted_at=REGISTRY_LOGIN,
     )
@@ -91,12 +95,13 @@ def _kaniko(settings: Settings) -> Container:
         image=settings.image("steps"),
         command=["python", "-m", "colchis_steps.build_image"],
         args=[*flags([*FLAGS, "dockerfile"]), f"--context={CONTEXT}"],
-        env=environment(DOCKER_CONFIG=REGISTRY_LOGIN),
-        env_from=CREDENTIALS,
+        env=environment(DOCKER_CONFIG=REGISTRY_LOGIN, **KEYS_FILE),
+        env_from=SETTINGS,
         security_context=LOCKED,
         volume_mounts=[
             context,
             models.VolumeMount(name="tmp", mount_path=TMP),
+            KEYS,
             models.VolumeMount(name="registry", mount_path=REGISTRY_LOGIN, read_only=True),
         ],
         **common,
@@ -122,7 +127,7 @@ def _kaniko(settings: Settings) -> Container:
         init_containers=[writer],
         active_deadline_seconds="3600",
         retry_strategy=but_not(HOPELESS),
-        service_account_name="colchis-build",
+        service_account_name=ACCOUNT,
         automount_service_account_token=False,
         executor=models.ExecutorConfig(service_account_name="colchis-step"),
         security_context=models.SecurityContext(
@@ -132,7 +137,12 @@ def _kaniko(settings: Settings) -> Container:
             run_as_user=0,
         ),
         pod_security_context=POD,
-        volumes=[SCRATCH, LOGIN, models.Volume(name="context", empty_dir=models.EmptyDirVolumeSource())],
+        volumes=[
+            SCRATCH,
+            keys_of(ACCOUNT),
+            LOGIN,
+            models.Volume(name="context", empty_dir=models.EmptyDirVolumeSource()),
+        ],
         volume_mounts=[
             context.model_copy(update={"read_only": True}),
             models.VolumeMount(name="registry", mount_path="/kaniko/.docker", read_only=True),

@@ -4,17 +4,18 @@ A model is a program, so the container that loads it has no key: one before it f
 none, judges and stores. All run our images, whatever the submitter trained with.
 """
 
-from typing import Any
-
 from hera.workflows import UserContainer, WorkflowTemplate, models
 
 from colchis_workflows._templates.step import (
-    CREDENTIALS,
+    KEYS,
+    KEYS_FILE,
     LOCKED,
     SCRATCH,
+    SETTINGS,
     TMP,
     environment,
     flags,
+    keys_of,
     output,
     resources,
     step,
@@ -28,6 +29,7 @@ INPUTS = [
 ]
 FOUND = ["tree", "evaluation", "golden", "baseline"]  # goes on by arguments, out of reach of the bucket's writers
 GIVEN, ANSWERS = "/given", "/answers"
+ACCOUNT = "colchis-evaluate"
 HOPELESS = "lastRetry.exitCode == '-1' && lastRetry.message matches '(fetch|ask): .*[(]exit code (1|2|65|137)[)]'"
 
 
@@ -40,18 +42,20 @@ def template(settings: Settings) -> WorkflowTemplate:
         INPUTS,
         found,
         args=[*flags(INPUTS, ["verdict", *FOUND]), *_part("judge")],
-        env=environment(COLCHIS_JUDGE_IMAGE=settings.image("steps"), COLCHIS_ASK_IMAGE=settings.image("train")),
-        account="colchis-evaluate",
+        env=environment(
+            COLCHIS_JUDGE_IMAGE=settings.image("steps"), COLCHIS_ASK_IMAGE=settings.image("train"), **KEYS_FILE
+        ),
+        account=ACCOUNT,
         hopeless=HOPELESS,
     )
     given, answers, tmp = (_mount(path) for path in (GIVEN, ANSWERS, TMP))
     own = models.VolumeMount(name="ask", mount_path=TMP)  # not the place that outputs are read from
     container.init_containers = [
-        _early(settings, "fetch", "steps", [given, tmp], env_from=CREDENTIALS),
+        _early(settings, "fetch", "steps", [given, tmp, KEYS]),
         _early(settings, "ask", "train", [_read_only(given), answers, own]),
     ]
-    container.volumes = [SCRATCH, *(_empty(mount.name) for mount in (given, answers, own))]
-    container.volume_mounts = [tmp, _read_only(given), _read_only(answers)]
+    container.volumes = [SCRATCH, keys_of(ACCOUNT), *(_empty(mount.name) for mount in (given, answers, own))]
+    container.volume_mounts = [tmp, _read_only(given), _read_only(answers), KEYS]
     return workflow_template(
         settings,
         "Colchis: evaluate",
@@ -65,10 +69,9 @@ def _part(name: str) -> list[str]:
     return [f"--part={name}", f"--given={GIVEN}", f"--answers={ANSWERS}"]
 
 
-def _early(
-    settings: Settings, name: str, image: str, mounts: list[models.VolumeMount], env_from: list[Any] | None = None
-) -> UserContainer:
+def _early(settings: Settings, name: str, image: str, mounts: list[models.VolumeMount]) -> UserContainer:
     """Return a container that runs a part before the main one."""
+    has_key = KEYS in mounts
     size = resources("250m", "1Gi", "4Gi") if name == "ask" else resources("100m", "256Mi", "1Gi")
     return UserContainer(
         name=name,
@@ -76,11 +79,11 @@ def _early(
         image_pull_policy="IfNotPresent",
         command=["python", "-m", "colchis_steps.evaluate"],
         args=[*flags(INPUTS), *_part(name)],
-        env=environment(),
+        env=environment(**KEYS_FILE) if has_key else environment(),
         resources=size,
         security_context=LOCKED,
         volume_mounts=mounts,
-        env_from=env_from,
+        env_from=SETTINGS if has_key else None,
     )
 
 

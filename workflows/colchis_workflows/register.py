@@ -25,7 +25,7 @@ def template(settings: Settings) -> WorkflowTemplate:
                 INPUTS,
                 [output("record")],
                 args=flags(INPUTS, ["record"]),
-                account="colchis-register",
+                account="colchis-publish",
                 token=True,
             )
         ],

@@ -1,7 +1,7 @@
 """``colchis-train``: train a model with N workers (runs ``colchis_steps.train``).
 
-On a back-end other than ``local`` a first pod makes the job and follows it; it has a token and runs nothing of the
-user's. The last task trains where that is still to do, in its own pod and without a token, and gives the outputs.
+On a back-end other than ``local`` a first pod makes the job and follows it; it has a token and runs our image, nothing
+of the user's. The last task trains where that is still to do, in its own pod without a token, and gives the outputs.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,8 @@ INPUTS = [
 
 def template(settings: Settings) -> WorkflowTemplate:
     """Build the template. In: ``data``, ``entry``, ``hyperparameters``. Out: the digest of the candidate's ``tree``."""
-    job, here = _step(settings, "job"), _step(settings, "workers")
+    job = _step(settings, "job", "colchis-train", settings.image("steps"))
+    here = _step(settings, "workers", "colchis-worker", "{{inputs.parameters.train-image}}")
     job.resources = resources("50m", "256Mi", "1Gi")
     job.image = settings.image("steps")  # it has a token, so it is never the submitter's
     job.automount_service_account_token = True
@@ -65,15 +66,15 @@ def tasks(given: Mapping[str, str], document: str | None = None) -> list[Any]:
     ]
 
 
-def _step(settings: Settings, name: str) -> Container:
+def _step(settings: Settings, name: str, account: str, image: str) -> Container:
     container = step(
         settings,
         "train",
         INPUTS,
         [output("tree")],
         args=flags(INPUTS, ["tree"]),
-        account="colchis-train",
-        image="{{inputs.parameters.train-image}}",
+        account=account,
+        image=image,
         size=resources("500m", "1Gi", "4Gi"),
         hours=24,
     )

@@ -19,5 +19,13 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: upload",
         "Verifies the candidate's files in the store and writes the manifest that makes them a version.",
         INPUTS,
-        [step(settings, "upload", INPUTS, [output("version", global_name="version"), output("current", "true")])],
+        [
+            step(
+                settings,
+                "upload",
+                INPUTS,
+                [output("version", global_name="version"), output("current", "true")],
+                account="colchis-publish",
+            )
+        ],
     )

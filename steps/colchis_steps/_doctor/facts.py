@@ -33,8 +33,10 @@ SUBMITTER: tuple[Right, ...] = (
 ACCOUNTS: dict[str, tuple[Right, ...]] = {
     "colchis-step": (("create", ARGO, "workflowtaskresults"), ("patch", ARGO, "workflowtaskresults")),
     "colchis-train": (),
+    "colchis-worker": (),
+    "colchis-evaluate": (),
     "colchis-build": (),
-    "colchis-register": tuple((verb, "colchis.dev", "modelversions") for verb in ("create", "get", "patch")),
+    "colchis-publish": tuple((verb, "colchis.dev", "modelversions") for verb in ("create", "get", "patch")),
     "colchis-rollout": (
         *(
             (verb, group, resource)
@@ -220,7 +222,7 @@ def _accounts(api: Api, facts: Facts, core: str) -> None:
     lacking: dict[str, list[Right]] = {}
     allowed = True
     trains, registers = training_rights(facts.backend), registering_rights(facts.backend)
-    asked = ACCOUNTS | {"colchis-train": trains, "colchis-register": ACCOUNTS["colchis-register"] + registers}
+    asked = ACCOUNTS | {"colchis-train": trains, "colchis-publish": ACCOUNTS["colchis-publish"] + registers}
     for account, rights in asked.items():
         answer = api.get(f"{core}/serviceaccounts/{account}")
         facts.accounts[account] = _there(answer)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import msgspec
 
 from colchis_steps._manifests.objects import (
+    KEYS_FILE,
+    KEYS_MOUNT,
     LABEL_MODEL,
     LABEL_VERSION,
     LOCKED_POD,
@@ -17,8 +19,10 @@ from colchis_steps._manifests.objects import (
     PULL_SECRET,
     READ_ONLY,
     SCRATCH,
+    SETTINGS,
     Object,
     annotation,
+    keys_volume,
     literal,
     probe,
     run_label,
@@ -30,7 +34,7 @@ MODELS = "/models"
 DOWNLOADED = "/mnt/models"  # where KServe's storage container leaves a model
 CONFIG = "/etc/colchis"
 LOGIN = "/var/run/colchis/registry"
-REQUESTS = "colchis-requests"  # a Secret, optional: keys that may only write kept requests
+REQUESTS = "colchis-requests"  # a Secret of earlier releases, optional: keys that may only write kept requests
 
 
 PORT, GRPC_PORT = 8501, 8500
@@ -81,12 +85,15 @@ def described(deployed: Deployed, files: Mapping[str, str], container: Object) -
     names = {name: SERVING if name == "config.json" else f"colchis.dev/{name}" for name in files}
     mounts = [{"name": "config", "mountPath": CONFIG, "readOnly": True}, {"name": "tmp", "mountPath": SCRATCH}]
     volumes, mount = model_volumes(deployed)
+    keeps = deployed.options.log_requests
+    mounts += [KEYS_MOUNT] if keeps else []
     pod: Object = {
         **LOCKED_POD,
         "volumes": [
             *volumes,
             {"name": "tmp", "emptyDir": {}},
             {"name": "config", "downwardAPI": {"items": [annotation(names[name], name) for name in files]}},
+            *([keys_volume("serve", REQUESTS)] if keeps or deployed.volume == "storage" else []),
         ],
         "initContainers": [copier(deployed)] if deployed.volume == "copy" else [],
         "containers": [{**container, "volumeMounts": [*mount, *mounts]}],
@@ -125,21 +132,21 @@ def model_volumes(deployed: Deployed) -> tuple[list[Object], list[Object]]:
 def server(deployed: Deployed) -> Object:
     """Describe the container that serves; before it ends it goes on for as long as gateways may still send to it.
 
-    Only one that keeps requests gets the store's keys; those of ``REQUESTS``, which may do less, go before the steps'.
+    Only one that keeps requests gets keys of the store.
     """
     options, logging = deployed.options, []
     settings: Object = {}
+    keys: list[Object] = []
     if options.log_requests:
         logging = [f"--log-requests={options.log_requests:g}", literal(f"--log-to={deployed.store}")]
-        secrets = [{"secretRef": {"name": name, "optional": True}} for name in ("colchis-s3", REQUESTS)]
-        settings = {"envFrom": [{"configMapRef": {"name": "colchis", "optional": True}}, *secrets]}
+        settings, keys = {"envFrom": [SETTINGS]}, [KEYS_FILE]
     return {
         "name": "serve",
         "image": deployed.serve_image,
         "command": ["python", "-m", "colchis_steps.serve"],
         "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", f"--port={PORT}", *logging],
         **settings,
-        "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}, *keys],
         "ports": [{"name": "http", "containerPort": PORT}],
         "startupProbe": probe("/v2/health/ready", period=1, failures=options.startup_seconds),
         "readinessProbe": probe("/v2/health/ready", period=options.ready_seconds, failures=3),

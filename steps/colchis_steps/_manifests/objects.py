@@ -46,6 +46,23 @@ LOCKED_POD: Object = {  # what every pod that the steps make has: no token, and 
 }
 
 
+KEYS_AT = "/var/run/colchis/s3"
+KEYS_FILE: Object = {"name": "AWS_SHARED_CREDENTIALS_FILE", "value": f"{KEYS_AT}/credentials"}
+KEYS_MOUNT: Object = {"name": "keys", "mountPath": KEYS_AT, "readOnly": True}
+SETTINGS: Object = {"configMapRef": {"name": "colchis", "optional": True}}  # an environment; none of it is a secret
+
+
+def keys_volume(name: str, *earlier: str) -> Object:
+    """Describe the volume with an identity's keys of the store.
+
+    What ``earlier`` Secrets of earlier releases hold is taken for one release more where there are none: later ones of
+    them go before.
+    """
+    own = {"name": f"colchis-s3-{name}", "optional": True, "items": [{"key": "credentials", "path": "credentials"}]}
+    others = [{"name": other, "optional": True} for other in ("colchis-s3", *earlier)]
+    return {"name": "keys", "projected": {"sources": [{"secret": secret} for secret in (*others, own)]}}
+
+
 LABEL_MODEL, LABEL_VERSION, LABEL_RUN = "colchis.dev/model", "colchis.dev/version", "colchis.dev/run"
 
 

@@ -5,7 +5,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from colchis_steps._manifests.job_options import placed
-from colchis_steps._manifests.objects import LOCKED_POD, READ_ONLY, SCRATCH, Object, literal
+from colchis_steps._manifests.objects import (
+    KEYS_FILE,
+    KEYS_MOUNT,
+    LOCKED_POD,
+    READ_ONLY,
+    SCRATCH,
+    SETTINGS,
+    Object,
+    keys_volume,
+    literal,
+)
 from colchis_steps._manifests.training import CONTAINERS, INDEX, JOB_INDEX, LABEL_JOB, PORT, Training
 
 WORKFLOW = "workflows.argoproj.io/workflow"  # pods that have it are shown by argo logs
@@ -24,7 +34,7 @@ def pod(training: Training, more: Mapping[str, Any]) -> Object:
     spec: Object = {
         **LOCKED_POD,
         "terminationGracePeriodSeconds": training.options.grace_seconds,
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, keys_volume("worker")],
         "containers": [_worker(training)],
         **({"serviceAccountName": training.account} if training.account else {}),
         **placed(training.options),
@@ -63,16 +73,17 @@ def _worker(training: Training) -> Object:
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "colchis_steps.worker"],
         "args": [literal(flag) for flag in [*training.flags, code]],
-        "env": [*({"name": name, "value": value} for name, value in values.items()), *_environment(training)],
-        "envFrom": [
-            {"configMapRef": {"name": "colchis", "optional": True}},
-            {"secretRef": {"name": "colchis-s3", "optional": True}},
+        "env": [
+            *({"name": name, "value": value} for name, value in values.items()),
+            KEYS_FILE,
+            *_environment(training),
         ],
+        "envFrom": [SETTINGS],
         "ports": [{"name": PORTS.get(training.backend, "train"), "containerPort": PORT}],
         "resources": {
             "requests": {"cpu": options.cpu, "memory": options.memory},
             "limits": {"memory": options.memory_limit, **gpus},
         },
         "securityContext": READ_ONLY,
-        "volumeMounts": [{"name": "tmp", "mountPath": SCRATCH}],
+        "volumeMounts": [{"name": "tmp", "mountPath": SCRATCH}, KEYS_MOUNT],
     }

@@ -34,7 +34,7 @@ def annotate_job(record: Record, trained: StepResult | None) -> None:
     job = msgspec.convert(told, KeptJob)
     what = f"{job.kind} {job.name}"
     try:
-        cluster = Cluster(job.namespace, role="colchis-register")
+        cluster = Cluster(job.namespace, role="colchis-publish")
         if cluster.annotate(job.kind, job.name, job.uid, annotations_of(record)):
             log.info("%s says now that it made %s/%d", what, record.model, record.version)
         else:

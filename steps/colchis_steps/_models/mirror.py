@@ -24,6 +24,6 @@ def mirror(record: Record, place: str) -> None:
     if not NAMESPACE_FILE.exists():
         return
     try:
-        Cluster(role="colchis-register").apply(model_version(record, place))
+        Cluster(role="colchis-publish").apply(model_version(record, place))
     except InputError as error:
         log.warning("%s/%d is on record, but not among the modelversions: %s", record.model, record.version, error)

@@ -45,7 +45,7 @@ def template(one: Training) -> dict[str, Any]:
 @every_backend
 def test_the_manifests_are_the_golden_ones(backend: str) -> None:
     """A change of these files is a change of what runs; write them anew with the lines below and review them."""
-    one = training(backend, OPTIONS, workflow="run-x", account="colchis-train", owner=OWNER)
+    one = training(backend, OPTIONS, workflow="run-x", account="colchis-worker", owner=OWNER)
     documents = [*beside(one, OWNER), job(one)]
     path = GOLDEN / f"training-{backend}.yaml"
     if not path.exists():

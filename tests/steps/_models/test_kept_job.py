@@ -52,7 +52,7 @@ def test_without_a_kept_job_no_cluster_is_asked(server: Server, result: StepResu
         (
             403,
             'User "x" cannot patch resource "trainjobs"',
-            "bind it to the Role colchis-register of workflows/manifests",
+            "bind it to the Role colchis-publish of workflows/manifests",
         ),
         (409, "Precondition failed: UID in precondition", "the cluster refuses TrainJob train-digits-1: Precondition"),
         (503, "starting", "the cluster answers 503"),

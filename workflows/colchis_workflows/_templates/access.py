@@ -1,10 +1,12 @@
 """Who may do what: one ServiceAccount a privilege level, each with the least that its steps need, in one namespace.
 
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
-``colchis-train``    trains: the step that follows a job has a token, what runs the user's code has none.
+``colchis-train``    makes and follows a training's job: our image with a token, nothing of the user's.
+``colchis-worker``   runs the user's code: no rights.
 ``colchis-evaluate`` judges: no rights, as it loads what was trained.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
-``colchis-register`` registers: a token for the cluster's optional list of model versions, and for notes on kept jobs.
+``colchis-publish``  uploads and registers: a token for the cluster's optional list of model versions, and for notes on
+                     kept jobs.
 ``colchis-rollout``  serves models: rollout and prune have a token.
 """
 
@@ -21,6 +23,9 @@ JOBS = {  # what trains, by API group
     "kubeflow.org": ["pytorchjobs", "tfjobs"],
     "trainer.kubeflow.org": ["trainjobs"],
 }
+TOKENS = {"colchis-publish", "colchis-rollout", "colchis-train"}
+# whose pods mount a key of the store: the accounts without "colchis-", and serving pods that keep requests
+KEYS = ("step", "worker", "train", "evaluate", "build", "publish", "rollout", "serve")
 RULES: dict[str, list[Object]] = {
     "colchis-step": [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
@@ -35,9 +40,10 @@ RULES: dict[str, list[Object]] = {
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ],
+    "colchis-worker": [],
     "colchis-evaluate": [],
     "colchis-build": [],
-    "colchis-register": [
+    "colchis-publish": [
         {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},
         # a job that is kept says which version it made
         *({"apiGroups": [group], "resources": resources, "verbs": ["patch"]} for group, resources in JOBS.items()),
@@ -79,7 +85,7 @@ def _account(settings: Settings, name: str, rules: list[Object]) -> list[Object]
             "apiVersion": "v1",
             "kind": "ServiceAccount",
             "metadata": metadata,
-            "automountServiceAccountToken": name in {"colchis-register", "colchis-rollout", "colchis-train"},
+            "automountServiceAccountToken": name in TOKENS,
         }
     ]
     if rules:

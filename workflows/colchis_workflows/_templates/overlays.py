@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from colchis_workflows._templates.access import KEYS
+from colchis_workflows._templates.step import KEYS_SECRET
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
@@ -23,6 +25,7 @@ PATHS = (
 # kustomize's `images:` knows Deployments and the like only; this tells it where workflows hold images
 IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": "WorkflowTemplate"} for path in PATHS]}
 KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+ARTIFACTS = "colchis-artifacts"  # the Secret with Argo's own keys, for reports
 ENDPOINT = "http://minio.minio.svc:9000"
 GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://traefik.traefik.svc"}
 
@@ -80,16 +83,18 @@ def _minio() -> list[Object]:
     """Return the endpoint and the well-known sample password of a MinIO that holds nothing worth a secret."""
 
     def key(name: str) -> Object:
-        return {"name": "colchis-s3", "key": name}
+        return {"name": ARTIFACTS, "key": name}
 
+    user, password = "admin", "password"
+    credentials = f"[default]\naws_access_key_id = {user}\naws_secret_access_key = {password}\n"
     repository = {
         "s3": {
             "bucket": "colchis",
             "endpoint": ENDPOINT.removeprefix("http://"),
             "insecure": True,
             "createBucketIfNotPresent": {},
-            "accessKeySecret": key("AWS_ACCESS_KEY_ID"),
-            "secretKeySecret": key("AWS_SECRET_ACCESS_KEY"),
+            "accessKeySecret": key("accesskey"),
+            "secretKeySecret": key("secretkey"),
         }
     }
     return [
@@ -100,12 +105,8 @@ def _minio() -> list[Object]:
             "data": {"AWS_ENDPOINT_URL_S3": ENDPOINT, "AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
             | GATEWAY,
         },
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "colchis-s3"},
-            "stringData": {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "password"},
-        },
+        _secret(ARTIFACTS, accesskey=user, secretkey=password),
+        *(_secret(f"{KEYS_SECRET}-{name}", credentials=credentials) for name in KEYS),
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -116,3 +117,7 @@ def _minio() -> list[Object]:
             "data": {"colchis": yaml.safe_dump(repository, sort_keys=False)},
         },
     ]
+
+
+def _secret(name: str, **values: str) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}

@@ -26,10 +26,12 @@ RETRY = models.RetryStrategy(
     expression=TRANSIENT,
     backoff=models.Backoff(duration="10s", factor=models.IntOrString(root="2")),
 )
-CREDENTIALS: list[Any] = [  # each key is an environment variable: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL_S3, AWS_REGION, …
+SETTINGS: list[Any] = [  # each key is an environment variable: AWS_ENDPOINT_URL_S3, AWS_REGION, …; none is a secret
     models.EnvFromSource(config_map_ref=models.ConfigMapEnvSource(name="colchis", optional=True)),
-    models.EnvFromSource(secret_ref=models.SecretEnvSource(name="colchis-s3", optional=True)),
 ]
+KEYS_AT, KEYS_SECRET = "/var/run/colchis/s3", "colchis-s3"
+KEYS_FILE = {"AWS_SHARED_CREDENTIALS_FILE": f"{KEYS_AT}/credentials"}
+KEYS = models.VolumeMount(name="keys", mount_path=KEYS_AT, read_only=True)
 LOCKED = models.SecurityContext(
     allow_privilege_escalation=False,
     capabilities=models.Capabilities(drop=["ALL"]),
@@ -52,6 +54,21 @@ LOGIN = models.Volume(
         items=[models.KeyToPath(key=".dockerconfigjson", path="config.json")],
     ),
 )
+
+
+def keys_of(account: str) -> models.Volume:
+    """Return the volume with an account's keys of the store, a file in AWS's format that only this pod's user reads.
+
+    The Secret ``colchis-s3``, whose keys were environment variables in earlier releases, is read for one release more,
+    where the account has none of its own.
+    """
+    own = f"{KEYS_SECRET}-{account.removeprefix('colchis-')}"
+    item = models.KeyToPath(key="credentials", path="credentials")
+    sources = [
+        models.VolumeProjection(secret=models.SecretProjection(name=KEYS_SECRET, optional=True)),
+        models.VolumeProjection(secret=models.SecretProjection(name=own, optional=True, items=[item])),
+    ]
+    return models.Volume(name=str(KEYS.name), projected=models.ProjectedVolumeSource(sources=sources))
 
 
 def environment(**more: str) -> list[Any]:
@@ -105,7 +122,7 @@ def step(
     without it only Argo's own container has one, which may report results and nothing else. ``hopeless`` is when not to
     try again: Argo has no exit code for a pod whose init container failed, only its message.
     """
-    volumes, mounts = [SCRATCH], [models.VolumeMount(name="tmp", mount_path=TMP)]
+    volumes, mounts = [SCRATCH, keys_of(account)], [models.VolumeMount(name="tmp", mount_path=TMP), KEYS]
     if volume:
         volumes.append(volume)
         mounts.append(models.VolumeMount(name=str(volume.name), mount_path=mounted_at, read_only=True))
@@ -118,8 +135,8 @@ def step(
         args=list(args or flags(sent, [str(found.name) for found in outputs])),
         inputs=[parameter(settings, name) for name in inputs],
         outputs=[*outputs, *artifacts],
-        env=env or environment(),
-        env_from=CREDENTIALS,
+        env=env or environment(**KEYS_FILE),
+        env_from=SETTINGS,
         resources=size or resources("100m", "256Mi", "1Gi"),
         active_deadline_seconds=str(hours * 3600),  # Argo's schema has text here
         retry_strategy=but_not(hopeless) if hopeless else RETRY,

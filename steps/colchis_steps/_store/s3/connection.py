@@ -3,11 +3,15 @@
 Endpoint, region, addressing, proxies, authorities, retries and credentials are those of the environment and of the
 profile, as boto3 reads them. Beside these:
 
+AWS_SHARED_CREDENTIALS_FILE  in pods the mounted file with the keys; where it is not there, files beside it that are
+                       named as variables (AWS_ACCESS_KEY_ID …), as the Secret of earlier releases has them
 AWS_REGION             the region, as other SDKs read it, where AWS_DEFAULT_REGION is not set
 COLCHIS_S3_ENCRYPTION  what is asked of the server for each object: AES256, aws:kms or aws:kms:dsse
 COLCHIS_S3_KMS_KEY     the key of aws:kms; without one the bucket's or the account's own
 """
 
+import functools
+import logging
 import os
 import ssl
 from pathlib import Path
@@ -19,8 +23,40 @@ from botocore.config import Config
 
 from colchis_steps._step.errors import InputError
 
+FIRST = "AWS_ACCESS_KEY_ID"
+KEYS = {  # of a session, by the variable's name
+    FIRST: "aws_access_key_id",
+    "AWS_SECRET_ACCESS_KEY": "aws_secret_access_key",
+    "AWS_SESSION_TOKEN": "aws_session_token",
+}
+log = logging.getLogger("colchis")
 ATTEMPTS = 4  # how often a request is sent at most, where neither environment nor profile says so
 CONNECTIONS = 32
+
+
+@functools.cache
+def earlier_keys() -> dict[str, str]:
+    """Return the Secret ``colchis-s3`` of earlier releases where it is mounted and no other key is there; warn once.
+
+    Its keys were the names of variables; those that are no secrets are set as such, unless they are.
+
+    Raises:
+        InputError: a file of it cannot be read.
+    """
+    named = os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "")
+    place = Path(named).parent
+    if not named or Path(named).exists() or "AWS_ACCESS_KEY_ID" in os.environ or not (place / FIRST).exists():
+        return {}
+    try:
+        found = {path.name: path.read_text().strip() for path in place.glob("AWS_*")}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the keys in {place} cannot be read ({error}); give the pod's user the right") from error
+    for name in found.keys() - KEYS:
+        os.environ.setdefault(name, found[name])
+    log.warning(
+        "the Secret colchis-s3 gives each step every right; docs/upgrade.md, 'From one Secret to separate ones'"
+    )
+    return found
 
 
 class Connection:
@@ -32,9 +68,10 @@ class Connection:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        keys = {KEYS[name]: value for name, value in earlier_keys().items() if name in KEYS}
         region = os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION")
         try:
-            self.session = boto3.session.Session(region_name=region)
+            self.session = boto3.session.Session(region_name=region, **keys)
         except (sdk.BotoCoreError, ValueError) as error:
             raise self._wrong(error) from error
 

@@ -15,6 +15,7 @@ from colchis_steps._step.polling import wait_until
 from colchis_steps._training.backends.ends import AGAIN
 from colchis_steps._training.backends.outcome import outcome_of
 
+FOLLOWER, WORKER = "colchis-train", "colchis-worker"
 log = logging.getLogger("colchis")
 
 
@@ -23,12 +24,16 @@ class StoppedError(TransientError):
 
 
 def in_workflow(cluster: Cluster, training: Training) -> Training:
-    """Return the training its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and that pod's account."""
+    """Return the training with its owner, the Workflow of the pod that ``$COLCHIS_POD`` names, and an account.
+
+    The workers' is not that of this pod, which may make jobs; where this pod has one of its own, theirs is the same.
+    """
     pod = cluster.get("Pod", os.environ["COLCHIS_POD"]) if "COLCHIS_POD" in os.environ else None
     for found in pod["metadata"].get("ownerReferences") or [] if pod else []:
         if found["kind"] == "Workflow":
             owner = {key: found[key] for key in ("apiVersion", "kind", "name", "uid")}
             account = pod["spec"].get("serviceAccountName", "") if pod else ""
+            account = WORKER if account == FOLLOWER else account
             return replace(training, workflow=found["name"], account=account, owner=owner)
     return training
 

@@ -61,7 +61,10 @@ def test_kserves_storage_container_gets_the_versions_place_in_the_bucket() -> No
     predictor = inference_service(stored, "{}")["spec"]["predictor"]
     uri = {"name": "STORAGE_URI", "value": "colchis+s3://bucket/team/models/digits/2"}
     assert uri in predictor["containers"][0]["env"]
-    assert (stored.path, [volume["name"] for volume in predictor["volumes"]]) == ("/mnt/models/2", ["tmp", "config"])
+    assert (stored.path, [volume["name"] for volume in predictor["volumes"]]) == (
+        "/mnt/models/2",
+        ["tmp", "config", "keys"],
+    )
     with pytest.raises(InputError, match="reads buckets, not file:///store; give --model-volume=image"):
         storage_uri(msgspec.structs.replace(stored, store="file:///store"))
 
@@ -209,11 +212,17 @@ def test_pods_that_keep_requests_get_the_stores_settings_and_no_others_do() -> N
     kept = msgspec.structs.replace(SERVED, store="s3://bucket/team", options=ServeOptions(log_requests=0.01))
     (server,) = pods(kept, "{}")["spec"]["template"]["spec"]["containers"]
     assert server["args"][-2:] == ["--log-requests=0.01", "--log-to=s3://bucket/team"]
-    names = [next(iter(source.values()))["name"] for source in server["envFrom"]]
-    assert names == ["colchis", "colchis-s3", "colchis-requests"], "the last one goes before the others"
-    assert all(next(iter(source.values()))["optional"] for source in server["envFrom"])
-    (server,) = pods(SERVED, "{}")["spec"]["template"]["spec"]["containers"]
+    assert server["envFrom"] == [{"configMapRef": {"name": "colchis", "optional": True}}]
+    assert {"name": "AWS_SHARED_CREDENTIALS_FILE", "value": "/var/run/colchis/s3/credentials"} in server["env"]
+    assert {"name": "keys", "mountPath": "/var/run/colchis/s3", "readOnly": True} in server["volumeMounts"]
+    (keys,) = [one for one in pods(kept, "{}")["spec"]["template"]["spec"]["volumes"] if one["name"] == "keys"]
+    secrets = [source["secret"] for source in keys["projected"]["sources"]]
+    assert [secret["name"] for secret in secrets] == ["colchis-s3", "colchis-requests", "colchis-s3-serve"]
+    assert all(secret["optional"] for secret in secrets)
+    pod = pods(SERVED, "{}")["spec"]["template"]["spec"]
+    (server,) = pod["containers"]
     assert "envFrom" not in server
+    assert "keys" not in [one["name"] for one in (*pod["volumes"], *server["volumeMounts"])]
     assert not [word for word in server["args"] if word.startswith("--log")]
     with pytest.raises(InputError, match="pods cannot keep requests in file:///store; leave log_requests out"):
         pods(msgspec.structs.replace(kept, store="file:///store"), "{}")

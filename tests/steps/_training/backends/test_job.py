@@ -267,7 +267,7 @@ def test_in_a_workflow_the_job_belongs_to_it_and_stays_where_only_the_pod_goes(
     assert made["metadata"]["ownerReferences"] == [
         {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "run-x", "uid": "u"}
     ]
-    assert made["spec"]["template"]["spec"]["serviceAccountName"] == "colchis-train"
+    assert made["spec"]["template"]["spec"]["serviceAccountName"] == "colchis-worker"
     labels = made["spec"]["template"]["metadata"]["labels"]
     assert labels["workflows.argoproj.io/workflow"] == "run-x"
 
