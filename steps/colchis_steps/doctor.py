@@ -15,6 +15,7 @@ from colchis_steps._doctor.checks import Finding, findings
 from colchis_steps._doctor.facts import BACKENDS, gather
 from colchis_steps._doctor.network import enforcer, network
 from colchis_steps._doctor.places import try_registry, try_store
+from colchis_steps._doctor.records import external_versions
 from colchis_steps._kube.api import Api
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.flags import prog
@@ -100,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = [
         *examine(args.namespace, args.gateway or "", args.backend),
         *try_store(args.store),
+        *external_versions(args.store),
         try_registry(args.repository, insecure=args.insecure_registry),
     ]
     if args.json:
