@@ -8,6 +8,7 @@ Writes  runs/<run>/training/train.json, and runs/<run>/candidate/model.json last
 import argparse
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from colchis_steps._formats.models import Candidate, Code
 from colchis_steps._formats.runs import Epoch, KeptJob, TrainingReport
 from colchis_steps._formats.training import Result
 from colchis_steps._kube.cluster import Cluster
-from colchis_steps._manifests.job_options import job_options
+from colchis_steps._manifests.job_options import ALLOWED, job_options
 from colchis_steps._manifests.training import KINDS, Training
 from colchis_steps._manifests.training_beside import beside
 from colchis_steps._manifests.training_jobs import job as job_of
@@ -133,7 +134,8 @@ def training(args: argparse.Namespace, key: str) -> Training:
             raise InputError(f"--{name} is {getattr(args, name)}, which pods cannot reach; give one of s3://bucket")
     if not args.train_image:
         raise InputError(f"--backend={args.backend} runs pods; give their image as --train-image=REGISTRY/train:TAG")
-    options = job_options(args.job_options)
+    allowed = os.environ.get(ALLOWED, "{}") if "COLCHIS_POD" in os.environ else None
+    options = job_options(args.job_options, allowed)
     flags = worker_flags(args, key)
     return Training(args.backend, args.run, args.model, args.workers, args.train_image, flags, options)
 

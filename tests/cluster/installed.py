@@ -4,6 +4,7 @@ Where things are comes from the environment, with the defaults of a small test c
 
 COLCHIS_IMAGES, COLCHIS_TAG   our images' prefix and tag
 AWS_ENDPOINT_URL_S3, AWS_*    the bucket's server and keys, the same for pods and for this machine
+COLCHIS_TEST_KANIKO           kaniko's executor
 COLCHIS_TEST_REPOSITORY       where model images go, over plain HTTP
 COLCHIS_TEST_GATEWAY_NAME     the Gateway's namespace and name
 COLCHIS_TEST_GATEWAY          its address, where models answer
@@ -42,6 +43,7 @@ NEEDS_CLUSTER = [
     pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH"),
 ]
 SETTINGS = Settings()
+KANIKO = os.environ.get("COLCHIS_TEST_KANIKO", "gcr.io/kaniko-project/executor:v1.24.0")
 IMAGES, TAG = os.environ.get("COLCHIS_IMAGES", SETTINGS.registry), os.environ.get("COLCHIS_TAG", SETTINGS.tag)
 REPOSITORY = os.environ.get("COLCHIS_TEST_REPOSITORY", "registry.registry.svc:5000/models")
 GATEWAY = os.environ.get("COLCHIS_TEST_GATEWAY", "http://traefik.traefik.svc")

@@ -11,6 +11,7 @@ from tests.cluster.installed import (
     AWS,
     BUCKET,
     IMAGES,
+    KANIKO,
     MANIFESTS,
     REPOSITORY,
     ROUTES,
@@ -23,6 +24,12 @@ from tests.cluster.installed import (
 )
 
 from colchis_workflows._templates.overlays import set_parameter
+
+
+def named(image: str) -> dict[str, str]:
+    """Return an image of ``name:tag`` as kustomize has it."""
+    name, _, tag = image.rpartition(":")
+    return {"newName": name, "newTag": tag}
 
 
 def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> None:
@@ -71,7 +78,8 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> Non
         "images": [
             {"name": SETTINGS.image(name).rpartition(":")[0], "newName": f"{IMAGES}/{name}", "newTag": TAG}
             for name in ("steps", "train", "serve")
-        ],
+        ]
+        + [{"name": SETTINGS.kaniko.rpartition(":")[0], **named(KANIKO)}],
         "patches": [
             set_parameter(templates["colchis-pipeline"], "repository", f"{REPOSITORY}/{namespace}"),
             set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.cluster.installed import MANIFESTS, NEEDS_CLUSTER, REPOSITORY, kubectl, until
+from tests.cluster.installed import KANIKO, MANIFESTS, NEEDS_CLUSTER, REPOSITORY, kubectl, until
 from tests.literal import as_given
 
 from colchis_steps._oci.repository import open_repository
 from colchis_steps.build_image import main as build_image
-from colchis_workflows._templates.parameters import KANIKO
 from colchis_workflows.build_image import CONTEXT
 
 pytestmark = NEEDS_CLUSTER
@@ -92,7 +91,6 @@ def kaniko_pod(name: str, namespace: str, repository: str) -> dict[str, Any]:
     rendered = yaml.safe_load((MANIFESTS / "base/colchis-build-image.yaml").read_text())["spec"]["templates"]
     (container,) = [made["container"] for made in rendered if made["name"] == "kaniko"]
     told = {"repository": repository, "model": namespace, "version": "1", "insecure-registry": "true"}
-    told |= {"kaniko-option": "--single-snapshot=false", "kaniko-image": KANIKO}
 
     def filled(word: str) -> str:
         return as_given(word, told)
@@ -102,7 +100,7 @@ def kaniko_pod(name: str, namespace: str, repository: str) -> dict[str, Any]:
     mounts = [{"name": "context", "mountPath": CONTEXT}]
     main = {
         "name": "main",
-        "image": filled(container["image"]),
+        "image": KANIKO,
         "args": [filled(word) for word in container["args"]],
         "volumeMounts": mounts,
         **{key: container[key] for key in ("command", "terminationMessagePolicy", "securityContext")},

@@ -229,7 +229,7 @@ def test_the_retry_strategy_is_one_and_the_same() -> None:
 def test_each_image_is_known(where: tuple[str, str]) -> None:
     template = TEMPLATES[where]
     containers = [*([template["container"]] if "container" in template else []), *template.get("initContainers", [])]
-    parameters = {"{{inputs.parameters.train-image}}", "{{inputs.parameters.kaniko-image}}"}
+    parameters = {"{{inputs.parameters.train-image}}", SETTINGS.kaniko}
     for container in containers:
         assert container["image"] in {SETTINGS.image("steps")} | parameters or container["name"] == "ask"
 

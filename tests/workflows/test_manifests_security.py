@@ -84,7 +84,9 @@ def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
 
 
 def test_nothing_is_cluster_wide_and_no_rule_has_a_wildcard() -> None:
-    base_and_namespaced = [d for path, found in FILES.items() if "quickstart" not in path for d in found]
+    base_and_namespaced = [
+        d for path, found in FILES.items() if path.startswith(("base/", "overlays/n")) for d in found
+    ]
     assert not {d.get("kind") for d in base_and_namespaced} & {"ClusterRole", "ClusterRoleBinding", "Namespace"}
     for found in OBJECTS:
         for rule in found.get("rules", []):
@@ -129,3 +131,35 @@ def test_what_runs_the_users_code_shares_its_key_with_nothing_else() -> None:
     assert users == {"colchis-train/workers"}
     workers = {name for name, template in PODS.items() if template["serviceAccountName"] == "colchis-worker"}
     assert workers == users
+
+
+def test_no_volume_of_a_pod_grows_without_bounds() -> None:
+    for template in PODS.values():
+        for volume in template["volumes"]:
+            assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"].endswith("Gi")
+
+
+def test_no_submitter_chooses_kanikos_image_flags_or_dockerfile() -> None:
+    document = next(d for d in render.objects(Settings()) if d["metadata"]["name"] == "colchis-build-image")
+    inputs = [p["name"] for t in document["spec"]["templates"] for p in t.get("inputs", {}).get("parameters", [])]
+    arguments = [p["name"] for p in document["spec"]["arguments"]["parameters"]]
+    assert not {"dockerfile", "kaniko-image", "kaniko-option"} & {*inputs, *arguments}
+    container = PODS[KANIKO]["container"]
+    assert not tags(container["image"])
+    given = [arg for arg in container["args"] if tags(arg)]
+    assert [arg.partition("=")[0] for arg in given] == ["--destination", "--insecure"], "after the = a value is no flag"
+
+
+def test_in_hardened_no_pod_is_root_and_the_namespace_enforces_that() -> None:
+    (kustomization,) = FILES["overlays/hardened/kustomization.yaml"]
+    patches = [patch for found in kustomization["patches"] for patch in yaml.safe_load(found["patch"])]
+    assert {patch["value"] for patch in patches} == {"direct"}
+    assert len(patches) > 2
+    (namespace,) = FILES["overlays/hardened/namespace.yaml"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    policies = FILES["components/admission/policies.yaml"]
+    bound = {d["spec"]["policyName"] for d in policies if d["kind"] == "ValidatingAdmissionPolicyBinding"}
+    assert bound == {d["metadata"]["name"] for d in policies if d["kind"] == "ValidatingAdmissionPolicy"}
+    for policy in policies:
+        where = policy["spec"].get("matchConstraints") or policy["spec"]["matchResources"]
+        assert where["namespaceSelector"]["matchLabels"].items() <= namespace["metadata"]["labels"].items()

@@ -16,12 +16,14 @@ from colchis_workflows._templates.step import (
     KEYS_FILE,
     LOCKED,
     LOGIN,
+    MODEL,
     POD,
     REGISTRY_LOGIN,
     SCRATCH,
     SETTINGS,
     TMP,
     but_not,
+    empty,
     environment,
     flags,
     inputs_of,
@@ -36,10 +38,11 @@ from colchis_workflows._templates.step import (
 )
 from colchis_workflows.settings import Settings
 
-FLAGS = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]
-PACK = [*FLAGS, "base"]
-BUILD = [*FLAGS, "dockerfile", "kaniko-image", "kaniko-option"]
-INPUTS = [*dict.fromkeys([*PACK, *BUILD])]
+# The executor's image, its flags and a Dockerfile give root beside the registry's login, so no submitter chooses them:
+# an overlay does, by ``images`` and by patches that add to the arguments.
+BUILD = ["store", "run", "model", "version", "builder", "repository", "insecure-registry"]
+PACK = [*BUILD, "base"]
+INPUTS = PACK
 CONTEXT = "/context"
 ACCOUNT = "colchis-build"
 CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]  # what unpacking files as their owner takes
@@ -94,7 +97,7 @@ def _kaniko(settings: Settings) -> Container:
         name="context",
         image=settings.image("steps"),
         command=["python", "-m", "colchis_steps.build_image"],
-        args=[*flags([*FLAGS, "dockerfile"]), f"--context={CONTEXT}"],
+        args=[*flags(BUILD), f"--context={CONTEXT}"],
         env=environment(DOCKER_CONFIG=REGISTRY_LOGIN, **KEYS_FILE),
         env_from=SETTINGS,
         security_context=LOCKED,
@@ -108,7 +111,7 @@ def _kaniko(settings: Settings) -> Container:
     )
     return Container(
         name="kaniko",
-        image="{{inputs.parameters.kaniko-image}}",
+        image=settings.kaniko,
         command=["/kaniko/executor"],
         args=[
             f"--context=dir://{CONTEXT}/context",
@@ -119,7 +122,7 @@ def _kaniko(settings: Settings) -> Container:
             "--cache=false",
             "--compressed-caching=false",
             "--digest-file=/dev/termination-log",
-            literal("kaniko-option"),
+            "--single-snapshot=false",
         ],
         env=[models.EnvVar(name=BRACE, value="{")],
         termination_message_policy="FallbackToLogsOnError",  # so that the node says what kaniko said last
@@ -137,12 +140,7 @@ def _kaniko(settings: Settings) -> Container:
             run_as_user=0,
         ),
         pod_security_context=POD,
-        volumes=[
-            SCRATCH,
-            keys_of(ACCOUNT),
-            LOGIN,
-            models.Volume(name="context", empty_dir=models.EmptyDirVolumeSource()),
-        ],
+        volumes=[SCRATCH, keys_of(ACCOUNT), LOGIN, empty("context", MODEL)],
         volume_mounts=[
             context.model_copy(update={"read_only": True}),
             models.VolumeMount(name="registry", mount_path="/kaniko/.docker", read_only=True),

@@ -10,9 +10,11 @@ from colchis_workflows._templates.step import (
     KEYS,
     KEYS_FILE,
     LOCKED,
+    MODEL,
     SCRATCH,
     SETTINGS,
     TMP,
+    empty,
     environment,
     flags,
     keys_of,
@@ -54,7 +56,8 @@ def template(settings: Settings) -> WorkflowTemplate:
         _early(settings, "fetch", "steps", [given, tmp, KEYS]),
         _early(settings, "ask", "train", [_read_only(given), answers, own]),
     ]
-    container.volumes = [SCRATCH, keys_of(ACCOUNT), *(_empty(mount.name) for mount in (given, answers, own))]
+    volumes = [SCRATCH, keys_of(ACCOUNT), empty(given.name, MODEL), empty(answers.name), empty(own.name)]
+    container.volumes = volumes
     container.volume_mounts = [tmp, _read_only(given), _read_only(answers), KEYS]
     return workflow_template(
         settings,
@@ -93,7 +96,3 @@ def _mount(path: str) -> models.VolumeMount:
 
 def _read_only(mount: models.VolumeMount) -> models.VolumeMount:
     return mount.model_copy(update={"read_only": True})
-
-
-def _empty(name: str) -> models.Volume:
-    return models.Volume(name=name, empty_dir=models.EmptyDirVolumeSource())

@@ -28,6 +28,7 @@ from colchis_workflows import (
 )
 from colchis_workflows._argo.documents import Object, parse, read
 from colchis_workflows._templates.access import accounts
+from colchis_workflows._templates.network import network_policies
 from colchis_workflows._templates.overlays import IMAGE_FIELDS, IMAGES, KUSTOMIZATION, overlays
 from colchis_workflows.settings import Settings
 
@@ -71,6 +72,7 @@ def manifests(settings: Settings) -> dict[str, str]:
     templates = objects(settings)
     base = {_file(found): [found] for found in templates if found["kind"] == "WorkflowTemplate"}
     base["accounts.yaml"] = accounts(settings)
+    base["network-policies.yaml"] = network_policies(settings)
     base["kustomization.yaml"] = [KUSTOMIZATION | {"resources": sorted(base), "configurations": ["image-fields.yaml"]}]
     base["image-fields.yaml"] = [IMAGE_FIELDS]
     nightly = {_file(found): [found] for found in templates if found["kind"] == "CronWorkflow"}

@@ -11,11 +11,12 @@ class Settings:
     """Where the images are and which release this is: equal settings render to equal bytes.
 
     ``registry`` is a prefix (``host:5000/colchis``); ``tag`` is that of all images; ``digests`` are pairs
-    of an image's name and its digest, for releases; each object gets ``labels``.
+    of an image's name and its digest, for releases; ``kaniko`` is the executor; each object gets ``labels``.
     """
 
     registry: str = "ghcr.io/colchis"
     tag: str = VERSION
+    kaniko: str = "ghcr.io/osscontainertools/kaniko:v1.28.3"  # the live fork; what is run here is 1.24.0
     digests: tuple[tuple[str, str], ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
 

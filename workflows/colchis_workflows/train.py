@@ -11,6 +11,7 @@ from hera.workflows import DAG, Container, WorkflowTemplate, models
 
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
+    MODEL,
     flags,
     inputs_of,
     output,
@@ -77,6 +78,7 @@ def _step(settings: Settings, name: str, account: str, image: str) -> Container:
         image=image,
         size=resources("500m", "1Gi", "4Gi"),
         hours=24,
+        disk=MODEL,
     )
     container.name = name
     return container

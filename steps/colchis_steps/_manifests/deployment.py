@@ -91,7 +91,7 @@ def described(deployed: Deployed, files: Mapping[str, str], container: Object) -
         **LOCKED_POD,
         "volumes": [
             *volumes,
-            {"name": "tmp", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": deployed.options.disk}},
             {"name": "config", "downwardAPI": {"items": [annotation(names[name], name) for name in files]}},
             *([keys_volume("serve", REQUESTS)] if keeps or deployed.volume == "storage" else []),
         ],
@@ -124,7 +124,10 @@ def model_volumes(deployed: Deployed) -> tuple[list[Object], list[Object]]:
         items = [{"key": ".dockerconfigjson", "path": "config.json"}]
         login = {"secretName": PULL_SECRET, "optional": True, "items": items}
         mount: Object = {"name": "model", "mountPath": f"{MODELS}/{deployed.model}", "readOnly": True}
-        return [{"name": "model", "emptyDir": {}}, {"name": "registry", "secret": login}], [mount]
+        return [
+            {"name": "model", "emptyDir": {"sizeLimit": deployed.options.disk}},
+            {"name": "registry", "secret": login},
+        ], [mount]
     mount = {"name": "model", "mountPath": deployed.path, "subPath": "models/1", "readOnly": True}
     return [{"name": "model", "image": {"reference": deployed.image, "pullPolicy": "IfNotPresent"}}], [mount]
 

@@ -1,5 +1,6 @@
 """What a training job asks of the cluster: one typed JSON object, checked before anything is made; pure."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -7,6 +8,7 @@ from msgspec import Meta
 
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.options import Count, ObjectName, Positive, Quantity, read_options
+from colchis_steps._step.errors import InputError
 
 KEPT = 86_400  # seconds for which an ended job that nobody asked about is kept
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -20,6 +22,10 @@ SPOT = {  # the labels and taints by which clouds mark nodes that they may take 
     "karpenter.sh/capacity-type": "spot",
     "kubernetes.azure.com/scalesetpriority": "spot",
 }
+
+
+ALLOWED = "COLCHIS_JOB_ALLOWED"  # in the ConfigMap colchis, so that a submitter cannot set it
+ALLOWED_EXAMPLE = '{"tolerations": ["dedicated"], "priorities": ["batch"]}'
 
 
 class Toleration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", omit_defaults=True):
@@ -38,6 +44,7 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu: Quantity = "500m"  # asked for, a worker
     memory: Quantity = "1Gi"  # asked for, a worker
     memory_limit: Quantity = "4Gi"  # a worker that takes more is killed
+    disk: Quantity = "32Gi"  # at most, below /tmp; a worker that writes more is evicted
     gpus: Count = 0  # a worker
     gpu_resource: str = "nvidia.com/gpu"
     node_selector: dict[str, str] = {}
@@ -57,9 +64,35 @@ class JobOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(self.keep[:-1]) * UNITS[self.keep[-1]] if self.keep else KEPT
 
 
-def job_options(text: str) -> JobOptions:
-    """Return the options in ``text``. Raises InputError as ``read_options``."""
-    return read_options(text, JobOptions, name="job options", example=EXAMPLE)
+class Allowed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What submitters may ask of the nodes: by it a pod gets to where others' pods do not, or pushes them away."""
+
+    tolerations: tuple[str, ...] = ()  # keys of taints
+    priorities: tuple[str, ...] = ()  # PriorityClasses
+
+
+def job_options(text: str, allowed: str | None = None) -> JobOptions:
+    """Return the options in ``text``; ``allowed`` is the installation's list as JSON, None: whoever asks is the user.
+
+    Raises:
+        InputError: as ``read_options``, or a toleration or the priority is not on the list.
+    """
+    options = read_options(text, JobOptions, name="job options", example=EXAMPLE)
+    if allowed is not None:
+        may = read_options(allowed, Allowed, name=f"what ${ALLOWED} allows", example=ALLOWED_EXAMPLE)
+        keys = [toleration.key or "(every taint)" for toleration in options.tolerations]
+        _hold("tolerations of", keys, may.tolerations)
+        _hold("the priority", [options.priority] if options.priority else [], may.priorities)
+    return options
+
+
+def _hold(what: str, wanted: Sequence[str], allowed: Sequence[str]) -> None:
+    if other := [one for one in wanted if one not in allowed]:
+        there = f"only {', '.join(allowed)}" if allowed else "none"
+        raise InputError(
+            f"job options ask for {what} {other[0][:256]!r} and this installation allows {there}; leave it out, or ask "
+            f"its operator to add it to {ALLOWED} in the ConfigMap colchis"
+        )
 
 
 def placed(options: JobOptions) -> Object:

@@ -41,7 +41,7 @@ def daemon_set(deployed: Deployed) -> Object:
     pod = {
         **LOCKED_POD,
         "terminationGracePeriodSeconds": 1,
-        "volumes": [*volumes, {"name": "tmp", "emptyDir": {}}],
+        "volumes": [*volumes, {"name": "tmp", "emptyDir": {"sizeLimit": "1Mi"}}],
         "containers": [container],
     }
     return {

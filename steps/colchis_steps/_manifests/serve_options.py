@@ -20,6 +20,7 @@ class ServeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu: Quantity = "100m"  # asked for, a pod
     memory: Quantity = "512Mi"  # asked for, a pod
     memory_limit: Quantity = "2Gi"  # a pod that takes more is killed
+    disk: Quantity = "32Gi"  # at most, a volume: the copied model, and /tmp; a pod that writes more is evicted
     startup_seconds: Positive = 180  # a pod that does not answer until then is started anew
     ready_seconds: Positive = 2  # between two looks at whether a pod may get requests
     replicas: Count = 0  # pods; 0 is as many as serve the model now, or 1

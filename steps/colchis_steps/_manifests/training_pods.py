@@ -34,7 +34,7 @@ def pod(training: Training, more: Mapping[str, Any]) -> Object:
     spec: Object = {
         **LOCKED_POD,
         "terminationGracePeriodSeconds": training.options.grace_seconds,
-        "volumes": [{"name": "tmp", "emptyDir": {}}, keys_volume("worker")],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": training.options.disk}}, keys_volume("worker")],
         "containers": [_worker(training)],
         **({"serviceAccountName": training.account} if training.account else {}),
         **placed(training.options),

@@ -40,7 +40,7 @@ def test_or_it_is_copied_by_an_init_container_that_has_the_registry_login(insecu
     mounts = {mount["name"]: mount["mountPath"] for mount in copier["volumeMounts"]}
     assert mounts == {"model": "/models/digits", "registry": "/var/run/colchis/registry", "tmp": "/tmp"}
     assert {"name": "DOCKER_CONFIG", "value": mounts["registry"]} in copier["env"]
-    assert spec["volumes"][0] == {"name": "model", "emptyDir": {}}
+    assert spec["volumes"][0] == {"name": "model", "emptyDir": {"sizeLimit": "32Gi"}}
     assert "image" not in json.dumps(spec["volumes"])
     login = next(volume["secret"] for volume in spec["volumes"] if volume["name"] == "registry")
     assert (login["secretName"], login["optional"]) == ("colchis-registry", True)

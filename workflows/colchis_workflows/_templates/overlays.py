@@ -2,6 +2,8 @@
 
 ``quickstart``  everything to try Colchis in a namespace of its own, with MinIO in the cluster and its sample password
 ``namespaced``  the base alone, for a team's namespace: nothing cluster-wide, no credentials
+``hardened``    for a namespace that enforces Pod Security's restricted profile: no pod is root, and admission policies,
+                which an administrator of the cluster applies, hold what the accounts with a token make
 """
 
 from collections.abc import Sequence
@@ -10,6 +12,7 @@ from typing import Any
 import yaml
 
 from colchis_workflows._templates.access import KEYS
+from colchis_workflows._templates.admission import LABEL, policies
 from colchis_workflows._templates.step import KEYS_SECRET
 from colchis_workflows.settings import Settings
 
@@ -26,6 +29,7 @@ PATHS = (
 IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": "WorkflowTemplate"} for path in PATHS]}
 KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 ARTIFACTS = "colchis-artifacts"  # the Secret with Argo's own keys, for reports
+COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
 ENDPOINT = "http://minio.minio.svc:9000"
 GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://traefik.traefik.svc"}
 
@@ -38,9 +42,13 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
         | ({"digest": digests[name]} if name in digests else {"newTag": settings.tag})
         for name in IMAGES
     ]
+    executor, _, tag = settings.kaniko.rpartition(":")
+    images.append({"name": executor, "newName": executor, "newTag": tag})
     common = KUSTOMIZATION | {"resources": ["../../base"], "configurations": ["image-fields.yaml"], "images": images}
     by_name = {template["metadata"]["name"]: template for template in templates}
+    direct = [set_parameter(by_name[f"colchis-{name}"], "builder", "direct") for name in ("pipeline", "build-image")]
     patches = [
+        *direct,
         set_parameter(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
         *(
             set_parameter(by_name[f"colchis-{name}"], "insecure-registry", "true")
@@ -52,15 +60,32 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
         "resources": ["../../base", "minio.yaml", "namespace.yaml"],
         "patches": patches,
     }
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "colchis"}}
+    hardened = {
+        "namespace": "colchis",
+        "resources": ["../../base", "namespace.yaml"],
+        "components": ["../../components/admission"],
+        "patches": direct,
+    }
     return {
         "overlays/namespaced/kustomization.yaml": [common],
         "overlays/namespaced/image-fields.yaml": [IMAGE_FIELDS],
         "overlays/quickstart/kustomization.yaml": [common | quickstart],
         "overlays/quickstart/image-fields.yaml": [IMAGE_FIELDS],
-        "overlays/quickstart/namespace.yaml": [namespace],
+        "overlays/quickstart/namespace.yaml": [namespace("baseline")],
+        "overlays/hardened/kustomization.yaml": [common | hardened],
+        "overlays/hardened/image-fields.yaml": [IMAGE_FIELDS],
+        "overlays/hardened/namespace.yaml": [namespace("restricted", admission=True)],
+        "components/admission/kustomization.yaml": [COMPONENT | {"resources": ["policies.yaml"]}],
+        "components/admission/policies.yaml": policies(),
         "overlays/quickstart/minio.yaml": _minio(),
     }
+
+
+def namespace(enforced: str, *, admission: bool = False) -> Object:
+    """Return a namespace of this Pod Security level, which warns of what the restricted one would refuse."""
+    level = "pod-security.kubernetes.io"
+    labels = {f"{level}/enforce": enforced, f"{level}/warn": "restricted"} | ({LABEL: "enforced"} if admission else {})
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "colchis", "labels": labels}}
 
 
 def set_parameter(template: Object, name: str, value: str) -> Object:

@@ -7,7 +7,6 @@ from hera.workflows import Parameter
 from colchis_workflows.settings import Settings
 
 STORE = "s3://colchis"
-KANIKO = "gcr.io/kaniko-project/executor:v1.24.0"
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,6 @@ PARAMETERS = {
     "record": Text("The digest of the version's record, as register gave it; it is held.", ""),
     "tree": Text("The digest of the candidate's files, as train or evaluate gave it; it is held.", ""),
     "base": Text("direct: an image to stand on, `host/path:tag`; a second image, tag `N-path`, has both.", ""),
-    "dockerfile": Text(
-        "kaniko: the key in the store of a Dockerfile of your own; its context has `model/` and `code/`.", ""
-    ),
     "dry-run": choice("Whether to say only what would go, and remove nothing.", "false", "true"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
@@ -102,11 +98,6 @@ PARAMETERS = {
         'What each worker of a job gets, as JSON: `{"cpu": "4", "memory": "16Gi", "memory_limit": "16Gi", "gpus": 1, '
         '"queue": "team-a", "priority": "high", "spot": true}`; docs/steps/train.md lists them.',
         "{}",
-    ),
-    "kaniko-image": Text("The image of kaniko's executor.", KANIKO),
-    "kaniko-option": Text(
-        "One more flag of kaniko's executor, `--registry-mirror=host`; `--image-format=oci` is of the live fork alone.",
-        "--single-snapshot=false",
     ),
     "mirror": choice(
         "**true**: the canary also gets a copy of each request, and nobody sees its answer; not every gateway can.",

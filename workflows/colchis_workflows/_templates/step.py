@@ -45,7 +45,16 @@ POD = models.PodSecurityContext(
     run_as_user=USER,
     seccomp_profile=models.SeccompProfile(type="RuntimeDefault"),
 )
-SCRATCH = models.Volume(name="tmp", empty_dir=models.EmptyDirVolumeSource())
+
+
+def empty(name: str, most: str = "8Gi") -> models.Volume:
+    """Return a volume of a pod's own; a pod that writes more into it is evicted, before it fills the node."""
+    limit = models.Quantity(root=most)
+    return models.Volume(name=name, empty_dir=models.EmptyDirVolumeSource(size_limit=limit))
+
+
+MODEL = "32Gi"  # what a volume may take that holds a model, data or checkpoints
+SCRATCH = empty("tmp")
 LOGIN = models.Volume(
     name="registry",
     secret=models.SecretVolumeSource(
@@ -109,6 +118,7 @@ def step(
     image: str | None = None,
     size: models.ResourceRequirements | None = None,
     hours: int = 1,
+    disk: str = "8Gi",
     args: Sequence[str] | None = None,
     artifacts: Sequence[Artifact] = (),
     env: list[Any] | None = None,
@@ -122,7 +132,7 @@ def step(
     without it only Argo's own container has one, which may report results and nothing else. ``hopeless`` is when not to
     try again: Argo has no exit code for a pod whose init container failed, only its message.
     """
-    volumes, mounts = [SCRATCH, keys_of(account)], [models.VolumeMount(name="tmp", mount_path=TMP), KEYS]
+    volumes, mounts = [empty("tmp", disk), keys_of(account)], [models.VolumeMount(name="tmp", mount_path=TMP), KEYS]
     if volume:
         volumes.append(volume)
         mounts.append(models.VolumeMount(name=str(volume.name), mount_path=mounted_at, read_only=True))
