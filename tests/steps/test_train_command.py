@@ -14,6 +14,7 @@ from tests.steps.training_data import Trainer, write_data
 
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.keys import history_key
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.directory import FileStore
 from colchis_steps._store.opening import open_store
@@ -76,7 +77,7 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     assert found[1]["LOCAL_RANK"] == "1"  # on one machine, as torchrun counts
     assert (found[0]["WORLD_SIZE"], found[0]["MASTER_ADDR"], found[0]["COLCHIS_RUN"]) == ("2", "127.0.0.1", "r")
     candidate = trainer.candidate("r")
-    fetch_files(open_store(trainer.store), candidate.files, trainer.root / "got")
+    fetch_files(blobs_of(open_store(trainer.store), "r"), candidate.files, trainer.root / "got")
     assert (trainer.root / "got/weights/w.txt").read_text() == "[33, 0]"
     assert candidate.signature == {"inputs": {}, "outputs": {}}
     assert candidate.data == "data/thirds/0", "relative, so that the store can be copied as a whole"
@@ -124,7 +125,7 @@ def test_a_command_that_is_asked_to_stop_goes_on_from_its_checkpoints(trainer: T
     again = trainer.train("r", *flags(trainer, 1, waits=True))
     assert again.returncode == 0, again.stderr
     assert "going on from what the command has left" in again.stderr
-    fetch_files(open_store(trainer.store), trainer.candidate("r").files, trainer.root / "got")
+    fetch_files(blobs_of(open_store(trainer.store), "r"), trainer.candidate("r").files, trainer.root / "got")
     assert (trainer.root / "got/weights/w.txt").read_text() == "[33, 1]"
 
 

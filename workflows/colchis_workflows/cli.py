@@ -19,6 +19,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "run": "run a pipeline's template on this machine",
         "submit": "run a pipeline's template on the cluster",
         "doctor": "check a cluster, a bucket and a registry before the first run",
+        "bucket": "make a store's bucket, and a key for each privilege",
         "predict": "ask a served model",
         "verify": "read stored models once more; say what is missing or altered",
         "gc": "free what no version and no young run names",

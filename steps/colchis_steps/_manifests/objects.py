@@ -19,6 +19,7 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "Pod": ("v1", "pods"),
     "PodDisruptionBudget": ("policy/v1", "poddisruptionbudgets"),
     "PyTorchJob": ("kubeflow.org/v1", "pytorchjobs"),
+    "Secret": ("v1", "secrets"),
     "SelfSubjectAccessReview": ("authorization.k8s.io/v1", "selfsubjectaccessreviews"),
     "Service": ("v1", "services"),
     "TFJob": ("kubeflow.org/v1", "tfjobs"),

@@ -1,0 +1,1 @@
+"""MinIO's administration: its users and policies; objects are the SDK's."""
