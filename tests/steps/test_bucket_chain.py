@@ -65,7 +65,7 @@ def test_each_step_does_its_work_with_its_own_key(chain: Chain, tmp_path: Path) 
     code = tmp_path / "code"
     code.mkdir()
     (code / "mine.py").write_text("from colchis_steps.classifier import build\n")
-    pushed = chain.does("code", "push_code", str(code), "--to", chain.url)
+    pushed = chain.does("code", "push_code", str(code), f"--store={chain.url}")
     image, version = tmp_path / "image", tmp_path / "version"
     for number, run in enumerate(("r1", "r2"), 1):  # the second has a baseline
         model = ["--model=digits"]
@@ -128,7 +128,7 @@ def test_a_training_that_rewrites_what_judges_it_ends_there(chain: Chain, tmp_pa
         "        raise SystemExit(f'written: {done}')\n"
         "    return good(context)\n"
     )
-    pushed = chain.does("code", "push_code", str(code), "--to", chain.url)
+    pushed = chain.does("code", "push_code", str(code), f"--store={chain.url}")
     trains = [f"--data={data}", f"--code={pushed}", "--entry=evil:build", f"--hyperparameters={QUICK}"]
     chain.step("worker", "train", "--model=digits", *trains, f"--workdir={tmp_path}/work")
     log = (tmp_path / "work").glob("**/*.log")
