@@ -1,6 +1,6 @@
 """Check a cluster, a bucket and a registry before the first run, and say the fix of each finding.
 
-Reads   the cluster of $KUBECONFIG (a pod is sent as a dry run; no Secret's values are asked for), --store, --repository
+Reads   the cluster of $KUBECONFIG (a pod is sent as a dry run; Secrets' values by --keys alone), --store, --repository
 Writes  a line a check to stdout (--json: a list); in the store a probe and in the registry an upload, both removed
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from colchis_steps._doctor.checks import Finding, findings
 from colchis_steps._doctor.facts import BACKENDS, gather
+from colchis_steps._doctor.keys import try_keys
 from colchis_steps._doctor.network import enforcer, network
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._doctor.records import external_versions
@@ -24,12 +25,13 @@ from colchis_steps._step.main import entrypoint
 SIGNS = {"fine": "✓", "wrong": "✗", "skipped": "\N{EN DASH}", "away": "✗"}
 
 
-def examine(namespace: str, gateway: str, backend: str) -> list[Finding]:
-    """Return the findings about the cluster; where it is away, that is the only one."""
+def examine(namespace: str, gateway: str, backend: str, keys_of: str | None = None) -> list[Finding]:
+    """Return the findings about the cluster, with its keys of the store ``keys_of``; where it is away, that alone."""
     try:
         api = Api(namespace)
         facts = gather(api, gateway, backend)
         more = [network(enforcer(api, facts.release))] if facts.backend else []
+        more += [] if keys_of is None else try_keys(api, keys_of)
     except (InputError, TransientError) as error:
         what, _, fix = str(error).partition("; ")
         return [Finding("API server", "away" if isinstance(error, TransientError) else "wrong", what, fix)]
@@ -84,6 +86,9 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("-n", "--namespace", default="", metavar="N", help="default: that of the kubeconfig's context")
     p.add_argument("--store", default="", metavar="URL", help="try this bucket from here, with the SDK's credentials")
+    p.add_argument(
+        "--keys", action="store_true", help="read the Secrets' keys, and try what each can and cannot do in --store"
+    )
     p.add_argument("--repository", default="", metavar="REF", help="try to push there from here, with Docker's login")
     p.add_argument("--insecure-registry", action="store_true", help="the registry has no TLS")
     p.add_argument("--gateway", type=gateway_name, metavar="NS/NAME", help="default: the ConfigMap's")
@@ -99,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Check all, print all, then end as the worst finding says."""
     args = parser().parse_args(argv)
     found = [
-        *examine(args.namespace, args.gateway or "", args.backend),
+        *examine(args.namespace, args.gateway or "", args.backend, args.store if args.keys else None),
         *try_store(args.store),
         *external_versions(args.store),
         try_registry(args.repository, insecure=args.insecure_registry),

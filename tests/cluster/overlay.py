@@ -1,10 +1,14 @@
 """The overlay with which the suite installs, as a team writes one: its images, endpoint, keys, registry, repository."""
 
+import json
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from tests.cluster.installed import (
@@ -13,6 +17,7 @@ from tests.cluster.installed import (
     IMAGES,
     KANIKO,
     MANIFESTS,
+    PATIENCE,
     REPOSITORY,
     ROUTES,
     SETTINGS,
@@ -41,8 +46,8 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> Non
             "bucket": BUCKET,
             "endpoint": settings["AWS_ENDPOINT_URL_S3"].partition("://")[2],
             "insecure": settings["AWS_ENDPOINT_URL_S3"].startswith("http://"),
-            "accessKeySecret": {"name": "colchis-s3", "key": "AWS_ACCESS_KEY_ID"},
-            "secretKeySecret": {"name": "colchis-s3", "key": "AWS_SECRET_ACCESS_KEY"},
+            "accessKeySecret": {"name": "colchis-artifacts", "key": "accesskey"},
+            "secretKeySecret": {"name": "colchis-artifacts", "key": "secretkey"},
         }
     }
     secrets = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
@@ -56,8 +61,8 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> Non
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": "colchis-s3"},
-            "stringData": {key: settings[key] for key in secrets},
+            "metadata": {"name": "colchis-artifacts"},  # Argo's own key, for reports
+            "stringData": {"accesskey": settings["AWS_ACCESS_KEY_ID"], "secretkey": settings["AWS_SECRET_ACCESS_KEY"]},
         },
         {
             "apiVersion": "v1",
@@ -91,18 +96,45 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> Non
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
 
 
+def set_up(url: str, *flags: str) -> str:
+    """Make the bucket and a key for each privilege; return what is printed."""
+    command = [sys.executable, "-m", "colchis_steps.bucket", "setup", f"--store={url}", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def remove(url: str) -> None:
+    """Remove the bucket with all versions of what is in it, and the users that were made for it."""
+    import boto3
+    from minio import MinioAdmin
+    from minio.credentials.providers import StaticProvider
+
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    place = boto3.session.Session().resource("s3").Bucket(bucket)
+    if place in boto3.session.Session().resource("s3").buckets.all():
+        place.object_versions.delete()
+        place.delete()
+    server = urlsplit(AWS["AWS_ENDPOINT_URL_S3"])
+    keys = StaticProvider(AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"])
+    admin = MinioAdmin(endpoint=server.netloc, secure=server.scheme == "https", credentials=keys)
+    for name in json.loads(admin.user_list()):
+        if name.startswith(f"colchis-{bucket}-{prefix}-"):
+            admin.user_remove(name)
+            admin.policy_remove(name)
+
+
 @contextmanager
 def installed(directory: Path, name: str) -> Iterator[Installation]:
-    """Install in a new namespace with data in the bucket; afterwards nothing of it is left."""
+    """Install in a new namespace with data in a bucket of its own; afterwards nothing of it is left."""
     import boto3
 
     os.environ.update(AWS)
     client = boto3.client("s3")
     if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
-        client.create_bucket(Bucket=BUCKET)
+        client.create_bucket(Bucket=BUCKET)  # Argo's, for reports
     namespace = f"colchis-{name}-{uuid.uuid4().hex[:6]}"
-    here = Installation(namespace, f"s3://{BUCKET}/{namespace}", directory)
-    here.data = import_digits(here.url)
+    here = Installation(namespace, f"s3://{namespace}/team", directory)
     kubectl("create", "namespace", namespace)
     crd = "modelversions.colchis.dev"
     ours = crd not in kubectl("get", "crds", "--output=name")
@@ -110,10 +142,11 @@ def installed(directory: Path, name: str) -> Iterator[Installation]:
     try:
         overlay(directory, namespace, AWS | ROUTES)
         kubectl("apply", "--kustomize", str(directory))
+        set_up(here.url, "--apply", f"--namespace={namespace}")
+        here.data = import_digits(here.url)
         yield here
     finally:
         kubectl("delete", "namespace", namespace, "--wait=false")
         if ours:
             kubectl("delete", "crd", crd, "--wait=false", "--ignore-not-found")
-        for key in list(here.store.keys("")):
-            here.store.delete(key)
+        remove(here.url)

@@ -22,7 +22,7 @@ from colchis_steps._manifests.training import KINDS
 
 OVERLAY = Path(__file__).parents[2] / "workflows" / "manifests" / "overlays" / "namespaced"
 INSTALLED = ("templates", "service accounts", "Roles", "executor's token")
-OURS = ("ConfigMap colchis", "Secret colchis-s3")
+OURS = ("ConfigMap colchis", "Secrets colchis-s3-…")
 pytestmark = NEEDS_CLUSTER
 
 
@@ -110,7 +110,9 @@ def test_a_model_that_another_namespace_serves_too_is_a_finding(namespace: str, 
 def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespace: str, gateway: str) -> None:
     config = ["--from-literal=AWS_REGION=us-east-1", f"--from-literal=COLCHIS_GATEWAY={gateway}"]
     kubectl("--namespace", namespace, "create", "configmap", "colchis", *config)
-    kubectl("--namespace", namespace, "create", "secret", "generic", "colchis-s3", "--from-literal=AWS_SECRET=sesame")
+    for name in ("step", "worker", "train", "evaluate", "build", "publish", "rollout"):
+        secret = [f"colchis-s3-{name}", "--from-literal=credentials=sesame"]
+        kubectl("--namespace", namespace, "create", "secret", "generic", *secret)
     code, found = doctor(namespace)
     wrong = [name for name, finding in found.items() if finding["state"] not in {"fine", "skipped"}]
     assert (code, wrong) == ((65, ["Argo's controller"]) if below_the_floor() else (0, [])), found
@@ -141,7 +143,7 @@ def test_a_user_with_few_rights_is_told_what_was_skipped_and_what_is_lacking(nam
     code, found = doctor(namespace, config=tmp_path / "kubeconfig")
     assert code == 65
     assert "you may not create workflows" in found["your rights"]["text"]
-    for name in ("Argo's controller", "Roles", "executor's token", "ConfigMap colchis", "Secret colchis-s3"):
+    for name in ("Argo's controller", "Roles", "executor's token", "ConfigMap colchis", "Secrets colchis-s3-…"):
         assert (found[name]["state"], bool(found[name]["text"])) == ("skipped", True), found[name]
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from tests.cluster.conftest import Site
 from tests.cluster.installed import AWS, GATEWAY, IMAGES, MANIFESTS, NEEDS_CLUSTER, TAG, kubectl, until
+from tests.cluster.overlay import set_up
 from tests.examples.iris import ROWS, export_iris
 
 from colchis_steps._content.plain import publish
@@ -85,8 +86,9 @@ def stored(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         sample = (MANIFESTS / "samples/kserve-storage.yaml").read_text()
         ours = sample.replace("ghcr.io/colchis/storage:0.1.0", f"{IMAGES}/storage:{TAG}")
         kubectl("apply", "--filename=-", given=ours)
-        literals = [f"--from-literal={name}={value}" for name, value in AWS.items()]
-        kubectl("--namespace", site.namespace, "create", "secret", "generic", "colchis-s3", *literals)
+        literals = [f"--from-literal={name}={value}" for name, value in AWS.items() if "KEY" not in name]
+        kubectl("--namespace", site.namespace, "create", "configmap", "colchis", *literals)
+        set_up(f"s3://{bucket}/team", "--identities=serve", "--apply", f"--namespace={site.namespace}")
         yield replace(
             site, store=open_store(f"s3://{bucket}/team"), directory=directory, environment=site.environment | AWS
         )

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from colchis_steps._doctor.facts import ACCOUNTS, BACKENDS, SECRETS, TEMPLATES, TOKEN, Facts
+from colchis_steps._doctor.facts import ACCOUNTS, BACKENDS, EARLIER, KEYS, TEMPLATES, TOKEN, Facts
 
 State = Literal["fine", "wrong", "skipped", "away"]
 
@@ -45,7 +45,8 @@ def findings(facts: Facts, version: str) -> list[Finding]:
         _roles(facts),
         _token(facts),
         _config(facts),
-        *(_secret(facts, name) for name in SECRETS),
+        _keys(facts),
+        _registry(facts),
         _gateway(facts),
         *_served(facts),
         *_training(facts),
@@ -171,19 +172,32 @@ def _config(facts: Facts) -> Finding:
     return Finding(name, "fine", f"sets {', '.join(facts.configured)}")
 
 
-def _secret(facts: Facts, name: str) -> Finding:
-    there, create = facts.secrets.get(name), f"kubectl --namespace {facts.namespace} create secret"
+def _registry(facts: Facts) -> Finding:
+    name, there = "Secret colchis-registry", facts.secrets.get("colchis-registry")
     if there is None:
-        return Finding(f"Secret {name}", "skipped", "you may not read Secrets, not even their names")
+        return Finding(name, "skipped", "you may not read Secrets, not even their names")
     if there:
-        return Finding(f"Secret {name}", "fine", "present (its values are not read)")
-    if name == "colchis-registry":
-        fix = f"where it asks for one: {create} docker-registry {name} --docker-server=… --docker-username=…"
-        return Finding(f"Secret {name}", "skipped", "absent: images are pushed without a login", fix)
-    if facts.cloud_role:
-        return Finding(f"Secret {name}", "fine", "absent, and colchis-step stands for a role of the cloud")
-    fix = f"{create} generic {name} --from-literal=AWS_ACCESS_KEY_ID=… --from-literal=AWS_SECRET_ACCESS_KEY=…"
-    return Finding(f"Secret {name}", "wrong", "absent, and colchis-step has no role of a cloud", fix)
+        return Finding(name, "fine", "present (its values are not read)")
+    create = f"kubectl --namespace {facts.namespace} create secret"
+    fix = f"where it asks for one: {create} docker-registry colchis-registry --docker-server=… --docker-username=…"
+    return Finding(name, "skipped", "absent: images are pushed without a login", fix)
+
+
+def _keys(facts: Facts) -> Finding:
+    """Say which accounts have a key of the store of their own."""
+    name, setup = "Secrets colchis-s3-…", f"colchis bucket setup --store=… --apply --namespace {facts.namespace}"
+    there = [key for key in KEYS if facts.secrets.get(key)]
+    if all(facts.secrets.get(key) is None for key in (EARLIER, *KEYS)):
+        return Finding(name, "skipped", "you may not read Secrets, not even their names")
+    if facts.secrets.get(EARLIER):
+        delete = f"kubectl --namespace {facts.namespace} delete secret {EARLIER}"
+        text = f"{EARLIER} of earlier releases is there: it gives each step, the user's code too, every right"
+        return Finding(name, "wrong", text, delete if there == list(KEYS) else f"{setup}, then {delete}")
+    if missing := [key for key in KEYS if key not in there]:
+        if facts.cloud_role and not there:
+            return Finding(name, "fine", "absent, and colchis-step stands for a role of the cloud")
+        return Finding(name, "wrong", f"absent: {', '.join(missing)}, and colchis-step has no role of a cloud", setup)
+    return Finding(name, "fine", "each account has its own (their values are not read)")
 
 
 def _gateway(facts: Facts) -> Finding:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from colchis_steps._formats.identities import IDENTITIES, SECRET
 from colchis_steps._formats.steps import BESIDE, CHAIN, template_name
 from colchis_steps._kube.api import NAMES_ONLY, Answer, Api
 from colchis_steps._manifests.objects import KINDS, LABEL_MODEL
@@ -69,7 +70,9 @@ FOLLOWER: tuple[Right, ...] = (
 )
 CONTROLLERS = ("app=workflow-controller", "app.kubernetes.io/component=workflow-controller")
 TOKEN = "colchis-step.service-account-token"  # noqa: S105 - a name
-SECRETS = ("colchis-s3", "colchis-registry")
+EARLIER = SECRET  # the one with all rights, of earlier releases
+KEYS = tuple(f"{SECRET}-{name}" for name, found in IDENTITIES.items() if found.pods and name != "serve")
+SECRETS = (EARLIER, *KEYS, "colchis-registry")
 
 
 @dataclass

@@ -37,10 +37,19 @@ def operations(text: str) -> tuple[str, ...]:
     return names
 
 
+def run_id(text: str) -> str:
+    """Parse a run's id: one part of a key, as what may be written is told by the parts after it."""
+    if not text or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text[:64]!r} is not a run's id; give one without '/'")
+    return text
+
+
 def run_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that each step of a run has: where the store is and which run this is."""
     parser.add_argument("--store", required=True, metavar="URL", help="s3://bucket/prefix or file:///directory")
-    parser.add_argument("--run", required=True, metavar="ID", help="the run's id; the same one again resumes")
+    parser.add_argument(
+        "--run", required=True, type=run_id, metavar="ID", help="the run's id; the same one again resumes"
+    )
 
 
 def model_name(text: str) -> str:
