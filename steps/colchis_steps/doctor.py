@@ -17,6 +17,7 @@ from colchis_steps._doctor.keys import try_keys
 from colchis_steps._doctor.network import enforcer, network
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._doctor.records import external_versions
+from colchis_steps._doctor.submitting import referencing, submitters
 from colchis_steps._kube.api import Api
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.flags import prog
@@ -30,7 +31,7 @@ def examine(namespace: str, gateway: str, backend: str, keys_of: str | None = No
     try:
         api = Api(namespace)
         facts = gather(api, gateway, backend)
-        more = [network(enforcer(api, facts.release))] if facts.backend else []
+        more = [submitters(*referencing(api)), network(enforcer(api, facts.release))]
         more += [] if keys_of is None else try_keys(api, keys_of)
     except (InputError, TransientError) as error:
         what, _, fix = str(error).partition("; ")

@@ -37,9 +37,9 @@ def named(image: str) -> dict[str, str]:
     return {"newName": name, "newTag": tag}
 
 
-def overlay(directory: Path, namespace: str, settings: Mapping[str, str]) -> None:
-    """Write what a team adds to the namespaced overlay: its images' tag, endpoint, keys, registry, repository."""
-    base = (MANIFESTS / "overlays" / "namespaced").resolve()
+def overlay(directory: Path, namespace: str, settings: Mapping[str, str], level: str = "namespaced") -> None:
+    """Write what a team adds to an overlay of ours: its images' tag, endpoint, keys, registry, repository."""
+    base = (MANIFESTS / "overlays" / level).resolve()
     templates = {path.stem: yaml.safe_load(path.read_text()) for path in (MANIFESTS / "base").glob("colchis-*.yaml")}
     repository = {
         "s3": {
@@ -125,7 +125,7 @@ def remove(url: str) -> None:
 
 
 @contextmanager
-def installed(directory: Path, name: str) -> Iterator[Installation]:
+def installed(directory: Path, name: str, level: str = "namespaced") -> Iterator[Installation]:
     """Install in a new namespace with data in a bucket of its own; afterwards nothing of it is left."""
     import boto3
 
@@ -140,7 +140,7 @@ def installed(directory: Path, name: str) -> Iterator[Installation]:
     ours = crd not in kubectl("get", "crds", "--output=name")
     kubectl("apply", "--kustomize", str(MANIFESTS / "crd"))
     try:
-        overlay(directory, namespace, AWS | ROUTES)
+        overlay(directory, namespace, AWS | ROUTES, level)
         kubectl("apply", "--kustomize", str(directory))
         set_up(here.url, "--apply", f"--namespace={namespace}")
         here.data = import_digits(here.url)

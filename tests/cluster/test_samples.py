@@ -19,7 +19,11 @@ def test_the_network_policies_are_valid_and_select_labels_that_pods_have() -> No
     labels = {tuple(policy["podSelector"]["matchLabels"].items()) for policy in policies}
     rendered = "\n".join(path.read_text() for path in (MANIFESTS / "base").glob("colchis-*.yaml"))
     for ((key, value),) in labels:
-        assert f"{key}: {value}" in rendered or value == "colchis-model"
+        assert f"{key}: {value}" in rendered
+
+
+def test_the_namespace_is_valid() -> None:
+    kubectl("apply", "--dry-run=server", "--filename", str(SAMPLES / "namespace.yaml"))
 
 
 def test_the_lifecycle_is_one_that_a_bucket_takes_and_spares_models(monkeypatch: pytest.MonkeyPatch) -> None:

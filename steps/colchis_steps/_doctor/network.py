@@ -1,4 +1,4 @@
-"""Whether the cluster's network enforces NetworkPolicies, by which a training keeps others from its workers' ports.
+"""Whether the cluster's network enforces NetworkPolicies, by which steps, workers and models are kept from others.
 
 Kubernetes takes the policies in any case and says nothing where nobody enforces them. So the signs are those of the
 networks that do: API groups, which each account may list, then DaemonSets, then Kubernetes' own version.
@@ -65,9 +65,11 @@ def _known(daemon: Object) -> str:
 
 def network(found: str | None) -> Finding:
     """Judge what ``enforcer`` found; a network that it does not know is no fault of the cluster's."""
-    name, fix = "network policies", "docs/training.md says what is open where nobody enforces them, and what helps"
+    name, fix = "network policies", "docs/security.md says what is open where nobody enforces them, and what helps"
     if found:
-        return Finding(name, "fine", f"{found} enforces them: only a training's own pods reach its workers")
+        return Finding(
+            name, "fine", f"{found} enforces them: nobody reaches a step, and only a training's pods its workers"
+        )
     if found is None:
         return Finding(
             name, "skipped", "you may not list DaemonSets, which tell whether the network enforces them", fix

@@ -67,7 +67,7 @@ def test_flannel_and_a_plain_bridge_enforce_nothing(server: Server) -> None:
     assert enforcer(Api(), "v1.36.2") == ""
     finding = network("")
     assert (finding.state, "whoever reaches a worker's port can run code in it" in finding.text) == ("skipped", True)
-    assert "docs/training.md" in finding.fix
+    assert "docs/security.md" in finding.fix
 
 
 def test_who_may_not_look_hears_that(server: Server) -> None:
