@@ -5,14 +5,13 @@ Reads   <data URI>/manifest.json, and the shards beside it; a shard's bytes are 
 
 import functools
 import hashlib
-import io
 import itertools
 import logging
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._data.npz import UNREADABLE, load_npz
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digests
 from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
@@ -103,9 +102,10 @@ class DataSet:
         columns = read_shard(self.store, shard)
         for column in self.manifest.columns:
             _check(f"shard {shard.path} of {self.uri}", shard.rows, column, columns, "import the data again")
-        if self._kept_bytes + shard.size <= KEPT:
+        size = sum(values.nbytes for values in columns.values())
+        if self._kept_bytes + size <= KEPT:
             self._kept[shard.path] = columns
-            self._kept_bytes += shard.size
+            self._kept_bytes += size
         return columns
 
     def blocks(
@@ -256,19 +256,17 @@ def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
     """Return the arrays of a shard by name, its bytes verified.
 
     Raises:
-        InputError: it is missing, truncated, altered, or no npz.
+        InputError: it is missing, truncated, altered, no npz, or one that needs too much memory.
     """
-    import numpy as np
-
-    where, content = f"shard {shard.path} of {store.url}", store.read(shard.path)
-    if len(content) != shard.size:
-        raise InputError(f"{where} is damaged: {len(content)} bytes instead of {shard.size}; import the data again")
+    where, size = f"shard {shard.path} of {store.url}", store.size(shard.path)
+    if size is not None and size != shard.size:  # before it is in memory
+        raise InputError(f"{where} is damaged: {size} bytes instead of {shard.size}; import the data again")
+    content = store.read(shard.path)
     if (actual := hashlib.sha256(content).hexdigest()) != shard.sha256:
         raise InputError(f"{where} is damaged: sha256 {actual} instead of {shard.sha256}; import the data again")
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        return load_npz(content)
+    except UNREADABLE as error:
         reason = str(error)[:128]
         raise InputError(f"{where} is not an npz of plain arrays ({reason}); import the data again") from error
 

@@ -113,7 +113,7 @@ def check_image_files(reference: str, repository: Repository, files: Sequence[Fi
     Raises:
         InputError: a file is missing, differs or is too much; the first is named.
     """
-    found = {file.path: file for file in contents(reference, insecure=insecure)}
+    found = {file.path: file for file in contents(reference, most=sum(file.size for file in files), insecure=insecure)}
     for path in sorted(found.keys() | {file.path for file in files}):
         want = next((file for file in files if file.path == path), None)
         if found.get(path) != want:
