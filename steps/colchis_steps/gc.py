@@ -23,6 +23,7 @@ from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Entry, NotFound, Objects
+from colchis_steps._store.documents import document_bytes
 from colchis_steps._store.opening import open_store
 
 DAY = 24 * 3600
@@ -38,7 +39,7 @@ def named(store: Objects, since: float) -> set[str]:
     kept = set[str]()
     for key in store.keys(MODELS):
         if version_of(key):
-            kept.update(_blobs(Manifest, store.read(key), f"{store.url}/{key}"))
+            kept.update(_blobs(Manifest, document_bytes(store, key), f"{store.url}/{key}"))
     newest: dict[str, float] = {}
     for entry in store.entries(RUNS):
         run = run_of(entry.key)
@@ -46,7 +47,7 @@ def named(store: Objects, since: float) -> set[str]:
     for run, modified in newest.items():
         if modified >= since:
             with contextlib.suppress(NotFound):
-                kept.update(_blobs(Candidate, store.read(key := candidate_key(run)), f"{store.url}/{key}"))
+                kept.update(_blobs(Candidate, document_bytes(store, key := candidate_key(run)), f"{store.url}/{key}"))
     return kept
 
 

@@ -38,13 +38,15 @@ from colchis_steps._oci.repository import parse_reference
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
-from colchis_steps._store.documents import find_document, read_document, recorded
+from colchis_steps._step.text import one_line
+from colchis_steps._store.documents import document_bytes, find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located, portable
 
 if TYPE_CHECKING:
     from colchis_steps._formats.images import Layer
 
+NAMED = 253  # characters of who submitted a run, and of its workflow's name, as Kubernetes has names
 log = logging.getLogger("colchis")
 
 
@@ -55,9 +57,9 @@ def submitter(text: str) -> str:
     it at any time.
     """
     if not text.startswith("{"):
-        return text
+        return one_line(text, NAMED)
     try:
-        return msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", "")
+        return one_line(msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", ""), NAMED)
     except msgspec.DecodeError as error:
         raise argparse.ArgumentTypeError(f"{text[:256]!r} is neither a name nor labels as JSON") from error
 
@@ -67,7 +69,7 @@ def step_images(text: str) -> dict[str, str]:
     try:
         return msgspec.json.decode(text or "{}", type=dict[str, str])
     except msgspec.DecodeError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object of images by step ({error})") from error
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is not a JSON object of images by step ({error})") from error
 
 
 def judged(results: dict[str, StepResult], run: str) -> StepResult:
@@ -116,7 +118,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version, as upload allotted it")
     p.add_argument("--image", required=True, metavar="REF", help="the image by digest, as build_image gave it")
-    p.add_argument("--workflow", default="", metavar="NAME", help="the workflow that ran")
+    p.add_argument("--workflow", type=submitter, default="", metavar="NAME", help="the workflow that ran")
     p.add_argument(
         "--created-by", type=submitter, default="", metavar="WHO", help="who submitted it, or the workflow's labels"
     )
@@ -158,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             digest=digest,
             tree=manifest.tree,
             manifest=key,
-            manifest_digest=f"sha256:{hashlib.sha256(store.read(key)).hexdigest()}",
+            manifest_digest=f"sha256:{hashlib.sha256(document_bytes(store, key)).hexdigest()}",
             data=candidate.data,
             data_digest=candidate.data_digest,
             code=candidate.code,

@@ -111,7 +111,7 @@ def unpack_code(uri: str, directory: Path) -> None:
 def _located(uri: str) -> tuple[Objects, str, str]:
     """Return the code's store, key and sha256 (hex)."""
     if not (match := _URI.fullmatch(uri)):
-        raise InputError(f"{uri!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
+        raise InputError(f"{uri[:128]!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
     return open_store(match["store"]), code_key(match["hex"]), match["hex"]
 
 

@@ -59,7 +59,7 @@ def _entry(path: Path, digits: int) -> tuple[str, str]:
 def _git(directory: Path, *arguments: str) -> str | None:
     """Return what git prints, or None where it is absent, refuses, or says no."""
     options = [word for name, value in SAFE.items() for word in ("-c", f"{name}={value}")]
-    command = ["git", "-C", directory, *options, *arguments]
+    command = ["git", "-C", str(directory), *options, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=30, env=os.environ | ALONE)
     except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):

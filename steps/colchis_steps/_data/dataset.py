@@ -18,7 +18,7 @@ from colchis_steps._formats.keys import DATA_MANIFEST
 from colchis_steps._formats.models import Bounds
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.documents import document_bytes, find_document, read_document
 from colchis_steps._store.opening import open_store
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def open_data(uri: str) -> DataSet:
         InputError: there is no data set, or its manifest is altered.
     """
     store = open_store(uri)
-    content = store.read(DATA_MANIFEST)
+    content = document_bytes(store, DATA_MANIFEST)
     found = decode(DataManifest, content, f"{uri}/{DATA_MANIFEST}")
     actual = data_digest(found.name, found.label, found.columns, found.splits)
     if found.digest != actual and found.digest not in stated_digests(content):
