@@ -72,7 +72,7 @@ def verdict(found: Sequence[Finding]) -> None:
 def gateway_name(text: str) -> str:
     """Parse NAMESPACE/NAME."""
     if not re.fullmatch(r"[a-z0-9.-]+/[a-z0-9.-]+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a gateway; give NAMESPACE/NAME")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is not a gateway; give NAMESPACE/NAME")
     return text
 
 

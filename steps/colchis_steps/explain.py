@@ -19,8 +19,9 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
+from colchis_steps._step.text import printable
 from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.documents import find_document, legible_document
+from colchis_steps._store.documents import document_bytes, find_document, legible_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located
 
@@ -46,7 +47,7 @@ def by_digest(store: Objects, hexadecimal: str) -> list[Record]:
 
 def _subjects(store: Objects, record: Record) -> set[str]:
     try:
-        statement = json.loads(store.read(statement_key(record.model, record.version)))
+        statement = json.loads(document_bytes(store, statement_key(record.model, record.version)))
         return {subject["digest"]["sha256"] for subject in statement["subject"]}
     except (NotFound, ValueError, KeyError, TypeError):
         return set()
@@ -132,9 +133,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = [located(store, record) for record in found]
     if args.json:
         listed = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
-        print(json.dumps(worded(listed), indent=2, ensure_ascii=False))
+        print(printable(json.dumps(worded(listed), indent=2, ensure_ascii=False)))
     else:
-        print("\n\n".join(text(record, names(store, record)) for record in found))
+        print(printable("\n\n".join(text(record, names(store, record)) for record in found)))
 
 
 if __name__ == "__main__":

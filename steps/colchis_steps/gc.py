@@ -34,6 +34,7 @@ from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Entry, NotFound, Objects
+from colchis_steps._store.documents import document_bytes
 from colchis_steps._store.opening import open_store
 
 DAY = 24 * 3600
@@ -58,11 +59,11 @@ def named(store: Objects, young: Iterable[str]) -> set[str]:
     kept = set[str]()
     for key in store.keys(MODELS):
         if version_of(key):
-            kept.update(_blobs(Manifest, store.read(key), f"{store.url}/{key}"))
+            kept.update(_blobs(Manifest, document_bytes(store, key), f"{store.url}/{key}"))
     for run in young:
         for key in (candidate_key(run), earlier_candidate_key(run)):
             with contextlib.suppress(NotFound):
-                kept.update(_blobs(Candidate, store.read(key), f"{store.url}/{key}"))
+                kept.update(_blobs(Candidate, document_bytes(store, key), f"{store.url}/{key}"))
     return kept
 
 

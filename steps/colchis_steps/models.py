@@ -35,8 +35,9 @@ from colchis_steps._step.flags import model_version, positive, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
+from colchis_steps._step.text import printable
 from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.documents import find_document, legible_document, recorded
+from colchis_steps._store.documents import document_bytes, find_document, legible_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located
 
@@ -104,17 +105,18 @@ def answers(endpoint: str, version: int) -> bool:
 
 def table(rows: Sequence[Row]) -> None:
     """Print the rows: as a table on a terminal, else as columns that ``awk`` can take apart at two spaces."""
-    names = list(Row.__dataclass_fields__)
+    names, cells = list(Row.__dataclass_fields__), [[printable(cell) for cell in astuple(found)] for found in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         drawn = Table(*(name.capitalize() for name in names), box=None, header_style="bold")
-        for found in rows:
-            drawn.add_row(*astuple(found))
+        for found in cells:
+            drawn.add_row(*map(Text, found))
         Console().print(drawn)
         return
-    lines = [tuple(name.upper() for name in names), *(astuple(found) for found in rows)]
+    lines = [[name.upper() for name in names], *cells]
     widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -149,11 +151,11 @@ def show(store: Objects, model: str, version: int | None) -> None:
     """Print the record of a version: the one given, the stable one, or the newest."""
     version = version or preferred(store, model)
     try:
-        content = store.read(key := record_key(model, version))
+        content = document_bytes(store, key := record_key(model, version))
     except NotFound as error:
         raise InputError(f"{store.url} has no version {version} of {model}; see: colchis models list") from error
     record = located(store, decode(Record, content, f"{store.url}/{key}"))
-    print(msgspec.json.format(encode(record, content), indent=2).decode())
+    print(printable(msgspec.json.format(encode(record, content), indent=2).decode()))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -22,6 +22,7 @@ from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
+from colchis_steps._step.text import printable
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
@@ -156,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return print(json.dumps(next(iter(instance.values())) if len(instance) == 1 else instance))
     url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
     answer = post(url.rstrip("/"), {"instances": [instance]})
-    return print(in_words(answer["predictions"][0], data.classes, label))
+    return print(printable(in_words(answer["predictions"][0], data.classes, label)))
 
 
 if __name__ == "__main__":

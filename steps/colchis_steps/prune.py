@@ -32,7 +32,7 @@ log = logging.getLogger("colchis")
 def duration(text: str) -> timedelta:
     """Parse a duration such as ``90s``, ``30m``, ``24h`` or ``7d``."""
     if not re.fullmatch(r"[0-9]{1,6}[smhd]", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a duration; write for example 30m, 24h or 7d")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is not a duration; write for example 30m, 24h or 7d")
     return timedelta(**{UNITS[text[-1]]: int(text[:-1])})
 
 
@@ -48,7 +48,7 @@ def since(found: Object) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         what = f"annotation {HELD_SINCE} of {found['kind']} {metadata['name']}"
-        raise InputError(f"{what} is {text!r}, which is not a time; remove the annotation") from error
+        raise InputError(f"{what} is {text[:128]!r}, which is not a time; remove the annotation") from error
 
 
 def needed(cluster: Cluster, store: Objects, model: str) -> set[int]:

@@ -11,7 +11,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from colchis_steps._content.code import listed, pack, revision_of
+from colchis_steps._content.code import listed, pack
+from colchis_steps._content.revision import revision_of
 from colchis_steps._formats.keys import code_key
 from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint

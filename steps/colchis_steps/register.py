@@ -40,11 +40,13 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
+from colchis_steps._step.text import one_line
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_step, recorded
+from colchis_steps._store.documents import document_bytes, find_step, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located, portable
 
+NAMED = 253  # characters of who submitted a run, and of its workflow's name, as Kubernetes has names
 log = logging.getLogger("colchis")
 
 
@@ -55,9 +57,9 @@ def submitter(text: str) -> str:
     it at any time.
     """
     if not text.startswith("{"):
-        return text
+        return one_line(text, NAMED)
     try:
-        return msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", "")
+        return one_line(msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", ""), NAMED)
     except msgspec.DecodeError as error:
         raise argparse.ArgumentTypeError(f"{text[:256]!r} is neither a name nor labels as JSON") from error
 
@@ -82,7 +84,7 @@ def describe(store: Objects, args: argparse.Namespace, results: dict[str, StepRe
         InputError: the gate did not pass the model, or what was judged, stored and built is not one thing.
     """
     digest, key = parse_reference(args.image)[1], manifest_key(args.model, args.version)
-    content = store.read(key)
+    content = document_bytes(store, key)
     manifest = decode(Manifest, content, f"{store.url}/{key}")
     candidate = portable(store, read_candidate(store, args.run))
     evaluated = evaluation_of(store, args.run, candidate, claims_of(args))
@@ -170,7 +172,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version, as upload allotted it")
     p.add_argument("--image", required=True, metavar="REF", help="the image by digest, as build_image gave it")
-    p.add_argument("--workflow", default="", metavar="NAME", help="the workflow that ran")
+    p.add_argument("--workflow", type=submitter, default="", metavar="NAME", help="the workflow that ran")
     p.add_argument(
         "--created-by", type=submitter, default="", metavar="WHO", help="who submitted it, or the workflow's labels"
     )
@@ -193,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         place, key = version_prefix(new.model, new.version), record_key(new.model, new.version)
         record, content = new, encode(new)
         if not store.create(key, content):
-            content = store.read(key)
+            content = document_bytes(store, key)
             record = held(portable(store, decode(Record, content, f"{store.url}/{key}")), new)
             log.info("%s is on record already, by run %s", place, record.run)
         state(store, record, manifest, {RECORD: sha256(content), MANIFEST: record.manifest_digest})

@@ -133,7 +133,7 @@ def fraction(text: str) -> float:
     except ValueError:
         found = -1.0
     if not 0 <= found <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is not a number from 0 to 1")
     return found
 
 

@@ -30,7 +30,7 @@ log = logging.getLogger("colchis")
 def parsed(uri: str) -> tuple[str, str, int]:
     """Return the store's URL, the model and the version. Raises InputError where the URI is another one."""
     if not (found := VERSION.fullmatch(uri)):
-        raise InputError(f"{uri!r} is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N")
+        raise InputError(f"{uri[:128]!r} is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N")
     return found["store"], found["model"], int(found["version"])
 
 

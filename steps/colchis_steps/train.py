@@ -7,6 +7,7 @@ Writes  runs/<run>/training/train.json, and runs/<run>/candidate/model.json last
 
 import argparse
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
+from colchis_steps._step.text import printable
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import Recorder, find_step, recorded
 from colchis_steps._store.opening import open_store
@@ -65,14 +67,15 @@ def followed(count: Callable[[], int], epochs: int) -> Iterator[tuple[Callable[[
         return done
 
     if not sys.stderr.isatty():
-        yield lambda: (counted(), None)[1], lambda line: print(line, file=sys.stderr, flush=True)
+        yield lambda: (counted(), None)[1], lambda line: print(printable(line), file=sys.stderr, flush=True)
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("epochs", total=epochs)
-        yield lambda: bar.update(task, completed=counted()), lambda line: bar.console.print(line, markup=False)
+        say = functools.partial(bar.console.print, markup=False)
+        yield lambda: bar.update(task, completed=counted()), lambda line: say(printable(line))
 
 
 def train(args: argparse.Namespace, store: Objects, recorder: Recorder, workdir: Path, lock: int) -> Candidate:

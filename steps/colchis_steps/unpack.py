@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._oci.contents import unpack
-from colchis_steps._step.flags import boolean, prog
+from colchis_steps._step.flags import boolean, positive, prog
 from colchis_steps._step.main import entrypoint
 
 log = logging.getLogger("colchis")
@@ -27,6 +27,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--image", required=True, metavar="REF", help="the model's image by digest")
     p.add_argument("--to", required=True, type=Path, metavar="DIR", help="what is there is replaced")
     p.add_argument(
+        "--most-bytes", type=positive, metavar="N", help="the model's size; more is refused (default: what is free)"
+    )
+    p.add_argument(
         "--insecure-registry",
         type=boolean,
         nargs="?",
@@ -42,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Copy."""
     args = parser().parse_args(argv)
-    files = unpack(args.image, args.to.absolute(), insecure=args.insecure_registry)
+    files = unpack(args.image, args.to.absolute(), most=args.most_bytes or 0, insecure=args.insecure_registry)
     log.info("%d files, %d bytes, of %s are in %s", len(files), sum(file.size for file in files), args.image, args.to)
 
 

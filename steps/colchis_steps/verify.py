@@ -21,6 +21,7 @@ from colchis_steps._step.flags import model_version, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.progress import Progress
+from colchis_steps._step.text import printable
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
@@ -112,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     found, odd = manifests(store, *args.model)
     lines, documents = faults(store, found), list(disagreements(store, *args.model))
     for line in [*odd, *lines, *documents]:
-        print(line)
+        print(printable(line))
     if lines:
         what = f"{len(lines)} files in {store.url} are missing or altered ({lines[0]})"
         raise InputError(f"{what}; store those models again, or go back to a version that is whole")

@@ -48,7 +48,7 @@ def read(text: Any) -> Any:
     return text + tf.io.read_file(str(victim))
 
 
-@tf.function  # type: ignore[untyped-decorator]
+@tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
 def inner(text: Any) -> Any:
     """Read in a loop in a branch of a function that a function calls."""
     if tf.size(text) > 3:

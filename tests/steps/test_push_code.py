@@ -3,15 +3,18 @@
 import hashlib
 import io
 import os
+import shutil
 import stat
 import subprocess
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from colchis_steps._content import code as _code
-from colchis_steps._content.code import describe_code, unpack_code
+from colchis_steps._content.code import describe_code, listed, unpack_code
+from colchis_steps._content.revision import revision_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
@@ -90,6 +93,70 @@ def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Objects, co
     assert revision() == f"{head}-dirty"
 
 
+@pytest.mark.servers
+def test_no_program_that_a_repository_names_is_run(code: Path, tmp_path: Path) -> None:
+    ran, program = tmp_path / "ran", tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho $0 $@ >> {ran}\ncat\n")
+    program.chmod(0o755)
+    git(code, "init")
+    git(code, "add", ".")
+    git(code, "commit", "-m", "x")
+    head = git(code, "rev-parse", "HEAD")
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for name in ("post-index-change", "fsmonitor-watchman", "reference-transaction"):
+        shutil.copy(program, hooks / name)
+    for name, value in {
+        "core.fsmonitor": program,
+        "core.hooksPath": hooks,
+        "filter.bad.clean": program,
+        "filter.bad.process": program,
+        "filter.bad.required": "true",
+        "diff.external": program,
+        "core.sshCommand": program,
+        "core.pager": program,
+        "extensions.partialClone": "away",
+        "remote.away.url": f"ext::{program}",
+        "remote.away.promisor": "true",
+        "protocol.ext.allow": "always",
+    }.items():
+        git(code, "config", str(name), str(value))
+    (code / ".git/info/attributes").write_text("* filter=bad diff=bad\n")
+    git(code, "config", "diff.bad.command", str(program))
+    os.utime(code / "digits.py", (1, 1))  # so that git would look into the file
+    assert revision_of(code, listed(code)) == head
+    (code / "digits.py").write_text("# changed\n")
+    assert revision_of(code, listed(code)) == f"{head}-dirty"
+    for path in (code / ".git/objects").rglob("??/*"):  # a partial clone, which fetches what it lacks
+        path.unlink()
+    assert revision_of(code, listed(code)) == ""
+    assert not ran.exists(), ran.read_text()
+    subprocess.run(["git", "-C", code, "status"], check=False, capture_output=True)
+    assert ran.exists(), "the programs are such as git runs"
+
+
+@pytest.mark.servers
+def test_a_directory_that_looks_like_a_repository_is_none(code: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--bare", "code")  # HEAD, objects and config lie beside the code
+    (code / "objects/x.py").touch()
+    assert revision_of(code, listed(code)) == ""
+
+
+@pytest.mark.servers
+def test_a_deleted_file_and_a_mode_are_changes(code: Path) -> None:
+    git(code, "init", "--object-format=sha256")
+    git(code, "add", "digits.py", "inner.py", "package")
+    git(code, "commit", "-m", "x")
+    head = git(code, "rev-parse", "HEAD")
+    assert revision_of(code, listed(code)) == head
+    assert len(head) == 64
+    (code / "digits.py").chmod(0o755)
+    assert revision_of(code, listed(code)) == f"{head}-dirty"
+    (code / "digits.py").chmod(0o644)
+    (code / "package/labels.txt").unlink()
+    assert revision_of(code, listed(code)) == f"{head}-dirty"
+
+
 def test_links_that_leave_are_refused(store: Objects, code: Path, tmp_path: Path) -> None:
     for name, target, words in (
         ("out.py", "/etc/hostname", "out.py is a link that leaves"),
@@ -147,6 +214,61 @@ def test_a_zip_never_writes_outside(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("out.py"))
 
 
+def written(store: Objects, content: bytes) -> str:
+    key = f"code/{hashlib.sha256(content).hexdigest()}.zip"
+    store.write(key, content)
+    return f"{store.url}/{key}"
+
+
+def zipped(*members: tuple[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
+    out = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", method) as archive:
+        warnings.simplefilter("ignore")  # of a name that comes twice
+        for name, content in members:
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def changed(content: bytes, signature: bytes, at: int, value: bytes) -> bytes:
+    """Change bytes behind the last of these signatures."""
+    start = content.rindex(signature) + at
+    return content[:start] + value + content[start + len(value) :]
+
+
+ONE = zipped(("a.py", b"x = 1\n" * 100), method=zipfile.ZIP_DEFLATED)
+BAD_ZIPS = {
+    "empty": b"",
+    "cut": ONE[:-30],
+    "a file where another needs a directory": zipped(("a", b"1"), ("a/b.py", b"2")),
+    "a name twice": zipped(("a.py", b"1"), ("a.py", b"2")),
+    "encrypted": changed(changed(ONE, b"PK\x01\x02", 8, b"\x01"), b"PK\x03\x04", 6, b"\x01"),
+    "an unknown method": changed(ONE, b"PK\x01\x02", 10, b"\x63"),
+    "lzma": zipped(("a.py", b"x"), method=zipfile.ZIP_LZMA),
+    "damaged data": ONE[:38] + b"\xff" * 8 + ONE[46:],
+    "a list of a terabyte": changed(ONE, b"PK\x05\x06", 12, b"\xf0\xff\xff\xff"),
+    "a version of tomorrow": changed(ONE, b"PK\x01\x02", 6, b"\xff"),
+    "says less than it has": changed(ONE, b"PK\x01\x02", 24, b"\x01\0\0\0"),
+}
+
+
+@pytest.mark.parametrize("content", BAD_ZIPS.values(), ids=BAD_ZIPS)
+def test_a_bad_zip_is_bad_input_and_no_bug(tmp_path: Path, content: bytes) -> None:
+    store = open_store((tmp_path / "store").as_uri())
+    with pytest.raises(InputError, match=r"is not a zip of code \(.+\); push the code again"):
+        unpack_code(written(store, content), tmp_path / "back")
+
+
+def test_more_files_than_code_has_are_refused_before_they_are_in_memory(tmp_path: Path) -> None:
+    store = open_store((tmp_path / "store").as_uri())
+    uri = written(store, zipped(*((f"{n:05}{'x' * 100}", b"") for n in range(20_001))))
+    with pytest.raises(InputError, match="20001 members, more than 20000"):
+        unpack_code(uri, tmp_path / "back")
+    long = written(store, zipped(*((f"{n:05}{'x' * 250}", b"") for n in range(20_000))))
+    with pytest.raises(InputError, match=r"its list of members has \d+ bytes"):
+        unpack_code(long, tmp_path / "back")
+    assert not (tmp_path / "back").exists()
+
+
 def test_what_is_no_code_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, back = open_store((tmp_path / "store").as_uri()), tmp_path / "back"
     for uri in ("", "digits.zip", f"{store.url}/code/x.zip", f"{store.url}/{'0' * 64}.zip"):
@@ -164,7 +286,7 @@ def test_what_is_no_code_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(InputError, match="is altered: its sha256 is not its name"):
         unpack_code(uri, back)
     store.write(f"code/{hashlib.sha256(b'no zip').hexdigest()}.zip", b"no zip")
-    with pytest.raises(InputError, match="is not a zip; push the code again"):
+    with pytest.raises(InputError, match=r"is not a zip of code \(.*\); push the code again"):
         unpack_code(f"{store.url}/code/{hashlib.sha256(b'no zip').hexdigest()}.zip", back)
     monkeypatch.setattr(_code, "LIMIT", 1000)
     with pytest.raises(InputError, match="unpacks to more than"):

@@ -5,10 +5,12 @@ import io
 import os
 import re
 import stat
-import subprocess
 import zipfile
+import zlib
 from pathlib import Path
 
+from colchis_steps._content.archive import open_zip
+from colchis_steps._content.revision import left_out
 from colchis_steps._formats.keys import code_key
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects, check_key
@@ -16,6 +18,9 @@ from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import readable
 
 LIMIT = 64 << 20  # bytes; code is held in memory, data belongs into the store
+FILES = 20_000  # at most, in one zip of code
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)  # the fourth: of an encrypted one
+CLASH = (NotADirectoryError, IsADirectoryError, FileExistsError)  # one member is a file where another is below it
 TAIL = 256  # bytes at the end of the zip, which hold its comment
 _REVISION = re.compile(rb"PK\x05\x06.{18}([0-9a-f]{40,64}(?:-dirty)?)\Z", re.DOTALL)  # of its last record
 _URI = re.compile(r"(?P<store>.+)/code/(?P<hex>[0-9a-f]{64})\.zip")
@@ -31,10 +36,10 @@ def listed(directory: Path) -> list[Path]:
         raise InputError(f"{directory} is not a directory; give the one that holds the code")
     root, found, total = directory.resolve(), [], 0
     for top, directories, names in os.walk(directory):
-        directories[:] = sorted(name for name in directories if not _left_out(name))
+        directories[:] = sorted(name for name in directories if not left_out(name))
         for name in [*directories, *names]:
             path = Path(top, name)
-            if _left_out(name) or (path.is_dir() and not path.is_symlink()):
+            if left_out(name) or (path.is_dir() and not path.is_symlink()):
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise InputError(f"{path} is a link that leaves {directory}; copy in what it names")
@@ -52,17 +57,6 @@ def listed(directory: Path) -> list[Path]:
             f"move data out of it (the largest file is {largest})"
         )
     return sorted(found, key=lambda path: path.relative_to(directory).as_posix())
-
-
-def revision_of(directory: Path, files: list[Path]) -> str:
-    """Return git's revision of the files, with ``-dirty`` where it does not hold them as they are, or ""."""
-    commit, tracked = _git(directory, "rev-parse", "HEAD"), _git(directory, "ls-files", "-z", "--", ".")
-    names = {path.relative_to(directory).as_posix() for path in files}
-    known = set((tracked or "").split("\0"))
-    if not commit or not names & known:
-        return ""
-    clean = names <= known and _git(directory, "diff", "--quiet", "HEAD", "--", ".") is not None
-    return commit.strip() if clean else f"{commit.strip()}-dirty"
 
 
 def pack(directory: Path, files: list[Path], revision: str) -> bytes:
@@ -108,16 +102,16 @@ def unpack_code(uri: str, directory: Path) -> None:
     if hashlib.sha256(content).hexdigest() != digest:
         raise InputError(f"{uri} is altered: its sha256 is not its name; remove it and push the code again")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with open_zip(io.BytesIO(content), FILES) as archive:
             _extract(archive, uri, directory)
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{uri} is not a zip; push the code again") from error
+    except (*DAMAGE, *CLASH) as error:
+        raise InputError(f"{uri} is not a zip of code ({str(error)[:128]}); push the code again") from error
 
 
 def _located(uri: str) -> tuple[Objects, str, str]:
     """Return the code's store, key and sha256 (hex)."""
     if not (match := _URI.fullmatch(uri)):
-        raise InputError(f"{uri[:256]!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
+        raise InputError(f"{uri[:128]!r} names no code; give what push_code printed: <store>/code/<digest>.zip")
     return open_store(match["store"]), code_key(match["hex"]), match["hex"]
 
 
@@ -137,16 +131,3 @@ def _extract(archive: zipfile.ZipFile, uri: str, directory: Path) -> None:
         archive.extract(member, directory)
         if not member.is_dir():
             path.chmod(0o755 if (member.external_attr >> 16) & 0o100 else 0o644)
-
-
-def _left_out(name: str) -> bool:
-    return name.startswith(".") or name == "__pycache__" or name.endswith(".pyc")
-
-
-def _git(directory: Path, *arguments: str) -> str | None:
-    """Return what git prints, or None where it is absent, refuses, or says no."""
-    try:
-        done = subprocess.run(["git", "-C", directory, *arguments], capture_output=True, check=True, timeout=30)
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode(errors="replace")

@@ -4,22 +4,20 @@ Reads   <data URI>/manifest.json, and the shards beside it; a shard's bytes are 
 """
 
 import functools
-import hashlib
-import io
 import itertools
 import logging
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._data.shards import read_shard
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digests
 from colchis_steps._formats.documents import Newer, Unreadable, decode
 from colchis_steps._formats.keys import DATA_MANIFEST
 from colchis_steps._formats.models import Bounds
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_document, read_document
+from colchis_steps._store.documents import document_bytes, find_document, read_document
 from colchis_steps._store.opening import open_store
 
 if TYPE_CHECKING:
@@ -103,9 +101,10 @@ class DataSet:
         columns = read_shard(self.store, shard)
         for column in self.manifest.columns:
             _check(f"shard {shard.path} of {self.uri}", shard.rows, column, columns, "import the data again")
-        if self._kept_bytes + shard.size <= KEPT:
+        size = sum(values.nbytes for values in columns.values())
+        if self._kept_bytes + size <= KEPT:
             self._kept[shard.path] = columns
-            self._kept_bytes += shard.size
+            self._kept_bytes += size
         return columns
 
     def blocks(
@@ -204,7 +203,7 @@ def open_data(uri: str) -> DataSet:
         InputError: there is no data set, or its manifest is altered.
     """
     store = open_store(uri)
-    content = store.read(DATA_MANIFEST)
+    content = document_bytes(store, DATA_MANIFEST)
     found = decode(DataManifest, content, f"{uri}/{DATA_MANIFEST}")
     actual = data_digest(found.name, found.label, found.columns, found.splits)
     if found.digest != actual and found.digest not in stated_digests(content):
@@ -250,27 +249,6 @@ def served_facts(found: DataManifest) -> tuple[dict[str, Bounds], tuple[str, ...
     }
     classes = next((column.classes for column in found.columns if column.name == found.label), None)
     return bounds, classes or ()
-
-
-def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
-    """Return the arrays of a shard by name, its bytes verified.
-
-    Raises:
-        InputError: it is missing, truncated, altered, or no npz.
-    """
-    import numpy as np
-
-    where, content = f"shard {shard.path} of {store.url}", store.read(shard.path)
-    if len(content) != shard.size:
-        raise InputError(f"{where} is damaged: {len(content)} bytes instead of {shard.size}; import the data again")
-    if (actual := hashlib.sha256(content).hexdigest()) != shard.sha256:
-        raise InputError(f"{where} is damaged: sha256 {actual} instead of {shard.sha256}; import the data again")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        reason = str(error)[:128]
-        raise InputError(f"{where} is not an npz of plain arrays ({reason}); import the data again") from error
 
 
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:

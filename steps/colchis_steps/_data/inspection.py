@@ -6,8 +6,9 @@ import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
+from colchis_steps._data.npz import UNREADABLE, check_npz, read_header
 from colchis_steps._formats.data import Column, DataManifest, Shard
 from colchis_steps._store.api import NotFound, Objects
 
@@ -71,9 +72,10 @@ def inspect(store: Objects, manifest: DataManifest, shard: Shard) -> Inspected:
     if content is None:
         return found
     try:
+        check_npz(io.BytesIO(content))
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             _columns(file, manifest.columns, shard, found)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, KeyError) as error:
+    except UNREADABLE as error:
         reason = f"{shard.path} cannot be read as npz ({str(error)[:256]}); import the data again"
         found.faults.append(("shards are whole", reason))
     return found
@@ -126,7 +128,9 @@ def _column(member: IO[bytes], column: Column, shard: Shard, found: Inspected) -
     def fault(rule: str, reason: str) -> None:
         found.faults.append((f"{column.name}: {rule}", f"column {column.name!r} of {shard.path} has {reason}"))
 
-    shape, dtype = _header(member)
+    shape, fortran, dtype = read_header(member)
+    if fortran and len(shape) > 1:
+        raise ValueError("it is in Fortran order; save it with numpy.ascontiguousarray")
     rows = shape[0] if shape else 0
     if rows != shard.rows:
         reason = f"{shard.path} has {rows} rows of {column.name!r} where the manifest says {shard.rows}"
@@ -165,19 +169,3 @@ def _column(member: IO[bytes], column: Column, shard: Shard, found: Inspected) -
                 f"({int(outside.sum())} such values); correct the rows, or the schema"
             )
             fault(f"within {bounds[0]:g} and {bounds[1]:g}", reason)
-
-
-def _header(member: IO[bytes]) -> "tuple[tuple[int, ...], np.dtype[Any]]":
-    """Read an npy header before its values, so that a lie about their size costs no memory; never unpickle."""
-    import numpy as np
-
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
-    else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(member)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects, which are never loaded")
-    if fortran and len(shape) > 1:
-        raise ValueError("it is in Fortran order; save it with numpy.ascontiguousarray")
-    return shape, dtype

@@ -67,13 +67,13 @@ def parse_rules(text: str) -> dict[str, Rule]:
     found = dict(RULES)
     for name, value in given.items():
         if name not in RULES:
-            raise InputError(f"--rules has the unknown rule {name!r}; the known ones are {', '.join(RULES)}")
+            raise InputError(f"--rules has the unknown rule {name[:128]!r}; the known ones are {', '.join(RULES)}")
         changes = value if isinstance(value, dict) else {"limit": value}
         try:
             found[name] = msgspec.convert({**msgspec.to_builtins(RULES[name]), **changes}, Rule)
         except msgspec.ValidationError as error:
             raise InputError(
-                f"--rules gives {name!r} the value {json.dumps(value)[:256]}; give a number of at least 0, "
+                f"--rules gives {name[:128]!r} the value {json.dumps(value)[:256]}; give a number of at least 0, "
                 'or {"limit": number, "severity": "error" or "warn"}'
             ) from error
     return found

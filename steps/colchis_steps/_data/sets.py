@@ -3,13 +3,13 @@
 import hashlib
 import logging
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colchis_steps._data.labels import named_labels
+from colchis_steps._data.npz import UNREADABLE, check_npz
 from colchis_steps._data.rows import divide, row_hashes, shard_bytes, shards_of
 from colchis_steps._formats.data import Column, Shard
 from colchis_steps._step.errors import InputError
@@ -163,10 +163,15 @@ def own(name: str, path: Path) -> DataSet:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {column: file[column] for column in file.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"--from={path} is not an npz of plain arrays ({error}); write it with numpy.savez") from error
+        with path.open("rb") as content:
+            check_npz(content)
+            with np.load(content, allow_pickle=False) as file:
+                found = {column: file[column] for column in file.files}
+    except UNREADABLE as error:
+        reason = str(error)[:256]
+        raise InputError(
+            f"--from={path} is not an npz of plain arrays ({reason}); write it with numpy.savez"
+        ) from error
     shapes = ", ".join(f"{column} {values.dtype}{list(values.shape)}" for column, values in found.items())
     given, features = found.pop(LABEL, None), list(found)
     if given is None or len(features) != 1 or given.shape[:1] != found[features[0]].shape[:1]:

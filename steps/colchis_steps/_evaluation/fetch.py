@@ -14,6 +14,7 @@ from pathlib import Path
 from colchis_steps._content.confirmed import described
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._data.dataset import DataSet, open_data
+from colchis_steps._data.shards import shard_bytes
 from colchis_steps._formats.documents import decode, encode
 from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import DATA_MANIFEST, manifest_key
@@ -22,6 +23,7 @@ from colchis_steps._models.aliases import stable
 from colchis_steps._models.candidates import home_of_blobs, read_candidate
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
+from colchis_steps._store.documents import document_bytes
 from colchis_steps._store.opening import open_store
 
 CANDIDATE, BASELINE, DATA, GIVEN = "candidate", "baseline", "data", "given.json"
@@ -56,7 +58,7 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
     alias, digest = stable(store, args.model), ""
     if alias:
         key = manifest_key(args.model, alias.version)
-        content = store.read(key)
+        content = document_bytes(store, key)
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         fetch_files(store, decode(Manifest, content, f"{store.url}/{key}").files, given / BASELINE)
     _copy(data, given / DATA)
@@ -69,7 +71,7 @@ def _copy(data: DataSet, directory: Path) -> None:
     """Copy manifest and test split to the directory; what is read back is verified again."""
     here = open_store(directory.as_uri())
     for shard in data.shards("test"):
-        here.write(shard.path, data.store.read(shard.path))
+        here.write(shard.path, shard_bytes(data.store, shard))
     here.write(DATA_MANIFEST, encode(data.manifest))
 
 

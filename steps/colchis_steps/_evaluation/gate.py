@@ -38,7 +38,7 @@ def rules(text: str) -> Rules:
             raise InputError(f"threshold of {metric!r} is {bounds!r}; give an object of {', '.join(BOUNDS)}")
         for bound, value in bounds.items():
             if type(value) not in {int, float} or not math.isfinite(value):
-                raise InputError(f"threshold {bound} of {metric!r} is {value!r}; give a finite number")
+                raise InputError(f"threshold {bound} of {metric[:128]!r} is {str(value)[:128]!r}; give a finite number")
     return given
 
 

@@ -55,6 +55,7 @@ class Deployed(msgspec.Struct, frozen=True):
     volume: str = "image"  # or copy, or storage: KServe's own container fetches it
     insecure: bool = False  # copy over plain HTTP
     runtime: str = "embedded"  # or tensorflow-serving
+    size: int = 0  # bytes of its files; 0 where nobody knows
     store: str = ""  # its URL, from which ``storage`` fetches
     options: ServeOptions = ServeOptions()
 
@@ -169,6 +170,7 @@ def copier(deployed: Deployed) -> Object:
         "args": [
             literal(f"--image={deployed.image}"),
             literal(f"--to={deployed.path}"),
+            *([f"--most-bytes={deployed.size}"] if deployed.size else []),
             f"--insecure-registry={str(deployed.insecure).lower()}",
         ],
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "DOCKER_CONFIG", "value": LOGIN}],

@@ -9,7 +9,7 @@ from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Conflict, NotFound, Objects
-from colchis_steps._store.documents import find_document
+from colchis_steps._store.documents import DOCUMENT, find_document
 
 ATTEMPTS = 20  # each time that one fails, another writer has moved the alias
 
@@ -30,7 +30,7 @@ def move(store: Objects, key: str, decide: Callable[[Alias | None], Alias | None
     """
     for _ in range(ATTEMPTS):
         try:
-            content, tag = store.read_tagged(key)
+            content, tag = store.read_tagged(key, DOCUMENT)
             before = decode(Alias, content, f"{store.url}/{key}")
         except NotFound:
             content, tag, before = b"", None, None

@@ -13,7 +13,7 @@ from colchis_steps._formats.runs import StepResult
 from colchis_steps._models.verdict import evaluation_digest
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.documents import find_document
+from colchis_steps._store.documents import document_bytes, find_document
 
 RECORD, MANIFEST = "record.json", "manifest.json"  # as the statement names them
 
@@ -63,7 +63,7 @@ def read_version(store: Objects, model: str, version: int) -> Version:
         NotFound: there is no manifest, or no record.
         Unreadable: one of the two is damaged or of another kind.
     """
-    contents = {key: store.read(key) for key in (manifest_key(model, version), record_key(model, version))}
+    contents = {key: document_bytes(store, key) for key in (manifest_key(model, version), record_key(model, version))}
     (key, manifest_content), (other, record_content) = contents.items()
     manifest = decode(Manifest, manifest_content, f"{store.url}/{key}")
     record = decode(Record, record_content, f"{store.url}/{other}")
@@ -85,7 +85,7 @@ def read_version(store: Objects, model: str, version: int) -> Version:
 
 def _statement(store: Objects, manifest: Manifest, record: Record, documents: dict[str, str]) -> Iterator[str]:
     try:
-        found = msgspec.json.decode(store.read(statement_key(record.model, record.version)), type=_Statement)
+        found = msgspec.json.decode(document_bytes(store, statement_key(record.model, record.version)), type=_Statement)
     except NotFound:
         yield "it has no statement; run register again"
         return
@@ -128,7 +128,7 @@ def golden_of(store: Objects, record: Record) -> Golden | None:
     """
     key = golden_key(record.run)
     try:
-        content = store.read(key)
+        content = document_bytes(store, key)
     except NotFound:
         return None
     if record.golden not in {"", sha256(content)}:

@@ -16,7 +16,7 @@ from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.aliases import stable
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_step
+from colchis_steps._store.documents import document_bytes, find_step
 
 NONE = "none"  # the baseline where no version was stable
 CLAIMS = ("tree", "evaluation", "golden", "baseline")
@@ -116,4 +116,4 @@ def moved(store: Objects, model: str, found: Evaluation) -> str:
 
 def document_digest(store: Objects, key: str) -> str:
     """Return the digest of a document's bytes."""
-    return f"sha256:{hashlib.sha256(store.read(key)).hexdigest()}"
+    return f"sha256:{hashlib.sha256(document_bytes(store, key)).hexdigest()}"

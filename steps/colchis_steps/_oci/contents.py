@@ -11,6 +11,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import tarfile
 import tempfile
 import zlib
@@ -20,6 +21,7 @@ from typing import IO, Any, cast
 
 from colchis_steps._formats.images import Layer
 from colchis_steps._formats.models import File
+from colchis_steps._oci.archive import Bound, Member
 from colchis_steps._oci.image import ROOT
 from colchis_steps._oci.layout import explained
 from colchis_steps._oci.repository import Repository, open_repository, parse_reference
@@ -28,13 +30,15 @@ from colchis_steps._step.errors import InputError
 CHUNK = 1 << 20
 
 
-def unpack(reference: str, directory: Path, *, insecure: bool = False) -> list[File]:
+def unpack(reference: str, directory: Path, *, most: int = 0, insecure: bool = False) -> list[File]:
     """Write the files below ``/models/1`` of the image into the directory, and list them, sorted by path.
 
-    The directory appears whole or not at all; one that is there is replaced.
+    The directory appears whole or not at all; one that is there is replaced. ``most`` is how many bytes the files have
+    together; where it is not known (0) they may fill the disk.
 
     Raises:
-        InputError: the reference is a tag, a digest does not match, or the image holds a link or a path that leaves.
+        InputError: the reference is a tag, a digest does not match, or the image holds a link, a path that leaves, a
+            sparse file, or more than it may.
         TransientError: the registry is away.
     """
     with explained(directory):
@@ -48,7 +52,9 @@ def unpack(reference: str, directory: Path, *, insecure: bool = False) -> list[F
                 (new / path).parent.mkdir(parents=True, exist_ok=True)
                 return (new / path).open("wb")
 
-            files = _contents(reference, write, insecure=insecure)
+            free = shutil.disk_usage(temporary).free
+            bound = Bound(most, "the size of the model") if most else Bound(free, "what the disk has free")
+            files = _contents(reference, write, bound, insecure=insecure)
             if directory.exists():
                 directory.replace(old)
             new.replace(directory)
@@ -57,9 +63,13 @@ def unpack(reference: str, directory: Path, *, insecure: bool = False) -> list[F
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def contents(reference: str, *, insecure: bool = False) -> list[File]:
-    """List the files below ``/models/1`` of the image, from its layers' bytes, sorted by path. Raises as ``unpack``."""
-    return _contents(reference, lambda _: contextlib.nullcontext(_Nothing()), insecure=insecure)
+def contents(reference: str, *, most: int = 0, insecure: bool = False) -> list[File]:
+    """List the files below ``/models/1`` of the image, from its layers' bytes, sorted by path.
+
+    ``most`` is how many bytes they have together, 0 where it is not known. Raises as ``unpack``.
+    """
+    bound = Bound(most or sys.maxsize, "the size of the model")
+    return _contents(reference, lambda _: contextlib.nullcontext(_Nothing()), bound, insecure=insecure)
 
 
 class _Nothing(io.RawIOBase):
@@ -68,7 +78,11 @@ class _Nothing(io.RawIOBase):
 
 
 def _contents(
-    reference: str, write: Callable[[str], contextlib.AbstractContextManager[Any]], *, insecure: bool
+    reference: str,
+    write: Callable[[str], contextlib.AbstractContextManager[Any]],
+    bound: Bound,
+    *,
+    insecure: bool,
 ) -> list[File]:
     from backports import zstd
 
@@ -79,10 +93,13 @@ def _contents(
         try:
             with (
                 _plain(source, layer, reference) as tar,
-                tarfile.open(fileobj=tar, mode="r|", bufsize=CHUNK) as archive,
+                tarfile.open(fileobj=tar, mode="r|", bufsize=CHUNK, tarinfo=Member) as archive,
             ):
                 for member in archive:
+                    bound.see(member, reference)
+                    archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps each that it has read
                     if path := _path_in_model(member, reference):
+                        bound.take(member, reference)
                         files[path] = _copy(archive.extractfile(member), path, write)
             source.drain()
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:

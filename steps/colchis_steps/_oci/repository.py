@@ -59,15 +59,15 @@ def open_repository(name: str, *, insecure: bool = False) -> Repository:
     if scheme == "oci" or name.startswith("oci:"):
         directory = Path(name.removeprefix("oci:"))
         if not directory.is_absolute() or ".." in directory.parts:
-            raise InputError(f"{name!r} is not an image layout; give oci:/absolute/directory")
+            raise InputError(f"{name[:128]!r} is not an image layout; give oci:/absolute/directory")
         return Layout(directory)
     host, _, path = (rest if separator else name).partition("/")
     local = host.rpartition(":")[0] in LOOPBACK or host in LOOPBACK
     known = scheme in {"http", "https"} if separator else True
     if not known or not re.search(r"[.:]|^localhost$", host) or not re.fullmatch(f"{COMPONENT}(?:/{COMPONENT})*", path):
         raise InputError(
-            f"{name!r} is not a repository; give host:port/path with a path of lower-case letters, digits and single "
-            "separators (._-), or oci:/absolute/directory"
+            f"{name[:128]!r} is not a repository; give host:port/path with a path of lower-case letters, digits and "
+            "single separators (._-), or oci:/absolute/directory"
         )
     from colchis_steps._oci.registry import Registry
 
@@ -83,5 +83,5 @@ def parse_reference(text: str) -> tuple[str, str]:
     """
     repository, _, digest = text.rpartition("@")
     if not repository or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise InputError(f"{text!r} names no image by digest; give repository@sha256:… as build_image wrote it")
+        raise InputError(f"{text[:128]!r} names no image by digest; give repository@sha256:… as build_image wrote it")
     return repository, digest

@@ -52,7 +52,7 @@ def parse_base(name: str) -> tuple[str, str, str]:
     """
     found = re.fullmatch(r"(?P<place>.+?)(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?", name)
     if not found:
-        raise InputError(f"{name!r} is not an image; give --base host/path:tag or host/path@sha256:…")
+        raise InputError(f"{name[:128]!r} is not an image; give --base host/path:tag or host/path@sha256:…")
     return found["place"], found["tag"] or "latest", found["digest"] or ""
 
 

@@ -17,8 +17,12 @@ from colchis_steps._oci.layout import explained
 from colchis_steps._oci.repository import Repository, parse_reference
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.outputs import write_atomically
+from colchis_steps._step.text import one_line
 from colchis_steps._store.api import Objects, check_key
-from colchis_steps._store.sums import readable
+
+LONGEST = 1 << 20  # bytes of a Dockerfile
+SLACK = 64 << 20  # bytes that an image may have beyond its model's before reading it ends
+LABEL = 512  # characters of a label's value
 
 
 def dockerfile(files: Sequence[File], labels: Mapping[str, str]) -> str:
@@ -32,11 +36,13 @@ def dockerfile(files: Sequence[File], labels: Mapping[str, str]) -> str:
         if re.search(r"[*?\[\\$\x00-\x1f\x7f]", file.path):
             raise InputError(f"a Dockerfile cannot name the model's file {file.path!r}; use --builder=direct")
         lines.append("COPY " + json.dumps([file.path, f"/{ROOT}/{file.path}"], ensure_ascii=False))
-    quoted = {
-        name: value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") for name, value in labels.items()
-    }
-    lines += [f'LABEL "{name}"="{value}"' for name, value in sorted(quoted.items())]
+    lines += [f'LABEL "{name}"="{_quoted(value)}"' for name, value in sorted(labels.items())]
     return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    """Return a label's value as one line between quotes has it: an end of a line would begin an instruction."""
+    return one_line(value, LABEL).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
 
 
 def write_context(
@@ -76,17 +82,16 @@ class Own(NamedTuple):
 
 
 def read_own(store: Objects, name: str, code: str) -> Own:
-    """Read the user's Dockerfile: a path that begins with ``/``, or a key of the store.
+    """Read the user's Dockerfile, by its key in the store; a path could name any file of the pod.
 
     Raises:
-        InputError: it is not there, is not text, or never copies the model to where it is looked for.
+        InputError: it is not there, is no key, is too large or not text, or never copies the model to where it is
+            looked for.
     """
-    if name.startswith("/"):
-        with readable(Path(name)):
-            content = Path(name).read_bytes()
-    else:
-        check_key(name)
-        content = store.read(name)
+    check_key(name)
+    if (store.size(name) or 0) > LONGEST:
+        raise InputError(f"{name} in {store.url} has more than {LONGEST} bytes; give a Dockerfile")
+    content = store.read(name)
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
@@ -113,7 +118,8 @@ def check_image_files(reference: str, repository: Repository, files: Sequence[Fi
     Raises:
         InputError: a file is missing, differs or is too much; the first is named.
     """
-    found = {file.path: file for file in contents(reference, insecure=insecure)}
+    most = 2 * sum(file.size for file in files) + SLACK  # nothing is written, and what is too much shall be named
+    found = {file.path: file for file in contents(reference, most=most, insecure=insecure)}
     for path in sorted(found.keys() | {file.path for file in files}):
         want = next((file for file in files if file.path == path), None)
         if found.get(path) != want:

@@ -6,6 +6,7 @@ subject names an index of them, as the distribution spec has it
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,13 @@ from colchis_steps._models.provenance import PROVENANCE, statement
 from colchis_steps._oci.image import EMPTY, INDEX, LINEAGE, Blob, artifact
 from colchis_steps._oci.repository import Repository
 from colchis_steps._packing.pack import write_blob
+from colchis_steps._step.text import one_line
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_step
 
 IN_TOTO = "application/vnd.in-toto+json"
+REVISION = re.compile(r"[0-9a-f]{40,64}(-dirty)?")  # of git's; what a candidate says is the training's word
+NOTE = 512  # characters of an annotation
 NOTHING = Blob(EMPTY, b"{}")
 
 
@@ -39,13 +43,14 @@ def annotations(manifest: Manifest, candidate: Candidate | None) -> dict[str, st
         "dev.colchis.tree": manifest.tree,
     }
     if candidate:
+        revision = candidate.code.revision
         found |= {
-            "org.opencontainers.image.revision": candidate.code.revision,
+            "org.opencontainers.image.revision": revision if REVISION.fullmatch(revision) else "",
             "dev.colchis.data": candidate.data_digest,
             "dev.colchis.code": candidate.code.digest,
             "dev.colchis.entry": candidate.code.entry,
         }
-    return {name: value for name, value in found.items() if value}
+    return {name: one_line(value, NOTE) for name, value in found.items() if value}
 
 
 def attach(

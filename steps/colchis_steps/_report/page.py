@@ -14,6 +14,7 @@ from colchis_steps._formats.steps import CHAIN
 from colchis_steps._report import chain, charts
 from colchis_steps._report import story as _story
 from colchis_steps._report.story import Story
+from colchis_steps._step.text import printable
 
 if TYPE_CHECKING:
     import jinja2
@@ -115,7 +116,7 @@ def render(story: Story) -> str:
     """Return the page."""
     sentence = _story.headline(story)
     samples = sorted(story.evaluation.samples, key=lambda s: s.label == s.prediction) if story.evaluation else []
-    page = _template().render(
+    page: str = _template().render(
         story=story,
         headline=sentence if sentence.split()[0] in CHAIN else sentence[:1].upper() + sentence[1:],
         advice=_story.advice(story),
@@ -130,7 +131,7 @@ def render(story: Story) -> str:
         bins=bins,
         made=now(),
     )
-    return UNENCODABLE.sub("\N{REPLACEMENT CHARACTER}", page)
+    return printable(UNENCODABLE.sub("\N{REPLACEMENT CHARACTER}", page))
 
 
 def size(count: float) -> str:

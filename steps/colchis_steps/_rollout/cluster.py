@@ -50,7 +50,7 @@ def roll_out(place: Place, run: str, *, version: int, image: str, options: Optio
     attempt = _begun(place, run, plan, way, version=version, image=image, runtime=options.runtime)
     if attempt.rollout.verdict == "fail":  # it was killed while it went back
         return refuse(attempt, attempt.rollout.reason)
-    deployed = deployed_as(place.store, record, image, options, place.replicas())
+    deployed = deployed_as(place.store, (manifest, record), image, options, place.replicas())
     config = server_config(deployed, manifest, record)
     attempt.golden = golden_of(place.store, record)
     with restored(place, attempt.before):

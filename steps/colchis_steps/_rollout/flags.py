@@ -17,7 +17,7 @@ def steps(text: str) -> tuple[int, ...]:
     parts = text.split(",")
     found = tuple(int(part) for part in parts if part.isascii() and part.isdecimal())
     if len(found) != len(parts) or list(found) != sorted(set(found)) or found[-1] != 100:
-        raise argparse.ArgumentTypeError(f"{text!r} are not percentages that rise to 100, such as 10,30,100")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} are not percentages that rise to 100, such as 10,30,100")
     return found
 
 
@@ -28,16 +28,16 @@ def split(text: str) -> dict[int, int] | None:
     pairs = [re.fullmatch(rf"({VERSION})=([0-9]{{1,3}})", part.strip(), re.ASCII) for part in text.split(",")]
     found = {int(pair[1]): int(pair[2]) for pair in pairs if pair}
     if len(found) != len(pairs):
-        raise argparse.ArgumentTypeError(f"{text!r} are not shares by version, once each; write 1=50,2=50")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} are not shares by version, once each; write 1=50,2=50")
     if sum(found.values()) != 100:
-        raise argparse.ArgumentTypeError(f"the shares {text!r} add up to {sum(found.values())}; make them 100")
+        raise argparse.ArgumentTypeError(f"the shares {text[:128]!r} add up to {sum(found.values())}; make them 100")
     return found
 
 
 def header(text: str) -> str:
     """Parse the name of a header; an empty text is none."""
     if text and not re.fullmatch(FIELD_NAME, text):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be a header's name; use letters, digits and '-'")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} cannot be a header's name; use letters, digits and '-'")
     return text
 
 
@@ -48,10 +48,12 @@ def headers(text: str) -> tuple[HeaderRoute, ...]:
         name, colon, rest = part.strip().partition(":")
         value, equals, version = rest.strip().rpartition("=")
         if not colon or not equals or not re.fullmatch(VERSION, version, re.ASCII):
-            raise argparse.ArgumentTypeError(f"{part!r} is not a route by header; write style: transfer=2")
+            raise argparse.ArgumentTypeError(f"{part[:128]!r} is not a route by header; write style: transfer=2")
         if not re.fullmatch(FIELD_NAME, name) or not re.fullmatch(r"[!-~]([ -~]{0,4094}[!-~])?", value):
-            raise argparse.ArgumentTypeError(f"{part!r} has no valid header; a name has no spaces, a value is ASCII")
+            raise argparse.ArgumentTypeError(
+                f"{part[:128]!r} is no valid header; a name has no spaces, a value is ASCII"
+            )
         found.append(HeaderRoute(name, value, int(version)))
     if len({(one.name.lower(), one.value) for one in found}) != len(found) or len(found) > 8:
-        raise argparse.ArgumentTypeError(f"{text!r} has a header twice or more than 8; give each once")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} has a header twice or more than 8; give each once")
     return tuple(found)

@@ -68,7 +68,7 @@ class Way:
             raise InputError(f"{gateway!r} names no Gateway; {fix}")
         if not re.fullmatch(r"https?://[^/\s]+(/[^\s?#]*)?", url):
             fix = "give --gateway-url=http://HOST, or COLCHIS_GATEWAY_URL in ConfigMap colchis"
-            raise InputError(f"{url!r} is not an address of the gateway {gateway}; {fix}")
+            raise InputError(f"{url[:128]!r} is not an address of the gateway {gateway}; {fix}")
         return cls((namespace, name), url)
 
     @classmethod

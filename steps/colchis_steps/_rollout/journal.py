@@ -10,7 +10,7 @@ from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._serving.config import Range, Served
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.documents import find_document
+from colchis_steps._store.documents import document_bytes, find_document
 
 log = logging.getLogger("colchis")
 
@@ -26,7 +26,7 @@ def write(store: Objects, rollout: Rollout, verdict: str = "", reason: str = "")
     rollout.verdict, rollout.reason, rollout.finished_at = verdict, reason, now() if verdict else ""
     key, before = rollout_key(rollout.model, rollout.run), b""
     with contextlib.suppress(NotFound):
-        before = store.read(key)
+        before = document_bytes(store, key)
     if before and decode(Rollout, before, f"{store.url}/{key}").version != rollout.version:
         before = b""  # of another version that this run rolled out
     store.write(key, encode(rollout, before))

@@ -273,7 +273,7 @@ def _unpacked(directory: Path, image: str, manifest: Manifest) -> Path:
         shutil.rmtree(left)  # of a rollout that was killed; none other is at work
     if directory.is_dir() and any(directory.iterdir()) and tree_digest(scan(directory)) == manifest.tree:
         return directory
-    found = tree_digest(unpack(image, directory))
+    found = tree_digest(unpack(image, directory, most=sum(file.size for file in manifest.files)))
     if found != manifest.tree:
         shutil.rmtree(directory)
         raise InputError(f"{image} holds other files than version {manifest.version}'s manifest; build the image again")

@@ -49,12 +49,15 @@ def servable(store: Objects, model: str, version: int, image: str, options: Opti
     return manifest, record
 
 
-def deployed_as(store: Objects, record: Record, image: str, options: Options, replicas: int) -> Deployed:
+def deployed_as(
+    store: Objects, documents: tuple[Manifest, Record], image: str, options: Options, replicas: int
+) -> Deployed:
     """Return the version as the options have it served; ``replicas`` is for options that name no number.
 
     Raises:
         InputError: the options do not go with the number of pods.
     """
+    manifest, record = documents
     deployed = Deployed(
         model=record.model,
         version=record.version,
@@ -65,6 +68,7 @@ def deployed_as(store: Objects, record: Record, image: str, options: Options, re
         volume=options.volume,
         insecure=options.insecure,
         runtime=options.runtime,
+        size=sum(file.size for file in manifest.files),
         store=store.url,
         options=options.pods,
     )

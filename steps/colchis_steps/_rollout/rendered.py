@@ -75,5 +75,5 @@ def as_yaml(documents: list[Object]) -> str:
 
 def _deployed(store: Objects, model: str, version: int, options: Options) -> tuple[Deployed, str]:
     manifest, record = published(store, model, version)
-    deployed = deployed_as(store, record, record.image, options, replicas=1)
+    deployed = deployed_as(store, (manifest, record), record.image, options, replicas=1)
     return deployed, server_config(deployed, manifest, record)

@@ -17,7 +17,7 @@ def minor(text: str) -> tuple[int, int]:
     """Return major and minor. Raises InputError where that is not a version."""
     found = VERSION.fullmatch(text)
     if not found:
-        raise InputError(f"{text!r} is not a version of TensorFlow; give one such as 2.20.0")
+        raise InputError(f"{text[:128]!r} is not a version of TensorFlow; give one such as 2.20.0")
     return int(found[1]), int(found[2])
 
 

@@ -25,7 +25,9 @@ def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError(f"{url!r} is not an address of a model; give one like http://127.0.0.1:8501/v1/models/digits")
+        raise InputError(
+            f"{url[:128]!r} is not an address of a model; give one like http://127.0.0.1:8501/v1/models/digits"
+        )
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - http(s), see above
     proxies = urllib.request.ProxyHandler({} if parts.hostname in LOCAL else None)
@@ -49,7 +51,7 @@ def text(url: str, timeout: float = 10.0) -> str:
         Away: nothing answers, or something else than 200.
     """
     if urlsplit(url).scheme not in {"http", "https"}:
-        raise InputError(f"{url!r} is not an address of a server; give one like http://127.0.0.1:8501")
+        raise InputError(f"{url[:128]!r} is not an address of a server; give one like http://127.0.0.1:8501")
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=timeout) as answer:
             return str(answer.read().decode(errors="replace"))

@@ -130,7 +130,7 @@ def config_of(models: list[str], allowed: tuple[str, ...] = ()) -> Config:
     for text in models:
         name, equals, directory = text.partition("=")
         if not equals or not directory:
-            raise InputError(f"--model {text!r} is not NAME=DIR; write for example digits=/models/digits")
+            raise InputError(f"--model {text[:128]!r} is not NAME=DIR; write for example digits=/models/digits")
         if check_name(name) in config.models:
             raise InputError(f"--model names {name} twice; put its versions below one directory, in 1, 2, …")
         top = Path(directory).absolute()

@@ -18,14 +18,14 @@ def prog(module: str) -> str:
 def boolean(text: str) -> bool:
     """Parse the flag values ``true`` and ``false``; Argo's parameters are strings."""
     if text not in {"true", "false"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is neither true nor false")
     return text == "true"
 
 
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is not a whole number of at least 1")
     return int(text)
 
 
@@ -56,7 +56,8 @@ def model_name(text: str) -> str:
     """Parse a model's name: a DNS label of at most 40 characters, as hosts and resources are named after it."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a model name; use 1 to 40 lower case letters, digits and '-', with no '-' at either end"
+            f"{text[:128]!r} is not a model name; use 1 to 40 lower case letters, digits and '-', "
+            "with no '-' at either end"
         )
     return text
 
@@ -65,5 +66,5 @@ def model_version(text: str) -> tuple[str, int | None]:
     """Parse MODEL or MODEL:N; without a number the version is None."""
     name, colon, number = text.partition(":")
     if colon and not (number.isascii() and number.isdecimal() and int(number)):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither MODEL nor MODEL:N")
+        raise argparse.ArgumentTypeError(f"{text[:128]!r} is neither MODEL nor MODEL:N")
     return model_name(name), int(number) if colon else None

@@ -39,5 +39,5 @@ def port() -> int:
     """
     text = os.environ.get("COLCHIS_PORT") or "8501"
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise InputError(f"COLCHIS_PORT is {text!r}, which is not a port; set it to a number from 1 to 65535")
+        raise InputError(f"COLCHIS_PORT is {text[:128]!r}, which is not a port; set it to a number from 1 to 65535")
     return int(text)

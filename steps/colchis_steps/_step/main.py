@@ -18,10 +18,20 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from colchis_steps._step.errors import StepError, TransientError
+from colchis_steps._step.text import one_line, printable
 
 ALIVE_FD = "COLCHIS_ALIVE_FD"
 TERMINATION_LOG = Path(os.environ.get("COLCHIS_TERMINATION_LOG", "/dev/termination-log"))  # a local run names a file
+SENTENCE = 2000  # characters of an error's sentence; Kubernetes keeps 4096 bytes of a termination log
 log = logging.getLogger("colchis")
+
+
+class Printable(logging.Formatter):
+    """Lines in which nothing acts on a terminal, whoever wrote what they say."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, and a traceback below it."""
+        return printable(super().format(record))
 
 
 @contextlib.contextmanager
@@ -86,12 +96,9 @@ def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Main:
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
-        logging.basicConfig(
-            stream=sys.stderr,
-            level=os.environ.get("LOG_LEVEL", "INFO"),
-            format="%(asctime)s %(levelname)s %(message)s",
-            datefmt="%H:%M:%S",
-        )
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(Printable("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        logging.basicConfig(handlers=[handler], level=os.environ.get("LOG_LEVEL", "INFO"))
         logging.getLogger("botocore").setLevel("WARNING")
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _on_sigterm)
@@ -99,15 +106,17 @@ def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Main:
         try:
             main(argv)
         except StepError as error:
-            log.error("%s", error)  # noqa: TRY400 - the sentence says it; a traceback would bury it
-            _tell_engine(str(error))
+            sentence = one_line(str(error), SENTENCE)
+            log.error("%s", sentence)  # noqa: TRY400 - the sentence says it; a traceback would bury it
+            _tell_engine(sentence)
             return error.exit_code
         except SystemExit as error:
             if error.code:
                 _tell_engine("the step's flags are wrong; the last line of its log says which, so correct the template")
             raise
         except Exception as error:
-            _tell_engine(f"{type(error).__name__}: {error}"[:256] + "; this is a bug, see the traceback in the log")
+            what = one_line(f"{type(error).__name__}: {error}", 256)
+            _tell_engine(f"{what}; this is a bug, see the traceback in the log")
             raise
         return 0
 

@@ -25,6 +25,10 @@ class NotFound(InputError):  # noqa: N818 - reads as what it says
     """No object has this key."""
 
 
+class TooLarge(InputError):  # noqa: N818 - as above
+    """An object has more bytes than what it is read for can have."""
+
+
 class Conflict(Exception):  # noqa: N818 - callers handle it; it never reaches a user
     """Another writer was faster: read again and decide anew."""
 
@@ -61,11 +65,11 @@ class Objects(Protocol):
     def atomic(self) -> bool | None:
         """Whether conditions hold against other writers; None until the first ``create``."""
 
-    def read(self, key: str) -> bytes:
-        """Return an object's bytes. Raises NotFound."""
+    def read(self, key: str, most: int | None = None) -> bytes:
+        """Return an object's bytes. Raises NotFound; TooLarge, before it reads, where they are more than ``most``."""
 
-    def read_tagged(self, key: str) -> tuple[bytes, str]:
-        """Return an object's bytes and the entity tag that ``replace`` takes. Raises NotFound."""
+    def read_tagged(self, key: str, most: int | None = None) -> tuple[bytes, str]:
+        """Return an object's bytes and the entity tag that ``replace`` takes. Raises as ``read``."""
 
     def stream(
         self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None, *, tag: str = ""
@@ -162,6 +166,12 @@ class _Singly:
 def bulk(store: Objects) -> Bulk:
     """Return the store's fast path for many small objects; where it has none, one that does nothing."""
     return store if isinstance(store, Bulk) else _Singly()
+
+
+def check_size(key: str, url: str, size: int, most: int | None) -> None:
+    """Raise TooLarge where an object has more than ``most`` bytes; None bounds nothing."""
+    if most is not None and size > most:
+        raise TooLarge(f"{key} in {url} has {size} bytes, and what belongs there has at most {most}; make it anew")
 
 
 def check_key(key: str) -> None:

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._store.ahead import ahead
-from colchis_steps._store.api import TEMPORARY, Blob, Conflict, Entry, NotFound, check_key
+from colchis_steps._store.api import TEMPORARY, Blob, Conflict, Entry, NotFound, check_key, check_size
 from colchis_steps._store.sums import CHUNK, SMALL, Sums, changed, read_sums, readable
 
 PARALLEL = 8  # files that wait for the disk at a time
@@ -39,13 +39,16 @@ class FileStore:
         """Conditions hold: a lock is taken for them."""
         return True
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int | None = None) -> bytes:
         """Return an object's bytes."""
+        if most is not None:
+            with contextlib.suppress(OSError):  # which reading says
+                check_size(key, self.url, self._path(key).stat().st_size, most)
         return b"".join(self.stream(key))
 
-    def read_tagged(self, key: str) -> tuple[bytes, str]:
+    def read_tagged(self, key: str, most: int | None = None) -> tuple[bytes, str]:
         """Return an object's bytes and tag."""
-        content = self.read(key)
+        content = self.read(key, most)
         return content, hashlib.sha256(content).hexdigest()
 
     def stream(

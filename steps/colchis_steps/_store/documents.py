@@ -12,14 +12,29 @@ from colchis_steps._formats.documents import D, Part, Unreadable, decode, encode
 from colchis_steps._formats.keys import earlier_result_key, result_key
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._step.errors import StepError
-from colchis_steps._store.api import NotFound, Objects
+from colchis_steps._step.text import one_line
+from colchis_steps._store.api import NotFound, Objects, TooLarge
 
+DOCUMENT = 32 << 20  # bytes: the manifest of a model of 200,000 files, or 1,000,000 epochs
 log = logging.getLogger("colchis")
 
 
 def read_document(store: Objects, key: str, kind: type[D]) -> D:
-    """Read a document of the kind. Raises NotFound, or Unreadable where it is damaged or of another kind."""
-    return decode(kind, store.read(key), f"{store.url}/{key}")
+    """Read a document of the kind.
+
+    Raises:
+        NotFound: there is none.
+        Unreadable: it is damaged, of another kind, or larger than any document.
+    """
+    return decode(kind, document_bytes(store, key), f"{store.url}/{key}")
+
+
+def document_bytes(store: Objects, key: str) -> bytes:
+    """Return a document as it is stored. Raises NotFound, or Unreadable where it is larger than any document."""
+    try:
+        return store.read(key, DOCUMENT)
+    except TooLarge as error:
+        raise Unreadable(str(error)) from error
 
 
 def find_document(store: Objects, key: str, kind: type[D]) -> D | None:
@@ -99,7 +114,8 @@ def recorded(
     try:
         yield recorder
     except BaseException as error:
+        told = one_line(str(error), 2000) if isinstance(error, StepError) else f"{type(error).__name__}: {error}"[:256]
         with contextlib.suppress(StepError):  # the step's own error is the one to tell
-            write("failed", str(error) if isinstance(error, StepError) else f"{type(error).__name__}: {error}"[:256])
+            write("failed", told)
         raise
     write("succeeded")

@@ -37,4 +37,4 @@ def _parts(url: str) -> SplitResult:
     file = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
     if plain and (file or (parts.scheme == "s3" and parts.netloc)):
         return parts
-    raise InputError(f"{url[:256]!r} is not a store URL; give s3://bucket/prefix or file:///absolute/directory")
+    raise InputError(f"{url[:128]!r} is not a store URL; give s3://bucket/prefix or file:///absolute/directory")

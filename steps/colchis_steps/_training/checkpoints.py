@@ -14,11 +14,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._formats.documents import decode, encode
+from colchis_steps._data.npz import UNREADABLE, check_npz
+from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import checkpoint_key, training_key
 from colchis_steps._formats.training import Checkpoint, History
 from colchis_steps._step.errors import InputError, StepError
 from colchis_steps._store.api import NotFound, Objects
+from colchis_steps._store.documents import read_document
 from colchis_steps._store.sums import CHUNK, read_sums
 from colchis_steps._training.files import write_history
 
@@ -62,7 +64,7 @@ def read(store: Objects, run: str, step: int) -> "tuple[Checkpoint, dict[str, Ar
     import numpy as np
 
     key = checkpoint_key(run, step, "checkpoint.json")
-    found = decode(Checkpoint, store.read(key), f"{store.url}/{key}")
+    found = read_document(store, key, Checkpoint)
     with tempfile.TemporaryFile() as file:
         digest = hashlib.sha256()
         try:
@@ -75,7 +77,10 @@ def read(store: Objects, run: str, step: int) -> "tuple[Checkpoint, dict[str, Ar
             raise _full(tempfile.gettempdir(), error) from error
         if (file.tell(), digest.hexdigest()) != (found.size, found.sha256):
             raise InputError(f"its state.npz has {file.tell()} bytes and sha256 {digest.hexdigest()[:12]}…")
-        file.seek(0)
+        try:
+            check_npz(file)
+        except UNREADABLE as error:
+            raise InputError(f"its state.npz is not what a training writes ({str(error)[:128]})") from error
         with np.load(file, allow_pickle=False) as arrays:
             return found, {name: arrays[name] for name in arrays.files}
 

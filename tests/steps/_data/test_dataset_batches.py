@@ -11,7 +11,7 @@ from tests.steps.training_data import write_data
 
 from colchis_steps._data import dataset
 from colchis_steps._data.dataset import Batch, DataSet, open_data
-from colchis_steps._data.dataset import read_shard as whole
+from colchis_steps._data.shards import read_shard as whole
 from colchis_steps._formats.data import Shard
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects

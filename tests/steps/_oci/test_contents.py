@@ -4,6 +4,9 @@ import gzip
 import hashlib
 import io
 import json
+import resource
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -146,3 +149,88 @@ def test_an_index_that_is_no_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(InputError, match=r"index\.json is not an OCI index"):
         Layout(tmp_path).tagged("1")
+
+
+def limited() -> None:
+    """Let this process have no more memory and disk than a small pod; for a child, before it begins."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 20, 64 << 20))
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+
+
+def unpacked_in_small(image: str, to: Path, *flags: str) -> tuple[int, str]:
+    """Unpack as the init container does, with little memory and disk; return the exit code and what it said."""
+    command = [sys.executable, "-m", "colchis_steps.unpack", f"--image={image}", f"--to={to}", *flags]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, preexec_fn=limited)
+    return done.returncode, done.stderr
+
+
+def headed(kind: bytes, size: int, name: str = "models/1/a") -> bytes:
+    """Return a tar header that says a size, without what it says."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse(size: int) -> bytes:
+    """Return a GNU sparse file of one hole, as GNU tar writes it."""
+    header = bytearray(headed(tarfile.GNUTYPE_SPARSE, 0))
+    header[386:398], header[398:410] = b"%011o\0" % size, b"%011o\0" % 0
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b"        "
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + b"\0" * 1024
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("layer", "media_type", "said"),
+    [
+        (sparse(2 << 30), PLAIN, "is damaged"),
+        (gzip.compress(tar(("models/1/a", REG, b"\0" * (48 << 20)))), ZIPPED, "unpacks to more than 1000 bytes"),
+        (headed(REG, 1 << 40), PLAIN, "unpacks to more than 1000 bytes"),
+        (gzip.compress(headed(tarfile.GNUTYPE_LONGNAME, 2 << 30) + b"x" * (40 << 20)), ZIPPED, "is damaged"),
+        (gzip.compress(headed(tarfile.XHDTYPE, 2 << 30) + b"x" * (40 << 20)), ZIPPED, "is damaged"),
+    ],
+    ids=["sparse", "bomb", "more than there is", "long name", "attributes"],
+)
+def test_what_unpacks_to_more_than_the_model_has_is_refused_before_it_is_written(
+    tmp_path: Path, layer: bytes, media_type: str, said: str
+) -> None:
+    image = made(tmp_path / "layout", (layer, media_type))
+    code, told = unpacked_in_small(image, tmp_path / "out", "--most-bytes=1000")
+    assert (code, said in told) == (65, True), told
+    assert [p.name for p in tmp_path.iterdir()] == ["layout"]
+
+
+@pytest.mark.servers
+def test_without_a_known_size_the_disk_is_the_bound(tmp_path: Path) -> None:
+    image = made(tmp_path / "layout", (headed(REG, 1 << 60), PLAIN))
+    code, told = unpacked_in_small(image, tmp_path / "out")
+    assert (code, "what the disk has free" in told) == (65, True), told
+
+
+def test_a_model_of_exactly_its_size_is_unpacked_and_one_byte_more_is_not(tmp_path: Path) -> None:
+    image = made(tmp_path / "layout", (tar(("models/1/a", REG, b"x" * 600), ("models/1/b", REG, b"x" * 400)), PLAIN))
+    assert sum(file.size for file in unpack(image, tmp_path / "out", most=1000)) == 1000
+    with pytest.raises(InputError, match="unpacks to more than 999 bytes, the size of the model, by 'models/1/b'"):
+        unpack(image, tmp_path / "other", most=999)
+    with pytest.raises(InputError, match="unpacks to more than 999 bytes"):
+        contents(image, most=999)
+
+
+def test_too_many_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("colchis_steps._oci.archive.FILES", 3)
+    image = made(tmp_path / "layout", (tar(*((f"models/1/{n}", REG, b"") for n in range(4))), PLAIN))
+    with pytest.raises(InputError, match="holds more than 3 files"):
+        unpack(image, tmp_path / "out")
+
+
+def test_a_sparse_file_by_attributes_is_refused(tmp_path: Path) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("models/1/a")
+        info.pax_headers = {"GNU.sparse.size": str(2 << 30), "GNU.sparse.map": "0,0", "GNU.sparse.numblocks": "1"}
+        archive.addfile(info)
+    image = made(tmp_path / "layout", (out.getvalue(), PLAIN))
+    with pytest.raises(InputError, match="holds the sparse file 'models/1/a'"):
+        unpack(image, tmp_path / "out")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._store.ahead import ahead
-from colchis_steps._store.api import Blob, Conflict, Entry, NotFound, check_key
+from colchis_steps._store.api import Blob, Conflict, Entry, NotFound, check_key, check_size
 from colchis_steps._store.s3.bucket import Bucket
 from colchis_steps._store.s3.errors import Denied, Taken, UploadGone, explained
 from colchis_steps._store.s3.upload import content_of, send_parts, send_whole
@@ -44,15 +44,16 @@ class S3Store:
         """Whether the server holds conditions; None until the first ``create``."""
         return self._bucket.conditions
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int | None = None) -> bytes:
         """Return an object's bytes."""
-        return self.read_tagged(key)[0]
+        return self.read_tagged(key, most)[0]
 
-    def read_tagged(self, key: str) -> tuple[bytes, str]:
+    def read_tagged(self, key: str, most: int | None = None) -> tuple[bytes, str]:
         """Return an object's bytes and tag."""
         checked = {"ChecksumMode": "ENABLED"} if self._bucket.checksums else {}
         answer = self._bucket.call("get_object", key, **checked)
         with explained(self._bucket.place, key), contextlib.closing(answer["Body"]) as body:
+            check_size(key, self.url, answer.get("ContentLength", 0), most)
             return body.read(), answer.get("ETag", "")
 
     def stream(

@@ -21,9 +21,9 @@ class Counting(FileStore):
         self.looks += 1
         return super().find(key)
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, most: int | None = None) -> bytes:
         self.reads += 1
-        return super().read(key)
+        return super().read(key, most)
 
 
 def history(count: int) -> History:
