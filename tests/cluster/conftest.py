@@ -51,6 +51,7 @@ KEPT_JOB = SMALL_JOB.replace("}", ', "keep": "1h"}')
 EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
 INSTALLED = {
     "test_approval",
+    "test_attacks",
     "test_chain",
     "test_faults",
     "test_faults_away",
