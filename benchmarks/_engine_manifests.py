@@ -93,18 +93,18 @@ def _workflow(instance: str, prefix: str, spec: Object) -> Object:
 
 def site(namespace: str, endpoint: str, key: str, secret: str) -> list[Object]:
     """Return what the contenders need beside them: an account, and a bucket for the report, named as the namespace."""
-    keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    keys = {"accesskey": key, "secretkey": secret}
     bucket = {
         "bucket": namespace,
         "endpoint": endpoint.partition("://")[2],
         "insecure": endpoint.startswith("http://"),
-        "accessKeySecret": {"name": "colchis-s3", "key": "AWS_ACCESS_KEY_ID"},
-        "secretKeySecret": {"name": "colchis-s3", "key": "AWS_SECRET_ACCESS_KEY"},
+        "accessKeySecret": {"name": "colchis-artifacts", "key": "accesskey"},
+        "secretKeySecret": {"name": "colchis-artifacts", "key": "secretkey"},
     }
     default = {"annotations": {"workflows.argoproj.io/default-artifact-repository": "bucket"}}
     return [
         *_account(namespace, MINIMAL, [("argoproj.io", ["workflowtaskresults"], ["create", "patch"])]),
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "colchis-s3"}, "stringData": keys},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "colchis-artifacts"}, "stringData": keys},
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",

@@ -63,7 +63,9 @@ def prepare(making: "Making") -> None:
     making.keep_versions()
     making.clean_up()
     log.info("bucket %s %s; it keeps versions and has a lifecycle", making.name, "is made" if made else "is there")
-    if not making.locks():
+    if making.locks():
+        log.info("it can lock records: set COLCHIS_S3_LOCK_DAYS in the ConfigMap colchis")
+    else:
         log.warning(
             "bucket %s cannot lock records, as it was made without; versions alone keep what is overwritten",
             making.name,

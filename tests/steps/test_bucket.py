@@ -20,6 +20,8 @@ from tests.steps.conftest import Front
 from colchis_steps._doctor.keys import faults
 from colchis_steps._formats import keys
 from colchis_steps._formats.identities import IDENTITIES, credentials, may
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.making import lifecycle
 from colchis_steps.bucket import PODS, identities, main
 
@@ -189,6 +191,40 @@ def test_a_new_bucket_has_versions_a_lifecycle_and_locks_an_old_one_keeps_others
     assert sorted(rule["ID"] for rule in rules) == sorted(["theirs", *(rule["ID"] for rule in lifecycle("team"))])
 
 
+def test_a_record_that_is_locked_cannot_be_removed_by_any_key_of_ours(
+    made: tuple[str, dict[str, str]], tmp_path: Path, aws: pytest.MonkeyPatch
+) -> None:
+    url, files = made
+    bucket, prefix = url.removeprefix("s3://").split("/", 1)
+    (tmp_path / "credentials").write_text(files["publish"])
+    key, alias = keys.record_key("digits", 1), keys.alias_key("digits", "latest")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.delenv(name)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+        patch.setenv("COLCHIS_S3_LOCK_DAYS", "1")
+        store = open_store(url)
+        assert store.create(key, b"first")
+        store.write(alias, b"moves")
+        patch.setenv("COLCHIS_S3_LOCK_DAYS", "soon")
+        with pytest.raises(InputError, match="COLCHIS_S3_LOCK_DAYS='soon' is no number of days"):
+            store.create(keys.record_key("digits", 2), b"")
+    admin = boto3.client("s3")
+    (version,) = admin.list_object_versions(Bucket=bucket, Prefix=f"{prefix}/{key}")["Versions"]
+    named = {"Bucket": bucket, "Key": f"{prefix}/{key}"}
+    for name in ("worker", "publish", "operator"):
+        with pytest.raises(ClientError):
+            client_of(files[name]).delete_object(VersionId=version["VersionId"], **named)
+        assert not allowed(
+            client_of(files[name]).delete_object,
+            VersionId=version["VersionId"],
+            BypassGovernanceRetention=True,
+            **named,
+        )
+    assert admin.get_object(VersionId=version["VersionId"], **named)["Body"].read() == b"first"
+    assert "ObjectLockMode" not in admin.head_object(Bucket=bucket, Key=f"{prefix}/{alias}")
+
+
 def test_the_sample_is_the_lifecycle_of_a_store_without_a_prefix() -> None:
     sample = json.loads((ROOT / "workflows/manifests/samples/bucket-lifecycle.json").read_text())
     assert sample == {"Rules": lifecycle()}
@@ -256,8 +292,6 @@ def test_odd_identities_are_a_usage_error(text: str) -> None:
 
 
 def test_a_file_of_keys_that_is_none_is_said(made: tuple[str, dict[str, str]]) -> None:
-    from colchis_steps._step.errors import InputError
-
     url, _ = made
     bucket, prefix = url.removeprefix("s3://").split("/", 1)
     for text in ("", "rubbish", "[default]\naws_access_key_id = a\n"):

@@ -24,6 +24,7 @@ class Identity(NamedTuple):
     put: tuple[str, ...]
     delete: tuple[str, ...] = ()
     pods: bool = True
+    lock: tuple[str, ...] = ()  # of what it writes, what it may lock
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -73,6 +74,7 @@ IDENTITIES = {
             "runs/*/register.json",
         ),
         delete=("models/*/files/*",),
+        lock=("models/*/manifest.json", "models/*/record.json", "models/*/statement.json"),
     ),
     "build": Identity(
         "`build_image`",
@@ -145,6 +147,8 @@ def policy(identity: str, bucket: str, prefix: str, *, partition: str = "aws", m
             if patterns := found.patterns(verb):
                 more = PARTS if verb == "put" else ()
                 yield {"Effect": "Allow", "Action": [*actions, *more], "Resource": below(patterns)}
+        if found.lock:
+            yield {"Effect": "Allow", "Action": ["s3:PutObjectRetention"], "Resource": below(found.lock)}
         condition = "StringLike" if minio else "StringLikeIfExists"
         names = {condition: {"s3:prefix": [f"{top}{pattern}" for pattern in found.lists]}}
         yield {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [where], "Condition": names}

@@ -141,6 +141,11 @@ def version_of(key: str, name: str = "manifest") -> tuple[str, int] | None:
     return (found["model"], int(found["version"])) if found and found["name"] == name else None
 
 
+def names_version(key: str) -> bool:
+    """Return whether the key is that of a document of a version, which never changes."""
+    return any(version_of(key, name) for name in ("manifest", "record", "statement"))
+
+
 def manifest_key(model: str, version: int) -> str:
     """Return the key of a version's manifest."""
     return f"{version_prefix(model, version)}/manifest.json"

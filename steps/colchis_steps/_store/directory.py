@@ -5,7 +5,6 @@ rename. Its writer holds a lock on it; what lies there without a lock is of a de
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -16,13 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from colchis_steps._step.errors import InputError, TransientError
 from colchis_steps._store.ahead import ahead
 from colchis_steps._store.api import TEMPORARY, Blob, Conflict, Entry, NotFound, check_key, check_size
+from colchis_steps._store.file_errors import explained
 from colchis_steps._store.sums import CHUNK, SMALL, Sums, changed, read_sums, readable
 
 PARALLEL = 8  # files that wait for the disk at a time
-AWAY = {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 LOCK = "lock"  # taken while an object changes its place, so that ``replace`` compares and writes as one step
 
 
@@ -56,7 +54,7 @@ class FileStore:
     ) -> Iterator[bytes]:
         """Return an object's bytes, or those from ``start`` to before ``end``, in chunks."""
         path = self._path(key)
-        with self._explained(key):
+        with explained(self.url, key):
             try:
                 file = path.open("rb")
             except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -71,7 +69,7 @@ class FileStore:
     def find(self, key: str) -> Entry | None:
         """Return an object's entry, or None."""
         path = self._path(key)
-        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with explained(self.url, key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             found = path.stat()
             is_file = stat.S_ISREG(found.st_mode)
             return Entry(key, found.st_size, found.st_mtime, tag=_tag(found)) if is_file else None
@@ -87,7 +85,7 @@ class FileStore:
         directory = prefix.rpartition("/")[0]
         top = self._path(directory) if directory else self.root
         found: list[str] = []
-        with self._explained(prefix):
+        with explained(self.url, prefix):
             for at, directories, names in os.walk(top, onerror=_unless_absent):
                 directories[:] = [name for name in directories if not name.startswith(TEMPORARY)]
                 relative = Path(at).relative_to(self.root)
@@ -189,7 +187,7 @@ class FileStore:
     def delete(self, key: str) -> None:
         """Remove an object."""
         path = self._path(key)
-        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        with explained(self.url, key), contextlib.suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
             path.lstat()  # a store that is not there is not made to delete from it
             with self._locked():
                 path.unlink()
@@ -205,7 +203,7 @@ class FileStore:
     def _put(self, key: str, blocks: Iterable[bytes], publish: Callable[[Path, Path], bool]) -> bool:
         """Write the blocks beside the objects, then give them their place; say whether that was done."""
         path = self._path(key)
-        with self._explained(key), self._temporary() as (file, temporary):
+        with explained(self.url, key), self._temporary() as (file, temporary):
             for block in blocks:
                 file.write(block)
             file.flush()
@@ -255,25 +253,6 @@ class FileStore:
         if not self.root.is_dir():
             return f"the store {self.url} is not there (wanted: {key}); check the address"
         return f"the store {self.url} has no {key}; check the address, or make it first"
-
-    @contextlib.contextmanager
-    def _explained(self, key: str) -> Iterator[None]:
-        try:
-            yield
-        except PermissionError as error:
-            raise InputError(f"no permission to use {key} in {self.url}; give this user the right") from error
-        except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            what = f"{key} cannot be in {self.url} ({error.strerror}: {error.filename2 or error.filename})"
-            raise InputError(f"{what}; clear what is in the way, or give another store") from error
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise InputError(f"the store {self.url} is full; free space there, or give another store") from error
-            if error.errno == errno.EROFS:
-                raise InputError(f"the store {self.url} is read-only; give one that can be written") from error
-            if error.errno in AWAY:
-                text = f"the store {self.url} does not answer ({error.strerror}); look at its mount, then try again"
-                raise TransientError(text) from error
-            raise
 
 
 def _tag(found: os.stat_result) -> str:

@@ -10,14 +10,16 @@ import random
 import threading
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from awscrt.checksums import crc64nvme
 from botocore import exceptions as sdk
 
+from colchis_steps._formats.keys import names_version
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import NotFound, check_key
-from colchis_steps._store.s3.connection import ATTEMPTS, Connection, encryption
+from colchis_steps._store.s3.connection import ATTEMPTS, Connection, encryption, retention
 from colchis_steps._store.s3.errors import BAD_CHECKSUM, Busy, Place, Taken, code_of, explained
 from colchis_steps._store.sums import encoded
 
@@ -117,13 +119,14 @@ class Bucket:
         """
         wanted = {"IfNoneMatch": if_none_match, "IfMatch": if_match}
         condition = {name: value for name, value in wanted.items() if value is not None}
+        more = self.encryption | (retention(datetime.now(UTC)) if names_version(key) else {})
         for attempt in range(ATTEMPTS):
             given = condition
             if condition and self.conditions is False:
                 self._look(key, condition)
                 given = {}
             try:
-                answer = self._send("put_object", key, body, crc, **given, **self.encryption)
+                answer = self._send("put_object", key, body, crc, **given, **more)
             except Busy:
                 time.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311 - spreads writers, keeps no secret
             except InputError as error:

@@ -8,12 +8,15 @@ AWS_SHARED_CREDENTIALS_FILE  in pods the mounted file with the keys; where it is
 AWS_REGION             the region, as other SDKs read it, where AWS_DEFAULT_REGION is not set
 COLCHIS_S3_ENCRYPTION  what is asked of the server for each object: AES256, aws:kms or aws:kms:dsse
 COLCHIS_S3_KMS_KEY     the key of aws:kms; without one the bucket's or the account's own
+COLCHIS_S3_LOCK_DAYS   for how long a version's manifest, record and statement are locked, in a bucket that can
 """
 
 import functools
 import logging
 import os
+import re
 import ssl
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +127,20 @@ class Connection:
 
     def _wrong(self, error: Exception) -> InputError:
         return InputError(f"no client for {self._url} ({error}); correct the AWS_ settings or ~/.aws/config")
+
+
+def retention(now: datetime) -> dict[str, Any]:
+    """Return the arguments of a call that makes an object which is to stay: nobody removes that version before.
+
+    Raises:
+        InputError: the environment names no number of days.
+    """
+    days = os.environ.get("COLCHIS_S3_LOCK_DAYS", "")
+    if not days:
+        return {}
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", days):
+        raise InputError(f"COLCHIS_S3_LOCK_DAYS={days[:32]!r} is no number of days; give 1 to 99999, or unset it")
+    return {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": now + timedelta(days=int(days))}
 
 
 def encryption() -> dict[str, str]:
