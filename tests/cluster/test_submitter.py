@@ -17,6 +17,8 @@ from tests.cluster.conftest import account
 from tests.cluster.installed import NEEDS_CLUSTER, PATIENCE, ROOT, argo_release, kubectl, until
 from tests.pages.blocks import blocks
 
+from colchis_workflows._templates.step import EXECUTOR
+
 pytestmark = NEEDS_CLUSTER
 Object = dict[str, Any]
 INSTANCE = "workflows.argoproj.io/controller-instanceid"
@@ -34,7 +36,12 @@ TEMPLATE: Object = {
         "serviceAccountName": "tiny",
         "arguments": {"parameters": [{"name": "word", "value": "a"}]},
         "templates": [
-            {"name": "main", "inputs": {"parameters": [{"name": "word"}]}, "container": PYTHON},
+            {
+                "name": "main",
+                "inputs": {"parameters": [{"name": "word"}]},
+                "container": PYTHON,
+                "podSpecPatch": EXECUTOR,
+            },
             {"name": "other", "container": {**PYTHON, "command": ["python", "-c", "print('other')"]}},
         ],
     },

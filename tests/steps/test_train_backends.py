@@ -95,3 +95,16 @@ def test_which_job_is_kept_is_written_down(
         server.answers[place] = (503, {"message": "starting"})
         assert kept(keep, "key") is None
     assert f"JobSet {name} will not say which model it made: the cluster answers 503" in caplog.text
+
+
+def test_in_a_pod_the_installation_says_which_priority_may_be_asked_for(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = '--job-options={"priority": "batch", "tolerations": [{"key": "dedicated"}]}'
+    wanted = [*flags, "--backend=indexed-job", "--train-image=train:1", options, "--render"]
+    assert main(wanted) == 0, "on a laptop who asks is the user"
+    monkeypatch.setenv("COLCHIS_POD", "run-1-job")
+    assert main(wanted) == 65
+    assert "tolerations of 'dedicated' and this installation allows none" in caplog.text
+    monkeypatch.setenv("COLCHIS_JOB_ALLOWED", '{"priorities": ["batch"], "tolerations": ["dedicated"]}')
+    assert main(wanted) == 0

@@ -1,5 +1,6 @@
 """What a platform engineer asks of the manifests: no root, no token, no rights that nothing needs."""
 
+import json
 from typing import Any
 
 import pytest
@@ -40,6 +41,16 @@ def test_a_pod_is_locked_down(name: str) -> None:
             assert security["readOnlyRootFilesystem"] is True
             assert security["runAsNonRoot"] is True
             assert "add" not in security["capabilities"]
+
+
+@every_pod
+def test_argos_own_containers_are_locked_down_too(name: str) -> None:
+    patch = json.loads(PODS[name]["podSpecPatch"])
+    locked = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    assert patch == {
+        "initContainers": [{"name": "init", "securityContext": locked}],
+        "containers": [{"name": "wait", "securityContext": locked}],
+    }
 
 
 @every_pod

@@ -12,6 +12,7 @@ from hera.workflows import DAG, Container, UserContainer, WorkflowTemplate, mode
 from colchis_workflows._argo.literal import BRACE, literal
 from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
+    EXECUTOR,
     KEYS,
     KEYS_FILE,
     LOCKED,
@@ -140,6 +141,7 @@ def _kaniko(settings: Settings) -> Container:
             run_as_user=0,
         ),
         pod_security_context=POD,
+        pod_spec_patch=EXECUTOR,
         volumes=[SCRATCH, keys_of(ACCOUNT), LOGIN, empty("context", MODEL)],
         volume_mounts=[
             context.model_copy(update={"read_only": True}),

@@ -3,6 +3,7 @@
 Every template carries its own account, security settings and volumes, because a ``templateRef`` drops the workflow's.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,6 +38,15 @@ LOCKED = models.SecurityContext(
     capabilities=models.Capabilities(drop=["ALL"]),
     read_only_root_filesystem=True,
     run_as_non_root=True,
+)
+# Argo's own containers, which it locks down where its controller is told to; so the restricted profile holds anywhere
+EXECUTOR = json.dumps(
+    {
+        kind: [
+            {"name": name, "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}
+        ]
+        for kind, name in (("initContainers", "init"), ("containers", "wait"))
+    }
 )
 POD = models.PodSecurityContext(
     fs_group=USER,
@@ -155,6 +165,7 @@ def step(
         executor=models.ExecutorConfig(service_account_name="colchis-step"),
         security_context=LOCKED,
         pod_security_context=POD,
+        pod_spec_patch=EXECUTOR,
         volumes=volumes,
         volume_mounts=mounts,
         labels=pod_labels(stem),
