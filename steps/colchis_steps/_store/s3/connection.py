@@ -91,6 +91,7 @@ class Connection:
             client = self.session.client("s3", config=config)
         except (sdk.BotoCoreError, ValueError) as error:
             raise self._wrong(error) from error
+        client.meta.events.register("before-call.s3.HeadBucket", _stay)
         if client.meta.endpoint_url.startswith("https:"):
             self._check_authorities()
         return client
@@ -124,6 +125,11 @@ class Connection:
 
     def _wrong(self, error: Exception) -> InputError:
         return InputError(f"no client for {self._url} ({error}); correct the AWS_ settings or ~/.aws/config")
+
+
+def _stay(params: dict[str, Any], **_: Any) -> None:
+    """Follow no redirection of the call by which the SDK asks where a bucket is: answered by one, it asks for ever."""
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def encryption() -> dict[str, str]:
