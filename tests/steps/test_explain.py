@@ -67,6 +67,21 @@ def told(published: Any, what: str, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
+def test_what_a_record_says_does_not_act_on_the_terminal(
+    published: Any, registered: Record, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = json.loads(published.store.read("models/digits/1/record.json"))
+    found["code"]["entry"], found["created_by"] = "\x1b]0;x\x07", "\u202eosaj \x9b2J"
+    published.store.write("models/digits/1/record.json", json.dumps(found).encode())
+    text = told(published, "digits/1", capsys)
+    assert not set(text) & set("\x1b\x07\x9b\u202e")
+    assert "\\u202eosaj \\u009b2J" in text
+    assert main(["digits/1", f"--store={published.store.url}", "--json"]) == 0
+    listed = capsys.readouterr().out
+    assert not set(listed) & set("\x1b\x9b\u202e")
+    assert json.loads(listed)[0]["created_by"] == "\u202eosaj \x9b2J"
+
+
 def test_people_read_all_of_it(published: Any, registered: Record, capsys: pytest.CaptureFixture[str]) -> None:
     text = told(published, registered.digest, capsys)
     assert "digits/1 (stable)" in text

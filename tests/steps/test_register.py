@@ -97,6 +97,15 @@ def test_the_submitter_may_come_with_the_labels_of_the_workflow(published: Any, 
     assert record["created_by"] == "jason"
 
 
+def test_names_that_somebody_chose_are_bounded_and_do_not_act(published: Any, tmp_path: Path) -> None:
+    hostile = "\x1b[2Jx\ny\u202e" + "z" * 10_000
+    flags = [f"--created-by={json.dumps({'colchis.dev/created-by': hostile})}", f"--workflow={hostile}"]
+    assert register(published, run_steps(published, tmp_path), *flags) == 0
+    for name in (record(published).created_by, record(published).workflow):
+        assert name.startswith("\\u001b[2Jx y\\u202ezzz")
+        assert len(name) == 253
+
+
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', "{{workflow.labels.json}}"])
 def test_labels_that_are_none_are_a_usage_error(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="neither a name nor labels"):

@@ -49,6 +49,22 @@ def test_a_run_that_left_nothing_still_has_a_page(tmp_path: Path) -> None:
     parsed(page)
 
 
+def test_what_turns_a_line_around_is_shown_by_its_number_and_the_page_may_do_nothing(tmp_path: Path) -> None:
+    for step in DETAILS:
+        record(tmp_path, step)
+    hostile = "\u202egpj.exe\u2066 \x9b \x1b[2J"
+    classes = msgspec.structs.replace(EVALUATION, classes=(hostile, "yes"))
+    record(tmp_path, "evaluate", message=hostile, details=msgspec.to_builtins(classes))
+    page, _ = reported(tmp_path, "Failed", json.dumps([{"displayName": hostile, "message": hostile}]))
+    parsed(page)
+    assert "\\u202egpj.exe\\u2066" in page
+    assert not set(page) & set("\u202e\u2066\x9b\x1b")
+    policy = re.search(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    assert policy[1].startswith("default-src 'none'; ")
+    assert "script-src" not in policy[1]
+
+
 def test_records_that_cannot_be_read_are_named_and_the_rest_is_shown(whole: Path) -> None:
     (whole / "runs/r/training/train.json").write_text('{"kind": "colchis.dev/step/v9"}')
     (whole / "runs/r/candidate/model.json").write_bytes(b"\xff")

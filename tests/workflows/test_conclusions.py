@@ -51,6 +51,17 @@ def drawn(*nodes: Node, terminal: bool) -> str:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_task_says_does_not_act_on_the_terminal(terminal: bool) -> None:
+    hostile = "\x1b]0;x\x07 \x9b2J \u202egpj"
+    text = drawn(
+        Node("train", "t", "Pod", "Failed", hostile), Node(f"a{hostile}", "t", "Pod", "Failed"), terminal=terminal
+    )
+    assert not set(text) & set("\x07\x9b\u202e")
+    assert "\x1b]" not in text
+    assert text.count("\\u202egpj") == 2
+
+
+@pytest.mark.parametrize("terminal", [True, False])
 def test_a_task_that_was_skipped_was_not_needed_here(terminal: bool) -> None:
     text = drawn(Node("approve", "t", "Pod", "Skipped"), Node("publish", "t", "Pod", "Omitted"), terminal=terminal)
     first, second = [line for line in text.splitlines() if "approve" in line or "publish" in line]

@@ -22,6 +22,7 @@ from colchis_workflows._lint.reach import Reach, uses
 from colchis_workflows._lint.tags import Names, bad_tags, declared
 from colchis_workflows._lint.uses import bad_base, bad_choices, bad_ends, bad_use, near
 from colchis_workflows._lint.values import bad_name, bad_retry, bad_selector, bad_when
+from colchis_workflows._runs.printable import printable
 from colchis_workflows.render import default_documents
 
 Problem = tuple[int, str, str, str]  # line, where, what is wrong, what to do
@@ -182,10 +183,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         documents, broken = readable(args.paths) if args.paths else (ours, [])
         findings = sorted([*broken, *lint(documents, ours)])
     except CommandError as error:
-        print(f"colchis lint: {error}", file=sys.stderr)
+        print(printable(f"colchis lint: {error}"), file=sys.stderr)
         return error.exit_code
     for finding in findings:
-        print(finding)
+        print(printable(str(finding)))
     checked = len(Catalog(documents).documents)
     ending = "" if checked == 1 else "s"
     print(f"{checked} object{ending} of Argo's, {len(findings)} findings", file=sys.stderr)

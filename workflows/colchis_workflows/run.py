@@ -28,6 +28,7 @@ from colchis_workflows._engine.record import Record
 from colchis_workflows._engine.scopes import global_scope
 from colchis_workflows._engine.subset import Walk
 from colchis_workflows._runs.display import Display, seconds
+from colchis_workflows._runs.printable import printable
 from colchis_workflows.render import default_documents
 
 DEFAULT = "colchis-pipeline"
@@ -128,7 +129,7 @@ def conclude(engine: Engine, display: Display, phase: str, code: int) -> None:
     """Say how the run ended and what can be done next; the outputs go to stdout."""
     record = engine.record
     for name, value in sorted(record.outputs.items()):
-        print(f"{name}={value}", flush=True)
+        print(printable(f"{name}={value}"), flush=True)
     display.say("", f"{phase} in {seconds(time.time() - record.started)}")
     pages = [p for n in record.nodes.values() for p in (record.place(n) / "outputs").glob("*.html")]
     display.say(*(f"report: {page}" for page in pages))
@@ -177,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except CommandError as error:
-        print(f"colchis run: {error}", file=sys.stderr)
+        print(printable(f"colchis run: {error}"), file=sys.stderr)
         return error.exit_code
 
 

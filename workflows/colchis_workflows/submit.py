@@ -24,6 +24,7 @@ from colchis_workflows._argo.durations import seconds
 from colchis_workflows._argo.errors import CommandError, InputError, TransientError, UsageError
 from colchis_workflows._runs.display import Display
 from colchis_workflows._runs.display import seconds as in_words
+from colchis_workflows._runs.printable import printable
 from colchis_workflows._submit.cluster import Cluster, Json, Refused
 from colchis_workflows._submit.follow import Followed, follow, start
 from colchis_workflows._submit.summary import write
@@ -169,12 +170,12 @@ class Submission:
                 self.message = f"{message}; it was asked to stop"
             except (InputError, TransientError) as error:
                 self.message = f"{message}, which could not be stopped ({error}); to stop it: {stop_command(self.run)}"
-        print(f"colchis submit: {self.message}", file=sys.stderr)
+        print(printable(f"colchis submit: {self.message}"), file=sys.stderr)
 
     def _conclude(self, display: Display) -> None:
         run = self.run
         for name, value in sorted(run.outputs.items()):
-            print(f"{name}={value}", flush=True)
+            print(printable(f"{name}={value}"), flush=True)
         taken = in_words((run.finished or 0) - run.started) if run.finished and run.started else "0 s"
         display.say("", f"{run.phase} in {taken}" + (f": {self.message}" if self.code else ""))
         for task in run.failed if self.code else []:
@@ -243,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         it.go()
     except CommandError as error:
         it.code, it.message = error.exit_code, str(error)
-        print(f"colchis submit: {error}", file=sys.stderr)
+        print(printable(f"colchis submit: {error}"), file=sys.stderr)
     write({"junit": args.junit, "json": args.json}, it.run, it.code, it.message, it.arguments)
     return it.code
 

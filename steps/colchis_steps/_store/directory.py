@@ -39,15 +39,13 @@ class FileStore:
 
     def read(self, key: str, most: int | None = None) -> bytes:
         """Return an object's bytes."""
-        if most is not None:
-            with contextlib.suppress(OSError):  # which reading says
-                check_size(key, self.url, self._path(key).stat().st_size, most)
+        with contextlib.suppress(OSError):  # which reading says
+            check_size(key, self.url, self._path(key).stat().st_size, most)
         return b"".join(self.stream(key))
 
     def read_tagged(self, key: str, most: int | None = None) -> tuple[bytes, str]:
         """Return an object's bytes and tag."""
-        content = self.read(key, most)
-        return content, hashlib.sha256(content).hexdigest()
+        return (content := self.read(key, most)), hashlib.sha256(content).hexdigest()
 
     def stream(
         self, key: str, chunk: int = CHUNK, start: int = 0, end: int | None = None, *, tag: str = ""

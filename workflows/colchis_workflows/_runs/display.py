@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from colchis_workflows._runs.node import Node
+from colchis_workflows._runs.printable import printable
 
 SIGNS = {
     "Succeeded": ("✔", "green"),
@@ -114,7 +115,7 @@ class Display:
             line = (
                 f"{now - self.began:7.1f} s  {node.path or node.template}  {' '.join(word for word in words if word)}"
             )
-            self.console.print(line, soft_wrap=True, markup=False)
+            self.console.print(printable(line), soft_wrap=True, markup=False)
 
     def _tree(self) -> Group:
         table = Table.grid(padding=(0, 2))
@@ -129,11 +130,11 @@ class Display:
             mark = Spinner("dots", style=style).render(time.monotonic()) if running else Text(sign, style=style)
             name.append_text(mark if isinstance(mark, Text) else Text(sign))
             name.append(
-                f" {node.name}" + (f" ({node.template})" if node.path == "onExit" else ""),
+                printable(f" {node.name}" + (f" ({node.template})" if node.path == "onExit" else "")),
                 style="bold" if node.phase == "Running" else style if sign == "✖" else "",
             )
             taken = seconds(node.seconds) if node.started else ""
-            table.add_row(name, Text(taken, style="dim"), self._state(node), Text(node.message, style=style))
+            table.add_row(name, Text(taken, style="dim"), self._state(node), Text(printable(node.message), style=style))
         return Group(table)
 
     def _state(self, node: Node) -> Table | Text:
@@ -141,7 +142,7 @@ class Display:
         if node.phase != "Running" or found is None:
             return Text("kept from before" if node.reused else WORDS.get(node.phase, node.phase), style="dim")
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(ProgressBar(total=found[1], completed=found[0], width=16), Text(node.progress))
+        bar.add_row(ProgressBar(total=found[1], completed=found[0], width=16), Text(printable(node.progress)))
         return bar
 
     def ask(self, question: str, default: str, stop: threading.Event, until: float | None) -> str | None:
@@ -151,7 +152,7 @@ class Display:
                 self.live.stop()
                 self.console.print(self._tree())
             try:
-                self.console.print(Text(f"{question} "), end="")
+                self.console.print(Text(printable(f"{question} ")), end="")
                 return _line(sys.stdin, default, stop, until)
             finally:
                 if drawn:
@@ -160,7 +161,7 @@ class Display:
     def say(self, *lines: str) -> None:
         """Say something below the tree."""
         for line in lines:
-            self.console.print(line, soft_wrap=True, markup=False)
+            self.console.print(printable(line), soft_wrap=True, markup=False)
 
 
 def _line(stream: TextIO, default: str, stop: threading.Event, until: float | None) -> str | None:

@@ -94,6 +94,7 @@ class Connection:
             client = self.session.client("s3", config=config)
         except (sdk.BotoCoreError, ValueError) as error:
             raise self._wrong(error) from error
+        client.meta.events.register("before-call.s3.HeadBucket", _stay)
         if client.meta.endpoint_url.startswith("https:"):
             self._check_authorities()
         return client
@@ -141,6 +142,11 @@ def retention(now: datetime) -> dict[str, Any]:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", days):
         raise InputError(f"COLCHIS_S3_LOCK_DAYS={days[:32]!r} is no number of days; give 1 to 99999, or unset it")
     return {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": now + timedelta(days=int(days))}
+
+
+def _stay(params: dict[str, Any], **_: Any) -> None:
+    """Follow no redirection of the call by which the SDK asks where a bucket is: answered by one, it asks for ever."""
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def encryption() -> dict[str, str]:

@@ -48,6 +48,22 @@ def test_an_absent_bucket_is_named_by_each_use(bucket: str, moto_url: str, tmp_p
         assert caught.value.__cause__
 
 
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_redirections_that_lead_nowhere_end(bucket: str, front: Front, tmp_path: Path, status: int) -> None:
+    asked: list[str] = []
+
+    def away(environ: Environ) -> tuple[int, str]:
+        asked.append(environ["REQUEST_METHOD"])
+        return status, "PermanentRedirect"
+
+    front(away, {"Location": "/again"})
+    for use in uses(open_store(f"s3://{bucket}"), tmp_path / "f"):
+        before = len(asked)
+        with pytest.raises(InputError, match="refuses"):
+            use()
+        assert len(asked) - before <= 12
+
+
 def test_wrong_credentials_are_named_by_each_use(bucket: str, auth: None, moto_url: str, tmp_path: Path) -> None:
     for use in uses(open_store(f"s3://{bucket}"), tmp_path / "f"):
         with pytest.raises(InputError, match=rf"{moto_url} (does not accept the cred|denies).*check AWS_ACCESS_KEY_ID"):
