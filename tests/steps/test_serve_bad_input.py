@@ -34,7 +34,7 @@ class Summing:
     inputs, outputs = {"x": Tensor("x", "uint8", (None, 2, 2))}, {"y": Tensor("y", "int64", (None,))}
     rows_apart, signature_def = True, dict[str, Any]()
 
-    def __init__(self, _: Path) -> None:
+    def __init__(self, _: Path, __: object = ()) -> None:
         self.gate = threading.Event()
         self.gate.set()
         self.computes = threading.Event()

@@ -89,8 +89,8 @@ def test_a_first_model_is_held_to_values_alone() -> None:
         ('{"accuracy": {"least": 0.9}}', "threshold of 'accuracy' is"),
         ('{"accuracy": {}}', "threshold of 'accuracy' is"),
         ('{"accuracy": {"min": "0.9"}}', "threshold min of 'accuracy' is '0.9'; give a finite number"),
-        ('{"accuracy": {"min": NaN}}', "threshold min of 'accuracy' is nan"),
-        ('{"accuracy": {"min": true}}', "threshold min of 'accuracy' is True"),
+        ('{"accuracy": {"min": NaN}}', "threshold min of 'accuracy' is 'nan'"),
+        ('{"accuracy": {"min": true}}', "threshold min of 'accuracy' is 'True'"),
     ],
 )
 def test_malformed_thresholds_are_refused(text: str, says: str) -> None:

@@ -17,8 +17,8 @@ class Picky:
 
     rows_apart = True
 
-    def __init__(self, path: Path) -> None:
-        del path
+    def __init__(self, path: Path, allowed: object = ()) -> None:
+        del path, allowed
         self.inputs = self.outputs = {"x": Tensor("x", "int64", (None,))}
 
     def warm_up(self) -> None:
