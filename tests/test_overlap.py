@@ -38,16 +38,17 @@ class Home:
         command = [*COLCHIS, *words]
         return subprocess.run(command, check=False, env=self.environment, capture_output=True, text=True, timeout=400)
 
-    def together(self, runs: dict[str, dict[str, float]], model: str, data: str) -> dict[str, int]:
+    def together(self, runs: dict[str, dict[str, float]], model: str, data: list[str]) -> dict[str, int]:
         """Run them side by side, none of them publishing before all are judged; return their exit codes."""
         lock = self.path / "locks" / f"colchis-{model}"
         lock.parent.mkdir(exist_ok=True)
-        given = {"model": model, "data": data, "workers": "1"}
+        given, of = {"model": model, "workers": "1"}, dict(zip(runs, data, strict=True))
         given["thresholds"] = '{"accuracy": {"min": 0.01, "min_change": -0.01}}'
         flags = [f"--set={name}={value}" for name, value in given.items()]
 
         def run(name: str) -> int:
-            done = self.colchis("run", f"--run={name}", *flags, f"--set=hyperparameters={json.dumps(runs[name])}")
+            own = [f"--set=data={of[name]}", f"--set=hyperparameters={json.dumps(runs[name])}"]
+            done = self.colchis("run", f"--run={name}", *flags, *own)
             assert done.returncode in {0, 3}, done.stderr[-4000:]
             return done.returncode
 
@@ -76,8 +77,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 
 @pytest.fixture(scope="module")
-def data(home: Home) -> str:
-    return home.colchis("data", "digits", "--to", home.store.url).stdout.strip()
+def data(home: Home) -> list[str]:
+    """The same rows as two data sets: their shards differ, and so do their digests."""
+    sizes = ("512", "300")
+    found = [home.colchis("data", "digits", "--to", home.store.url, f"--shard-rows={rows}") for rows in sizes]
+    uris = [done.stdout.strip() for done in found]
+    assert uris[0] != uris[1]
+    return uris
 
 
 def judged_against(store: Objects, run: str) -> int | None:
@@ -90,8 +96,8 @@ def accuracy(store: Objects, run: str) -> float:
     return float(read_document(store, result_key(run, "evaluate"), StepResult).details["metrics"]["accuracy"])
 
 
-def test_the_worse_of_two_never_replaces_the_better(home: Home, data: str) -> None:
-    """Whichever comes first: the other is judged again, against that one."""
+def test_the_worse_of_two_never_replaces_the_better(home: Home, data: list[str]) -> None:
+    """Whichever comes first: the other is judged again, against that one, on its own data."""
     codes = home.together({"good": GOOD, "poor": POOR}, "mixed", data)
     assert accuracy(home.store, "good") > accuracy(home.store, "poor") + 0.1
     stable = read_document(home.store, alias_key("mixed", "stable"), Alias)
@@ -103,7 +109,7 @@ def test_the_worse_of_two_never_replaces_the_better(home: Home, data: str) -> No
     assert (judged_against(home.store, first), judged_against(home.store, second)) == (None, 1)
 
 
-def test_of_two_equal_ones_the_second_is_judged_against_the_first_and_serves(home: Home, data: str) -> None:
-    codes = home.together({"one": GOOD, "two": GOOD}, "equal", data)
+def test_of_two_equal_ones_the_second_is_judged_against_the_first_and_serves(home: Home, data: list[str]) -> None:
+    codes = home.together({"one": GOOD, "two": GOOD}, "equal", [data[0], data[0]])
     assert codes == {"one": 0, "two": 0}
     assert {judged_against(home.store, run) for run in codes} == {None, 1}

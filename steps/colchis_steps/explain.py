@@ -15,6 +15,7 @@ import msgspec
 from colchis_steps._formats.keys import alias_key, model_prefix, record_key, statement_key, version_of
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._formats.numbers import worded
+from colchis_steps._models.binding import is_external
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
@@ -94,13 +95,22 @@ def text(record: Record, aliases: Sequence[str]) -> str:
             ", ".join(f"{k}={json.dumps(v)}" for k, v in sorted(record.hyperparameters.items())) or "-",
         ),
         ("metrics", ", ".join(f"{k}={v:.4g}" for k, v in sorted(record.metrics.items())) or "-"),
-        ("gate", record.verdict),
+        ("gate", f"{record.verdict}, {_judged(record)}"),
         ("frameworks", ", ".join(f"{k} {v}" for k, v in sorted(record.frameworks.items())) or "-"),
         ("step images", ", ".join(f"{k} {v}" for k, v in sorted(record.step_images.items())) or "-"),
         ("run", f"{record.run}" + (f" of {record.workflow}" if record.workflow else "")),
         ("registered", record.created_at + (f" by {record.created_by}" if record.created_by else "")),
     ]
     return "\n".join(f"{name:17} {value}" for name, value in rows)
+
+
+def _judged(record: Record) -> str:
+    """Return what the verdict is bound to, in words."""
+    if is_external(record):
+        return "by an older release, bound to nothing"
+    if record.baseline is None:
+        return "the first"
+    return f"against version {record.baseline}"
 
 
 def parser() -> argparse.ArgumentParser:

@@ -314,3 +314,19 @@ def test_a_version_of_an_older_release_can_be_gone_back_to_and_not_rolled_out(
     stable_is(chain, 2)
     assert chain.rollout() == 0
     assert "digits was registered by an older release" in caplog.text
+
+
+def test_an_alias_that_names_what_never_passed_leads_nowhere(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who moves aliases by hand still serves nothing that the gate did not pass."""
+    monkeypatch.setenv("COLCHIS_HOME", str(chain.root / "home"))
+    chain.until("register")
+    manifest = read_document(chain.store, manifest_key(MODEL, 1), Manifest)
+    put_on_record(chain.store, manifest, chain.output("image"), verdict="fail")
+    chain.store.write(alias_key(MODEL, "stable"), encode(Alias(MODEL, 2, now(), previous=1)))
+    assert rollout.main(chain.flags("--version=2", "--action=rollback", "--target=local")) == 65
+    assert "the gate says 'fail' of version 1 of digits" in caplog.text
+    another_manifest(chain)
+    assert rollout.main(chain.flags("--version=2", "--action=rollback", "--target=local")) == 65
+    assert "version 1 of digits must not be served: " in caplog.text
