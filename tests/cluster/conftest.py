@@ -55,6 +55,7 @@ INSTALLED = {
     "test_chain",
     "test_faults",
     "test_faults_away",
+    "test_keys",
     "test_series",
     "test_site_models",
     "test_stop",
