@@ -193,6 +193,17 @@ def test_what_a_rollout_makes_passes_and_a_privileged_daemon_set_does_not(ask: A
     assert "name no Secret but" in ask("colchis-rollout", thing, "apply")
 
 
+def test_what_somebody_else_made_is_neither_changed_nor_deleted(ask: Ask) -> None:
+    one = Deployed("digits", 1, "run-1", IMAGE, "docker.io/library/python:3.13-slim")
+    thing = service(one)
+    thing["metadata"]["name"] = "somebodys"
+    assert "what Colchis did not make is not its to change" in ask("colchis-rollout", thing, "apply")
+    assert "what Colchis did not make is not its to change" in ask("colchis-rollout", thing, "delete")
+    thing = service(one)
+    thing["spec"]["type"] = "NodePort"
+    assert "an address of the cluster alone" in ask("colchis-rollout", thing, "apply")
+
+
 def test_an_inference_service_is_held_likewise(ask: Ask) -> None:
     if KINDS["InferenceService"][1] not in kubectl("get", "crds", "--output=name"):
         pytest.skip("the cluster has no InferenceServices")

@@ -127,6 +127,7 @@ def test_the_back_end_of_the_training_is_looked_at_where_it_is_asked_for(namespa
         _, found = doctor(namespace, "--backend", backend)
         assert found["training"]["state"] == ("fine" if has(backend) else "wrong"), found["training"]
         assert found["Roles"]["state"] == "fine", found["Roles"]
+        assert found["submitters"]["state"] in {"fine", "skipped"}
         assert found["network policies"]["state"] in {"fine", "skipped"}
     kubectl("--namespace", namespace, "delete", "rolebinding", "colchis-train")
     _, found = doctor(namespace, "--backend", "tfjob")

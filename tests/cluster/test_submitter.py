@@ -124,6 +124,7 @@ def secure(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     release = ".".join(map(str, argo_release()))
     instance = f"secure-{uuid.uuid4().hex[:6]}"
     config = {"instanceID": instance, "workflowRestrictions": "templateReferencing: Secure\n"}
+    config |= dict.fromkeys(("metricsConfig", "telemetryConfig"), "enabled: false\n")  # whose ports another may have
     here = ["--namespace", tiny]
     made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "secure-controller"}, "data": config}
     kubectl(*here, "create", "--filename=-", given=made)

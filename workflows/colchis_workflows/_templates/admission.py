@@ -134,7 +134,29 @@ def policies() -> list[Object]:
         ],
         accounts=(TRAIN,),
     )
-    return found
+    found += _policy(
+        "colchis-services",
+        {"": ["services"]},
+        {},
+        [
+            (
+                (
+                    "object.spec.?type.orValue('ClusterIP') == 'ClusterIP' && "
+                    "size(object.spec.?externalIPs.orValue([])) == 0"
+                ),
+                "a Service here is an address of the cluster alone",
+            )
+        ],
+    )
+    deleted: dict[str, list[str]] = {}
+    for kinds in (
+        {"": ["services"]},
+        {"gateway.networking.k8s.io": ["httproutes"]},
+        *(kinds for kinds, _ in SHAPES.values()),
+    ):
+        for group, resources in kinds.items():
+            deleted[group] = [*deleted.get(group, []), *resources]
+    return found + _policy("colchis-deletions", deleted, {}, [], operations=("DELETE",))
 
 
 def _policy(
@@ -142,11 +164,13 @@ def _policy(
     kinds: dict[str, list[str]],
     variables: dict[str, str],
     validations: Sequence[tuple[str, str]],
+    *,
     accounts: Sequence[str] = MAKERS,
+    operations: Sequence[str] = ("CREATE", "UPDATE"),
 ) -> list[Object]:
     users = ", ".join(f"'system:serviceaccount:' + request.namespace + ':{account}'" for account in accounts)
     rules = [
-        {"apiGroups": [group], "apiVersions": ["*"], "resources": resources, "operations": ["CREATE", "UPDATE"]}
+        {"apiGroups": [group], "apiVersions": ["*"], "resources": resources, "operations": list(operations)}
         for group, resources in kinds.items()
     ]
     ours = f"oldObject == null || ({OURS.format('oldObject')})"
