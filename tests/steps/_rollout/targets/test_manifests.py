@@ -10,7 +10,7 @@ import yaml
 from tests.steps.registered import put_on_record
 
 from colchis_steps._formats.documents import encode, now
-from colchis_steps._formats.models import Alias, Manifest, tree_digest
+from colchis_steps._formats.models import Alias, Code, File, Manifest, Record, tree_digest
 from colchis_steps._manifests.deployment import Deployed, deployment
 from colchis_steps._manifests.kserve import inference_service, knative, shortcoming, storage_uri
 from colchis_steps._manifests.objects import again
@@ -22,10 +22,12 @@ from colchis_steps._manifests.seldon import seldon_deployments
 from colchis_steps._manifests.serve_options import ServeOptions, check_replicas, serve_options
 from colchis_steps._manifests.tensorflow_serving import batching_config, files, release
 from colchis_steps._rollout.checks import inputs_of_v1
+from colchis_steps._rollout.options import Options, deployed_as, server_config
 from colchis_steps._rollout.preheating import counted
 from colchis_steps._rollout.rendered import as_yaml
 from colchis_steps._rollout.targets.kserve import replicas, scaled
 from colchis_steps._savedmodel.versions import judge_versions
+from colchis_steps._serving.config import Config
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
@@ -192,6 +194,8 @@ def test_a_budget_and_an_autoscaler_belong_to_the_version() -> None:
         ('{"log_requests": 1.5}', "Expected `float` <= 1.0 - at `$.log_requests`"),
         ('{"log_requests": -1}', "Expected `float` >= 0.0 - at `$.log_requests`"),
         ('{"startup_seconds": 0}', "Expected `int` >= 1 - at `$.startup_seconds`"),
+        ('{"allow_operations": "ReadFile"}', "Expected `array`"),
+        ('{"allow_operations": ["$(KEY)"]}', "matching regex"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(text: str, sentence: str) -> None:
@@ -206,6 +210,23 @@ def test_options_reach_the_pods() -> None:
     (server,) = deployment(served, "{}")["spec"]["template"]["spec"]["containers"]
     assert server["resources"] == {"requests": {"cpu": "2", "memory": "3Gi"}, "limits": {"memory": "4Gi"}}
     assert (server["startupProbe"]["failureThreshold"], server["readinessProbe"]["periodSeconds"]) == (9, 5)
+
+
+def test_what_a_model_may_do_reaches_the_server_and_its_size_the_copier(store: Objects) -> None:
+    manifest = Manifest("digits", 2, "run-1", (File("saved_model.pb", 700, "0" * 64),), "sha256:t", now(), {}, ())
+    record = Record(
+        "digits", 2, "run-1", IMAGE, "", "", "", "", "", "", Code("m:f"), {}, {}, "pass", {}, {}, "", "", now()
+    )
+    options = Options(
+        serve_image="registry.example/serve:1", volume="copy", pods=serve_options('{"allow_operations": ["ReadFile"]}')
+    )
+    deployed = deployed_as(store, (manifest, record), IMAGE, options, 1)
+    config = msgspec.json.decode(server_config(deployed, manifest, record), type=Config)
+    assert config.models["digits"].entry(2).allow_operations == ("ReadFile",)
+    (copier,) = deployment(deployed, "{}")["spec"]["template"]["spec"]["initContainers"]
+    assert "--most-bytes=700" in copier["args"]
+    plain = msgspec.structs.replace(deployed, options=ServeOptions())
+    assert "allow_operations" not in server_config(plain, manifest, record), "a server of the release before reads it"
 
 
 def test_pods_that_keep_requests_get_the_stores_settings_and_no_others_do() -> None:

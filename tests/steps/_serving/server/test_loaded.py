@@ -164,3 +164,5 @@ def test_a_directory_of_versions_or_one_model_can_be_given(tmp_path: Path) -> No
     assert (sorted(models["m"].versions), models["m"].answering()) == ([1, 10], 10)
     assert list(models["o"].versions) == [1]
     assert list(config_of([f"s={tmp_path / '7'}"]).models["s"].versions) == [7]
+    allowed = config_of([f"s={tmp_path / '7'}"], ("ReadFile",)).models["s"]
+    assert allowed.entry(7).allow_operations == ("ReadFile",)
