@@ -14,6 +14,7 @@ from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.documents import decode
 from colchis_steps._formats.keys import golden_key
 from colchis_steps._formats.models import Golden
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._rollout.golden import skew
 from colchis_steps._savedmodel.library import CHOICE
 from colchis_steps._step.polling import poll
@@ -84,7 +85,7 @@ def test_the_chain_is_quiet_and_answers_the_same(
     assert [line for line in log.splitlines() if not OURS.match(line)] == []
 
     store = open_store(trainer.store)
-    fetch_files(store, trainer.candidate(run).files, tmp_path / "1")
+    fetch_files(blobs_of(store, run), trainer.candidate(run).files, tmp_path / "1")
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", serving)
     assert served(tmp_path / "1", decode(Golden, store.read(golden_key(run)), "golden"), tmp_path / "log") == ""
     assert [line for line in (tmp_path / "log").read_text().splitlines() if not OURS.match(line)] == []

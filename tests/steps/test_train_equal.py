@@ -7,6 +7,7 @@ import pytest
 from tests.steps.training_data import Trainer, write_data
 
 from colchis_steps._content.fetching import fetch_files
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._store.opening import open_store
 
 pytestmark = pytest.mark.tensorflow
@@ -73,7 +74,7 @@ def test_the_candidate_says_what_it_is(trainer: Trainer, tmp_path: Path) -> None
     }
     assert found.hyperparameters == {"epochs": 3, "global_batch": 12, "seed": 3}
     assert found.frameworks.keys() == {"tensorflow", "keras", "python"}
-    fetch_files(open_store(trainer.store), found.files, tmp_path)
+    fetch_files(blobs_of(open_store(trainer.store), "one"), found.files, tmp_path)
     assert (tmp_path / "saved_model.pb").stat().st_size > 0
     details = trainer.result("one").details
     assert details["parameters"] == 16 * 8 + 8 + 8 * 3 + 3

@@ -21,6 +21,7 @@ from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.documents import decode
 from colchis_steps._formats.training import Result
 from colchis_steps._savedmodel.loading import SavedModel
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._store.opening import open_store
 root = pathlib.Path(sys.argv[1])
 for name, data, more in json.loads(sys.argv[2]):
@@ -34,7 +35,7 @@ for name, data, more in json.loads(sys.argv[2]):
         made["trained"] = (top / "runs/r/training/history.json").exists()
     else:
         found = decode(Result, (top / "runs/r/training/result.json").read_bytes(), "result")
-        fetch_files(open_store(top.as_uri()), found.files, top / "model")
+        fetch_files(blobs_of(open_store(top.as_uri()), "r"), found.files, top / "model")
         loaded = SavedModel(top / "model")
         with np.load(root / data / "test-00000.npz") as rows:
             answer = loaded.predict({name: rows[name] for name in loaded.inputs})

@@ -14,6 +14,7 @@ import pytest
 from tests.steps.training_data import Trainer, write_data
 
 from colchis_steps._content.fetching import fetch_files
+from colchis_steps._models.candidates import blobs_of
 from colchis_steps._store.opening import open_store
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
@@ -74,7 +75,7 @@ def test_torchs_data_parallel_gives_what_one_process_gives(python: Path, tmp_pat
         run = f"r{workers}"
         done = trainer.train(run, f"--workers={workers}", f"--entry=command:{python} {tmp_path / 'ddp.py'}")
         assert done.returncode == 0, done.stderr
-        fetch_files(open_store(trainer.store), trainer.candidate(run).files, tmp_path / run)
+        fetch_files(blobs_of(open_store(trainer.store), run), trainer.candidate(run).files, tmp_path / run)
         size, found[workers] = json.loads((tmp_path / run / "weights.json").read_text())
         assert size == workers
     assert found[2] == pytest.approx(found[1], abs=1e-6)

@@ -12,6 +12,7 @@ import numpy as np
 
 from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import decode, encode, now
+from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._store.opening import open_store
@@ -87,7 +88,7 @@ class Trainer:
         )
 
     def result(self, run: str, step: str = "train") -> StepResult:
-        return decode(StepResult, open_store(self.store).read(f"runs/{run}/{step}.json"), step)
+        return decode(StepResult, open_store(self.store).read(result_key(run, step)), step)
 
     def candidate(self, run: str) -> Candidate:
         return decode(Candidate, open_store(self.store).read(f"runs/{run}/candidate/model.json"), "model.json")
