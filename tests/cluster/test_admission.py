@@ -193,8 +193,10 @@ def test_what_a_rollout_makes_passes_and_a_privileged_daemon_set_does_not(ask: A
     assert "name no Secret but" in ask("colchis-rollout", thing, "apply")
 
 
-def test_what_somebody_else_made_is_neither_changed_nor_deleted(ask: Ask) -> None:
+def test_what_somebody_else_made_is_neither_changed_nor_deleted(ask: Ask, namespace: str) -> None:
     one = Deployed("digits", 1, "run-1", IMAGE, "docker.io/library/python:3.13-slim")
+    kubectl("--namespace", namespace, "create", "--filename=-", given=service(one))
+    assert ask("colchis-rollout", service(one), "delete") == "", "its own may go"
     thing = service(one)
     thing["metadata"]["name"] = "somebodys"
     assert "what Colchis did not make is not its to change" in ask("colchis-rollout", thing, "apply")
