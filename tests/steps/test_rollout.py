@@ -351,6 +351,7 @@ def test_a_canary_that_waits_is_promoted_by_a_yes_on_the_terminal_and_else_goes(
     given = {"store": store.url, "run": run, "model": "tiny", "target": "local", "runtime": "embedded"}
     given |= {"steps": "10,100", "serve-image": "", "model-volume": "image", "approval": "manual", "tolerances": "{}"}
     given |= {"fail-on-reject": "false", "version": "2", "image": image, "serve-options": "{}", "preheat": "false"}
+    given |= {"record": ""}
     arguments = {"parameters": [{"name": name, "value": value} for name, value in given.items()]}
     task = {"name": "approval", "templateRef": {"name": "colchis-pipeline", "template": "approval"}}
     spec = {"entrypoint": "main", "templates": [{"name": "main", "dag": {"tasks": [task | {"arguments": arguments}]}}]}
