@@ -262,6 +262,18 @@ def test_bad_input_of_an_early_part_is_reported_by_the_last(gate: Gate, tmp_path
     assert "the data has" in gate.message("odd")
 
 
+@pytest.mark.parametrize("name", ["golden.json", "answers.json", "candidate.npy", "refusal.json"])
+def test_answers_that_lead_elsewhere_are_not_followed(gate: Gate, tmp_path: Path, name: str) -> None:
+    """The container that writes them has no key, and gets none to see by a link."""
+    parts = [f"--given={tmp_path / 'given'}", f"--answers={tmp_path / 'answers'}"]
+    for part in ("fetch", "ask"):
+        assert gate.judge("good", "linked", {}, f"--part={part}", *parts) == 0
+    (tmp_path / "answers" / name).unlink(missing_ok=True)
+    (tmp_path / "answers" / name).symlink_to("/etc/passwd")
+    assert gate.judge("good", "linked", {}, "--part=judge", *parts) == 65
+    assert f"the answers hold {name!r}, which is no plain file" in gate.message("linked")
+
+
 def test_an_altered_blob_is_never_loaded(gate: Gate) -> None:
     candidate = gate.candidate("bad", "altered")
     blob = gate.root / "store" / "blobs" / "sha256" / candidate.files[-1].sha256

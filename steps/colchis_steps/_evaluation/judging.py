@@ -37,6 +37,7 @@ def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evalua
     Raises:
         InputError: a part before has met bad input, or left something else than its answers.
     """
+    _check_plain(answers)
     check_refusal(given)
     check_refusal(answers)
     found = read_document(open_store(given.as_uri()), GIVEN, Given)
@@ -78,6 +79,13 @@ def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evalua
         images={name: image for name, image in images.items() if image},
     )
     return details, rows
+
+
+def _check_plain(answers: Path) -> None:
+    """Raise InputError where the answers hold a link or a pipe: what wrote them has no key, and reads none through us."""
+    for path in answers.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise InputError(f"the answers hold {path.name[:64]!r}, which is no plain file; evaluate it again")
 
 
 def _impossible(scores: Scores) -> tuple[Check, ...]:
