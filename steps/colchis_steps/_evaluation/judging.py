@@ -82,7 +82,7 @@ def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evalua
 
 
 def _check_plain(answers: Path) -> None:
-    """Raise InputError where the answers hold a link or a pipe: what wrote them has no key, and is to see none by us."""
+    """Raise InputError where the answers hold a link or a pipe: by none of them is a key to be read."""
     for path in answers.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise InputError(f"the answers hold {path.name[:64]!r}, which is no plain file; evaluate it again")
