@@ -91,9 +91,9 @@ def test_a_train_beside_its_workers_asks_the_store_for_no_history(
 ) -> None:
     read, keys, code = FileStore.read, list[str](), trainer.root / "code"
 
-    def counted(self: FileStore, key: str) -> bytes:
+    def counted(self: FileStore, key: str, most: int | None = None) -> bytes:
         keys.append(key)
-        return read(self, key)
+        return read(self, key, most)
 
     code.mkdir()
     (code / "unused.py").write_text("")
