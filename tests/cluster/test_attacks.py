@@ -118,7 +118,7 @@ def test_a_forged_record_is_not_rolled_out(here: Installation, overlapping: dict
             here.store.write(key, content.replace(old, new))
             given = {"store": here.url, "run": "forged", "model": MODEL, "version": str(stable.version)}
             name = here.submit("colchis-rollout", **given, image=stable.image, action="promote")
-            said = here.ended(name).failed("rollout", 65)
+            said = here.ended(name).failed(name, 65)
             assert f"version {stable.version} of {MODEL} must not be served: its record.json is sha256:" in said
     finally:
         here.store.write(key, content)
@@ -140,7 +140,7 @@ def test_another_entrypoint_does_not_lead_round_the_gate(here: Installation, ove
         which: here.submit("colchis-upload", store=here.url, run=run.uid, model=MODEL, **given)
         for which, given in (("found", found), ("changed", changed))
     }
-    said = {which: here.ended(name).failed("upload", 65) for which, name in names.items()}
+    said = {which: here.ended(name).failed(name, 65) for which, name in names.items()}
     assert "somebody changed it" in said["changed"]
     expected = "the gate of run" if result.verdict == "fail" else "is stable now"
     assert expected in said["found"]
