@@ -144,6 +144,12 @@ def test_traffic_is_shared_out_as_asked_by_weight_header_and_hash(site: Site, mi
 def test_what_does_not_go_together_is_told_and_changes_nothing(site: Site, mixed: str) -> None:
     said = site.roll(mixed, 3, *QUICK, "--split=3=50,7=50", code=65)
     assert f"version 7 of {mixed} is not kept" in said
+    key = f"models/{mixed}/1/record.json"
+    content = site.store.read(key)
+    site.store.write(key, content.replace(b'"verdict":"pass"', b'"verdict":"fail"'))
+    said = site.roll(mixed, 3, *QUICK, "--split=3=50,1=50", code=65)
+    assert f"version 1 of {mixed} must not be served" in said
+    site.store.write(key, content)
     said = site.roll(mixed, 3, *QUICK, "--headers=style: transfer=9", code=65)
     assert "a header leads to version 9, which gets no traffic" in said
     said = site.roll(mixed, 3, *QUICK, "--mirror=true", code=65)

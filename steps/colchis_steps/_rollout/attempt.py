@@ -9,6 +9,7 @@ from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._manifests.route import Traffic
 from colchis_steps._models.aliases import move_canary, move_stable
+from colchis_steps._models.versions import published
 from colchis_steps._rollout.canary import Plan
 from colchis_steps._rollout.gateway import Way, move
 from colchis_steps._rollout.journal import write
@@ -89,7 +90,7 @@ def share_out(attempt: Attempt, split: dict[int, int]) -> RolloutReport:
     """Share traffic out by ``split`` and leave it so: people compare the versions until one is promoted.
 
     Raises:
-        InputError: one of the versions is not kept in the cluster.
+        InputError: one of the versions is not kept in the cluster, or must not be served.
     """
     place, plan, alias, report = attempt.place, attempt.plan, attempt.alias, attempt.report
     for version in split.keys() - {alias.version}:
@@ -97,6 +98,7 @@ def share_out(attempt: Attempt, split: dict[int, int]) -> RolloutReport:
         if found is None:
             where = f"namespace {place.cluster.namespace}"
             raise InputError(f"version {version} of {place.model} is not kept in {where}; roll it out first")
+        published(place.store, place.model, version, back=True)
         if not place.target.replicas(found):
             place.wake(version, held_replicas(place.target, found))
     for version in split:
