@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.conftest import by_job
-from tests.cluster.installed import NEEDS_CLUSTER, PATIENCE, Installation, Run, until
+from tests.cluster.installed import IMAGES, NEEDS_CLUSTER, PATIENCE, TAG, Installation, Run, until
 
 from colchis_steps._formats.keys import alias_key, candidate_key, golden_key, record_key, result_key, training_key
 from colchis_steps._formats.models import Alias, Candidate, Record
@@ -90,6 +90,8 @@ def test_user_code_can_write_below_its_own_run_and_nowhere_else(
     assert told.pop("cluster").startswith(("refused 40", "not reached"))
     assert set(told.values()) == {"AccessDenied"}, told
     assert {key: here.store.read(key) for key in before} == before
+    images = read_document(here.store, record_key(VICTIM, 1), Record).step_images
+    assert (images["judge"], images["ask"]) == (f"{IMAGES}/steps:{TAG}", f"{IMAGES}/train:{TAG}")
     assert [key for key in here.keys("blobs/") if key.endswith("0" * 64)] == []
 
 
@@ -122,6 +124,16 @@ def test_a_forged_record_is_not_rolled_out(here: Installation, overlapping: dict
             assert f"version {stable.version} of {MODEL} must not be served: its record.json is sha256:" in said
     finally:
         here.store.write(key, content)
+
+
+def test_a_program_of_the_submitters_does_not_answer_in_the_models_place(
+    here: Installation, overlapping: dict[str, Run]
+) -> None:
+    stable = read_document(here.store, alias_key(MODEL, "stable"), Alias)
+    given = {"store": here.url, "run": "other", "model": MODEL, "version": str(stable.version), "image": stable.image}
+    name = here.submit("colchis-rollout", **given, action="promote", serve_image=f"{IMAGES}/steps:{TAG}")
+    said = here.ended(name).failed(name, 65)
+    assert f"is not a model server of this installation, which has {IMAGES}/serve:{TAG}; " in said
 
 
 def test_another_entrypoint_does_not_lead_round_the_gate(here: Installation, overlapping: dict[str, Run]) -> None:

@@ -2,7 +2,7 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import flags, output, step, workflow_template
+from colchis_workflows._templates.step import KEYS_FILE, environment, flags, output, step, workflow_template
 from colchis_workflows.settings import Settings
 
 INPUTS = [
@@ -55,6 +55,7 @@ def template(settings: Settings) -> WorkflowTemplate:
                 INPUTS,
                 outputs,
                 args=flags(INPUTS, ["endpoint", "verdict", "waiting"]),
+                env=environment(COLCHIS_SERVER_IMAGE=settings.image("serve"), **KEYS_FILE),
                 account="colchis-rollout",
                 token=True,
                 hours=6,

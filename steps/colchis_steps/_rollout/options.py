@@ -1,5 +1,6 @@
 """How a version is served on a cluster: the flags' choices, and what its pods are described by."""
 
+import os
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,6 +15,8 @@ from colchis_steps._serving.config import Config, ServedModel
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
+SERVER = "COLCHIS_SERVER_IMAGE"  # in the template: the model server's image, which a submitter does not choose
+SERVERS = "COLCHIS_SERVER_IMAGES"  # in the ConfigMap colchis: more of them, with spaces between
 READY = 600.0  # seconds for the pods to be ready
 
 
@@ -42,11 +45,26 @@ def servable(store: Objects, model: str, version: int, image: str, options: Opti
     """
     if not options.serve_image:
         raise InputError("no image of the model server is named; give --serve-image=REGISTRY/serve:TAG")
+    check_server(options.serve_image)
     manifest, record = published(store, model, version, registered=options.registered, run=options.run)
     check_image(record, image)
     if options.runtime == "tensorflow-serving":
         check_release(record, options.serve_image)
     return manifest, record
+
+
+def check_server(image: str) -> None:
+    """Hold the model server's image against the installation's; by hand, outside of its pods, any is served.
+
+    Raises:
+        InputError: it is another: a verdict on a model says nothing of a program that answers in its place.
+    """
+    allowed = [os.environ.get(SERVER, ""), *os.environ.get(SERVERS, "").split()]
+    if allowed[0] and "KUBERNETES_SERVICE_HOST" in os.environ and image not in allowed:
+        raise InputError(
+            f"{image[:256]!r} is not a model server of this installation, which has {', '.join(allowed)}; leave "
+            f"serve-image out, or ask its operator to add it to {SERVERS} in the ConfigMap colchis"
+        )
 
 
 def deployed_as(

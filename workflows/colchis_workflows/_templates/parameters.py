@@ -131,7 +131,10 @@ PARAMETERS = {
         "embedded",
         "tensorflow-serving",
     ),
-    "serve-image": Text("The model server's image; of TensorFlow Serving by release and digest."),
+    "serve-image": Text(
+        "The model server's image, one of the installation's (`COLCHIS_SERVER_IMAGES`); of TensorFlow Serving by "
+        "release and digest."
+    ),
     "serve-options": Text(
         'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", '
         '"min_available": 1, "max_replicas": 4}`; docs/targets.md lists them.',
