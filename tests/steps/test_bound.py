@@ -292,6 +292,15 @@ def test_a_version_that_became_stable_meanwhile_sends_the_model_back_to_its_gate
     assert chain.store.size(manifest_key(MODEL, 8)) is None
 
 
+def test_a_run_whose_own_files_are_stable_already_finds_its_version(chain: Chain) -> None:
+    chain.until("register")
+    chain.store.write(alias_key(MODEL, "stable"), encode(Alias(MODEL, 1, now())))
+    assert chain.upload() == 0
+    assert (chain.output("version"), chain.output("current")) == ("1", "true")
+    assert chain.register() == 0
+    assert chain.served() == 0
+
+
 def test_a_run_that_is_retried_after_another_was_promoted_is_not_served_on_the_old_comparison(
     chain: Chain, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from colchis_steps._formats.documents import canonical_digest, converted
 from colchis_steps._formats.keys import manifest_key
-from colchis_steps._formats.models import Candidate
+from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.aliases import stable
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import document_bytes, find_step
+from colchis_steps._store.documents import document_bytes, find_step, read_document
 
 NONE = "none"  # the baseline where no version was stable
 CLAIMS = ("tree", "evaluation", "golden", "baseline")
@@ -98,6 +98,8 @@ def passed(found: Evaluation, run: str) -> None:
 def moved(store: Objects, model: str, found: Evaluation) -> str:
     """Return in words that another version is stable now than the one that the model was judged against; "" if not.
 
+    A version of the very same files is no other: a run that is tried again finds its own.
+
     Raises:
         InputError: it is the same version, and no longer the same files.
     """
@@ -109,6 +111,8 @@ def moved(store: Objects, model: str, found: Evaluation) -> str:
                 f"the manifest of {model}:{alias.version} is {digest}, and was {found.baseline_digest} when the model "
                 "was judged against it; somebody changed it, so go back to a version that is whole"
             )
+        return ""
+    if alias and read_document(store, manifest_key(model, alias.version), Manifest).tree == found.tree:
         return ""
     judged = "none" if found.baseline_version is None else f"version {found.baseline_version}"
     return f"the model was judged against {judged}, and {f'version {now}' if now else 'none'} is stable now"
