@@ -109,6 +109,7 @@ def test_the_worse_of_two_never_replaces_the_better(home: Home, data: list[str])
     assert (judged_against(home.store, first), judged_against(home.store, second)) == (None, 1)
 
 
+@pytest.mark.long
 def test_of_two_equal_ones_the_second_is_judged_against_the_first_and_serves(home: Home, data: list[str]) -> None:
     codes = home.together({"one": GOOD, "two": GOOD}, "equal", [data[0], data[0]])
     assert codes == {"one": 0, "two": 0}

@@ -60,6 +60,7 @@ def chain(minio_url: str, aws: pytest.MonkeyPatch, tmp_path: Path) -> Chain:
     return Chain(url, secrets(pods.stdout) | people(others.stdout), tmp_path / "keys")
 
 
+@pytest.mark.long  # the cluster suite's chains go by these keys, too
 def test_each_step_does_its_work_with_its_own_key(chain: Chain, tmp_path: Path) -> None:
     data = chain.does("data", "import_data", "digits", "--to", chain.url)
     code = tmp_path / "code"
