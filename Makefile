@@ -26,8 +26,10 @@ $(READY): $(VENV)/bin/uv requirements/dev.txt pyproject.toml
 demo: $(READY)  ## train on real data with two workers, serve the model, ask it (KEEP=1 keeps serving)
 	@$(BIN)/colchis demo $(if $(KEEP),--keep)
 
+UNIT := not servers and not tensorflow and not browser and not cluster and not long
+
 unit: $(READY)  ## the tests that take seconds: no servers, no TensorFlow, no browser, no cluster
-	$(BIN)/pytest --quiet --numprocesses=2 -m "not servers and not tensorflow and not browser and not cluster and not long"
+	$(BIN)/pytest --quiet --numprocesses=2 -m "$(UNIT)"
 
 test: $(READY)  ## lint, types and all tests that need no cluster
 	$(BIN)/ruff check --quiet
@@ -35,7 +37,8 @@ test: $(READY)  ## lint, types and all tests that need no cluster
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	$(BIN)/deptry steps workflows 2>/dev/null || $(BIN)/deptry steps workflows
-	$(BIN)/pytest -m "not cluster and not long"
+	$(BIN)/pytest --quiet --numprocesses=2 -m "$(UNIT)"
+	$(BIN)/pytest -m "(servers or tensorflow or browser) and not cluster and not long"
 
 test-long: $(READY)  ## what takes minutes: results go to docs/
 	$(BIN)/pytest -m "long"
