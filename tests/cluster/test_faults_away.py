@@ -11,11 +11,13 @@ import pytest
 from tests.cluster.beside import LOGIN, minio, registry
 from tests.cluster.installed import AWS, BUCKET, NEEDS_CLUSTER, Installation, Run, until
 
+from colchis_steps._formats.identities import KEY, credentials
 from colchis_steps._formats.models import Manifest
 from colchis_steps._store.documents import find_document
 from colchis_steps._store.opening import open_store
 
 pytestmark = NEEDS_CLUSTER
+PUBLISH = "colchis-s3-publish"  # the Secret of upload's key
 AWS_OF_PODS = {"AWS_ENDPOINT_URL_S3": AWS["AWS_ENDPOINT_URL_S3"]}
 
 
@@ -100,12 +102,17 @@ def login(here: Installation) -> Iterator[Any]:
     here.kubectl("delete", "secret", "colchis-registry", "--ignore-not-found")
 
 
+def change(here: Installation, content: dict[str, dict[str, str]]) -> None:
+    """Give upload other keys."""
+    here.kubectl("patch", "secret", PUBLISH, "--type=merge", "--patch", json.dumps(content))
+
+
 def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for(
     here: Installation, made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import boto3
 
-    server = minio(tmp_path / "minio").up()
+    server, kept = minio(tmp_path / "minio").up(), here.get("secret", PUBLISH)["data"]
     url = f"s3://{BUCKET}/other"
     try:
         with monkeypatch.context() as patch:
@@ -118,6 +125,8 @@ def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for
             server.down()
             settings = {"AWS_ENDPOINT_URL_S3": f"http://{server.place}"}
             here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": settings}))
+            root = credentials(AWS["AWS_ACCESS_KEY_ID"], AWS["AWS_SECRET_ACCESS_KEY"])  # the new server knows no other
+            change(here, {"stringData": {KEY: root}})
             name = here.submit("colchis-upload", store=url, run=made.uid, model="beta")
             here.reached(name, "upload")
             began = time.monotonic()
@@ -130,4 +139,5 @@ def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for
             assert find_document(open_store(url), "models/beta/2/manifest.json", Manifest) is None
     finally:
         server.down()
+        change(here, {"data": kept})
         here.kubectl("patch", "configmap", "colchis", "--type=merge", "--patch", json.dumps({"data": AWS_OF_PODS}))

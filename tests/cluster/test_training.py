@@ -147,7 +147,7 @@ def two_workers(here: Installation, backend: str) -> None:
         assert policy["spec"]["podSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-        assert [v["name"] for v in pod["spec"]["volumes"]] == ["tmp"]
+        assert [v["name"] for v in pod["spec"]["volumes"]] == ["tmp", "keys"]
     ended, candidate = succeeded(here, name, run)
     assert [node["displayName"] for node in ended.attempts("job")] == ["job(0)"], ended.told()
     assert candidate.signature["outputs"].keys() == {"class", "probability"}

@@ -95,7 +95,7 @@ IDENTITIES = {
     ),
     "serve": Identity(
         "serving pods that keep requests, or whose model comes from the store",
-        get=("models/*/manifest.json", "models/*/files/*"),
+        get=("models/*/manifest.json", "models/*/files", "models/*/files/*"),  # KServe asks for the prefix itself first
         put=("requests/*",),
     ),
     "data": Identity("`colchis data`", get=("data/*",), put=("data/*",), pods=False),

@@ -84,7 +84,9 @@ class Pod:
                 said = sentence.read_text().strip() or last_line(log)
                 message = ": ".join(part for part in (why or f"exit code {node.exit_code}", said) if part)
         self._read_result(log)
-        if (missing := self._read_outputs()) and phase == "Succeeded":
+        # neither has Argo outputs of a pod whose main container never ran
+        missing = self._read_outputs() if process is self.main else ""
+        if missing and phase == "Succeeded":
             phase, message = "Error", f"output {missing!r} was not written; see {log}"
         node.attempts.append(Attempt(phase, message, node.exit_code, round(time.time() - began, 3)))
         return phase, message
