@@ -11,7 +11,7 @@ from tests.cluster.installed import NEEDS_CLUSTER, Installation
 
 from colchis_steps._formats import keys
 
-pytestmark = NEEDS_CLUSTER
+pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]  # test_attacks tries a job's pod in every suite
 EVIL = """
 import glob, json, os, sys
 import boto3
