@@ -25,6 +25,7 @@ class Identity(NamedTuple):
     delete: tuple[str, ...] = ()
     pods: bool = True
     lock: tuple[str, ...] = ()  # of what it writes, what it may lock
+    asks: bool = False  # whether the bucket is there, as KServe's downloader does before it lists
 
     @property
     def lists(self) -> tuple[str, ...]:
@@ -95,8 +96,9 @@ IDENTITIES = {
     ),
     "serve": Identity(
         "serving pods that keep requests, or whose model comes from the store",
-        get=("models/*/manifest.json", "models/*/files", "models/*/files/*"),  # KServe asks for the prefix itself first
+        get=("models/*/manifest.json", "models/*/files/*"),
         put=("requests/*",),
+        asks=True,
     ),
     "data": Identity("`colchis data`", get=("data/*",), put=("data/*",), pods=False),
     "code": Identity("`colchis push-code`", get=("code/*",), put=("code/*",), pods=False),
@@ -152,6 +154,9 @@ def policy(identity: str, bucket: str, prefix: str, *, partition: str = "aws", m
         condition = "StringLike" if minio else "StringLikeIfExists"
         names = {condition: {"s3:prefix": [f"{top}{pattern}" for pattern in found.lists]}}
         yield {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [where], "Condition": names}
+        if found.asks and minio:  # which takes the question for a list without a prefix: names can be listed, too
+            unnamed = {"Null": {"s3:prefix": "true"}}
+            yield {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [where], "Condition": unnamed}
         yield {"Effect": "Allow", "Action": ["s3:ListBucketMultipartUploads"], "Resource": [where]}
 
     return {"Version": "2012-10-17", "Statement": list(statements())}
