@@ -14,7 +14,7 @@ import pytest
 from tests.cluster.conftest import SMALL_JOB
 from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, has, until
 
-from colchis_steps._formats.keys import training_key
+from colchis_steps._formats.keys import candidate_blob_key, training_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.training import History
 from colchis_steps._manifests.objects import KINDS as OBJECTS
@@ -151,7 +151,7 @@ def two_workers(here: Installation, backend: str) -> None:
     ended, candidate = succeeded(here, name, run)
     assert [node["displayName"] for node in ended.attempts("job")] == ["job(0)"], ended.told()
     assert candidate.signature["outputs"].keys() == {"class", "probability"}
-    assert all(here.store.size(f"blobs/sha256/{file.sha256}") == file.size for file in candidate.files)
+    assert all(here.store.size(candidate_blob_key(run, file.sha256)) == file.size for file in candidate.files)
     assert f"epoch {SHORT} of {SHORT}: loss" in log_of(here, run, 0)
     assert log_of(here, run, 1) is not None
     step = here.get("pods", f"--selector=workflows.argoproj.io/workflow={name},app.kubernetes.io/component=train")
