@@ -6,6 +6,7 @@ characters, ``/`` too. What reads may also list what lies at the beginning of it
 """
 
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 SECRET = "colchis-s3"  # noqa: S105 - the names of Secrets begin so; alone it is that of earlier releases
@@ -114,22 +115,7 @@ IDENTITIES = {
 
 def may(identity: str, verb: str, key: str) -> bool:
     """Return whether the identity may get, put or delete the object with this key."""
-    return any(_matches(pattern, key) for pattern in IDENTITIES[identity].patterns(verb))
-
-
-def _matches(pattern: str, key: str) -> bool:
-    first, *rest = pattern.split("*")
-    if not rest:
-        return key == first
-    if not key.startswith(first) or not key.endswith(rest[-1]):
-        return False
-    at, end = len(first), len(key) - len(rest[-1])
-    for part in rest[:-1]:
-        at = key.find(part, at, end)
-        if at < 0:
-            return False
-        at += len(part)
-    return at <= end
+    return any(fnmatchcase(key, pattern) for pattern in IDENTITIES[identity].patterns(verb))
 
 
 def policy(identity: str, bucket: str, prefix: str, *, partition: str = "aws", minio: bool = False) -> dict[str, Any]:
