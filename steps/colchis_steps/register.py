@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from colchis_steps._formats.documents import converted, decode, encode, now
+from colchis_steps._formats.documents import content_digest, converted, decode, encode, now
 from colchis_steps._formats.images import Layer
 from colchis_steps._formats.keys import (
     manifest_key,
@@ -29,7 +29,7 @@ from colchis_steps._formats.models import Manifest, Record, tree_digest
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
-from colchis_steps._models.binding import MANIFEST, RECORD, is_external, sha256
+from colchis_steps._models.binding import MANIFEST, RECORD, is_external
 from colchis_steps._models.candidates import read_candidate
 from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
@@ -42,7 +42,7 @@ from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.text import one_line
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import document_bytes, find_step, recorded
+from colchis_steps._store.documents import document_bytes, find_steps, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located, portable
 
@@ -67,12 +67,6 @@ def submitter(text: str) -> str:
         return named(msgspec.json.decode(text, type=dict[str, str]).get("colchis.dev/created-by", ""))
     except msgspec.DecodeError as error:
         raise argparse.ArgumentTypeError(f"{text[:256]!r} is neither a name nor labels as JSON") from error
-
-
-def results_of(store: Objects, run: str) -> dict[str, StepResult]:
-    """Return what the steps before register have recorded of a run."""
-    found = {step: find_step(store, run, step) for step in before("register")}
-    return {step: result for step, result in found.items() if result}
 
 
 def check_results(results: dict[str, StepResult], run: str) -> None:
@@ -112,7 +106,7 @@ def describe(store: Objects, args: argparse.Namespace, results: dict[str, StepRe
         digest=digest,
         tree=manifest.tree,
         manifest=key,
-        manifest_digest=sha256(content),
+        manifest_digest=content_digest(content),
         data=candidate.data,
         data_digest=candidate.data_digest,
         code=candidate.code,
@@ -139,7 +133,7 @@ def images_of(args: argparse.Namespace) -> dict[str, str]:
 
 def state(store: Objects, record: Record, manifest: Manifest, documents: dict[str, str]) -> None:
     """Write the record's statement where there is none: one that was killed before it is finished here."""
-    results, layers = results_of(store, record.run), tuple[Layer, ...]()
+    results, layers = find_steps(store, record.run, before("register")), tuple[Layer, ...]()
     if "build_image" in results and results["build_image"].details:
         layers = converted(results["build_image"].details, ImageReport).layers
     provenance = statement(record, manifest.files, layers, results, documents=documents)
@@ -194,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     store = open_store(args.store)
     with recorded(store, args.run, "register", vars(args)) as recorder:
-        results = results_of(store, args.run)
+        results = find_steps(store, args.run, before("register"))
         check_results(results, args.run)
         new, manifest = describe(store, args, results)
         place, key = version_prefix(new.model, new.version), record_key(new.model, new.version)
@@ -203,12 +197,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             content = document_bytes(store, key)
             record = held(portable(store, decode(Record, content, f"{store.url}/{key}")), new)
             log.info("%s is on record already, by run %s", place, record.run)
-        state(store, record, manifest, {RECORD: sha256(content), MANIFEST: record.manifest_digest})
+        state(store, record, manifest, {RECORD: content_digest(content), MANIFEST: record.manifest_digest})
         mirror(located(store, record), f"{store.url}/{key}")
         move_latest(store, record)
         annotate_job(record, results.get("train"))
-        recorder.outputs = {"record": sha256(content)}
-        write_output(args.record_path, sha256(content))
+        recorder.outputs = {"record": content_digest(content)}
+        write_output(args.record_path, content_digest(content))
         log.info("%s/%d is registered as %s", record.model, record.version, record.digest)
 
 

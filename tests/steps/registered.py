@@ -4,11 +4,11 @@ from typing import Any
 
 import msgspec
 
-from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.documents import content_digest, encode, now
 from colchis_steps._formats.keys import manifest_key, record_key, statement_key
 from colchis_steps._formats.models import Candidate, Code, Manifest, Record
 from colchis_steps._formats.runs import Evaluation
-from colchis_steps._models.binding import MANIFEST, RECORD, sha256
+from colchis_steps._models.binding import MANIFEST, RECORD
 from colchis_steps._models.provenance import statement
 from colchis_steps._store.api import Objects
 
@@ -34,9 +34,9 @@ def put_on_record(store: Objects, manifest: Manifest, image: str, **fields: Any)
     } | fields  # fmt: skip
     record = Record(
         model=manifest.model, version=manifest.version, run=manifest.run, image=image, digest=image.partition("@")[2],
-        tree=manifest.tree, manifest=key, manifest_digest=sha256(content), **told,
+        tree=manifest.tree, manifest=key, manifest_digest=content_digest(content), **told,
     )  # fmt: skip
-    documents = {RECORD: sha256(encode(record)), MANIFEST: sha256(content)}
+    documents = {RECORD: content_digest(encode(record)), MANIFEST: content_digest(content)}
     store.write(key, content)
     store.write(record_key(record.model, record.version), encode(record))
     stated = statement(record, manifest.files, (), {}, documents=documents)

@@ -11,7 +11,7 @@ from tests.steps.registered import judged, put_on_record
 
 from colchis_steps import build_image, register, rollout, upload
 from colchis_steps._content.storing import store_directory
-from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.documents import content_digest, encode, now
 from colchis_steps._formats.keys import (
     alias_key,
     candidate_blob_key,
@@ -24,7 +24,7 @@ from colchis_steps._formats.keys import (
 )
 from colchis_steps._formats.models import Alias, Candidate, Code, File, Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.runs import StepResult
-from colchis_steps._models.binding import golden_of, read_version, sha256
+from colchis_steps._models.binding import golden_of, read_version
 from colchis_steps._models.candidates import blobs_of
 from colchis_steps._models.verdict import evaluation_digest
 from colchis_steps._store.api import Objects
@@ -94,9 +94,9 @@ def chain(tmp_path: Path) -> Chain:
     store.write(candidate_key(RUN), encode(candidate))
     golden = encode(Golden(RUN, {"x": [1.0]}, {"probability": [[0.5, 0.5]]}))
     store.write(golden_key(RUN), golden)
-    details = judged(candidate, golden=sha256(golden))
+    details = judged(candidate, golden=content_digest(golden))
     store.write(EVALUATED, encode(StepResult("evaluate", RUN, "succeeded", {}, now(), verdict="pass", details=details)))
-    claims = {"tree": candidate.tree, "evaluation": evaluation_digest(details), "golden": sha256(golden)}
+    claims = {"tree": candidate.tree, "evaluation": evaluation_digest(details), "golden": content_digest(golden)}
     return Chain(store, tmp_path, [f"--{name}={value}" for name, value in claims.items()] + ["--baseline=none"])
 
 

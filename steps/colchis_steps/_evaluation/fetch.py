@@ -6,7 +6,6 @@ Writes  <given>/candidate/, <given>/baseline/   the models' files, verified
 """
 
 import argparse
-import hashlib
 import shutil
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from colchis_steps._content.confirmed import described
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._data.shards import shard_bytes
-from colchis_steps._formats.documents import decode, encode
+from colchis_steps._formats.documents import content_digest, decode, encode
 from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import DATA_MANIFEST, manifest_key
 from colchis_steps._formats.models import Manifest, tree_digest
@@ -59,7 +58,7 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
     if alias:
         key = manifest_key(args.model, alias.version)
         content = document_bytes(store, key)
-        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        digest = content_digest(content)
         fetch_files(store, decode(Manifest, content, f"{store.url}/{key}").files, given / BASELINE)
     _copy(data, given / DATA)
     number = alias.version if alias else None

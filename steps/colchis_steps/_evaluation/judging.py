@@ -1,7 +1,6 @@
 """The last part of an evaluation: what the models answered, scored against the labels and judged. It loads no model."""
 
 import argparse
-import hashlib
 import logging
 import os
 from pathlib import Path
@@ -15,7 +14,7 @@ from colchis_steps._evaluation.model import BATCH
 from colchis_steps._evaluation.refusal import check_refusal
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import Scores
-from colchis_steps._formats.documents import encode
+from colchis_steps._formats.documents import content_digest, encode
 from colchis_steps._formats.evaluation import Answers, Given
 from colchis_steps._formats.models import Golden
 from colchis_steps._formats.runs import Check, Evaluation
@@ -56,10 +55,8 @@ def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evalua
         baseline = _scored(data, predictions(answers, BASELINE, data))
     _, checks = judge(thresholds, scores.flat(), baseline.flat() if baseline else None, args.first_model, missing)
     checks = (*_impossible(scores), *checks, *never_right(scores.slices()))
-    rows, images = (
-        encode(golden),
-        {name: os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "") for name in ("judge", "ask")},
-    )
+    rows = encode(golden)
+    images = {name: os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "") for name in ("judge", "ask")}
     details = Evaluation(
         metrics=scores.metrics(),
         slices=scores.slices(),
@@ -73,7 +70,7 @@ def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evalua
         tree=found.tree,
         data=found.data,
         baseline_digest=found.baseline_digest,
-        golden=f"sha256:{hashlib.sha256(rows).hexdigest()}",
+        golden=content_digest(rows),
         thresholds={metric: dict(bounds) for metric, bounds in thresholds.items()},
         first_model=args.first_model,
         images={name: image for name, image in images.items() if image},

@@ -133,7 +133,12 @@ def canonical_digest(value: object) -> str:
         text = _canonical(value)
     except ValueError:  # it has a number that JSON lacks
         text = _canonical(worded(value))
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return content_digest(text.encode())
+
+
+def content_digest(content: bytes) -> str:
+    """Return the digest of these bytes, as documents hold it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _canonical(value: object) -> str:

@@ -1,12 +1,11 @@
 """Whether the documents of a version agree: manifest, record, statement, what evaluate found, and the golden rows."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import msgspec
 
-from colchis_steps._formats.documents import Part, Unreadable, decode
+from colchis_steps._formats.documents import Part, Unreadable, content_digest, decode
 from colchis_steps._formats.keys import golden_key, manifest_key, record_key, result_key, statement_key, version_prefix
 from colchis_steps._formats.models import Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.runs import StepResult
@@ -41,11 +40,6 @@ def is_external(record: Record) -> bool:
     return not record.evaluation
 
 
-def sha256(content: bytes) -> str:
-    """Return the digest of a document's bytes."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
 @dataclass(frozen=True)
 class Version:
     """What the store says of a version, each document read once; ``faults`` are in what they do not agree."""
@@ -67,7 +61,7 @@ def read_version(store: Objects, model: str, version: int) -> Version:
     (key, manifest_content), (other, record_content) = contents.items()
     manifest = decode(Manifest, manifest_content, f"{store.url}/{key}")
     record = decode(Record, record_content, f"{store.url}/{other}")
-    documents = {RECORD: sha256(record_content), MANIFEST: sha256(manifest_content)}
+    documents = {RECORD: content_digest(record_content), MANIFEST: content_digest(manifest_content)}
     faults = [
         f"{what} is {str(there)[:128]}, not {str(wanted)[:128]}"
         for what, there, wanted in (
@@ -131,9 +125,9 @@ def golden_of(store: Objects, record: Record) -> Golden | None:
         content = document_bytes(store, key)
     except NotFound:
         return None
-    if record.golden not in {"", sha256(content)}:
+    if record.golden not in {"", content_digest(content)}:
         raise InputError(
-            f"{store.url}/{key} is {sha256(content)}, and was {record.golden} when the version passed; "
+            f"{store.url}/{key} is {content_digest(content)}, and was {record.golden} when the version passed; "
             "somebody changed it, so run the pipeline again"
         )
     return decode(Golden, content, f"{store.url}/{key}")

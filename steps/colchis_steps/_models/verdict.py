@@ -5,11 +5,10 @@ them out, and the store's own word counts.
 """
 
 import argparse
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from colchis_steps._formats.documents import canonical_digest, converted
+from colchis_steps._formats.documents import canonical_digest, content_digest, converted
 from colchis_steps._formats.keys import manifest_key
 from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._formats.runs import Evaluation
@@ -106,7 +105,11 @@ def moved(store: Objects, model: str, found: Evaluation) -> str:
     alias = stable(store, model)
     now = alias.version if alias else None
     if now == found.baseline_version:
-        if alias and (digest := document_digest(store, manifest_key(model, alias.version))) != found.baseline_digest:
+        if (
+            alias
+            and (digest := content_digest(document_bytes(store, manifest_key(model, alias.version))))
+            != found.baseline_digest
+        ):
             raise InputError(
                 f"the manifest of {model}:{alias.version} is {digest}, and was {found.baseline_digest} when the model "
                 "was judged against it; somebody changed it, so go back to a version that is whole"
@@ -116,8 +119,3 @@ def moved(store: Objects, model: str, found: Evaluation) -> str:
         return ""
     judged = "none" if found.baseline_version is None else f"version {found.baseline_version}"
     return f"the model was judged against {judged}, and {f'version {now}' if now else 'none'} is stable now"
-
-
-def document_digest(store: Objects, key: str) -> str:
-    """Return the digest of a document's bytes."""
-    return f"sha256:{hashlib.sha256(document_bytes(store, key)).hexdigest()}"

@@ -20,7 +20,7 @@ from colchis_steps._oci.repository import Repository
 from colchis_steps._packing.pack import write_blob
 from colchis_steps._step.text import one_line
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_step
+from colchis_steps._store.documents import find_steps
 
 IN_TOTO = "application/vnd.in-toto+json"
 REVISION = re.compile(r"[0-9a-f]{40,64}(-dirty)?")  # of git's; what a candidate says is the training's word
@@ -89,8 +89,7 @@ def attach_lineage(
 
 def _statement(store: Objects, manifest: Manifest, candidate: Candidate, report: ImageReport) -> bytes:
     """Write the in-toto statement of what is known before ``register``: the same for the same version."""
-    found = {step: find_step(store, manifest.run, step) for step in before("build_image")}
-    results = {step: result for step, result in found.items() if result}
+    results = find_steps(store, manifest.run, before("build_image"))
     record = Record(
         model=manifest.model,
         version=manifest.version,

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -64,6 +64,12 @@ def find_step(store: Objects, run: str, step: str) -> StepResult | None:
     if found or (earlier := earlier_result_key(run, step)) == key:
         return found
     return find_document(store, earlier, StepResult)
+
+
+def find_steps(store: Objects, run: str, steps: Iterable[str]) -> dict[str, StepResult]:
+    """Read what these steps of the run recorded, those that did. Raises Unreadable."""
+    found = {step: find_step(store, run, step) for step in steps}
+    return {step: result for step, result in found.items() if result}
 
 
 class Recorder:

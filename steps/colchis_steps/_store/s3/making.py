@@ -83,7 +83,7 @@ class Making:
         self._call("put_bucket_versioning", VersioningConfiguration={"Status": "Enabled"})
 
     def clean_up(self) -> None:
-        """Give the bucket our rules of its lifecycle, beside those of others."""
+        """Put our rules into the bucket's lifecycle, beside those of others."""
         ours = lifecycle(self.prefix)
         try:
             found = self._bucket.client.get_bucket_lifecycle_configuration(Bucket=self.name)["Rules"]
