@@ -29,7 +29,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
 
 
 PART = st.text(st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1)
-KEYS = st.lists(PART.filter(lambda p: p not in {".", ".."} and not p.startswith(".incomplete")), min_size=1, max_size=4)
+GOOD = PART.filter(lambda p: p not in {".", ".."} and not p.startswith(".incomplete") and len(p.encode()) <= 255)
+KEYS = st.lists(GOOD, min_size=1, max_size=4).filter(lambda parts: len("/".join(parts).encode()) <= 900)
 ODD = [
     "a b",
     "plus+and%20",
