@@ -66,7 +66,7 @@ render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGES ?= steps train serve storage
+IMAGES ?= steps data train serve storage
 
 version:  ## print the version, which pyproject.toml has
 	@echo $(VERSION)
@@ -125,7 +125,7 @@ TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 lock: $(VENV)/bin/uv  ## lock what pyproject.toml asks for, for the images at the same versions (UPGRADE=--upgrade raises all)
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
-	for image in steps "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
+	for image in steps "data --extra data" "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
 	  set -- $$image; name=$$1; shift; \
 	  $(LOCK) --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \
 	done

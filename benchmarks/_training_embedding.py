@@ -86,7 +86,7 @@ def by_fit(given: dict[str, Any], epochs: int) -> Any:
 def by_loop(given: dict[str, Any], epochs: int) -> Any:
     """Train by our loop, with one worker."""
     from colchis_steps._data.dataset import open_data
-    from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+    from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
     from colchis_steps._formats.documents import encode, now
     from colchis_steps._formats.hyperparameters import settings
     from colchis_steps._training.input import Source

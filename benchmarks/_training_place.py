@@ -16,7 +16,7 @@ from benchmarks._rivals import environment
 from benchmarks._training_model import CLASSES, SIDE
 
 from colchis_steps._data.dataset import open_data
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode, now
 
 ROOT = Path(__file__).parents[1]

@@ -134,12 +134,11 @@ def from_environment() -> Context:
         raise InputError("$COLCHIS_DATA is not set; run this by train, with --entry 'command:python …'")
     data, given = open_data(os.environ["COLCHIS_DATA"]), json.loads(os.environ.get("COLCHIS_HYPERPARAMETERS") or "{}")
     seed = int(given.get("seed", 0))
-    label = next(column for column in data.manifest.columns if column.name == data.manifest.label)
     return Context(
         hyperparameters=given,
         columns=data.features,
-        label=label.name,
-        classes=label.classes or (),
+        label=data.manifest.label,
+        classes=data.classes,
         seed=seed,
         rank=int(os.environ.get("RANK", "0")),
         workers=int(os.environ.get("WORLD_SIZE", "1")),

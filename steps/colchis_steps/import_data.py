@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._data.sets import LABEL, LOADERS, DataSet, own
-from colchis_steps._formats.data import DataManifest, Shard, data_digest
+from colchis_steps._formats.data_v1 import DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import DATA_MANIFEST, data_prefix
 from colchis_steps._step.flags import model_name, positive, prog

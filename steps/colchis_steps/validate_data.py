@@ -40,7 +40,7 @@ def scan(store: Objects, manifest: DataManifest) -> tuple[dict[str, Split], dict
 
     Gives the splits, and the first fault of each broken rule.
     """
-    shards = [(split, shard) for split, shards in manifest.splits.items() for shard in shards]
+    shards = [(split, shard) for split, found in manifest.splits.items() for shard in found.parts]
     splits = {name: Split() for name in manifest.splits}
     faults: dict[str, str] = {}
     feature_names = {column.name for column in manifest.columns} - {manifest.label}
@@ -94,7 +94,7 @@ def validate(store: Objects, manifest: DataManifest, rules: Mapping[str, Rule]) 
         columns = [column for column in manifest.columns if column.name in split.ranges]
         profiles[name] = SplitProfile(
             rows=split.rows,
-            bytes=sum(shard.size for shard in manifest.splits[name]),
+            bytes=sum(shard.size for shard in manifest.splits[name].parts),
             duplicates=duplicates(split),
             columns=tuple(
                 profile(column, split.ranges[column.name], split.histograms.get(column.name, ())) for column in columns

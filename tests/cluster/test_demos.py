@@ -10,7 +10,7 @@ from tests.browser import DIGITS, draw, launched
 from tests.cluster.conftest import Site
 from tests.cluster.installed import GATEWAY, NEEDS_CLUSTER
 
-from colchis_steps._formats.data import Column, DataManifest, data_digest
+from colchis_steps._formats.data_v1 import Column, DataManifest, data_digest
 from colchis_steps._formats.documents import encode, now
 
 pytestmark = [*NEEDS_CLUSTER, pytest.mark.long]

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.beside import program
 from tests.cluster.installed import ARGO, AWS, MANIFESTS, NEEDS_CLUSTER, Installation, Run, until
 
-from colchis_steps._formats.data import DataManifest
+from colchis_steps._formats.data_v1 import DataManifest
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Code, Record
 from colchis_steps._store.documents import read_document

@@ -13,7 +13,7 @@ from typing import Any
 from tests.steps.training_data import write_manifest
 
 from colchis_steps._data.dataset import open_data
-from colchis_steps._formats.data import Column, Shard
+from colchis_steps._formats.data_v1 import Column, Shard
 from colchis_steps._formats.hyperparameters import settings
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._training.rendezvous import Place, place

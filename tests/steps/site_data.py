@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from colchis_steps._data.rows import shard_bytes
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._serving.client import call
 from colchis_steps._store.opening import open_store

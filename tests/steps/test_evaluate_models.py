@@ -14,7 +14,7 @@ from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
 from colchis_steps._content.blobs import scan
 from colchis_steps._data.dataset import open_data
-from colchis_steps._formats.data import Column
+from colchis_steps._formats.data_v1 import Column
 from colchis_steps._formats.documents import converted, decode, encode, now
 from colchis_steps._formats.models import Alias, Candidate, Code, Golden, Manifest, tree_digest
 from colchis_steps._formats.runs import Evaluation, StepResult

@@ -8,7 +8,7 @@ import pytest
 from tests.steps.training_data import CLASSES, shard_of, write_manifest
 
 from colchis_steps import predict
-from colchis_steps._formats.data import Column
+from colchis_steps._formats.data_v1 import Column
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Candidate, Code, Record
 from colchis_steps._store.api import Objects

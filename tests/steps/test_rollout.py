@@ -21,7 +21,7 @@ from tests.workflows.test_run_terminal import Terminal
 from colchis_steps import build_image
 from colchis_steps._content.blobs import scan
 from colchis_steps._content.storing import store_directory
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.models import Alias, Golden, Manifest, Record, tree_digest
 from colchis_steps._formats.rollouts import Rollout

@@ -181,7 +181,7 @@ def test_a_corrupt_manifest_ends_with_65_and_its_name(tmp_path: Path, caplog: py
     (tmp_path / "set" / "manifest.json").write_text("{}")
     store = f"--store={(tmp_path / 'store').as_uri()}"
     assert main([store, "--run=r", "--model=m", f"--data={uri}", f"--workdir={tmp_path / 'w'}"]) == 65
-    assert "manifest.json is not a colchis.dev/data/v1 document" in caplog.text
+    assert "manifest.json is not a colchis.dev/data/v2 document" in caplog.text
 
 
 def test_one_training_at_a_time_uses_a_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

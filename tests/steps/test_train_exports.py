@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.steps.training_data import CLASSES, shard_of, write_manifest
 
-from colchis_steps._formats.data import Column, Shard
+from colchis_steps._formats.data_v1 import Column, Shard
 
 pytestmark = pytest.mark.tensorflow
 SCRIPT = """

@@ -11,7 +11,7 @@ import pytest
 
 from colchis_steps import import_data
 from colchis_steps._data.rows import shard_bytes
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.runs import DataReport, StepResult
 from colchis_steps._store.documents import read_document

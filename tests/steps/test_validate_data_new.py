@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from colchis_steps import import_data
-from colchis_steps._formats.data import DataManifest
+from colchis_steps._formats.data_v1 import DataManifest
 from colchis_steps._formats.documents import canonical_digest, encode
 from colchis_steps._formats.models import Alias, Code, Record
 from colchis_steps._formats.runs import StepResult
@@ -111,7 +111,7 @@ def test_of_a_directory_of_data_sets_the_newest_is_taken(store: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"), [("colchis.dev/other/v1", 0), ("colchis.dev/data/v1", 0), ("colchis.dev/data/v2", 65)]
+    ("kind", "code"), [("colchis.dev/other/v1", 0), ("colchis.dev/data/v1", 0), ("colchis.dev/data/v3", 65)]
 )
 def test_of_a_directory_a_damaged_manifest_is_left_out_but_not_one_of_a_newer_release(
     store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, code: int
@@ -122,7 +122,8 @@ def test_of_a_directory_a_damaged_manifest_is_left_out_but_not_one_of_a_newer_re
     (several / "odd/manifest.json").write_text(json.dumps({"kind": kind}))
     found, told, _ = validated(store, several.as_uri())
     assert (found, told.get("data")) == (code, None if code else f"{several.as_uri()}/whole")
-    assert "odd/manifest.json is not a colchis.dev/data/v1 document" in caplog.text
+    wanted = kind if kind.endswith("data/v1") else "colchis.dev/data/v2"
+    assert f"odd/manifest.json is not a {wanted} document" in caplog.text
 
 
 def test_fields_of_a_newer_release_in_a_manifest_are_read_over(store: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import decode, encode, now
 from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.models import Candidate

@@ -10,14 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._data.arrays import as_read
 from colchis_steps._data.shards import read_shard
-from colchis_steps._formats.data import Column, DataManifest, Shard, data_digest, stated_digests
-from colchis_steps._formats.documents import Newer, Unreadable, decode
+from colchis_steps._data.targets import labels
+from colchis_steps._formats.data import Column, DataManifest, Shard, Task, decode_manifest
+from colchis_steps._formats.documents import Newer, Unreadable
 from colchis_steps._formats.keys import DATA_MANIFEST
 from colchis_steps._formats.models import Bounds
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import document_bytes, find_document, read_document
+from colchis_steps._store.documents import document_bytes
 from colchis_steps._store.opening import open_store
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("colchis")
 WINDOW = 4  # shards that are shuffled together: the bound of memory, and of how far a row can move
+OTHERS = ("weight", "group", "time", "key", "slice")  # roles of columns that no model takes, and a row has
 KEPT = 256 << 20  # bytes of verified shards that stay in memory from one epoch to the next
 
 
@@ -34,14 +37,16 @@ KEPT = 256 << 20  # bytes of verified shards that stay in memory from one epoch 
 class Batch:
     """One worker's part of a global batch; every part has the same number of rows, so padding rows fill it up.
 
-    ``features`` has one array a feature column (rows first, raw dtype), ``labels`` is int64, ``weights`` is float32:
-    1 for a row of the data, 0 for padding. ``total`` counts the rows of the data in the whole global batch.
+    ``features`` has one array a column that a model may take (rows first, raw dtype), ``labels`` are as ``targets``
+    tells, ``weights`` is float32: 1 for a row of the data, 0 for padding. ``total`` counts the rows of the data in the
+    whole global batch. ``others`` has the columns of other roles: weight, group, time, key, slice.
     """
 
     features: "dict[str, Array]"
     labels: "Array"
     weights: "Array"
     total: int
+    others: "dict[str, Array]" = field(default_factory=dict)
 
 
 @dataclass
@@ -55,23 +60,29 @@ class DataSet:
     _kept_bytes: int = 0
 
     @functools.cached_property
+    def columns(self) -> dict[str, Column]:
+        """All columns but the ignored ones, as they are read: see ``arrays``."""
+        return as_read(column for column in self.manifest.columns if column.role != "ignored")
+
+    @functools.cached_property
     def features(self) -> dict[str, Column]:
         """The columns that a model sees, by name."""
-        return {column.name: column for column in self.manifest.columns if column.name != self.manifest.label}
+        return {name: column for name, column in self.columns.items() if column.role == "feature"}
+
+    @property
+    def task(self) -> Task:
+        """What a model of the data is to tell."""
+        return self.manifest.task
+
+    @property
+    def weight(self) -> str:
+        """The column that says how much a row counts; empty where all count alike."""
+        return next((column.name for column in self.manifest.of_role("weight")), "")
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the label's classes, in the order of its values.
-
-        Raises:
-            InputError: the manifest has no label column, or the label names no classes.
-        """
-        for column in self.manifest.columns:
-            if column.name == self.manifest.label and column.classes:
-                return column.classes
-        raise InputError(
-            f"the label {self.manifest.label!r} of {self.uri} names no classes; import the data with a label that does"
-        )
+        """The names of the task's classes, in the order of their numbers; none where it has no classes."""
+        return self.task.classes
 
     def shards(self, split: str) -> tuple[Shard, ...]:
         """Return the split's shards.
@@ -84,11 +95,11 @@ class DataSet:
             raise InputError(f"{self.uri} has no split {split!r}, only {', '.join(splits)}; import the data again")
         if not self.rows(split):
             raise InputError(f"the split {split!r} of {self.uri} has no rows; import the data again")
-        return splits[split]
+        return splits[split].parts
 
     def rows(self, split: str) -> int:
         """Count the split's rows."""
-        return sum(shard.rows for shard in self.manifest.splits.get(split, ()))
+        return self.manifest.splits[split].rows if split in self.manifest.splits else 0
 
     def read(self, shard: Shard) -> "dict[str, Array]":
         """Return the shard's columns, verified against the manifest: bytes, columns, dtypes, shapes and label range.
@@ -98,9 +109,12 @@ class DataSet:
         """
         if shard.path in self._kept:
             return self._kept[shard.path]
-        columns = read_shard(self.store, shard)
-        for column in self.manifest.columns:
-            _check(f"shard {shard.path} of {self.uri}", shard.rows, column, columns, "import the data again")
+        kept = [column for column in self.manifest.columns if column.role != "ignored"]
+        columns, where = read_shard(self.store, shard, kept), f"shard {shard.path} of {self.uri}"
+        for column in self.columns.values():
+            _check(where, shard.rows, column, columns, "import the data again")
+        if self.task.target:
+            columns[self.manifest.label] = self._labels(columns, where)
         size = sum(values.nbytes for values in columns.values())
         if self._kept_bytes + size <= KEPT:
             self._kept[shard.path] = columns
@@ -161,22 +175,33 @@ class DataSet:
     def _checked(self, split: str, blocks: "Iterable[Mapping[str, Array]]") -> "Iterator[Mapping[str, Array]]":
         for block in blocks:
             where, rows = f"a block of rows for {split!r}", len(next(iter(block.values()), ()))
-            for column in self.manifest.columns:
-                _check(where, rows, column, block, "correct the entry's dataset function")
+            for column in self.columns.values():
+                if column.name in self.task.target and column.classes is None:
+                    _check_labels(where, self.task, block.get(column.name))
+                else:
+                    _check(where, rows, column, block, "correct the entry's dataset function")
             yield block
+
+    def _labels(self, rows: "Mapping[str, Array]", where: str) -> "Array":
+        return labels(self.task, self.manifest.by_name, rows, where)
 
     def _part(self, rows: "Mapping[str, Array]", size: int, rank: int, workers: int) -> Batch:
         import numpy as np
 
-        total = len(rows[self.manifest.label])
+        total = len(next(iter(rows.values())))
         mine = np.arange(rank, total, workers)
         padding = np.arange(size - len(mine)) % total  # rows of the data, so that no layer meets values it never sees
         chosen = np.concatenate([mine, padding]).astype(np.int64)
+        columns = self.columns
+        told = rows[self.manifest.label][chosen] if self.task.target else np.zeros((size, 0), np.float32)
         return Batch(
             features={name: values[chosen] for name, values in rows.items() if name in self.features},
-            labels=rows[self.manifest.label][chosen].astype(np.int64),
+            labels=told,
             weights=(np.arange(size) < len(mine)).astype(np.float32),
             total=total,
+            others={
+                n: v[chosen] for n, v in rows.items() if n in columns and columns[n].role not in {"feature", "label"}
+            },
         )
 
 
@@ -203,14 +228,19 @@ def open_data(uri: str) -> DataSet:
         InputError: there is no data set, or its manifest is altered.
     """
     store = open_store(uri)
-    content = document_bytes(store, DATA_MANIFEST)
-    found = decode(DataManifest, content, f"{uri}/{DATA_MANIFEST}")
-    actual = data_digest(found.name, found.label, found.columns, found.splits)
-    if found.digest != actual and found.digest not in stated_digests(content):
-        raise InputError(
-            f"{uri}/{DATA_MANIFEST} is altered: it says {found.digest} and is {actual}; import the data again"
-        )
-    return DataSet(uri, store, found)
+    return DataSet(uri, store, read_manifest(store, uri))
+
+
+def read_manifest(store: Objects, uri: str, key: str = DATA_MANIFEST) -> DataManifest:
+    """Read the manifest, of this release or an earlier one; ``uri`` is what the store is called.
+
+    Raises:
+        NotFound: there is none. InputError: it is altered or no manifest.
+    """
+    try:
+        return decode_manifest(document_bytes(store, key), f"{uri}/{key}")
+    except ValueError as error:
+        raise InputError(f"{uri}/{key} is altered: {error}; import the data again") from error
 
 
 def newest(uri: str) -> str:
@@ -222,13 +252,14 @@ def newest(uri: str) -> str:
         InputError: there is no data set, here or one level below, or one is of a newer release.
     """
     store, name = open_store(uri), DATA_MANIFEST
-    if find_document(store, name, DataManifest):
+    if store.size(name) is not None:
+        read_manifest(store, uri)
         return uri
     found = [key for key in store.keys("") if key.endswith(f"/{name}") and key.count("/") == 1]
     made: dict[str, str] = {}
     for key in found:
         try:
-            made[key] = read_document(store, key, DataManifest).created_at
+            made[key] = read_manifest(store, uri, key).created_at
         except Newer:
             raise
         except Unreadable as error:
@@ -244,11 +275,10 @@ def served_facts(found: DataManifest) -> tuple[dict[str, Bounds], tuple[str, ...
     """Return each feature's bounds, where they are known, and the names of the label's classes, if any."""
     bounds = {
         column.name: Bounds(column.minimum, column.maximum)
-        for column in found.columns
-        if column.name != found.label and column.minimum is not None and column.maximum is not None
+        for column in found.of_role("feature")
+        if column.minimum is not None and column.maximum is not None
     }
-    classes = next((column.classes for column in found.columns if column.name == found.label), None)
-    return bounds, classes or ()
+    return bounds, found.task.classes
 
 
 def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
@@ -259,7 +289,8 @@ def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]"
     values = columns[column.name]
     if not isinstance(values, np.ndarray):
         raise InputError(f"column {column.name!r} in {where} is a {type(values).__name__}, not a NumPy array; {remedy}")
-    dtype = column.dtype if str(values.dtype)[:2] == column.dtype[:2] == "<U" else str(values.dtype)  # of any length
+    text = values.dtype.kind in "USO" and column.dtype in {"str", "bytes"}
+    dtype = column.dtype if text else str(values.dtype)
     found, wanted = (dtype, values.shape), (column.dtype, (rows, *column.shape))
     if found != wanted:
         raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")
@@ -267,6 +298,21 @@ def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]"
         raise InputError(
             f"column {column.name!r} in {where} has labels {values.min()} to {values.max()}, "
             f"but there are {len(column.classes)} classes from 0; correct the labels"
+        )
+
+
+def _check_labels(where: str, task: Task, values: "Array | None") -> None:
+    if values is None:
+        raise InputError(f"{where} lacks the labels {task.target[0]!r}; correct the entry's dataset function")
+    if (
+        task.classes
+        and task.kind == "classification"
+        and len(values)
+        and not 0 <= values.min() <= values.max() < len(task.classes)
+    ):
+        raise InputError(
+            f"{where} has labels {values.min()} to {values.max()}, but there are {len(task.classes)} classes from 0; "
+            "correct the labels"
         )
 
 

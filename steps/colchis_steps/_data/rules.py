@@ -84,7 +84,7 @@ def structure(manifest: DataManifest) -> Iterator[Check]:
     lacking = [name for name in SPLITS if name not in manifest.splits]
     reason = f"data set {manifest.name!r} lacks the split {', '.join(lacking)}; import it with {', '.join(SPLITS)}"
     yield Check("splits are train, eval and test", not lacking, ", ".join(manifest.splits), reason if lacking else "")
-    rows = sum(shard.rows for shards in manifest.splits.values() for shard in shards)
+    rows = sum(split.rows for split in manifest.splits.values())
     reason = "" if rows else f"data set {manifest.name!r} is empty: no split has a row; import data that has rows"
     yield Check("data set has rows", rows > 0, f"{rows} rows", reason)
     names = [column.name for column in manifest.columns]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from colchis_steps._data.labels import named_labels
 from colchis_steps._data.npz import UNREADABLE, check_npz
 from colchis_steps._data.rows import divide, row_hashes, shard_bytes, shards_of
-from colchis_steps._formats.data import Column, Shard
+from colchis_steps._formats.data_v1 import Column, Shard
 from colchis_steps._step.errors import InputError
 
 if TYPE_CHECKING:

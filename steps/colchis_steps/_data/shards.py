@@ -1,10 +1,12 @@
 """A shard of a data set: its bytes, verified, and the arrays in them."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._data.arrays import arrays
 from colchis_steps._data.npz import UNREADABLE, load_npz
-from colchis_steps._formats.data import Shard
+from colchis_steps._formats.data import Column, Shard
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
@@ -29,15 +31,30 @@ def shard_bytes(store: Objects, shard: Shard) -> bytes:
     return content
 
 
-def read_shard(store: Objects, shard: Shard) -> "dict[str, Array]":
-    """Return the arrays of a shard by name.
+def read_shard(store: Objects, shard: Shard, columns: Sequence[Column]) -> "dict[str, Array]":
+    """Return the arrays of a shard by the names of ``as_read``.
 
     Raises:
-        InputError: as ``shard_bytes``; or it is no npz, or one that needs too much memory.
+        InputError: as ``shard_bytes``; or it is not of the format it says, or one that needs too much memory.
     """
-    content = shard_bytes(store, shard)
+    content, where = shard_bytes(store, shard), f"shard {shard.path} of {store.url}"
     try:
-        return load_npz(content)
+        if shard.format == "npz":
+            return load_npz(content)
+        import pyarrow as pa
+
+        if shard.format == "parquet":
+            import pyarrow.parquet as pq
+
+            table = pq.ParquetFile(pa.BufferReader(content)).read([column.name for column in columns])
+        else:
+            table = pa.ipc.open_stream(pa.BufferReader(content)).read_all()
+    except ImportError as error:
+        raise InputError(f"{where} needs pyarrow to be read; pip install 'colchis[data]'") from error
     except UNREADABLE as error:
-        where, reason = f"shard {shard.path} of {store.url}", str(error)[:128]
+        reason = str(error)[:128]
         raise InputError(f"{where} is not an npz of plain arrays ({reason}); import the data again") from error
+    except pa.ArrowException as error:
+        reason = str(error)[:128]
+        raise InputError(f"{where} is no {shard.format} file ({reason}); import the data again") from error
+    return arrays(table, columns, where)

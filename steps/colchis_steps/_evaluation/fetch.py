@@ -71,7 +71,7 @@ def _copy(data: DataSet, directory: Path) -> None:
     here = open_store(directory.as_uri())
     for shard in data.shards("test"):
         here.write(shard.path, shard_bytes(data.store, shard))
-    here.write(DATA_MANIFEST, encode(data.manifest))
+    here.write(DATA_MANIFEST, document_bytes(data.store, DATA_MANIFEST))
 
 
 def fetched_data(given: Path, uri: str) -> DataSet:

@@ -1,5 +1,6 @@
 """Batches: the same global batches for any number of workers, each row once, in bounded memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.steps.training_data import write_data
 from colchis_steps._data import dataset
 from colchis_steps._data.dataset import Batch, DataSet, open_data
 from colchis_steps._data.shards import read_shard as whole
-from colchis_steps._formats.data import Shard
+from colchis_steps._formats.data import Column, Shard
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
@@ -83,9 +84,9 @@ def test_batches_after_a_skip_are_the_same_and_read_no_more_than_they_need(
     monkeypatch.setattr(dataset, "KEPT", 0)
     fresh, read = open_data(data.uri), list[str]()
 
-    def spy(store: Objects, shard: Shard) -> dict[str, np.ndarray]:
+    def spy(store: Objects, shard: Shard, columns: Sequence[Column]) -> dict[str, np.ndarray]:
         read.append(shard.path)
-        return whole(store, shard)
+        return whole(store, shard, columns)
 
     monkeypatch.setattr(dataset, "read_shard", spy)
     assert [real_rows(b) for b in fresh.batches("train", 8, seed=5, epoch=2, skip=skip)] == wanted

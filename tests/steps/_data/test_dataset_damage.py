@@ -8,7 +8,14 @@ import pytest
 from tests.steps.training_data import rows, shard_of, write_data, write_manifest
 
 from colchis_steps._data.dataset import open_data
+from colchis_steps._formats.data_v1 import DataManifest
 from colchis_steps._step.errors import InputError
+from colchis_steps._store.documents import read_document
+from colchis_steps._store.opening import open_store
+
+
+def manifest(directory: Path) -> DataManifest:
+    return read_document(open_store(directory.as_uri()), "manifest.json", DataManifest)
 
 
 @pytest.fixture
@@ -51,7 +58,7 @@ def test_missing_shard_is_named(directory: Path) -> None:
     ids=["dtype", "shape", "rows", "label above", "label below"],
 )
 def test_shard_unlike_its_schema_is_refused(directory: Path, change: dict[str, np.ndarray], says: str) -> None:
-    found = open_data(directory.as_uri()).manifest
+    found = manifest(directory)
     shard = shard_of(directory, "train-00000.npz", rows(6, 1) | change)
     write_manifest(directory, found.splits | {"train": (shard,)})
     with pytest.raises(InputError, match=says):
@@ -59,7 +66,7 @@ def test_shard_unlike_its_schema_is_refused(directory: Path, change: dict[str, n
 
 
 def test_pickles_are_never_loaded(directory: Path) -> None:
-    found = open_data(directory.as_uri()).manifest
+    found = manifest(directory)
     evil = np.array([{"a": 1}] * 6, dtype=object)
     shard = shard_of(directory, "train-00000.npz", rows(6, 1) | {"image": evil})
     write_manifest(directory, found.splits | {"train": (shard,)})
@@ -68,7 +75,7 @@ def test_pickles_are_never_loaded(directory: Path) -> None:
 
 
 def test_shard_that_lacks_a_column_is_refused(directory: Path) -> None:
-    found = open_data(directory.as_uri()).manifest
+    found = manifest(directory)
     shard = shard_of(directory, "train-00000.npz", {"label": rows(6, 1)["label"]})
     write_manifest(directory, found.splits | {"train": (shard,)})
     with pytest.raises(InputError, match="lacks the column 'image'"):

@@ -14,7 +14,7 @@ from tests.steps.training_data import rows, write_data, write_manifest
 
 from colchis_steps._data.dataset import open_data
 from colchis_steps._data.npz import UNREADABLE, check_npz, load_npz
-from colchis_steps._formats.data import Column, Shard
+from colchis_steps._formats.data_v1 import Column, Shard
 from colchis_steps._step.errors import InputError
 
 WIDE = (Column("image", "float64", (1 << 16,)), Column("label", "int64", classes=("a", "b", "c")))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from colchis_steps._data.profile import Range, histogram, measure
 from colchis_steps._data.rows import row_hashes
 from colchis_steps._data.rules import RULES, Rule, Split, judge, parse_rules
-from colchis_steps._formats.data import Column, DataManifest
+from colchis_steps._formats.data_v1 import Column, DataManifest
 from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
 from colchis_steps.validate_data import main, sentence

@@ -58,11 +58,11 @@ def test_nan_anywhere_makes_every_metric_nan() -> None:
 
 
 def test_pictures_are_grey_values_between_the_columns_bounds() -> None:
-    column = Column(name="image", dtype="uint8", shape=(1, 3), minimum=0.0, maximum=16.0)
+    column = Column("image", "uint8", shape=(1, 3), minimum=0.0, maximum=16.0)
     assert pixels(np.array([[0, 8, 16]], np.uint8), column) == ((0, 128, 255),)
     assert pixels(np.array([[[0, 16], [16, 16], [0, 0]]], np.uint8), column) == ((128, 255, 0),)
-    assert pixels(np.array([1.0, 2.0]), Column(name="x", dtype="float64", shape=(2,))) is None
-    words = Column(name="words", dtype="<U2", shape=(2, 2))
+    assert pixels(np.array([1.0, 2.0]), Column("x", "double", shape=(2,))) is None
+    words = Column("words", "string", shape=(2, 2))
     assert pixels(np.array([["a", "b"], ["c", "d"]], "<U2"), words) is None
 
 
@@ -77,7 +77,7 @@ def test_a_row_is_told_by_its_columns_of_one_value() -> None:
 
 def test_a_sample_has_the_one_picture_of_several_columns(tmp_path: Path) -> None:
     shapes: dict[str, tuple[int, ...]] = {"picture": (2, 2), "weight": (), "other": (2, 2)}
-    label = Column(name="label", dtype="int64", classes=("a", "b"))
+    label = Column("label", "int64", classes=("a", "b"))
     data = open_data(write_data(tmp_path / "set", {}, (*(Column(n, "float32", s) for n, s in shapes.items()), label)))
     values = {name: np.ones((1, *shape), np.float32) for name, shape in shapes.items()}
     for names, drawn in ((["picture", "weight"], True), (["picture", "other"], False)):

@@ -19,10 +19,10 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._training import rows
 from colchis_steps._training.rows import GATHERED, blocks_of, itemised
 
-LABEL = Column(name="label", dtype="int64", classes=("cat", "dog", "emu"))
-ONE = (Column(name="x", dtype="float32", shape=(2,)), LABEL)
-WEIGHED = (*ONE, Column(name="w", dtype="float32"))
-TWO = (Column(name="age", dtype="float32"), Column(name="size", dtype="uint8"), LABEL)
+LABEL = Column("label", "int64", classes=("cat", "dog", "emu"))
+ONE = (Column("x", "float", shape=(2,)), LABEL)
+WEIGHED = (*ONE, Column("w", "float"))
+TWO = (Column("age", "float"), Column("size", "uint8"), LABEL)
 X = np.arange(10, dtype=np.float32).reshape(5, 2)
 Y = np.array([0, 1, 2, 1, 0])
 AGE, SIZE = np.arange(5, dtype=np.float32) / 2, np.arange(5, dtype=np.uint8)
