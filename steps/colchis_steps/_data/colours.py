@@ -30,7 +30,7 @@ def photographs() -> "list[Array]":
         return [image.astype("float64") for image in load_sample_images().images]
     except ImportError as error:
         raise InputError(
-            "the photographs are inside scikit-learn, which is absent or lacks pillow; pip install 'colchis[data]'"
+            "the photographs are inside scikit-learn, which is absent or lacks pillow; pip install 'colchis[samples]'"
         ) from error
 
 

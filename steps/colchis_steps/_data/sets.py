@@ -62,7 +62,7 @@ def digits(_: Path | None) -> DataSet:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
-        raise InputError("the digits are inside scikit-learn, which is absent; pip install 'colchis[data]'") from error
+        raise InputError("the digits are inside scikit-learn, which is absent; pip install 'colchis[samples]'") from error
 
     bunch = load_digits()
     images, labels = bunch.images.astype("uint8"), bunch.target.astype("int64")
@@ -85,7 +85,7 @@ def iris(_: Path | None) -> DataSet:
     try:
         from sklearn.datasets import load_iris
     except ModuleNotFoundError as error:
-        raise InputError("iris is inside scikit-learn, which is absent; pip install 'colchis[data]'") from error
+        raise InputError("iris is inside scikit-learn, which is absent; pip install 'colchis[samples]'") from error
 
     bunch = load_iris()
     lengths, labels = bunch.data.astype("float32"), bunch.target.astype("int64")
