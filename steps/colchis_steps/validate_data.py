@@ -22,7 +22,8 @@ from colchis_steps._data.windows import edges
 from colchis_steps._formats.data import DataManifest, Shard
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
-from colchis_steps._formats.runs import Check, DataReport, SplitProfile
+from colchis_steps._formats.profiles import DataReport, SplitProfile
+from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint

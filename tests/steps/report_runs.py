@@ -9,6 +9,7 @@ import msgspec
 
 from colchis_steps._formats import documents as f
 from colchis_steps._formats import images, models, rollouts, runs
+from colchis_steps._formats import profiles as p
 from colchis_steps._formats import runs as r
 from colchis_steps._formats.keys import result_key
 from colchis_steps._store.opening import open_store
@@ -16,10 +17,12 @@ from colchis_steps.report import main
 
 RULE = r.Check("accuracy ≥ 0.95", True, "0.981")
 CLASSES = ("no", "yes")
-LABEL = r.ColumnProfile("label", "int64", (), 0.0, 1.0, 0.5, classes={"no": 61, "yes": 59})
-IMAGE = r.ColumnProfile("image", "uint8", (8, 8), 0.0, 16.0, 4.884, histogram=(9, 1, 1, 2, 1, 1, 1, 1, 2, 31))
-DATA = r.DataReport(
-    "digits", "sha256:da7a", {"train": r.SplitProfile(120, 8192, 3, (IMAGE, LABEL))}, (r.Check("x", True),)
+LABEL = p.ColumnProfile("label", "int64", "label", minimum=0.0, maximum=1.0, mean=0.5, classes={"no": 61, "yes": 59})
+IMAGE = p.ColumnProfile(
+    "image", "uint8", shape=(8, 8), minimum=0.0, maximum=16.0, mean=4.884, histogram=(9, 1, 1, 2, 1, 1, 1, 1, 2, 31)
+)
+DATA = p.DataReport(
+    "digits", "sha256:da7a", {"train": p.SplitProfile(120, 8192, 3, (IMAGE, LABEL))}, (r.Check("x", True),)
 )
 HISTORY = tuple(r.Epoch(i, {"loss": 2 / i}, {"loss": 2.1 / i, "accuracy": 1 - 0.4 / i}, 1.0) for i in (1, 2, 3))
 SPEED = r.Speed(18432.4, 0.0069, 0.0002, 0.0042, 0.0025)

@@ -13,7 +13,8 @@ from colchis_steps import import_data
 from colchis_steps._data.rows import shard_bytes
 from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.runs import DataReport, StepResult
+from colchis_steps._formats.profiles import DataReport
+from colchis_steps._formats.runs import StepResult
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps.validate_data import main

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from colchis_steps._formats.data import Column
-from colchis_steps._formats.runs import ColumnProfile
+from colchis_steps._formats.profiles import ColumnProfile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,14 +84,24 @@ def profile(column: Column, measured: Range, counts: tuple[int, ...]) -> ColumnP
 
     return ColumnProfile(
         name=column.name,
-        dtype=column.dtype,
+        type=column.type,
+        role=column.role,
         shape=column.shape,
+        values=measured.values,
         minimum=finite(measured.minimum),
         maximum=finite(measured.maximum),
         mean=finite(measured.total / measured.values) if measured.values else None,
         nulls=measured.nulls,
+        edges=_edges(measured, len(counts)),
         histogram=counts,
         classes=dict(zip(column.classes, measured.classes, strict=True))
         if column.classes is not None and measured.classes is not None
         else None,
     )
+
+
+def _edges(measured: Range, bins: int) -> tuple[float, ...]:
+    low, high = measured.minimum, measured.maximum
+    if not bins or low is None or high is None:
+        return ()
+    return (low, *(low + (high / bins - low / bins) * i for i in range(1, bins)), high)

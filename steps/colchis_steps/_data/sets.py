@@ -62,7 +62,9 @@ def digits(_: Path | None) -> DataSet:
     try:
         from sklearn.datasets import load_digits
     except ModuleNotFoundError as error:
-        raise InputError("the digits are inside scikit-learn, which is absent; pip install 'colchis[samples]'") from error
+        raise InputError(
+            "the digits are inside scikit-learn, which is absent; pip install 'colchis[samples]'"
+        ) from error
 
     bunch = load_digits()
     images, labels = bunch.images.astype("uint8"), bunch.target.astype("int64")

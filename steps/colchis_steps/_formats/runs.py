@@ -35,38 +35,6 @@ class Check(Part):
     severity: str = "error"  # or "warn": a rule that does not hold, and does not stop the run
 
 
-class ColumnProfile(Part):
-    """What a column of a split holds; ``histogram`` are counts of ten equal bins from minimum to maximum."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    minimum: float | None = None
-    maximum: float | None = None
-    mean: float | None = None
-    nulls: int = 0
-    histogram: tuple[int, ...] = ()
-    classes: dict[str, int] | None = None  # of the label: rows a class
-
-
-class SplitProfile(Part):
-    """What a split holds."""
-
-    rows: int
-    bytes: int
-    duplicates: int
-    columns: tuple[ColumnProfile, ...]
-
-
-class DataReport(Part):
-    """Details of ``validate_data``."""
-
-    name: str
-    digest: str
-    splits: dict[str, SplitProfile]
-    checks: tuple[Check, ...]
-
-
 class Epoch(Part):
     """One epoch: mean training metrics over its steps, metrics on the eval split, seconds it took."""
 

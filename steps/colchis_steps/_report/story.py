@@ -10,8 +10,8 @@ import msgspec
 
 from colchis_steps._formats.documents import Part, converted
 from colchis_steps._formats.models import Candidate
+from colchis_steps._formats.profiles import DataReport
 from colchis_steps._formats.runs import (
-    DataReport,
     Evaluation,
     ImageReport,
     RolloutReport,
