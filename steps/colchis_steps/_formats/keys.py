@@ -10,6 +10,7 @@ models/<model>/<n>/{manifest,record,statement}.json    a version
 models/<model>/<n>/files/…                             a version's files in plain sight, where asked for
 models/<model>/aliases/{latest,canary,stable}.json
 models/<model>/rollouts/<run>.json
+batch/<model>/<n>/<digest>/part-<n>.parquet, …         predictions of a version for many rows
 requests/<model>/<n>/<day>/<time>-<random>.json        a sample of requests
 """
 
@@ -179,6 +180,11 @@ def rollouts_prefix(model: str) -> str:
 def rollout_key(model: str, run: str) -> str:
     """Return the key of how the run rolled a version of the model out."""
     return f"{rollouts_prefix(model)}{run}.json"
+
+
+def batch_prefix(model: str, version: int, digest: str) -> str:
+    """Return the prefix of a version's predictions for rows that have this digest (``sha256:<hex>``)."""
+    return f"batch/{model}/{version}/{digest.removeprefix('sha256:')[:16]}"
 
 
 def requests_prefix(model: str, version: int) -> str:

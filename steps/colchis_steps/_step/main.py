@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn, Protocol
 
@@ -35,7 +35,7 @@ class Printable(logging.Formatter):
 
 
 @contextlib.contextmanager
-def alive_pipe() -> Iterator[tuple[dict[str, str], Iterable[int]]]:
+def alive_pipe() -> Iterator[tuple[dict[str, str], Sequence[int]]]:
     """Yield a child's environment and file descriptors such that it ends when this process does, even by kill -9."""
     read, write = os.pipe()
     try:

@@ -1,0 +1,1 @@
+"""Predictions of a version for many rows, part by part."""

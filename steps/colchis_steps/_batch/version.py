@@ -1,0 +1,50 @@
+"""Which version predicts, and what it was trained on."""
+
+from typing import NamedTuple
+
+from colchis_steps._data.dataset import read_manifest
+from colchis_steps._formats.data import Column, Task
+from colchis_steps._formats.keys import alias_key
+from colchis_steps._formats.models import Alias, Manifest, Record
+from colchis_steps._models.versions import published
+from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import NotFound, Objects
+from colchis_steps._store.documents import find_document
+from colchis_steps._store.opening import open_store
+
+
+class Chosen(NamedTuple):
+    """A version that the gate has passed, and the task and the features of the data that it was trained on."""
+
+    manifest: Manifest
+    record: Record
+    task: Task
+    columns: tuple[Column, ...]
+
+
+def choose(store: Objects, model: str, wanted: str) -> Chosen:
+    """Return the version that ``wanted`` names: a number, or an alias such as stable.
+
+    Raises:
+        InputError: there is none, the gate did not pass it, or the data that it was trained on are gone.
+    """
+    number = int(wanted) if wanted.isascii() and wanted.isdecimal() else _named(store, model, wanted)
+    manifest, record = published(store, model, number, back=True)
+    try:
+        data = read_manifest(open_store(record.data), record.data)
+    except NotFound as error:
+        raise InputError(
+            f"{model} version {number} was trained on {record.data}, which is gone, and nothing else says which "
+            "columns it takes; import the data again"
+        ) from error
+    return Chosen(manifest, record, data.task, data.of_role("feature"))
+
+
+def _named(store: Objects, model: str, alias: str) -> int:
+    found = find_document(store, alias_key(model, alias), Alias)
+    if found is None:
+        raise InputError(
+            f"{model} has no version {alias[:64]!r} in {store.url}; name stable, canary, latest or a number, as "
+            "`colchis models` lists them"
+        )
+    return found.version
