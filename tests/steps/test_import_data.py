@@ -1,9 +1,7 @@
 import gzip
 import hashlib
-import re
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -190,87 +188,6 @@ def test_published_digests_are_sha256() -> None:
     for size, sha256 in _fashion.FILES.values():
         assert size > 0
         assert len(bytes.fromhex(sha256)) == hashlib.sha256().digest_size
-
-
-def test_rows_of_ones_own_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    random = np.random.default_rng(0)
-    labels = np.arange(400, dtype=np.int32) % 4
-    given: dict[str, np.ndarray] = {"lengths": random.normal(0, 1, (400, 3)), "label": labels}
-    np.savez(tmp_path / "own.npz", **given)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of them
-    data = open_data(imported(tmp_path, capsys, f"--from={tmp_path}/own.npz", name="own"))
-    assert [data.rows(split) for split in ("train", "eval", "test")] == [280, 60, 60]
-    lengths, label = data.manifest.columns
-    shards = [shard for split in data.manifest.splits for shard in data.shards(split)]
-    found = np.concatenate([data.read(shard)["lengths"] for shard in shards])
-    assert sorted(found.tolist()) == sorted(given["lengths"].astype("float32").tolist())
-    assert (lengths.name, lengths.dtype, lengths.shape) == ("lengths", "float32", (3,))
-    assert (lengths.minimum, lengths.maximum) == (found.min(), found.max())
-    assert (label.dtype, label.classes) == ("int64", ("0", "1", "2", "3"))
-
-
-def put(array: np.ndarray, at: Any, value: float) -> np.ndarray:
-    array[at] = value
-    return array
-
-
-@pytest.mark.parametrize(
-    ("labels", "classes"),
-    [
-        (np.array(["setosa", "virginica", "setosa"] * 30), ("setosa", "virginica")),
-        (np.array([True, False, True] * 30), ("0", "1")),
-        (np.array([[0.0], [1.0], [2.0]] * 30), ("0", "1", "2")),
-    ],
-)
-def test_labels_are_taken_as_people_write_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: np.ndarray, classes: tuple[str, ...]
-) -> None:
-    np.savez(tmp_path / "own.npz", x=np.arange(180.0).reshape(90, 2), label=labels)
-    data = open_data(imported(tmp_path, capsys, f"--from={tmp_path}/own.npz", name="own"))
-    assert data.classes == classes
-    read = [data.read(shard) for split in data.manifest.splits for shard in data.shards(split)]
-    found = {tuple(x): label for part in read for x, label in zip(part["x"].tolist(), part["label"], strict=True)}
-    names = [str(name) for name in labels] if labels.dtype.kind == "U" else [str(int(one)) for one in labels.ravel()]
-    assert [classes[found[2.0 * i, 2.0 * i + 1]] for i in range(90)] == names
-    assert read[0]["label"].dtype == np.int64
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"x": np.zeros((3, 2))}, r"has the arrays x float64\[3, 2\]; give one of features, and 'label'"),
-        ({"x": np.zeros((3, 2)), "label": np.zeros(2, int)}, "a class for each row"),
-        ({"x": np.zeros((3, 2)), "label": np.array([0, 0.5, 1])}, "not whole numbers, the first is 0.5 in row 1"),
-        ({"x": np.zeros((3, 2)), "label": np.array([0, np.nan, 1])}, "the first is NaN in row 1"),
-        ({"x": np.zeros((3, 2)), "y": np.zeros(3), "label": np.zeros(3, int)}, "give one of features"),
-        ({"x": np.zeros((3, 2)), "label": np.array([0, -1, 0])}, "labels are -1 to 0: number the classes from 0"),
-        (
-            {"x": np.zeros((3, 2)), "label": np.array([1, 2, 3])},
-            "labels are 1 to 3: number the classes from 0, e.g. subtract 1, or give names as strings",
-        ),
-        ({"x": np.zeros((3, 2)), "label": np.eye(3)}, r"labels of shape \[3, 3\] are one-hot"),
-        (
-            {"x": put(np.zeros((60, 6)), (slice(0, None, 17), 2), np.nan), "label": np.zeros(60, int)},
-            "column 'x' has 4 values that are NaN, the first in row 0; fill them, or drop their rows",
-        ),
-        (
-            {"x": put(np.zeros((9, 2), "float32"), (5, 1), -np.inf), "label": np.zeros(9, int)},
-            "column 'x' has 1 values that are infinite, the first in row 5; give finite numbers",
-        ),
-        (
-            {"x": put(np.zeros((9, 2)), (4, 1), 1e39), "label": np.zeros(9, int)},
-            "column 'x' has 1 values that are too large for float32, the first in row 4; scale them",
-        ),
-        ({"x": np.array(["a"]), "label": np.zeros(1, int)}, "give numbers"),
-        ({"x": np.zeros((0, 2)), "label": np.zeros(0, int)}, "at least one row"),
-        ({"x": np.array([{}]), "label": np.zeros(1, int)}, "is not an npz of plain arrays"),
-    ],
-)
-def test_an_npz_that_is_no_data_set_is_refused(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, given: dict[str, "np.ndarray"], said: str
-) -> None:
-    np.savez(tmp_path / "own.npz", **given)  # type: ignore[arg-type]
-    assert main(["own", f"--from={tmp_path}/own.npz", f"--to=file://{tmp_path}/store"]) == 65
-    assert re.search(said, caplog.text)
 
 
 def test_a_name_that_is_no_data_set_is_told_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 COMMAND = "COLCHIS_COMMAND"  # tells a step what was typed for it, for its help
 HERE = {"render", "run", "submit", "lint", "demo"}  # verbs of this package, by module
 MODULES = {"data": "import_data", "push-code": "push_code"}  # where the module has another name
+DATA = {"import": "import_data", "show": "show_data", "infer": "infer_data"}  # what `colchis data` does, by module
 GROUPS: dict[str, dict[str, str]] = {
     "Start here": {
         "demo": "train on real digits, serve the model, ask it",
@@ -29,7 +30,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "explain": "say where a model comes from, from its digest alone",
     },
     "Data and code": {
-        "data": "import a data set into a store",
+        "data": "data import: files into a store; data show: what is in it; data infer: a schema of it",
         "push-code": "put a directory of code into a store",
     },
     "Templates": {
@@ -52,7 +53,7 @@ GROUPS: dict[str, dict[str, str]] = {
 EXAMPLES = """\
 examples:
   colchis demo
-  colchis data digits --to file://$PWD/.colchis/store
+  colchis data import houses --from houses.csv --label price
   colchis run --set data=URI --set workers=2
   colchis lint my-workflows/
   colchis models list
@@ -84,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb == "rollback":
         verb, rest, typed = "models", ["rollback", *rest], "colchis"
     module = MODULES.get(verb, verb.replace("-", "_"))
+    if verb == "data" and rest[:1] and rest[0] in DATA:
+        module, typed, rest = DATA[rest[0]], f"{typed} {rest[0]}", rest[1:]
     if verb in HERE:
         return _here(verb, rest)
     return _step(typed, f"colchis_steps.{module}", rest)

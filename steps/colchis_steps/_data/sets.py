@@ -1,4 +1,4 @@
-"""The data sets that ``import_data`` knows: digits, iris, Fashion-MNIST, colours, and a file of one's own."""
+"""The data sets with a name of their own: digits, iris, Fashion-MNIST, colours. They are npz, with a manifest of v1."""
 
 import hashlib
 import logging
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from colchis_steps._data.labels import named_labels
-from colchis_steps._data.npz import UNREADABLE, check_npz
 from colchis_steps._data.rows import divide, row_hashes, shard_bytes, shards_of
-from colchis_steps._formats.data_v1 import Column, Shard
+from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
+from colchis_steps._formats.documents import encode, now
+from colchis_steps._formats.keys import DATA_MANIFEST, data_prefix
 from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Objects
+from colchis_steps._store.documents import find_document
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,65 +158,34 @@ def colours(_: Path | None, style: str = "") -> DataSet:
     )
 
 
-def own(name: str, path: Path) -> DataSet:
-    """Load rows of one's own: an npz with an array of features, whatever its name, and ``label``: see ``named_labels``.
-
-    Raises:
-        InputError: the file is no such npz, or has NaN or infinity.
-    """
-    import numpy as np
-
-    try:
-        with path.open("rb") as content:
-            check_npz(content)
-            with np.load(content, allow_pickle=False) as file:
-                found = {column: file[column] for column in file.files}
-    except UNREADABLE as error:
-        reason = str(error)[:256]
-        raise InputError(
-            f"--from={path} is not an npz of plain arrays ({reason}); write it with numpy.savez"
-        ) from error
-    shapes = ", ".join(f"{column} {values.dtype}{list(values.shape)}" for column, values in found.items())
-    given, features = found.pop(LABEL, None), list(found)
-    if given is None or len(features) != 1 or given.shape[:1] != found[features[0]].shape[:1]:
-        raise InputError(
-            f"--from={path} has the arrays {shapes}; give one of features, and {LABEL!r}: a class for each row"
-        )
-    feature, values = features[0], found[features[0]]
-    if values.dtype.kind not in "iuf" or not values.size:
-        raise InputError(f"--from={path} has the arrays {shapes}; give numbers, and at least one row")
-    labels, classes = named_labels(given, f"--from={path}")
-    values = _finite(values, f"--from={path}: column {feature!r}")
-    return DataSet(
-        name=name,
-        source=path.name,
-        values=values,
-        labels=labels,
-        splits=divide(row_hashes({feature: values}), labels, SHARES),
-        minimum=float(values.min()),
-        maximum=float(values.max()),
-        classes=classes,
-        feature=feature,
+def write(store: Objects, data: DataSet, shard_rows: int) -> str:
+    """Write what of the data set is not in the store yet, the manifest last; return its URI. Safe to run again."""
+    splits: dict[str, tuple[Shard, ...]] = dict.fromkeys(data.splits, ())
+    for split, shard, _ in data.shards(shard_rows):
+        splits[split] += (shard,)
+    digest = data_digest(data.name, LABEL, data.columns, splits)
+    prefix = data_prefix(data.name, digest)
+    for _, shard, content in data.shards(shard_rows):
+        key = f"{prefix}/{shard.path}"
+        if store.create(key, content):
+            continue
+        if store.size(key) != shard.size or hashlib.sha256(store.read(key)).hexdigest() != shard.sha256:
+            log.warning("%s/%s was altered; it is written anew", store.url, key)
+            store.write(key, content)
+    manifest = DataManifest(
+        name=data.name,
+        digest=digest,
+        label=LABEL,
+        columns=data.columns,
+        splits=splits,
+        source=data.source,
+        created_at=now(),
     )
-
-
-def _finite(values: "np.ndarray", where: str) -> "np.ndarray":
-    """Return the values as they are stored, float64 as float32; refuse what is not finite, then or before."""
-    import numpy as np
-
-    with np.errstate(over="ignore"):
-        stored = values.astype("float32") if values.dtype == "float64" else values
-    if values.dtype.kind != "f" or np.isfinite(stored).all():
-        return stored
-    for what, odd, remedy in (
-        ("NaN", np.isnan(values), "fill them, or drop their rows: missing values cannot be imported yet"),
-        ("infinite", np.isinf(values), "give finite numbers, or drop their rows"),
-        ("too large for float32", np.isinf(stored), "scale them, or drop their rows"),
-    ):
-        if count := int(odd.sum()):
-            row = int(np.argwhere(odd)[0][0])
-            raise InputError(f"{where} has {count} values that are {what}, the first in row {row}; {remedy}")
-    return stored
+    if find_document(store, f"{prefix}/{DATA_MANIFEST}", DataManifest) is None:
+        store.create(f"{prefix}/{DATA_MANIFEST}", encode(manifest))
+    rows = ", ".join(f"{split} {sum(shard.rows for shard in shards)}" for split, shards in splits.items())
+    log.info("%s: rows %s; digest %s", data.name, rows, digest)
+    return f"{store.url.rstrip('/')}/{prefix}"
 
 
 LOADERS: dict[str, Callable[[Path | None], DataSet]] = {
