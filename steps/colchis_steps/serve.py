@@ -163,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--max-rows", type=positive, default=4096, metavar="N", help="of a request (%(default)s)")
     p.add_argument("--max-body-mib", type=positive, default=32, metavar="N", help="largest request (%(default)s)")
+    p.add_argument("--max-answer-mib", type=positive, default=64, metavar="N", help="largest answer (%(default)s)")
     p.add_argument("--log-requests", type=fraction, default=0.0, metavar="FRACTION", help="kept in --log-to (none)")
     p.add_argument("--log-to", metavar="URL", help="the store that takes logged requests")
     p.add_argument("--pid-path", type=Path, metavar="FILE", help="hold this file and write pid and address to it")
@@ -197,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     url = f"http://{host}:{number}"
     registry, draining = Registry(), Draining()
     limits = Limits(args.max_batch, args.max_delay_ms / 1000, args.max_waiting)
-    settings = Settings(args.threads, args.max_body_mib << 20, args.max_rows, limits)
+    settings = Settings(args.threads, args.max_body_mib << 20, args.max_rows, limits, args.max_answer_mib << 20)
 
     def read() -> tuple[Config, str]:
         return read_config(config) if config else first

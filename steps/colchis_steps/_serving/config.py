@@ -47,17 +47,20 @@ class HeaderMatch(msgspec.Struct, forbid_unknown_fields=True):
     version: int
 
 
-class ServedModel(msgspec.Struct, forbid_unknown_fields=True):
+class ServedModel(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One model: ``default`` answers where a request names no version; without it that is the newest.
 
     ``headers`` (the first that matches) and then ``weights`` (percent by version) send such predictions elsewhere, as a
-    gateway does in front of a server a version.
+    gateway does in front of a server a version. ``labels`` name versions, as ``stable`` and ``canary``. The server is
+    ready without a model that is not ``required``.
     """
 
     versions: dict[int, str | Served]
     default: int | None = None
     weights: dict[int, int] = msgspec.field(default_factory=dict)
     headers: tuple[HeaderMatch, ...] = ()
+    labels: dict[str, int] = msgspec.field(default_factory=dict)
+    required: bool = True
 
     def entry(self, version: int) -> Served:
         """Return what is known of a version."""
@@ -102,9 +105,12 @@ def read_config(path: Path) -> tuple[Config, str]:
         if model.answering() not in model.versions:
             known = ", ".join(str(version) for version in sorted(model.versions))
             raise InputError(f"version {model.default}, the default of {name} in {path}, is not among {known}; add it")
-        if unknown := ({*model.weights, *(match.version for match in model.headers)} - model.versions.keys()):
+        if unknown := (
+            {*model.weights, *model.labels.values(), *(match.version for match in model.headers)}
+            - model.versions.keys()
+        ):
             raise InputError(
-                f"version {min(unknown)}, that weights or headers of {name} in {path} name, is absent; add it"
+                f"version {min(unknown)}, that weights, labels or headers of {name} in {path} name, is absent; add it"
             )
         if model.weights and (min(model.weights.values()) < 0 or sum(model.weights.values()) != 100):
             raise InputError(f"the weights of {name} in {path} are {model.weights}; give percents that add up to 100")

@@ -40,6 +40,7 @@ CODES = {  # of errors, in the words of gRPC
     405: "UNIMPLEMENTED",
     408: "DEADLINE_EXCEEDED",
     413: "OUT_OF_RANGE",
+    415: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
 }
@@ -87,27 +88,28 @@ def app(
     register_url_convertor("model", _NameConvertor())
     v1, v2 = "/v1/models/{model:model}", "/v2/models/{model:model}"
 
-    def both(path: str) -> tuple[str, str]:
-        return path, f"{path}/versions/{{version}}"
+    def named(path: str) -> tuple[str, str, str]:
+        return path, f"{path}/versions/{{version:model}}", f"{path}/labels/{{label:model}}"
 
     application = Starlette(
         lifespan=lifespan,
         exception_handlers={Refused: _refused, HTTPException: _http_error, 500: _our_bug},
         routes=[  # they are tried in turn, so those that are called most come first
-            *[Route(f"{path}:predict", predictions.v1, methods=["POST"]) for path in both(v1)],
-            *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in both(v2)],
+            *[Route(f"{path}:predict", predictions.v1, methods=["POST"]) for path in named(v1)],
+            *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in named(v2)],
+            *[Route(f"{path}:{verb}", no_verb, methods=["POST"]) for path in named(v1) for verb in OTHER_VERBS],
             Route("/", routes.overview),
             Route("/board", routes.board),
             Route("/board/{model}", routes.board),
             Route("/metrics", routes.metrics),
             Route("/v1/models", routes.models),
-            *[Route(f"{path}/metadata", routes.metadata_v1) for path in both(v1)],
-            *[Route(path, routes.status_v1) for path in both(v1)],
+            *[Route(f"{path}/metadata", routes.metadata_v1) for path in named(v1)],
+            *[Route(path, routes.status_v1) for path in named(v1)],
             Route("/v2", routes.server_v2),
             Route("/v2/health/live", routes.live),
             Route("/v2/health/ready", routes.ready),
-            *[Route(f"{path}/ready", routes.model_ready) for path in both(v2)],
-            *[Route(path, routes.metadata_v2) for path in both(v2)],
+            *[Route(f"{path}/ready", routes.model_ready) for path in named(v2)],
+            *[Route(path, routes.metadata_v2) for path in named(v2)],
         ],
     )
 
@@ -124,6 +126,15 @@ def app(
     return parting
 
 
+OTHER_VERBS = ("classify", "regress")  # of V1
+
+
+async def no_verb(request: Request) -> Response:
+    """Answer V1's other verbs, which take rows as tf.Example messages."""
+    verb = request.url.path.rpartition(":")[2]
+    raise Refused(400, f":{verb} takes examples, which no model here does; send the inputs by name to :predict")
+
+
 class _NameConvertor(StringConvertor):
     regex = "[^/:]+"  # so that a GET of NAME:predict is a wrong method and not an unknown model
 
@@ -135,12 +146,18 @@ class _Routes:
         self.registry, self.predictions, self.draining = predictions.registry, predictions, draining
 
     def _find(self, request: Request) -> Version:
+        if label := request.path_params.get("label"):
+            return self.registry.labelled(request.path_params["model"], label)
         return self.registry.find(request.path_params["model"], request.path_params.get("version"))
 
     async def status_v1(self, request: Request) -> Response:
-        states = self.registry.states(request.path_params["model"], request.path_params.get("version"))
+        path = request.path_params
+        version = str(self._find(request).number) if "label" in path else path.get("version")
+        states = self.registry.states(path["model"], version)
         return _json(
             {
+                "name": path["model"],  # this and the next are what KServe's client asks for
+                "ready": any(state == "AVAILABLE" for _, state, _ in states),
                 "model_version_status": [
                     {
                         "version": str(number),
@@ -148,7 +165,7 @@ class _Routes:
                         "status": {"error_code": "INVALID_ARGUMENT" if error else "OK", "error_message": error},
                     }
                     for number, state, error in states
-                ]
+                ],
             }
         )
 
@@ -203,7 +220,9 @@ class _Routes:
             }
         )
 
-    async def overview(self, _: Request) -> Response:
+    async def overview(self, request: Request) -> Response:
+        if "json" in request.headers.get("accept", ""):
+            return _json({"status": "alive"})  # as V1 of KServe has it
         return HTMLResponse(pages.overview(self.registry), headers=pages.HEADERS)
 
     async def board(self, request: Request) -> Response:

@@ -27,7 +27,7 @@ log = logging.getLogger("colchis")
 Labels = tuple[str, str]  # model and version, as the metrics name them
 
 
-Answer = Callable[[Arrays], bytes]
+Answer = Callable[[Arrays], Any]
 
 
 class Model(Protocol):
@@ -61,7 +61,7 @@ class _Asked:
     arrays: Arrays
     answer: Answer
     rows: int
-    future: "asyncio.Future[bytes]"
+    future: "asyncio.Future[Any]"
     since: float
 
 
@@ -85,7 +85,7 @@ class Batcher:
         self._due = False
         self._timer: asyncio.TimerHandle | None = None
 
-    async def predict(self, model: Model, labels: Labels, arrays: Arrays, answer: Answer) -> bytes:
+    async def predict(self, model: Model, labels: Labels, arrays: Arrays, answer: Answer) -> Any:
         """Return ``answer`` of the model's outputs for these inputs; both run in a thread.
 
         Raises:
@@ -160,7 +160,7 @@ class Batcher:
 
 
 def _computed(model: Model, batch: Sequence[_Asked]) -> list[Any]:
-    """Return bytes or an exception for each request; where they fail together each is tried alone."""
+    """Return the answer or an exception for each request; where they fail together each is tried alone."""
     if len(batch) > 1:
         try:
             joined = {name: np.concatenate([asked.arrays[name] for asked in batch]) for name in batch[0].arrays}

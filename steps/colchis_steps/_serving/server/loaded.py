@@ -40,6 +40,8 @@ class Held:
     versions: Mapping[int, Version]
     weights: Mapping[int, int] = field(default_factory=dict)
     headers: Sequence[HeaderMatch] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
+    required: bool = True
 
     @property
     def answering(self) -> Version | None:
@@ -71,8 +73,8 @@ class Registry:
 
     @property
     def ready(self) -> bool:
-        """Whether each model of the configuration has answered its warm-up call."""
-        return self.applied is not None and all(held.answering for held in self.held.values())
+        """Whether each model that the configuration requires has answered its warm-up call."""
+        return self.applied is not None and all(held.answering for held in self.held.values() if held.required)
 
     def apply(self, config: Config, digest: str) -> None:
         """Load, switch and let go, so that the models are those of the configuration."""
@@ -108,6 +110,19 @@ class Registry:
             raise Refused(404, f"model {model!r} has no version {number} here; the versions are: {known}")
         return held.versions[int(number)]
 
+    def labelled(self, model: str, label: str) -> Version:
+        """Return the version of a label: those of the configuration, and ``stable``, which is else the default.
+
+        Raises:
+            Refused: as ``find``; 404 also where no version has the label.
+        """
+        default = self.find(model)
+        labels = {"stable": default.number, **self.held[model].labels}
+        if label not in labels:
+            known = ", ".join(sorted(labels))
+            raise Refused(404, f"model {model!r} has no version labelled {label[:64]!r}; the labels are: {known}")
+        return self.find(model, str(labels[label]))
+
     def states(self, model: str, version: str | None = None) -> list[tuple[int, str, str]]:
         """Return number, state and error of each version, newest first, as TensorFlow Serving names states.
 
@@ -141,7 +156,7 @@ class Registry:
             log.info("%s version %s is let go", name, number)
         if default in versions and (now is None or now.default != default):
             log.info("%s: version %s answers", name, default)
-        return Held(default, versions, model.weights, model.headers)
+        return Held(default, versions, model.weights, model.headers, model.labels, model.required)
 
     def _loaded(self, name: str, number: int, entry: Served) -> SavedModel | None:
         self.loading, started = (name, number), time.monotonic()

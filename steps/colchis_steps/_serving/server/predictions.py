@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from colchis_steps._savedmodel.loading import Arrays, ValuesError
-from colchis_steps._serving.server import protocol
+from colchis_steps._serving.server import binary, encodings, limits, protocol
 from colchis_steps._serving.server.batch import Batcher, Limits
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.metrics import Metrics
@@ -33,12 +32,13 @@ IN_HAND = 8  # bodies of the largest size that may be in memory at once
 
 @dataclass(frozen=True)
 class Settings:
-    """How much at once: ``threads`` compute, a body has ``body`` bytes and a request ``rows`` rows at most."""
+    """How much at once: ``threads`` compute; a request has ``body`` bytes, ``rows`` rows and ``answer`` bytes back."""
 
     threads: int = 2
     body: int = 32 << 20
     rows: int = 4096
     batch: Limits = field(default_factory=Limits)
+    answer: int = 64 << 20
 
 
 class Predictions:
@@ -64,10 +64,11 @@ class Predictions:
         return await self._answer(request, lambda body, version: protocol.read_v1(body, version.saved.inputs))
 
     async def v2(self, request: Request) -> Response:
-        """Answer a V2 request."""
+        """Answer a V2 request, whose tensors may stand behind the JSON."""
 
         def read(body: bytes, version: Version) -> Question:
-            question = protocol.read_v2(body, version.saved.inputs, version.saved.outputs)
+            document, rest = binary.divided(body, request.headers)
+            question = protocol.read_v2(document, version.saved.inputs, version.saved.outputs, rest)
             head = {"model_name": version.model, "model_version": str(version.number)}
             return Question(question.arrays, lambda outputs: head | question.write(outputs))
 
@@ -77,35 +78,45 @@ class Predictions:
         started, code, labels = time.perf_counter(), 500, ("", "")  # a client's words never become labels
         held = [0]
         try:
-            version = self.registry.find(
-                request.path_params["model"], request.path_params.get("version"), request.headers
-            )
+            version = self._meant(request)
             labels = (version.model, str(version.number))
-            body = await self._body(request, held)
-            if len(body) <= SMALL:
-                question = self._few(read(body, version))
-            else:
-                found = await asyncio.get_running_loop().run_in_executor(self.readers, read, body, version)
-                question = self._few(found)
+            most = limits.body_limit(version.saved.inputs, self.settings.rows, self.settings.body)
+            body, encoding = await self._body(request, held, most), request.headers.get("content-encoding", "")
 
-            def answer(outputs: Arrays) -> bytes:
-                content = msgspec.json.encode(question.write(outputs))
+            def question_of() -> Question:
+                plain = encodings.unpacked(body, encoding, most)
+                if len(plain) > SMALL:
+                    document, _ = binary.divided(plain, request.headers)
+                    limits.check_body(document, version.saved.inputs, self.settings.rows)
+                return read(plain, version)
+
+            if len(body) <= SMALL and not encoding:
+                question = self._few(question_of())
+            else:
+                question = self._few(await asyncio.get_running_loop().run_in_executor(self.readers, question_of))
+
+            def answer(outputs: Arrays) -> Response:
+                limits.check_answer(outputs, self.settings.answer)
+                content, about = binary.joined(question.write(outputs))
+                content, packing = encodings.packed(content, request.headers)
                 if self.sampler:
                     self.sampler.offer(version.model, version.number, question.arrays, outputs)
-                return content
+                headers = {"Content-Type": "application/json", **about, **packing, ANSWERED_BY: labels[1]}
+                return Response(content, headers=headers)
 
             try:
-                content = await self.batcher.predict(version.saved, labels, question.arrays, answer)
+                response: Response = await self.batcher.predict(version.saved, labels, question.arrays, answer)
             except ValuesError as error:
                 raise Refused(400, str(error)) from error
             code = 200
-            return Response(content, headers={ANSWERED_BY: labels[1]}, media_type="application/json")
         except Refused as refused:
             code = refused.status
             raise
         except ClientDisconnect:
             code = 499
             return Response(status_code=code)  # nobody reads it
+        else:
+            return response
         finally:
             self.in_hand -= held[0]
             self.metrics.requests.labels(*labels, str(code)).inc()
@@ -117,14 +128,20 @@ class Predictions:
             raise Refused(413, f"the request has {rows} rows; send at most {self.settings.rows} at a time")
         return question
 
-    async def _body(self, request: Request, held: list[int]) -> bytes:
+    def _meant(self, request: Request) -> Version:
+        path = request.path_params
+        if label := path.get("label"):
+            return self.registry.labelled(path["model"], label)
+        return self.registry.find(path["model"], path.get("version"), request.headers)
+
+    async def _body(self, request: Request, held: list[int], limit: int) -> bytes:
         """Return the body; ``held`` and ``in_hand`` count its bytes from their arrival."""
-        length, limit, body = int(request.headers.get("content-length", "0")), self.settings.body, bytearray()
+        length, body = int(request.headers.get("content-length", "0")), bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for part in request.stream():
                     length = max(length, len(body) + len(part))
-                    if self.in_hand + len(part) > IN_HAND * limit:
+                    if self.in_hand + len(part) > IN_HAND * self.settings.body:
                         raise Refused(429, f"{self.in_hand} bytes of other requests are in memory; ask again later")
                     if length <= limit:
                         body += part

@@ -133,11 +133,14 @@ def test_a_prediction_that_names_no_version_goes_by_wish_header_and_weight() -> 
         ('{"modells": {}}', "unknown field"),
         ('{"models": {"m": {"versions": {}}}}', "gives no versions of m"),
         ('{"models": {"m": {"versions": {"1": "/a"}, "default": 2}}}', "version 2, the default of m"),
-        ('{"models": {"m": {"versions": {"1": "/a"}, "weights": {"1": 50, "2": 50}}}}', "version 2, that weights or"),
+        (
+            '{"models": {"m": {"versions": {"1": "/a"}, "weights": {"1": 50, "2": 50}}}}',
+            "version 2, that weights,",
+        ),
         ('{"models": {"m": {"versions": {"1": "/a"}, "weights": {"1": 99}}}}', "give percents that add up to 100"),
         (
             '{"models": {"m": {"versions": {"1": "/a"}, "headers": [{"header": "a", "value": "b", "version": 7}]}}}',
-            "version 7, that weights or headers of m",
+            "version 7, that weights, labels or headers of m",
         ),
         ('{"models": {"../m": {"versions": {"1": "/a"}}}}', "cannot be a model's name"),
         ('{"models": {"m": {"versions": {"one": "/a"}}}}', "is wrong"),

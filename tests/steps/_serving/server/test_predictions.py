@@ -1,24 +1,33 @@
 """What a prediction is answered with, by the whole application but without TensorFlow and a socket."""
 
 import asyncio
+import gzip
+import json
+import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import httpx
+import pytest
 
 from colchis_steps._savedmodel.loading import Arrays, Tensor, ValuesError
 from colchis_steps._serving.config import Config, Served, ServedModel
 from colchis_steps._serving.server.app import app
 from colchis_steps._serving.server.loaded import Registry
+from colchis_steps._serving.server.predictions import Settings
+from colchis_steps._step.errors import InputError
 
 
 class Picky:
     """Doubles x, and refuses -1 as a lookup layer may."""
 
-    rows_apart = True
+    rows_apart, signature_def = True, dict[str, Any]()
 
     def __init__(self, path: Path, allowed: object = ()) -> None:
-        del path, allowed
+        del allowed
+        if path.name == "absent":
+            raise InputError("there is no such model")
         self.inputs = self.outputs = {"x": Tensor("x", "int64", (None,))}
 
     def warm_up(self) -> None:
@@ -52,3 +61,87 @@ def test_values_that_the_model_itself_refuses_are_the_clients_error_and_nobody_e
         "error": "the model refuses these values: -1 is not in the table",
         "code": "INVALID_ARGUMENT",
     }
+
+
+def answers(config: Config, asked: Sequence[tuple[str, str, dict[str, Any]]], **how: Any) -> list[httpx.Response]:
+    """Ask an application method, path and httpx's arguments, one after the other."""
+    registry = Registry(load=cast(Any, Picky))
+    registry.apply(config, "digest")
+
+    async def story() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app(registry, forever, Settings(**how)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            return [await client.request(method, path, **more) for method, path, more in asked]
+
+    return asyncio.run(story())
+
+
+READY = ("/v2/health/ready", "/v2/models/m/ready", "/v2/models/bad/ready")
+ONE = {"json": {"instances": [1]}}
+BOTH = Config({"m": ServedModel({1: "/one", 2: "/two"}, 1, labels={"canary": 2})})
+
+
+def test_labels_name_versions() -> None:
+    paths = ["/v1/models/m/labels/stable", "/v1/models/m/labels/canary"]
+    told = answers(BOTH, [("POST", f"{path}:predict", ONE) for path in paths])
+    assert [answer.headers["colchis-version"] for answer in told] == ["1", "2"]
+    told = answers(BOTH, [("GET", path, {}) for path in paths])
+    assert [answer.json()["model_version_status"][0]["version"] for answer in told] == ["1", "2"]
+    (unknown,) = answers(BOTH, [("POST", "/v1/models/m/labels/moon:predict", ONE)])
+    assert (unknown.status_code, "the labels are: canary, stable" in unknown.text) == (404, True)
+
+
+def test_kserves_client_finds_health_as_v1_has_it() -> None:
+    alive, ready = answers(
+        BOTH, [("GET", "/", {"headers": {"accept": "application/json"}}), ("GET", "/v1/models/m", {})]
+    )
+    assert alive.json() == {"status": "alive"}
+    assert (ready.json()["name"], ready.json()["ready"]) == ("m", True)
+
+
+@pytest.mark.parametrize("verb", ["classify", "regress"])
+def test_the_verbs_of_examples_get_a_sentence(verb: str) -> None:
+    (told,) = answers(BOTH, [("POST", f"/v1/models/m/versions/1:{verb}", {"json": {"examples": [{}]}})])
+    assert told.status_code == 400
+    assert "send the inputs by name to :predict" in told.json()["error"]
+
+
+def test_one_model_that_does_not_load_leaves_the_others_ready() -> None:
+    for required, whole in ((True, 503), (False, 200)):
+        config = Config({"m": ServedModel({1: "/one"}), "bad": ServedModel({1: "/absent"}, required=required)})
+        asked: list[tuple[str, str, dict[str, Any]]] = [("GET", path, {}) for path in READY]
+        assert [answer.status_code for answer in answers(config, asked)] == [whole, 200, 503]
+
+
+def test_bodies_come_and_go_packed() -> None:
+    rows = list(range(1000))
+    body = gzip.compress(json.dumps({"instances": rows}).encode())
+    more = {"content": body, "headers": {"content-encoding": "gzip", "accept-encoding": "gzip"}}
+    (told,) = answers(BOTH, [("POST", "/v1/models/m:predict", more)])
+    assert told.headers["content-encoding"] == "gzip"
+    assert told.json() == {"predictions": [row * 2 for row in rows]}
+    bomb = {"content": gzip.compress(b" " * (64 << 20)), "headers": {"content-encoding": "gzip"}}
+    assert answers(BOTH, [("POST", "/v1/models/m:predict", bomb)])[0].status_code == 413
+
+
+def test_v2_takes_and_gives_tensors_behind_the_json() -> None:
+    tensor = {"name": "x", "shape": [2], "datatype": "INT64", "parameters": {"binary_data_size": 16}}
+    head = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    more = {
+        "content": head + struct.pack("<qq", 3, 4),
+        "headers": {"inference-header-content-length": str(len(head))},
+    }
+    (told,) = answers(BOTH, [("POST", "/v2/models/m/infer", more)])
+    length = int(told.headers["inference-header-content-length"])
+    assert json.loads(told.content[:length])["outputs"][0]["parameters"] == {"binary_data_size": 16}
+    assert struct.unpack("<qq", told.content[length:]) == (6, 8)
+
+
+def test_a_large_body_and_a_large_answer_are_refused_before_the_work() -> None:
+    scalars = {"content": b'{"instances": [[' + b"0," * 400_000 + b"0]]}"}
+    long = {"json": {"instances": [1] * 1000}}
+    few, much = answers(
+        BOTH, [("POST", "/v1/models/m:predict", scalars), ("POST", "/v1/models/m:predict", long)], answer=9
+    )
+    assert (few.status_code, "values and lists" in few.text) == (400, True)
+    assert (much.status_code, "the answer would have" in much.text) == (413, True)

@@ -68,7 +68,8 @@ def test_v1_refuses(body: Any, inputs: dict[str, Tensor], sentence: str) -> None
     [
         ({"name": "picture"}, 'input "picture" is unknown'),
         ({"datatype": "FP32"}, "this model takes UINT8"),
-        ({"shape": [1, 2]}, "has 4 values, but its shape [1, 2] wants 2"),
+        ({"shape": [2, 2, 2]}, "has 4 values, but its shape [2, 2, 2] wants 8"),
+        ({"shape": [1] * 40_000}, "image has the shape 1 by 1 by 1 by 1 by 1 by 1 by 1 by 1 and 39992 more"),
         ({"shape": [1, -2, -2]}, "send a list of lengths"),
         ({"shape": [4]}, "image has the shape 4; this model takes n by 2 by 2"),
         ({"data": None}, "image holds null"),
