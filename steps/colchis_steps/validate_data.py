@@ -2,33 +2,37 @@
 
 Reads   --data    a data set's manifest and each of its shards, one at a time; of a directory of them, the newest
         --rules   JSON: {"min_rows": 1000, "max_leaked_rows": {"limit": 5, "severity": "warn"}}
+        --schema  a schema.yaml (docs/schema.md); else <data>/schema.yaml, else that of all data of the name
+        --reference  runs/<run>/validate_data.json of other data: drift is measured against their profile
         models/<model>/aliases/stable.json and its record, with --only-new-data=true
-Writes  runs/<run>/validate_data.json: every check and a profile of each split; --digest-path: the data's digest
+Writes  runs/<run>/validate_data.json: every check, a profile of each split, drift; --digest-path: the data's digest
         --data-path: the URI of the one data set; --new-data-path: "false" where the served version has seen it
 """
 
 import argparse
 import logging
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from colchis_steps._data import inspection
 from colchis_steps._data.dataset import newest, open_data
-from colchis_steps._data.profile import Range, histogram, measure, profile
-from colchis_steps._data.rows import row_hashes
-from colchis_steps._data.rules import RULES, Rule, Split, duplicates, judge, parse_rules, structure
-from colchis_steps._data.windows import edges
-from colchis_steps._formats.data import DataManifest, Shard
+from colchis_steps._data.validating.comparing import compare, edges_of
+from colchis_steps._data.validating.contract import Contract
+from colchis_steps._data.validating.holding import known
+from colchis_steps._data.validating.holding import rules as of_columns
+from colchis_steps._data.validating.judging import drifted, judge, profiled, structure
+from colchis_steps._data.validating.keeping import Reference, find_reference, find_schema
+from colchis_steps._data.validating.rules import RULES, Rule, laid_over, parse_rules
+from colchis_steps._data.validating.scanning import scan
+from colchis_steps._formats.data import DataManifest
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
-from colchis_steps._formats.profiles import DataReport, SplitProfile
+from colchis_steps._formats.profiles import DataReport
 from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
-from colchis_steps._step.progress import progress
+from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
@@ -36,72 +40,36 @@ from colchis_steps._store.opening import open_store
 log = logging.getLogger("colchis")
 
 
-def scan(store: Objects, manifest: DataManifest) -> tuple[dict[str, Split], dict[str, str]]:
-    """Read every shard once for its faults, ranges and hashes, and once more for histograms; one is in memory.
-
-    Gives the splits, and the first fault of each broken rule.
-    """
-    shards = [(split, shard) for split, found in manifest.splits.items() for shard in found.parts]
-    splits = {name: Split() for name in manifest.splits}
-    faults: dict[str, str] = {}
-    feature_names = {column.name for column in manifest.columns} - {manifest.label}
-    for split, _, found in _read(store, manifest, shards, 0):
-        into = splits[split]
-        into.rows += found.rows
-        for rule, reason in found.faults:
-            faults.setdefault(rule, reason)
-        for column in manifest.columns:
-            if column.name in found.arrays:
-                measured = measure(column, found.arrays[column.name])
-                into.ranges[column.name] = into.ranges.get(column.name, Range()) | measured
-        if feature_names and feature_names <= found.arrays.keys():
-            features = {name: found.arrays[name] for name in feature_names}
-            into.hashes.append(row_hashes(features))
-            into.edges.append(edges(features))
-    for split, _, found in _read(store, manifest, shards, len(shards)):
-        into = splits[split]
-        for name, array in found.arrays.items():
-            counts = histogram(array, into.ranges[name])
-            before = into.histograms.get(name) or (0,) * len(counts)
-            into.histograms[name] = tuple(a + b for a, b in zip(before, counts, strict=True))
-    return splits, faults
-
-
-def _read(
-    store: Objects, manifest: DataManifest, shards: Sequence[tuple[str, Shard]], done: int
-) -> Iterator[tuple[str, Shard, inspection.Inspected]]:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(file=sys.stderr)
-    words = "profiling" if done else "checking"
-    for split, shard in track(shards, words, console=console, transient=True, disable=not console.is_terminal):
-        yield split, shard, inspection.inspect(store, manifest, shard)
-        done += 1
-        progress(done, 2 * len(shards))
-
-
-def validate(store: Objects, manifest: DataManifest, rules: Mapping[str, Rule]) -> DataReport:
-    """Hold the data set against its schema and the rules; every check is in the report, passed or not."""
+def validate(
+    store: Objects,
+    manifest: DataManifest,
+    rules: Mapping[str, Rule],
+    contract: Contract | None = None,
+    reference: Reference | None = None,
+) -> DataReport:
+    """Hold the data set against its manifest, the rules and a schema; every check is in the report, passed or not."""
+    contract, reference = contract or Contract(), reference or Reference()
     checks = list(structure(manifest))
-    splits: dict[str, Split] = {}
-    if all(inspection.known(column) for column in manifest.columns):
-        splits, faults = scan(store, manifest)
-        of_shards = inspection.rules(manifest.columns)
-        checks += [Check(rule, rule not in faults, reason=faults.get(rule, "")) for rule in of_shards]
-        checks += judge(manifest, splits, rules)
-    profiles = {}
-    for name, split in splits.items():
-        columns = [column for column in manifest.columns if column.name in split.ranges]
-        profiles[name] = SplitProfile(
-            rows=split.rows,
-            bytes=sum(shard.size for shard in manifest.splits[name].parts),
-            duplicates=duplicates(split),
-            columns=tuple(
-                profile(column, split.ranges[column.name], split.histograms.get(column.name, ())) for column in columns
-            ),
-        )
-    return DataReport(name=manifest.name, digest=manifest.digest, splits=profiles, checks=tuple(checks))
+    report = DataReport(manifest.name, manifest.digest, {}, (), (), reference.where, contract.digest)
+    if all(known(column) for column in manifest.columns):
+        with Progress(
+            "validating", sum(shard.size for split in manifest.splits.values() for shard in split.parts)
+        ) as bar:
+            found = scan(store, manifest, contract, edges_of(reference.splits), lambda shard: bar.advance(shard.size))
+        checks += [
+            Check(rule, rule not in found.faults, reason=found.faults[rule].reason if rule in found.faults else "")
+            for rule in dict.fromkeys([*of_columns(manifest.columns), *found.faults])
+            if not rule.startswith("schema: ")
+        ]
+        checks += judge(manifest, found, rules)
+        columns = {name: split.columns for name, split in found.splits.items()}
+        checks += contract.checks(manifest, found.faults, columns, found.unique)
+        report.splits = profiled(manifest, found)
+        if reference.splits:
+            report.drift, report.verdict = compare(reference.splits, report.splits)
+            checks.append(drifted(report, rules["max_drifted_columns"]))
+    report.checks = tuple(checks)
+    return report
 
 
 def sentence(checks: Iterable[Check]) -> str:
@@ -130,6 +98,19 @@ def parser() -> argparse.ArgumentParser:
     run_flags(p)
     p.add_argument("--data", required=True, metavar="URI", help="a data set, or a directory of them: the newest")
     p.add_argument("--rules", default="{}", metavar="JSON", help=f"limits of {', '.join(RULES)}")
+    p.add_argument(
+        "--schema",
+        default="",
+        metavar="URI",
+        help="a schema.yaml; else the one beside the data or their name's, if any",
+    )
+    p.add_argument(
+        "--reference",
+        default="",
+        metavar="URI",
+        help="what drift is measured against: a data set validated by a run of this store, or 'served': the data of "
+        "the model's served version",
+    )
     p.add_argument("--model", type=model_name, default="model", metavar="NAME", help="whose served version counts")
     p.add_argument(
         "--only-new-data",
@@ -150,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     store = open_store(args.store)
     with recorded(store, args.run, "validate_data", vars(args)) as recorder:
-        rules = parse_rules(args.rules)
+        parse_rules(args.rules)
         data = open_data(newest(args.data))
         recorder.outputs = {"digest": data.manifest.digest, "data": data.uri, "new-data": "true"}
         write_output(args.data_path, data.uri)
@@ -161,7 +142,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             write_output(args.new_data_path, "false")
             log.info("%s", recorder.message)
             return
-        report = validate(data.store, data.manifest, rules)
+        contract = find_schema(args.schema, data)
+        rules = parse_rules(args.rules, laid_over(RULES, contract.rules, "the schema"))
+        report = validate(data.store, data.manifest, rules, contract, find_reference(args.reference, store, args.model))
         recorder.details = report
         for check in report.checks:
             if not check.passed and check.severity == "warn":

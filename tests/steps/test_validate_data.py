@@ -13,7 +13,7 @@ from colchis_steps import import_data
 from colchis_steps._data.rows import shard_bytes
 from colchis_steps._formats.data_v1 import Column, DataManifest, Shard, data_digest
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.profiles import DataReport
+from colchis_steps._formats.profiles import QUANTILES, DataReport
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
@@ -89,14 +89,18 @@ def test_good_data_passes_and_is_profiled(tmp_path: Path) -> None:
     images = np.concatenate([part["image"] for part in good()["train"]])
     assert (image.minimum, image.maximum) == (0, 16)
     assert image.mean == pytest.approx(images.mean())
-    assert image.histogram == tuple(np.histogram(images, bins=10, range=(0, 16))[0])
+    assert image.edges == tuple(range(18))
+    assert image.histogram == tuple(np.bincount(images.ravel()))
+    assert image.quantiles == tuple(np.quantile(images, QUANTILES, method="inverted_cdf"))
+    assert image.deviation == pytest.approx(images.std())
     assert label.classes == {"no": 50, "yes": 50}
 
 
-def test_progress_counts_both_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_counts_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ARGO_PROGRESS_FILE", str(tmp_path / "progress"))
     checked(written(tmp_path / "data", good()))
-    assert (tmp_path / "progress").read_text() == "8/8\n"
+    size = sum(path.stat().st_size for path in (tmp_path / "data").glob("*.npz"))
+    assert (tmp_path / "progress").read_text() == f"{size}/{size}\n"
 
 
 def swapped(splits: Splits) -> Splits:

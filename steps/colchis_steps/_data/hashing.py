@@ -6,7 +6,7 @@ as images go by blake2b. Two of n different rows share a hash with a probability
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,12 +25,17 @@ def row_hashes(rows: Any, names: Sequence[str]) -> "Array":
 
     Equal numbers of one type have equal hashes, 0.0 and -0.0 too, and all NaN; a null differs from every value.
     """
+    return combined({name: column_hashes(rows.column(name)) for name in names}, rows.num_rows)
+
+
+def combined(columns: "Mapping[str, Array]", rows: int) -> "Array":
+    """Return the hashes of rows whose columns have these: ``row_hashes`` for who has the columns' hashes already."""
     import numpy as np
 
-    found = np.zeros(rows.num_rows, np.uint64)
-    for name in sorted(names):
+    found = np.zeros(rows, np.uint64)
+    for name in sorted(columns):
         seed = np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little"))
-        found = _mixed(found * np.uint64(BASE) + (column_hashes(rows.column(name)) ^ seed))
+        found = _mixed(found * np.uint64(BASE) + (columns[name] ^ seed))
     return found
 
 

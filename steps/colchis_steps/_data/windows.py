@@ -6,7 +6,7 @@ what it has seen.
 
 from typing import TYPE_CHECKING
 
-from colchis_steps._data.rows import row_hashes
+from colchis_steps._data.hashing import column_hashes, combined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,8 @@ def edges(features: "Mapping[str, np.ndarray]") -> "np.ndarray":
     windows = {name: values for name, values in features.items() if values.ndim > 1 and values.shape[1] >= LEAST}
     if not windows:
         return np.empty((0, 2), np.uint64)
-    found = np.stack([row_hashes({n: v[:, part] for n, v in windows.items()}) for part in (np.s_[:-1], np.s_[1:])], 1)
+    parts = [{name: values[:, part] for name, values in windows.items()} for part in (np.s_[:-1], np.s_[1:])]
+    found = np.stack([_hashes(part) for part in parts], axis=1)
     still = np.all([(v == v[:, :1]).reshape(len(v), -1).all(1) for v in windows.values()], axis=0)
     found[still] = 0
     return found
@@ -40,3 +41,14 @@ def moved(first: "np.ndarray", second: "np.ndarray") -> int:
     heads, tails = first.T
     forward, back = np.isin(second[:, 0], tails[tails > 0]), np.isin(second[:, 1], heads[heads > 0])
     return int(np.count_nonzero(forward | back))
+
+
+def _hashes(arrays: "Mapping[str, np.ndarray]") -> "np.ndarray":
+    import numpy as np
+    import pyarrow as pa
+
+    columns = {}
+    for name, values in arrays.items():
+        flat = pa.array(np.ascontiguousarray(values).ravel())
+        columns[name] = column_hashes(pa.FixedSizeListArray.from_arrays(flat, values[0].size if len(values) else 1))
+    return combined(columns, len(next(iter(arrays.values()))))

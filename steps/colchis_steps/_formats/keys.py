@@ -3,6 +3,7 @@
 blobs/sha256/<hex>                                     a file of a model
 code/<hex>.zip                                         code that was pushed
 data/<set>/<digest>/manifest.json, shards              a data set
+data/<set>/schema.yaml                                 what all data sets of the name must be like
 runs/<run>/<step>.json, golden.json, …                 what a run's steps recorded
 runs/<run>/candidate/{model.json,blobs/sha256/<hex>}   the model that was trained, until upload takes it over
 runs/<run>/training/…                                  what train recorded; history, result, checkpoints and failures
@@ -20,6 +21,7 @@ BLOBS = "blobs/"
 MODELS = "models/"
 RUNS = "runs/"
 DATA_MANIFEST = "manifest.json"  # below a data set's own URI
+SCHEMA = "schema.yaml"  # there, or above it: of all data sets of the name
 _CANDIDATE_BLOB = re.compile(r"runs/[^/]+/candidate/blobs/sha256/[0-9a-f]{64}")
 _VERSION = re.compile(r"models/(?P<model>[^/]+)/(?P<version>[0-9]+)/(?P<name>[^/]+)\.json")
 

@@ -1,0 +1,1 @@
+"""A data set is read once, held against its manifest, schema and rules, profiled, and compared with another."""
