@@ -13,31 +13,36 @@ Whatever ends it, the same again goes on with the parts that are missing.
 import argparse
 import logging
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from colchis_steps._batch.finishing import finish
+from colchis_steps._batch.job import ROLE, run_job
 from colchis_steps._batch.place import find_plan
 from colchis_steps._batch.planning import place_of, plan_at, planned
+from colchis_steps._batch.processes import INDEX, in_processes, index_of
 from colchis_steps._batch.version import choose
-from colchis_steps._batch.working import work
+from colchis_steps._batch.working import is_there, work
 from colchis_steps._formats.batch import Batch, Plan
 from colchis_steps._formats.documents import canonical_digest
 from colchis_steps._formats.keys import batch_prefix
-from colchis_steps._step.errors import InputError, StepError, TransientError
+from colchis_steps._kube.cluster import Cluster
+from colchis_steps._kube.workflow import POD
+from colchis_steps._manifests.batch_jobs import BatchJob
+from colchis_steps._manifests.job_options import ALLOWED, job_options
+from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import model_name, operations, positive, prog, run_id
 from colchis_steps._step.home import default_store
-from colchis_steps._step.main import alive_pipe, entrypoint
+from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 
-PARTS = ("plan", "work", "finish")  # finish predicts what is left, and verifies all
-INDEX = "JOB_COMPLETION_INDEX"  # of a pod of an Indexed Job
+PARTS = ("plan", "job", "work", "finish")  # job makes pods that work; finish predicts what is left, and verifies all
+IMAGE = "COLCHIS_BATCH_IMAGE"  # the pods'
 log = logging.getLogger("colchis")
 
 
@@ -59,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m colchis_steps.batch digits --from rows/ --to predictions/",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("model", type=model_name, metavar="MODEL")
+    p.add_argument("named", nargs="?", type=model_name, metavar="MODEL")
+    p.add_argument("--model", type=model_name, metavar="NAME", help="the same, as templates say it")
     p.add_argument(
         "--from", dest="source", required=True, metavar="URI", help="a data set, or a directory or file of Parquet"
     )
@@ -79,11 +85,12 @@ def parser() -> argparse.ArgumentParser:
         help="columns that stand beside the predictions; default: a data set's keys, else each row's number",
     )
     p.add_argument("--workers", type=positive, default=1, metavar="N", help="processes, or pods (default: %(default)s)")
-    p.add_argument("--part", choices=PARTS, help=f"do one part alone; work is that of ${INDEX} (default: all)")
+    p.add_argument("--part", choices=PARTS, help=f"do one part alone; work is the share of ${INDEX} (default: all)")
     p.add_argument(
         "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
     )
     p.add_argument("--run", type=run_id, metavar="ID", help="the run that keeps a record of it")
+    p.add_argument("--job-options", default="{}", metavar="JSON", help="with --part=job: cpu, memory, queue, …")
     p.add_argument("--predictions-path", type=Path, metavar="PATH", help="where to write the predictions' place")
     p.add_argument("--rows-path", type=Path, metavar="PATH", help="where to write how many rows were predicted")
     return p
@@ -94,14 +101,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Plan, predict and verify, or do one part of it."""
     p = parser()
     args = p.parse_args(argv)
-    if args.part in {"work", "finish"} and not args.to:
+    args.model = args.model or args.named
+    if not args.model:
+        p.error("name the model")
+    if args.part in {"job", "work", "finish"} and not args.to:
         p.error(f"--part={args.part} needs --to=URI, which --part=plan prints")
+    if args.part == "job":
+        run_job(Cluster(role=ROLE), asked(args))
+        return
     store = open_store(args.store or default_store())
     if args.part == "work":
         plan = plan_there(to := open_store(place_of(args.to)))
         work(store, to, plan, mine(plan, index_of(args.workers), args.workers), args.allow_operations)
         return
-    outputs = {"predictions": begin(args, store)[0].url} if args.part == "plan" else finished(args, store)
+    outputs = {"predictions": begin(args, store).url} if args.part == "plan" else finished(args, store)
     for name, value in outputs.items():
         write_output(vars(args)[f"{name}_path"], value)
     sys.stdout.write(f"{outputs['predictions']}\n")
@@ -111,7 +124,7 @@ def finished(args: argparse.Namespace, store: Objects) -> dict[str, str]:
     """Do all that is left; return the outputs. A run keeps a record of it."""
     with ExitStack() as stack:
         recorder = stack.enter_context(recorded(store, args.run, "batch", vars(args))) if args.run else None
-        to = open_store(place_of(args.to)) if args.part == "finish" else begin(args, store)[0]
+        to = open_store(place_of(args.to)) if args.part == "finish" else begin(args, store)
         found = complete(args, store, to, plan_there(to))
         outputs = {"predictions": to.url, "rows": str(found.rows)}
         if recorder:
@@ -120,8 +133,8 @@ def finished(args: argparse.Namespace, store: Objects) -> dict[str, str]:
     return outputs
 
 
-def begin(args: argparse.Namespace, store: Objects) -> tuple[Objects, Plan]:
-    """Plan, or find the plan that is there; return where the predictions go, too."""
+def begin(args: argparse.Namespace, store: Objects) -> Objects:
+    """Plan, or find the plan that is there; return where the predictions go."""
     chosen = choose(store, args.model, args.version)
     wanted = planned(chosen, place_of(args.source), args.split, args.key)
     digest = canonical_digest([wanted.tree, wanted.keys, [one.shard.sha256 for one in wanted.inputs]])
@@ -129,16 +142,40 @@ def begin(args: argparse.Namespace, store: Objects) -> tuple[Objects, Plan]:
     to = open_store(place_of(args.to) if args.to else at)
     plan = plan_at(to, wanted)
     log.info("%s version %d, %d parts, to %s", plan.model, plan.version, len(plan.inputs), to.url)
-    return to, plan
+    return to
 
 
 def complete(args: argparse.Namespace, store: Objects, to: Objects, plan: Plan) -> Batch:
     """Predict the parts that are missing, verify all and write the manifest."""
-    if args.workers == 1:
+    workers = min(args.workers, len(plan.inputs))
+    if workers == 1:
         work(store, to, plan, range(len(plan.inputs)), args.allow_operations)
-    else:
-        in_processes(args, store, to, min(args.workers, len(plan.inputs)))
+    elif not all(is_there(to, plan, number) for number in range(len(plan.inputs))):
+        in_processes(flags(args, workers, store=store.url, to=to.url), workers)
     return finish(to, plan)
+
+
+def flags(args: argparse.Namespace, workers: int, *, store: str, to: str) -> list[str]:
+    """Return the flags by which a process, or a pod, predicts its share."""
+    given = {"model": args.model, "from": args.source, "to": to, "store": store}
+    given |= {"allow-operations": ",".join(args.allow_operations), "part": "work", "workers": str(workers)}
+    return [f"--{name}={value}" for name, value in given.items()]
+
+
+def asked(args: argparse.Namespace) -> BatchJob:
+    """Return the job that predicts on a cluster.
+
+    Raises:
+        InputError: no image is named, the options are wrong, or pods cannot reach the store.
+    """
+    for name, value in (("store", args.store), ("to", args.to), ("from", args.source)):
+        if "://" not in value or value.startswith("file:"):
+            raise InputError(f"--{name} is {value!r}, which pods cannot reach; give one of s3://bucket")
+    if not (image := os.environ.get(IMAGE, "")):
+        raise InputError(f"${IMAGE} names no image for the pods; the template colchis-batch sets it")
+    options = job_options(args.job_options, os.environ.get(ALLOWED, "{}") if POD in os.environ else None)
+    own = flags(args, args.workers, store=args.store, to=args.to)
+    return BatchJob(args.run or args.to, args.model, args.workers, image, own, options)
 
 
 def plan_there(to: Objects) -> Plan:
@@ -146,34 +183,6 @@ def plan_there(to: Objects) -> Plan:
     if (found := find_plan(to)) is None:
         raise InputError(f"{to.url} has no plan; run this with --part=plan first")
     return found
-
-
-def index_of(workers: int) -> int:
-    """Return which of the workers this is. Raises InputError where the environment does not say."""
-    text = os.environ.get(INDEX, "")
-    if not text.isdecimal() or int(text) >= workers:
-        raise InputError(f"${INDEX} is {text[:32]!r}, which is none of {workers} workers; set it from 0 on")
-    return int(text)
-
-
-def in_processes(args: argparse.Namespace, store: Objects, to: Objects, workers: int) -> None:
-    """Let so many processes predict a share of the parts each.
-
-    Raises:
-        StepError: one of them failed, of the kind that its exit code says; its own sentence is in the log.
-    """
-    allowed = f"--allow-operations={','.join(args.allow_operations)}"
-    flags = [args.model, f"--from={args.source}", f"--to={to.url}", f"--store={store.url}", allowed]
-    command = [sys.executable, "-m", "colchis_steps.batch", *flags, "--part=work", f"--workers={workers}"]
-    with alive_pipe() as (alive, descriptors):
-        processes = [
-            subprocess.Popen(command, env=os.environ | alive | {INDEX: str(i)}, pass_fds=descriptors)
-            for i in range(workers)
-        ]
-        codes = [process.wait() for process in processes]
-    if worst := max(codes, key=lambda code: (code != 0, code == InputError.exit_code)):
-        kind = {InputError.exit_code: InputError, 1: StepError, 2: StepError}.get(worst, TransientError)
-        raise kind(f"process {codes.index(worst)} of {workers} ended with {worst}; the last line of its log says why")
 
 
 def sentence(found: Batch) -> str:

@@ -17,11 +17,11 @@ from tests.cluster.installed import NEEDS_CLUSTER, Installation, Run, has, until
 from colchis_steps._formats.keys import candidate_blob_key, training_key
 from colchis_steps._formats.models import Candidate
 from colchis_steps._formats.training import History
+from colchis_steps._kube.outcome import outcome_of
 from colchis_steps._manifests.objects import KINDS as OBJECTS
 from colchis_steps._manifests.training import KINDS, Training
 from colchis_steps._manifests.training_beside import beside
 from colchis_steps._store.documents import find_document, read_document
-from colchis_steps._training.backends.outcome import outcome_of
 
 pytestmark = NEEDS_CLUSTER
 SHORT, LONG = 3, 5000  # epochs

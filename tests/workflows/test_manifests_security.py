@@ -56,7 +56,7 @@ def test_argos_own_containers_are_locked_down_too(name: str) -> None:
 @every_pod
 def test_only_what_speaks_to_the_cluster_has_a_token(name: str) -> None:
     template, allowed = PODS[name], {"colchis-rollout/rollout", "colchis-prune/prune", "colchis-train/job"}
-    allowed |= {"colchis-register/register"}
+    allowed |= {"colchis-batch/job", "colchis-register/register"}
     assert template["automountServiceAccountToken"] is (name in allowed)
     assert template["executor"] == {"serviceAccountName": "colchis-step"}
 
@@ -89,7 +89,7 @@ def test_what_a_submitter_gives_is_never_expanded(name: str) -> None:
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
     accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
-    levels = ("step", "train", "worker", "evaluate", "build", "publish", "rollout")
+    levels = ("step", "train", "worker", "evaluate", "batch", "build", "publish", "rollout")
     assert accounts == {f"colchis-{level}" for level in levels}
     assert accounts == {template["serviceAccountName"] for template in PODS.values()}
 
@@ -114,7 +114,7 @@ def test_no_secret_is_rendered_but_the_well_known_sample() -> None:
     }
     token = secrets.pop(("base/accounts.yaml", "colchis-step.service-account-token"))
     assert "data" not in token
-    levels = ("step", "train", "worker", "evaluate", "build", "publish", "rollout", "serve")
+    levels = ("step", "train", "worker", "evaluate", "batch", "build", "publish", "rollout", "serve")
     names = {"colchis-artifacts", *(f"colchis-s3-{level}" for level in levels)}
     assert secrets.keys() == {("overlays/quickstart/minio.yaml", name) for name in names}
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from colchis_steps._manifests.batch_jobs import BatchJob, batch_job
 from colchis_steps._manifests.deployment import Deployed
 from colchis_steps._manifests.kserve import inference_service
 from colchis_steps._manifests.preheat import daemon_set
@@ -55,7 +56,7 @@ def egress(labels: Mapping[str, str]) -> set[int] | None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_nobody_reaches_a_step_and_user_code_reaches_few_ports(name: str) -> None:
-    own_code = name.startswith(("colchis-train/", "colchis-evaluate/"))
+    own_code = name.startswith(("colchis-train/", "colchis-evaluate/", "colchis-batch/"))
     assert selected(STEPS[name]) == {"colchis-steps"} | ({"colchis-own-code"} if own_code else set())
     assert POLICIES["colchis-steps"]["ingress"] == []
     assert egress(STEPS[name]) == ({443, 6443, 9000, 53} if own_code else None)
@@ -79,6 +80,12 @@ def test_a_served_model_is_reached_at_its_ports_and_reaches_little(target: str) 
     (rule,) = POLICIES["colchis-models"]["ingress"]
     assert [port["port"] for port in rule["ports"]] == [8501, 8500]
     assert egress(SERVING[target]) == {443, 9000, 5000, 53}
+
+
+def test_nobody_reaches_the_pods_of_a_batch_and_they_reach_few_ports() -> None:
+    labels = batch_job(BatchJob("run-1", "digits", 2, "train:1", ()))["spec"]["template"]["metadata"]["labels"]
+    assert selected(labels) == {"colchis-made", "colchis-batches"}
+    assert egress(labels) == {443, 6443, 9000, 53}
 
 
 def test_nobody_reaches_what_preheats() -> None:

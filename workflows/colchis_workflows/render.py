@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from colchis_workflows import (
+    batch,
     build_image,
     evaluate,
     pipeline,
@@ -43,6 +44,7 @@ TEMPLATES = (
     rollout,
     report,
     pipeline,
+    batch,
     prune,
     retrain,
     prune_nightly,

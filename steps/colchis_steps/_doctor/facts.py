@@ -36,6 +36,7 @@ ACCOUNTS: dict[str, tuple[Right, ...]] = {
     "colchis-train": (),
     "colchis-worker": (),
     "colchis-evaluate": (),
+    "colchis-batch": (),
     "colchis-build": (),
     "colchis-publish": tuple((verb, "colchis.dev", "modelversions") for verb in ("create", "get", "patch")),
     "colchis-rollout": (

@@ -62,6 +62,12 @@ IDENTITIES = {
         get=("blobs/*", "data/*", "models/*", "runs/*"),
         put=("runs/*/evaluate.json", "runs/*/golden.json", "runs/*/confirmed.json"),
     ),
+    "batch": Identity(
+        "`batch`, and its job's pods",
+        get=("batch/*", "blobs/*", "data/*", "models/*"),
+        put=("batch/*", "runs/*/batch.json"),
+        delete=("batch/*",),
+    ),
     "publish": Identity(
         "`upload`, `register`",
         get=("blobs/*", "data/*", "models/*", "runs/*"),

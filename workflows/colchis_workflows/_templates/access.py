@@ -4,6 +4,7 @@
 ``colchis-train``    makes and follows a training's job: our image with a token, nothing of the user's.
 ``colchis-worker``   runs the user's code: no rights.
 ``colchis-evaluate`` judges: no rights, as it loads what was trained.
+``colchis-batch``    predicts with published versions, of which each pod loads one: no rights.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
 ``colchis-publish``  uploads and registers: a token for the cluster's optional list of model versions, and for notes on
                      kept jobs.
@@ -25,7 +26,7 @@ JOBS = {  # what trains, by API group
 }
 TOKENS = {"colchis-publish", "colchis-rollout", "colchis-train"}
 # whose pods mount a key of the store: the accounts without "colchis-", and serving pods that keep requests
-KEYS = ("step", "worker", "train", "evaluate", "build", "publish", "rollout", "serve")
+KEYS = ("step", "worker", "train", "evaluate", "batch", "build", "publish", "rollout", "serve")
 RULES: dict[str, list[Object]] = {
     "colchis-step": [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
@@ -42,6 +43,7 @@ RULES: dict[str, list[Object]] = {
     ],
     "colchis-worker": [],
     "colchis-evaluate": [],
+    "colchis-batch": [],
     "colchis-build": [],
     "colchis-publish": [
         {"apiGroups": ["colchis.dev"], "resources": ["modelversions"], "verbs": ["create", "get", "patch"]},

@@ -10,8 +10,15 @@ from typing import Any
 
 Object = dict[str, Any]
 LABEL = "colchis.dev/admission"  # of a namespace: enforced
-ACCOUNTS = ("default", "colchis-worker")  # neither has a token or a right
-SECRETS = ("colchis-s3-worker", "colchis-s3-serve", "colchis-registry", "colchis-requests", "colchis-s3")
+ACCOUNTS = ("default", "colchis-worker", "colchis-batch")  # none has a token or a right
+SECRETS = (
+    "colchis-s3-worker",
+    "colchis-s3-batch",
+    "colchis-s3-serve",
+    "colchis-registry",
+    "colchis-requests",
+    "colchis-s3",
+)
 TRAIN = "colchis-train"
 MAKERS = (TRAIN, "colchis-rollout", "colchis-publish")  # the accounts with a token
 POD = "object.spec.template.spec"

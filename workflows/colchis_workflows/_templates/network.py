@@ -17,7 +17,8 @@ PART_OF, MANAGED_BY = "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 TRAINING = {NAME: "colchis-training"}  # the workers' pods of every kind of job
 MODEL = {NAME: "colchis-model"}
-OWN_CODE = ("train", "evaluate")  # the steps in whose pods a user's code or model runs
+BATCH = {NAME: "colchis-batch"}  # the pods of a batch's job
+OWN_CODE = ("train", "evaluate", "batch")  # the steps in whose pods a user's code or model runs
 
 
 def network_policies(settings: Settings) -> list[Object]:
@@ -35,6 +36,7 @@ def network_policies(settings: Settings) -> list[Object]:
             "egress": serving,
         },
         "colchis-own-code": {"podSelector": steps, "egress": out},
+        "colchis-batches": {"podSelector": {"matchLabels": BATCH}, "egress": out},
         "colchis-workers": {
             "podSelector": {"matchLabels": TRAINING},
             "egress": [*out, {"to": [{"podSelector": {"matchLabels": TRAINING}}]}],

@@ -30,6 +30,7 @@ PARAMETERS = {
         "promote",
         "rollback",
     ),
+    "alias": Text("Which version: `stable`, `canary`, `latest`, or a number.", "stable"),
     "approval": choice(
         "**auto** promotes a canary that is as good as the stable version. **manual** asks somebody before: the run "
         "waits with the canary at its last share of traffic, for a day; no answer is a no.",
@@ -62,6 +63,11 @@ PARAMETERS = {
     ),
     "data-digest": Text("The digest of the data that were validated; other data are refused.", ""),
     "evaluation": Text("The digest of what evaluate found; it is held.", ""),
+    "from": Text(
+        "What is predicted: the URI of a data set, or of a directory or file of Parquet.",
+        f"{STORE}/data/digits/b998b704837bf9f7",
+    ),
+    "key": Text("Columns that stand beside the predictions, `id,day`. Empty: the data's keys, else row numbers.", ""),
     "golden": Text("The digest of the golden rows; it is held.", ""),
     "on-moved": choice(
         "What to do where another version is stable now than the one that evaluate compared with. **refuse**: fail. "
@@ -141,6 +147,12 @@ PARAMETERS = {
         "{}",
     ),
     "split": Text("Fixed shares in the place of steps, `1=30,2=50,3=20`: per cent by version.", ""),
+    "splits": Text("The splits of a data set that are predicted, `eval,test`. Empty: all.", ""),
+    "spread": choice(
+        "Where the workers of a batch run. **processes**: in one pod. **pods**: a pod each, by an Indexed Job.",
+        "processes",
+        "pods",
+    ),
     "status": choice("How the run ended.", "Succeeded", "Failed", "Error"),
     "step-seconds": Text("How long a canary has a share of the traffic, at least, before it gets more.", "30"),
     "steps": Text(
@@ -165,6 +177,7 @@ PARAMETERS = {
         "bound the value, `min_change` and `max_change` the change against the served version.",
         '{"accuracy": {"min": 0.9, "min_change": -0.01}}',
     ),
+    "to": Text("Where the predictions go. Empty: into the store, below `batch/<model>/<version>/`.", ""),
     "tolerances": Text(
         'How much worse a canary may be, as JSON: `{"errors": 0.01, "latency": 1.5, "disagreement": 0.1, '
         '"distribution": 0.1}`; docs/steps/rollout.md says what they are.',
@@ -172,7 +185,7 @@ PARAMETERS = {
     ),
     "train-image": Text("The image that trains and evaluates: TensorFlow and, if you like, your code."),
     "version": Text("The model's version, a whole number."),
-    "workers": Text("How many workers train together.", "2"),
+    "workers": Text("How many workers train together, or share out what is predicted.", "2"),
     "workflow": Text("The run's name in Argo, for the version's record.", ""),
 }
 

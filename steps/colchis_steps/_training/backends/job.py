@@ -6,7 +6,6 @@ belongs to the Workflow in whose pod ``train`` runs, so that nothing is left whe
 
 import contextlib
 import logging
-import os
 import signal
 import threading
 import time
@@ -15,13 +14,14 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from colchis_steps._kube.cluster import Cluster
+from colchis_steps._kube.outcome import Outcome, outcome_of
+from colchis_steps._kube.workflow import comes_again
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training import CONTAINERS, LABEL_JOB, Training
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._training.backends.ends import AGAIN, explain
 from colchis_steps._training.backends.making import StoppedError, in_workflow, make
-from colchis_steps._training.backends.outcome import Outcome, outcome_of
 from colchis_steps._training.backends.pods import Ended, Logs, failed, hindered, is_through
 from colchis_steps._training.files import find_result
 
@@ -86,7 +86,7 @@ def run_job(cluster: Cluster, store: Objects, training: Training, watch: Watch) 
                     _end(cluster, training, logs)
                     make(cluster, training, stop)
         except (StoppedError, KeyboardInterrupt) as error:
-            if _comes_again(cluster):
+            if comes_again(cluster):
                 log.info("this pod goes; %s %s stays for the next one", training.kind, training.name)
                 raise
             _end(cluster, training, logs)
@@ -204,17 +204,6 @@ def _explained(training: Training, logs: Logs, ends: Sequence[Ended], outcome: O
         return explain([logs.end(end) for end in ends], training.workers)
     why = outcome.why if outcome else ""
     return TransientError(f"{what} failed ({why or 'it gives no reason'}); {AGAIN}")
-
-
-def _comes_again(cluster: Cluster) -> bool:
-    """Return whether it is this pod alone that goes: it is being deleted, and its Workflow is not."""
-    if "COLCHIS_POD" not in os.environ:
-        return False
-    try:
-        pod = cluster.get("Pod", os.environ["COLCHIS_POD"])
-    except TransientError:
-        return True
-    return pod is None or "deletionTimestamp" in pod["metadata"]
 
 
 def _end(cluster: Cluster, training: Training, logs: Logs, *, keep: bool = False) -> None:

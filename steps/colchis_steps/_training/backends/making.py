@@ -1,11 +1,12 @@
 """The job of a training and what stands beside it: made once, or found again."""
 
 import logging
-import os
 import threading
 from dataclasses import replace
 
 from colchis_steps._kube.cluster import Cluster
+from colchis_steps._kube.outcome import outcome_of
+from colchis_steps._kube.workflow import workflow_here
 from colchis_steps._manifests.objects import Object
 from colchis_steps._manifests.training import LABEL_JOB, Training
 from colchis_steps._manifests.training_beside import beside
@@ -13,7 +14,6 @@ from colchis_steps._manifests.training_jobs import ASKED, job
 from colchis_steps._step.errors import TransientError
 from colchis_steps._step.polling import wait_until
 from colchis_steps._training.backends.ends import AGAIN
-from colchis_steps._training.backends.outcome import outcome_of
 
 FOLLOWER, WORKER = "colchis-train", "colchis-worker"
 log = logging.getLogger("colchis")
@@ -28,14 +28,11 @@ def in_workflow(cluster: Cluster, training: Training) -> Training:
 
     The workers' is not that of this pod, which may make jobs; where this pod has one of its own, theirs is the same.
     """
-    pod = cluster.get("Pod", os.environ["COLCHIS_POD"]) if "COLCHIS_POD" in os.environ else None
-    for found in pod["metadata"].get("ownerReferences") or [] if pod else []:
-        if found["kind"] == "Workflow":
-            owner = {key: found[key] for key in ("apiVersion", "kind", "name", "uid")}
-            account = pod["spec"].get("serviceAccountName", "") if pod else ""
-            account = WORKER if account == FOLLOWER else account
-            return replace(training, workflow=found["name"], account=account, owner=owner)
-    return training
+    found = workflow_here(cluster)
+    if found is None:
+        return training
+    account = WORKER if found.account == FOLLOWER else found.account
+    return replace(training, workflow=found.name, account=account, owner=found.owner)
 
 
 def make(cluster: Cluster, training: Training, stop: threading.Event) -> None:
