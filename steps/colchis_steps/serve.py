@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import ipaddress
 import logging
 import os
 import signal
@@ -62,6 +63,11 @@ def listen(host: str, number: int) -> socket.socket:
             raise InputError(f"port {number} on {host} is in use by another program; {fix}") from error
         raise InputError(f"{host}:{number} cannot be served ({error.strerror}); give other --host or --port") from error
     return opened
+
+
+def opened_to_this_machine(opened: socket.socket) -> bool:
+    """Return whether a socket listens on this machine's own addresses alone."""
+    return ipaddress.ip_address(opened.getsockname()[0]).is_loopback
 
 
 def watcher(
@@ -166,6 +172,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--max-answer-mib", type=positive, default=64, metavar="N", help="largest answer (%(default)s)")
     p.add_argument("--log-requests", type=fraction, default=0.0, metavar="FRACTION", help="kept in --log-to (none)")
     p.add_argument("--log-to", metavar="URL", help="the store that takes logged requests")
+    p.add_argument("--max-connections", type=positive, metavar="N", help="half of them a peer (by the limit on files)")
+    p.add_argument("--tokens", type=Path, metavar="FILE", help="JSON, bearer tokens by model; read when it changes")
+    p.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="that clients call it by")
+    p.add_argument("--allow-origin", action="append", default=[], metavar="URL", help="whose pages may ask it")
     p.add_argument("--pid-path", type=Path, metavar="FILE", help="hold this file and write pid and address to it")
     return p
 
@@ -185,8 +195,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         import uvicorn
 
+        from colchis_steps._serving.server.access import LOOPBACK, Access, Tokens
         from colchis_steps._serving.server.app import Draining, app
         from colchis_steps._serving.server.batch import Limits
+        from colchis_steps._serving.server.connections import guarded
         from colchis_steps._serving.server.loaded import Registry
         from colchis_steps._serving.server.predictions import Settings
         from colchis_steps._serving.server.request_log import Sampler
@@ -205,10 +217,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     watch = watcher(registry, read, config, begin=lambda: drain_on_signals(server, draining))
     logging_to = functools.partial(Sampler, store, args.log_requests) if store else None
-    application = app(registry, watch, settings, draining=draining, logging_to=logging_to)
+    hosts = {name.lower() for name in args.allow_host} | (LOOPBACK if opened_to_this_machine(opened) else set())
+    access = Access(hosts, args.allow_origin, Tokens(args.tokens) if args.tokens else None)
+    application = app(registry, watch, settings, draining=draining, logging_to=logging_to, access=access)
     server = uvicorn.Server(
         uvicorn.Config(
             application,
+            http=guarded(args.max_connections or 0),
+            ws="none",
             log_level="warning",
             access_log=False,
             proxy_headers=False,

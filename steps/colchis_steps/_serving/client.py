@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import os
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +31,8 @@ def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
             f"{url[:128]!r} is not an address of a model; give one like http://127.0.0.1:8501/v1/models/digits"
         )
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - http(s), see above
+    headers = {"Content-Type": "application/json", **authorization()}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - http(s), see above
     proxies = urllib.request.ProxyHandler({} if parts.hostname in LOCAL else None)
     try:
         with urllib.request.build_opener(proxies).open(request, timeout=timeout) as answer:
@@ -42,6 +45,20 @@ def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
         raise Away(
             f"nothing answers at {parts.scheme}://{parts.netloc} ({reason}); see that the server runs"
         ) from error
+
+
+def authorization() -> dict[str, str]:
+    """Return the header with the token in the file that $COLCHIS_TOKEN_FILE names, for servers that want one.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not (path := os.environ.get("COLCHIS_TOKEN_FILE")):
+        return {}
+    try:
+        return {"Authorization": f"Bearer {Path(path).read_text().strip()}"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the token in COLCHIS_TOKEN_FILE={path} cannot be read; name one that can") from error
 
 
 def text(url: str, timeout: float = 10.0) -> str:

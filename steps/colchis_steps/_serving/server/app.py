@@ -15,6 +15,7 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import pages, protocol
+from colchis_steps._serving.server.access import PREFLIGHT, Access
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Predictions, Settings
 from colchis_steps._serving.server.refusals import Refused
@@ -36,11 +38,14 @@ Watch = Callable[[], Awaitable[None]]
 
 CODES = {  # of errors, in the words of gRPC
     400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
     404: "NOT_FOUND",
     405: "UNIMPLEMENTED",
     408: "DEADLINE_EXCEEDED",
     413: "OUT_OF_RANGE",
     415: "INVALID_ARGUMENT",
+    421: "INVALID_ARGUMENT",
     429: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
 }
@@ -60,6 +65,7 @@ def app(
     *,
     draining: Draining | None = None,
     logging_to: "Callable[[Metrics], Sampler] | None" = None,
+    access: Access | None = None,
 ) -> ASGIApp:
     """Build the application.
 
@@ -69,7 +75,9 @@ def app(
         settings: how much is taken on at once; more is refused with 413 or 429.
         draining: is set when the server is about to end.
         logging_to: gives what keeps a sample of the requests.
+        access: who may ask; without it everybody.
     """
+    access = access or Access()
     draining = draining or Draining()
     predictions = Predictions(registry, settings or Settings(), logging_to)
     routes = _Routes(predictions, draining)
@@ -113,17 +121,28 @@ def app(
         ],
     )
 
-    async def parting(scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask for the connection's end with each answer while draining, so that no request comes on a closed one."""
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        """Let in who may ask; while draining ask for the connection's end with each answer, so that none is lost."""
+        if scope["type"] != "http":
+            return await application(scope, receive, send)
+        headers = Headers(scope=scope)
+        more = [(name.lower().encode(), value.encode("latin-1")) for name, value in access.told(headers).items()]
 
         async def sent(message: Message) -> None:
-            if draining.now and message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            if message["type"] == "http.response.start" and (more or draining.now):
+                closing = [(b"connection", b"close")] if draining.now else []
+                message["headers"] = [*message["headers"], *more, *closing]
             await send(message)
 
-        await application(scope, receive, sent)
+        try:
+            access.check(scope["method"], scope["path"], headers)
+        except Refused as refused:
+            return await _refused(Request(scope), refused)(scope, receive, sent)
+        if scope["method"] == "OPTIONS" and more:
+            return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, sent)
+        return await application(scope, receive, sent)
 
-    return parting
+    return guarded
 
 
 OTHER_VERBS = ("classify", "regress")  # of V1
@@ -250,7 +269,8 @@ def _error(status: int, sentence: str, headers: Any = None) -> Response:
 
 def _refused(_: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, Refused) else 500
-    return _error(status, str(error), {"Retry-After": "1"} if status in {408, 429, 503} else None)
+    headers = {"Retry-After": "1"} if status in {408, 429, 503} else None
+    return _error(status, str(error), {"WWW-Authenticate": "Bearer"} if status == 401 else headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

@@ -1,0 +1,166 @@
+"""Slow clients, many clients and endless heads, at a server in this process and at one with few files."""
+
+import asyncio
+import contextlib
+import json
+import re
+import resource
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from colchis_steps._serving.server import connections
+from colchis_steps._serving.server.app import app
+from colchis_steps._serving.server.loaded import Registry
+from colchis_steps.serve import listen
+
+HEALTH = b"GET /v2/health/live HTTP/1.1\r\nHost: s\r\n"
+
+
+@contextlib.contextmanager
+def serving(most: int = 50) -> Iterator[tuple[str, int]]:
+    """An application without models behind the guarded protocol."""
+    import uvicorn
+
+    async def watch() -> None:
+        await asyncio.Event().wait()
+
+    config = uvicorn.Config(app(Registry(), watch), log_level="error", http=connections.guarded(most), ws="none")
+    server = uvicorn.Server(config)
+    opened = listen("127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: server.run(sockets=[opened]))
+    thread.start()
+    try:
+        yield opened.getsockname()
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def told(raw: socket.socket) -> bytes:
+    """Return all that comes until the end, which a reset is, too."""
+    raw.settimeout(20)
+    found = b""
+    with contextlib.suppress(ConnectionError):
+        while part := raw.recv(65536):
+            found += part
+    return found
+
+
+def alive(address: tuple[str, int]) -> bool:
+    return httpx.get(f"http://{address[0]}:{address[1]}/v2/health/live", timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nX: ",
+        b"GET /",
+        HEALTH + b"X: 1\r\n" * 10_000,
+        HEALTH + b"Transfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+        HEALTH + b"Transfer-Encoding: chunked\r\n\r\n1;x=",
+    ],
+    ids=["header", "line", "headers", "trailer", "extension"],
+)
+def test_an_endless_head_ends_after_some_bytes(head: bytes) -> None:
+    with serving() as address, socket.create_connection(address, timeout=20) as raw:
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            raw.sendall(head)
+            while sent < 80 << 20:
+                sent += raw.send(b"a" * 65536)
+        assert sent < 16 << 20, "the server goes on reading"
+        assert alive(address)
+
+
+def test_a_head_that_is_too_large_gets_431() -> None:
+    with serving() as address:
+        for head in (HEALTH + b"X: " + b"a" * 40_000, HEALTH + b"X: 1\r\n" * 101):
+            with socket.create_connection(address) as raw:
+                raw.sendall(head + (b"\r\n\r\n" if b"1\r\n" not in head[-4:] else b"\r\n"))
+                answer = told(raw)
+                assert answer.startswith(b"HTTP/1.1 431 ")
+                assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "OUT_OF_RANGE"
+        with socket.create_connection(address) as raw:
+            raw.sendall(HEALTH + b"X: " + b"a" * 20_000 + b"\r\nConnection: close\r\n\r\n")
+            assert told(raw).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_is_slow_with_a_head_or_a_body_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "BODY_SECONDS", 0.3)
+    with serving() as address:
+        for begun, answer in [
+            (b"", b""),
+            (b"GET / HTTP/1.1\r\nHost", b"HTTP/1.1 408 "),
+            (b"POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 9\r\n\r\nabc", b"HTTP/1.1 405 "),
+            (HEALTH + b"\r\nGET", b"HTTP/1.1 200 "),
+        ]:
+            with socket.create_connection(address) as raw:
+                raw.sendall(begun)
+                assert told(raw).startswith(answer)
+        assert alive(address)
+
+
+def test_one_peer_has_half_of_the_connections_and_its_oldest_idle_ones_end_first() -> None:
+    with serving(most=8) as address:
+        opened = [socket.create_connection(address) for _ in range(4)]
+        try:
+            opened[0].sendall(HEALTH + b"\r\n")
+            assert b"200" in opened[0].recv(4096), "from now on it is the youngest of those that wait"
+            opened.append(socket.create_connection(address))
+            assert told(opened[1]) == b""
+            assert alive(address), "it takes the place of another one"
+            opened[0].sendall(HEALTH + b"\r\n")
+            assert b"200" in opened[0].recv(4096)
+        finally:
+            for raw in opened:
+                raw.close()
+
+
+def test_the_limit_on_files_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for files, most in ((1024, 768), (1 << 20, 4096), (resource.RLIM_INFINITY, 4096), (8, 8)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert connections.most_connections() == most
+
+
+@pytest.mark.servers
+def test_eleven_hundred_idle_connections_at_1024_files_leave_health_answering(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    want = 2048 if hard == resource.RLIM_INFINITY else min(hard, 2048)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, want), hard))
+    (tmp_path / "config.json").write_text('{"models": {}}')
+    command = [sys.executable, "-m", "colchis_steps.serve", "--port=0", f"--config={tmp_path / 'config.json'}"]
+    limited = ["prlimit", "--nofile=1024:1024", *command]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(limited, stderr=log)
+    opened: list[socket.socket] = []
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"http://([\d.]+):(\d+)", (tmp_path / "log").read_text())):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            select.select([], [], [], 0.05)
+        address = found[1], int(found[2])
+        for number in range(1100):
+            opened.append(socket.create_connection(address, timeout=20))
+            if number % 100 == 99:
+                assert alive(address)
+        for _ in range(5):
+            assert alive(address)
+        with socket.create_connection(address, timeout=20) as raw:
+            raw.sendall(HEALTH + b"Connection: close\r\n\r\n")
+            assert b"421" in told(raw), "s is none of its names"
+    finally:
+        for raw in opened:
+            raw.close()
+        process.terminate()
+        process.wait(60)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
