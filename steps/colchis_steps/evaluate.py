@@ -1,17 +1,22 @@
 """Decide whether a trained model may ship: the exported SavedModel against thresholds and against the served version.
 
-Reads   runs/<run>/candidate/, the version that the model's alias stable names, the data's test split
+Reads   runs/<run>/candidate/, the version that the model's alias stable names, the data's test split; the user's code
 Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
         --tree-path, --evaluation-path, --golden-path, --baseline-path: what was judged, for later steps to hold
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
+        evaluations/<tree>/<data>/…: what the candidate did, row by row
         runs/<run>/confirmed.json: the blobs that were read and verified, so that upload need not
 
-In a pod its parts have a container each: a model is a program, and the one that loads it has no key.
+In a pod its parts have a container each: a model is a program, and so are metrics of one's own; what runs them has no
+key.
 """
 
 import argparse
 import contextlib
 import logging
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +28,7 @@ from colchis_steps._evaluation.ask import ask
 from colchis_steps._evaluation.fetch import GIVEN, fetch
 from colchis_steps._evaluation.gate import rules
 from colchis_steps._evaluation.judging import judged
+from colchis_steps._evaluation.own import check_function, measure
 from colchis_steps._evaluation.refusal import is_refused, refused
 from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import golden_key
@@ -30,15 +36,16 @@ from colchis_steps._formats.numbers import written
 from colchis_steps._formats.runs import Evaluation
 from colchis_steps._manifests.serve_options import serve_options
 from colchis_steps._models.verdict import baseline_name, evaluation_digest
-from colchis_steps._step.errors import Rejected
+from colchis_steps._step.errors import InputError, Rejected
 from colchis_steps._step.flags import boolean, operations, prog, run_flags
-from colchis_steps._step.main import entrypoint
+from colchis_steps._step.main import alive_pipe, entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
 
-PARTS = ("fetch", "ask", "judge")
+PARTS = ("fetch", "ask", "measure", "judge")
+PLACES = {"part", "given", "answers", "measured"}  # flags that a record need not have
 log = logging.getLogger("colchis")
 
 
@@ -66,8 +73,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--model", required=True, metavar="NAME", help="the model's name")
     p.add_argument("--data", required=True, metavar="URI", help="the data set's directory in a store")
     p.add_argument(
-        "--thresholds", default="{}", metavar="JSON", help="bounds by metric: min, max, min_change, max_change"
+        "--thresholds",
+        default="",
+        metavar="JSON",
+        help="bounds by metric: min, max, min_change, max_change (default: by the task)",
     )
+    p.add_argument(
+        "--metrics", default="", metavar="MODULE:FUNCTION", help="a function of yours that gives more figures"
+    )
+    p.add_argument("--code", default="", metavar="URI", help="the code that has the metrics, as push_code printed it")
     p.add_argument(
         "--first-model", choices=("accept", "reject"), default="accept", help="what a lack of baseline means"
     )
@@ -84,10 +98,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--part",
         choices=PARTS,
-        help="do one part alone, in a container of its own: fetch has a key, ask loads the models (default: all)",
+        help="do one part alone, in a container of its own: fetch and judge have a key (default: all)",
     )
     p.add_argument("--given", type=Path, metavar="DIR", help="with --part: what was fetched")
     p.add_argument("--answers", type=Path, metavar="DIR", help="with --part: what the models answered")
+    p.add_argument("--measured", type=Path, metavar="DIR", help="with --part: what metrics of one's own gave")
     p.add_argument(
         "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
     )
@@ -103,32 +118,51 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Do all of it here, or one part."""
     p = parser()
     args = p.parse_args(argv)
-    if args.part and not (args.given and args.answers):
-        p.error("--part needs --given=DIR and --answers=DIR")
+    if args.part and not (args.given and args.answers and args.measured):
+        p.error("--part needs --given=DIR, --answers=DIR and --measured=DIR")
     with contextlib.ExitStack() as stack:
         if not args.part:
             top = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            args.given, args.answers = top / "given", top / "answers"
+            args.given, args.answers, args.measured = top / "given", top / "answers", top / "measured"
         if args.part in {None, "fetch"}:
             progress(0, 2)
             with refused(args.given):
                 rules(args.thresholds)
+                if args.metrics:
+                    check_function(args.metrics)
                 fetch(args, open_store(args.store), args.given)
         if args.part in {None, "ask"} and not is_refused(args.given):
             with refused(args.answers):
                 allowed = (*args.allow_operations, *serve_options(args.serve_options).allow_operations)
                 ask(args.run, args.data, args.given, args.answers, allowed)
             progress(1, 2)
+        if not args.part and args.metrics:
+            _measure_apart(args)
+        if args.part == "measure" and not (is_refused(args.given) or is_refused(args.answers)):
+            with refused(args.measured):
+                measure(args.metrics, args.data, args.given, args.answers, args.measured)
         if args.part in {None, "judge"}:
             conclude(args)
+
+
+def _measure_apart(args: argparse.Namespace) -> None:
+    """Run metrics of one's own in a process of their own, whose environment names no key."""
+    flags = [f"--{name}={vars(args)[name]}" for name in ("store", "run", "model", "data", "metrics")]
+    places = [f"--{name}={vars(args)[name]}" for name in ("given", "answers", "measured")]
+    with alive_pipe() as (environment, descriptors):
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        command = [sys.executable, "-m", "colchis_steps.evaluate", "--part=measure", *flags, *places]
+        done = subprocess.run(command, env={**kept, **environment}, pass_fds=tuple(descriptors), check=False)
+    if done.returncode:
+        raise InputError(f"metrics {args.metrics!r} ended with {done.returncode}; see what they say above")
 
 
 def conclude(args: argparse.Namespace) -> None:
     """Judge and write the verdict down. Raises Rejected where it is fail and the caller asked for that."""
     store, given = open_store(args.store), find_document(open_store(args.given.as_uri()), GIVEN, Given)
-    flags = {name: value for name, value in vars(args).items() if name not in {"part", "given", "answers"}}
+    flags = {name: value for name, value in vars(args).items() if name not in PLACES}
     with recorded(store, args.run, "evaluate", flags, began=given.began if given else None) as recorder:
-        details, golden = judged(args, args.given, args.answers)
+        details, golden = judged(args, store)
         store.write(golden_key(args.run), golden)
         if given:
             confirm(store, args.run, given.blobs)

@@ -14,6 +14,7 @@ from tests.steps.training_data import CLASSES, COLUMNS, write_data
 
 from colchis_steps._content.blobs import scan
 from colchis_steps._data.dataset import open_data
+from colchis_steps._evaluation.scores.classification import NAMES
 from colchis_steps._formats.data_v1 import Column
 from colchis_steps._formats.documents import converted, decode, encode, now
 from colchis_steps._formats.models import Alias, Candidate, Code, Golden, Manifest, tree_digest
@@ -141,7 +142,8 @@ def test_a_good_model_passes(gate: Gate, tmp_path: Path) -> None:
         "baseline": "none",
     }
     assert (details.verdict, details.tree, details.thresholds) == ("pass", found.outputs["tree"], wanted)
-    assert details.metrics.keys() == {"accuracy", "loss", "ece"}
+    assert details.metrics.keys() == set(NAMES)
+    assert (details.task, details.rows, details.weight) == ("classification", 300, "")
     assert details.slices.keys() == {f"label={name}" for name in CLASSES}
     assert sum(map(sum, details.confusion)) == 300
     assert details.baseline_version is None
@@ -201,7 +203,7 @@ def test_a_model_that_gives_nan_never_passes(gate: Gate) -> None:
     found, details = gate.result("nan")
     assert found.verdict == "fail"
     assert "NaN" in found.message
-    assert found.details["metrics"] == dict.fromkeys(("accuracy", "loss", "ece"), "NaN")
+    assert found.details["metrics"] == dict.fromkeys(NAMES, "NaN")
     assert all(map(math.isnan, details.metrics.values()))
     golden = decode(Golden, open_store(gate.store).read("runs/nan/golden.json"), "golden.json")
     assert any(math.isnan(value) for row in golden.outputs["probability"] for value in row)
@@ -220,7 +222,7 @@ def test_a_model_that_gives_no_probabilities_never_passes(gate: Gate) -> None:
 
 def test_unknown_metric_says_what_there_is(gate: Gate) -> None:
     assert gate.judge("good", "typo", {"acuracy": {"min": 0.9}}) == 65
-    assert "only accuracy, ece, f1/*, loss, precision/*, recall/*, support/*" in gate.message("typo")
+    assert "only accuracy, auc, auprc, balanced_accuracy, brier, ece, f1/*, loss, macro_f1" in gate.message("typo")
 
 
 def test_data_that_the_model_does_not_take_is_said(gate: Gate) -> None:
@@ -243,7 +245,11 @@ def test_what_is_not_what_the_workflow_hands_on_is_refused(gate: Gate) -> None:
 def test_each_part_has_a_container_of_its_own(gate: Gate, tmp_path: Path) -> None:
     """The one that asks the models gets no store: it is given one that is not there."""
     gate.serve("bad")
-    parts = [f"--given={tmp_path / 'given'}", f"--answers={tmp_path / 'answers'}"]
+    parts = [
+        f"--given={tmp_path / 'given'}",
+        f"--answers={tmp_path / 'answers'}",
+        f"--measured={tmp_path / 'measured'}",
+    ]
     assert gate.judge("good", "parts", {"accuracy": {"min_change": 0}}, "--part=fetch", *parts) == 0
     nowhere = f"--store={(tmp_path / 'nowhere').as_uri()}"
     assert gate.judge("good", "parts", {}, "--part=ask", *parts, nowhere) == 0
@@ -255,17 +261,25 @@ def test_each_part_has_a_container_of_its_own(gate: Gate, tmp_path: Path) -> Non
 
 
 def test_bad_input_of_an_early_part_is_reported_by_the_last(gate: Gate, tmp_path: Path) -> None:
-    parts = [f"--given={tmp_path / 'given'}", f"--answers={tmp_path / 'answers'}"]
+    parts = [
+        f"--given={tmp_path / 'given'}",
+        f"--answers={tmp_path / 'answers'}",
+        f"--measured={tmp_path / 'measured'}",
+    ]
     for part in ("fetch", "ask"):
         assert gate.judge("good", "odd", {}, f"--part={part}", *parts, data="other") == 0
     assert gate.judge("good", "odd", {}, "--part=judge", *parts, data="other") == 65
     assert "the data has" in gate.message("odd")
 
 
-@pytest.mark.parametrize("name", ["golden.json", "answers.json", "candidate.npy", "refusal.json"])
+@pytest.mark.parametrize("name", ["golden.json", "answers.json", "candidate-0.npy", "refusal.json"])
 def test_answers_that_lead_elsewhere_are_not_followed(gate: Gate, tmp_path: Path, name: str) -> None:
     """The container that writes them has no key, and gets none to see by a link."""
-    parts = [f"--given={tmp_path / 'given'}", f"--answers={tmp_path / 'answers'}"]
+    parts = [
+        f"--given={tmp_path / 'given'}",
+        f"--answers={tmp_path / 'answers'}",
+        f"--measured={tmp_path / 'measured'}",
+    ]
     for part in ("fetch", "ask"):
         assert gate.judge("good", "linked", {}, f"--part={part}", *parts) == 0
     (tmp_path / "answers" / name).unlink(missing_ok=True)

@@ -1,11 +1,13 @@
 """``colchis-evaluate``: the gate (runs ``colchis_steps.evaluate``).
 
 A model is a program, so the container that loads it has no key: one before it fetches, and the main one, which loads
-none, judges and stores. All run our images, whatever the submitter trained with.
+none, judges and stores. These run our images, whatever the submitter trained with. Metrics of one's own run in a
+container of the training's image, which has no key either and may write nothing but numbers.
 """
 
 from hera.workflows import UserContainer, WorkflowTemplate, models
 
+from colchis_workflows._argo.literal import literal
 from colchis_workflows._templates.step import (
     KEYS,
     KEYS_FILE,
@@ -28,11 +30,15 @@ from colchis_workflows.settings import Settings
 INPUTS = [
     *("store", "run", "model", "data", "tree", "data-digest"),
     *("thresholds", "first-model", "fail-on-reject", "serve-options"),
+    *("metrics", "code", "train-image"),
 ]
+FLAGS = [name for name in INPUTS if name != "train-image"]
 FOUND = ["tree", "evaluation", "golden", "baseline"]  # goes on by arguments, out of reach of the bucket's writers
-GIVEN, ANSWERS = "/given", "/answers"
+GIVEN, ANSWERS, MEASURED = "/given", "/answers", "/measured"
 ACCOUNT = "colchis-evaluate"
-HOPELESS = "lastRetry.exitCode == '-1' && lastRetry.message matches '(fetch|ask): .*[(]exit code (1|2|65|137)[)]'"
+HOPELESS = (
+    "lastRetry.exitCode == '-1' && lastRetry.message matches '(fetch|ask|measure): .*[(]exit code (1|2|65|137)[)]'"
+)
 
 
 def template(settings: Settings) -> WorkflowTemplate:
@@ -43,22 +49,31 @@ def template(settings: Settings) -> WorkflowTemplate:
         "evaluate",
         INPUTS,
         found,
-        args=[*flags(INPUTS, ["verdict", *FOUND]), *_part("judge")],
+        args=[*flags(FLAGS, ["verdict", *FOUND]), *_part("judge")],
         env=environment(
-            COLCHIS_JUDGE_IMAGE=settings.image("steps"), COLCHIS_ASK_IMAGE=settings.image("train"), **KEYS_FILE
+            COLCHIS_JUDGE_IMAGE=settings.image("steps"),
+            COLCHIS_ASK_IMAGE=settings.image("train"),
+            COLCHIS_MEASURE_IMAGE=literal("train-image"),
+            **KEYS_FILE,
         ),
         account=ACCOUNT,
         hopeless=HOPELESS,
     )
-    given, answers, tmp = (_mount(path) for path in (GIVEN, ANSWERS, TMP))
-    own = models.VolumeMount(name="ask", mount_path=TMP)  # not the place that outputs are read from
+    given, answers, measured, tmp = (_mount(path) for path in (GIVEN, ANSWERS, MEASURED, TMP))
+    places = {name: models.VolumeMount(name=name, mount_path=TMP) for name in ("ask", "measure")}  # each its own
     container.init_containers = [
-        _early(settings, "fetch", "steps", [given, tmp, KEYS]),
-        _early(settings, "ask", "train", [_read_only(given), answers, own]),
+        _early("fetch", settings.image("steps"), [given, tmp, KEYS]),
+        _early("ask", settings.image("train"), [_read_only(given), answers, places["ask"]]),
+        _early(
+            "measure",
+            "{{inputs.parameters.train-image}}",
+            [_read_only(given), _read_only(answers), measured, places["measure"]],
+        ),
     ]
-    volumes = [SCRATCH, keys_of(ACCOUNT), empty(given.name, MODEL), empty(answers.name), empty(own.name)]
-    container.volumes = volumes
-    container.volume_mounts = [tmp, _read_only(given), _read_only(answers), KEYS]
+    volumes = [empty(name) for name in (*(str(one.name) for one in (answers, measured)), *places)]
+    container.volumes = [SCRATCH, keys_of(ACCOUNT), empty(given.name, MODEL), *volumes]
+    container.volume_mounts = [tmp, *map(_read_only, (given, answers, measured)), KEYS]
+    container.annotations = {"eks.amazonaws.com/skip-containers": "ask,measure"}  # a role of the account is a key
     return workflow_template(
         settings,
         "Colchis: evaluate",
@@ -69,19 +84,19 @@ def template(settings: Settings) -> WorkflowTemplate:
 
 
 def _part(name: str) -> list[str]:
-    return [f"--part={name}", f"--given={GIVEN}", f"--answers={ANSWERS}"]
+    return [f"--part={name}", f"--given={GIVEN}", f"--answers={ANSWERS}", f"--measured={MEASURED}"]
 
 
-def _early(settings: Settings, name: str, image: str, mounts: list[models.VolumeMount]) -> UserContainer:
+def _early(name: str, image: str, mounts: list[models.VolumeMount]) -> UserContainer:
     """Return a container that runs a part before the main one."""
     has_key = KEYS in mounts
-    size = resources("250m", "1Gi", "4Gi") if name == "ask" else resources("100m", "256Mi", "1Gi")
+    size = resources("100m", "256Mi", "1Gi") if has_key else resources("250m", "1Gi", "4Gi")
     return UserContainer(
         name=name,
-        image=settings.image(image),
+        image=image,
         image_pull_policy="IfNotPresent",
         command=["python", "-m", "colchis_steps.evaluate"],
-        args=[*flags(INPUTS), *_part(name)],
+        args=[*flags(FLAGS), *_part(name)],
         env=environment(**KEYS_FILE) if has_key else environment(),
         resources=size,
         security_context=LOCKED,

@@ -26,6 +26,7 @@ ARGUMENTS = [
     "workers",
     "job-options",
     "thresholds",
+    "metrics",
     "first-model",
     "plain-prefix",
     "builder",
@@ -61,7 +62,14 @@ RELEASE = [
     "fail-on-reject",
     "train-image",
 ]
-JUDGING = ["data", "data-digest", "thresholds", "first-model"]  # what judging again takes beside these
+JUDGING = [
+    "data",
+    "data-digest",
+    "thresholds",
+    "metrics",
+    "code",
+    "first-model",
+]  # what judging again takes beside these
 PUBLISH = [*RELEASE, "plain-prefix", *JUDGING]
 UPLOAD = ["store", "run", "model", "plain-prefix"]
 SERVED = [name for name in rollout.INPUTS if name in RELEASE]  # the rest of a rollout's inputs has its defaults

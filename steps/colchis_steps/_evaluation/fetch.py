@@ -1,7 +1,9 @@
 """The first part of an evaluation: what is to be judged, from the store to a directory. It alone needs a key of it.
 
-Writes  <given>/candidate/, <given>/baseline/   the models' files, verified
+Writes  <given>/candidate/, <given>/baseline/   the models' files, verified; no baseline whose figures are known
         <given>/data/                           the data set's manifest and its test split, verified
+        <given>/code/                           the code that has the metrics of one's own, if there are any
+        <given>/baseline.npy                    what a baseline whose figures are known did, row by row
         <given>/given.json                      last: which they are
 """
 
@@ -10,10 +12,14 @@ import shutil
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from colchis_steps._content.code import describe_code, unpack_code
 from colchis_steps._content.confirmed import described
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._data.shards import shard_bytes
+from colchis_steps._evaluation.known import Wanted, known_figures
 from colchis_steps._formats.documents import content_digest, decode, encode
 from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import DATA_MANIFEST, manifest_key
@@ -25,7 +31,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import document_bytes
 from colchis_steps._store.opening import open_store
 
-CANDIDATE, BASELINE, DATA, GIVEN = "candidate", "baseline", "data", "given.json"
+CANDIDATE, BASELINE, DATA, CODE, GIVEN = "candidate", "baseline", "data", "code", "given.json"
 
 
 def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
@@ -54,16 +60,28 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
     home = home_of_blobs(store, candidate)
     blobs = described(home, candidate.files)
     fetch_files(home, candidate.files, given / CANDIDATE)
-    alias, digest = stable(store, args.model), ""
+    code = _code(args, given)
+    alias, digest, known = stable(store, args.model), "", None
     if alias:
         key = manifest_key(args.model, alias.version)
         content = document_bytes(store, key)
         digest = content_digest(content)
-        fetch_files(store, decode(Manifest, content, f"{store.url}/{key}").files, given / BASELINE)
+        wanted, rows = Wanted(data.manifest.digest, args.metrics, code), given / f"{BASELINE}.npy"
+        known = known_figures(store, (args.model, alias.version), digest, wanted, rows)
+        if known is None:
+            fetch_files(store, decode(Manifest, content, f"{store.url}/{key}").files, given / BASELINE)
     _copy(data, given / DATA)
     number = alias.version if alias else None
-    found = Given(candidate.tree, data.manifest.digest, number, digest, began, blobs)
+    found = Given(candidate.tree, data.manifest.digest, number, digest, began, blobs, code, known)
     open_store(given.as_uri()).write(GIVEN, encode(found))
+
+
+def _code(args: argparse.Namespace, given: Path) -> str:
+    """Fetch the code that has the metrics of one's own; return its digest, or "" where there is none to fetch."""
+    if not (args.metrics and args.code):
+        return ""
+    unpack_code(args.code, given / CODE)
+    return describe_code(args.code)[0]
 
 
 def _copy(data: DataSet, directory: Path) -> None:
@@ -75,6 +93,9 @@ def _copy(data: DataSet, directory: Path) -> None:
 
 
 def fetched_data(given: Path, uri: str) -> DataSet:
-    """Open the copy; ``uri`` is what it is a copy of, for what is said of it."""
+    """Open the copy, which has the parts that were left in place, too; ``uri`` is what it is a copy of."""
     found = open_data((given / DATA).as_uri())
-    return DataSet(uri, found.store, found.manifest)
+    test = found.manifest.splits["test"]
+    parts = tuple(replace(shard, uri="") for shard in test.parts)
+    splits = found.manifest.splits | {"test": replace(test, parts=parts)}
+    return DataSet(uri, found.store, replace(found.manifest, splits=splits))

@@ -1,8 +1,9 @@
 """The gate's judgement: bounds on values, and on changes against the baseline; all must hold, and NaN never does.
 
-A metric's name is ``accuracy``, or ``recall/label=3`` for one of its slices, or ``recall/*`` for each of them. A change
-is the candidate's value minus the baseline's. The semantics are those of TFX's "blessing": value thresholds and change
-thresholds, both, where the first model has no baseline to change against.
+A metric's name is ``accuracy``, or ``recall/label=3`` for one of its slices, or ``recall/*`` for each of them, or
+``rmse/region=*`` for those that begin so. A change is the candidate's value minus the baseline's. The semantics are
+those of TFX's "blessing": value thresholds and change thresholds, both, where the first model has no baseline to change
+against.
 """
 
 import json
@@ -19,14 +20,16 @@ BOUNDS = ("min", "max", "min_change", "max_change")
 ROUNDING = 1e-9  # 0.94 - 0.95 is a little less than -0.01
 
 
-def rules(text: str) -> Rules:
-    """Read thresholds such as ``{"accuracy": {"min": 0.95, "min_change": -0.01}}``.
+def rules(text: str, otherwise: Rules | None = None) -> Rules:
+    """Read thresholds such as ``{"accuracy": {"min": 0.95, "min_change": -0.01}}``; of no text, ``otherwise``.
 
     Raises:
         InputError: it is of another form; the sentence says which part.
     """
+    if not text.strip():
+        return otherwise or {}
     try:
-        given = json.loads(text or "{}")
+        given = json.loads(text)
     except ValueError as error:
         raise InputError(
             f'thresholds {text[:256]!r} are not JSON ({error}); give {{"accuracy": {{"min": 0.9}}}}'
@@ -50,7 +53,8 @@ def expand(given: Rules, known: Collection[str]) -> list[tuple[str, Mapping[str,
     """
     found = []
     for metric, bounds in given.items():
-        chosen = [name for name in known if name == metric or (metric.endswith("/*") and name.startswith(metric[:-1]))]
+        each = "/" in metric and metric.endswith("*")
+        chosen = [name for name in known if name == metric or (each and name.startswith(metric[:-1]))]
         if not chosen:
             there = sorted({name.partition("/")[0] + ("/*" if "/" in name else "") for name in known})
             raise InputError(
@@ -97,7 +101,7 @@ def verdict(checks: Sequence[Check]) -> str:
 
 def never_right(slices: Mapping[str, Mapping[str, float]]) -> tuple[Check, ...]:
     """Warn where classes that have rows are never predicted rightly: accuracy may be high without them."""
-    lost = [name for name, values in slices.items() if values["support"] and values["recall"] == 0]
+    lost = [name for name, values in slices.items() if values.get("support") and values.get("recall") == 0]
     if not lost:
         return ()
     rows = sum(int(slices[name]["support"]) for name in lost)

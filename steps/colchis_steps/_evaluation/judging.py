@@ -3,69 +3,93 @@
 import argparse
 import logging
 import os
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.ask import ANSWERS, GOLDEN, predictions
+from colchis_steps._evaluation.curves import curves
+from colchis_steps._evaluation.errors import Errors
 from colchis_steps._evaluation.fetch import BASELINE, CANDIDATE, GIVEN, fetched_data
-from colchis_steps._evaluation.gate import judge, never_right, rules, verdict
-from colchis_steps._evaluation.model import BATCH
+from colchis_steps._evaluation.gate import Rules, judge, never_right, rules, verdict
+from colchis_steps._evaluation.keeping import Kept
+from colchis_steps._evaluation.known import SCORING
+from colchis_steps._evaluation.own import read_measured
 from colchis_steps._evaluation.refusal import check_refusal
 from colchis_steps._evaluation.samples import Samples
-from colchis_steps._evaluation.scores import Scores
+from colchis_steps._evaluation.scores import classification
+from colchis_steps._evaluation.scoring import Figures, score
+from colchis_steps._evaluation.slicing import cuts
+from colchis_steps._evaluation.tasks import DEFAULTS, OUTPUTS, targets
 from colchis_steps._formats.documents import content_digest, encode
 from colchis_steps._formats.evaluation import Answers, Given
 from colchis_steps._formats.models import Golden
-from colchis_steps._formats.runs import Check, Evaluation
+from colchis_steps._formats.runs import Check, Curve, Evaluation, OwnMetrics, Residuals, Sample
 from colchis_steps._step.errors import InputError
+from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 
 log = logging.getLogger("colchis")
 
 
-def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evaluation, bytes]:
-    """Score what the models answered, and judge; return also the golden rows as the store is to have them.
+@dataclass(frozen=True)
+class Drawn:
+    """What the report shows of the candidate beside its figures; ``results`` is the digest of those by row."""
+
+    confusion: tuple[tuple[int, ...], ...] = ()
+    samples: tuple[Sample, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    residuals: tuple[Residuals, ...] = ()
+    results: str = ""
+
+
+class Handed(NamedTuple):
+    """What the parts before hand on."""
+
+    given: Given
+    answers: Answers
+    golden: Golden
+
+
+def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]:
+    """Score what the models answered, keep it row by row, and judge; return also the golden rows as they are to be.
 
     Raises:
         InputError: a part before has met bad input, or left something else than its answers.
     """
-    _check_plain(answers)
-    check_refusal(given)
-    check_refusal(answers)
-    found = read_document(open_store(given.as_uri()), GIVEN, Given)
-    answered = read_document(open_store(answers.as_uri()), ANSWERS, Answers)
-    golden = read_document(open_store(answers.as_uri()), GOLDEN, Golden)
-    if golden.run != args.run:
-        raise InputError(f"the golden rows are of run {golden.run[:64]!r}, not of {args.run}; evaluate it again")
-    thresholds, data = rules(args.thresholds), fetched_data(given, args.data)
-    samples, baseline = Samples(data), None
-    shown = [name for name in golden.inputs if name in data.features]
-    scores = _scored(data, predictions(answers, CANDIDATE, data), samples, shown)
-    missing = answered.missing or "no version of this model is stable yet"
+    for directory in (args.answers, args.measured):
+        _check_plain(directory)
+    for directory in (args.given, args.answers, args.measured):
+        check_refusal(directory)
+    parts = _handed(args)
+    found, answered = parts.given, parts.answers
+    data = fetched_data(args.given, args.data)
+    thresholds = _thresholds(args, data)
     if answered.missing:
-        log.warning("there is nothing to compare with: %s", missing)
-    elif found.baseline is not None:
-        baseline = _scored(data, predictions(answers, BASELINE, data))
-    _, checks = judge(thresholds, scores.flat(), baseline.flat() if baseline else None, args.first_model, missing)
-    checks = (*_impossible(scores), *checks, *never_right(scores.slices()))
-    rows = encode(golden)
+        log.warning("there is nothing to compare with: %s", answered.missing)
+    candidate, baseline, drawn = _figures(args, data, parts, store)
+    own = None
+    if args.metrics:
+        candidate, baseline, own = _with_own(args, found, candidate, baseline)
+    missing = answered.missing or "no version of this model is stable yet"
+    before = baseline.flat() if baseline else None
+    _, checks = judge(thresholds, candidate.flat(), before, args.first_model, missing)
+    faults = tuple(Check(rule, passed=False, reason=reason) for rule, reason in candidate.faults)
+    checks = (*faults, *checks, *never_right(candidate.slices))
+    rows = encode(parts.golden)
     images = {name: os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "") for name in ("judge", "ask")}
     details = Evaluation(
-        metrics=scores.metrics(),
-        slices=scores.slices(),
+        metrics=dict(candidate.metrics),
+        slices={name: dict(values) for name, values in candidate.slices.items()},
         baseline_version=found.baseline,
-        baseline_metrics=baseline.metrics() if baseline else {},
+        baseline_metrics=dict(baseline.metrics) if baseline else {},
         classes=data.classes,
-        confusion=tuple(tuple(int(count) for count in line) for line in scores.confusion),
+        confusion=drawn.confusion,
         checks=checks,
-        samples=samples.chosen(),
+        samples=drawn.samples,
         verdict=verdict(checks),
         tree=found.tree,
         data=found.data,
@@ -74,8 +98,27 @@ def judged(args: argparse.Namespace, given: Path, answers: Path) -> tuple[Evalua
         thresholds={metric: dict(bounds) for metric, bounds in thresholds.items()},
         first_model=args.first_model,
         images={name: image for name, image in images.items() if image},
+        task=data.task.kind,
+        rows=data.rows("test"),
+        weight=data.weight,
+        targets=targets(data) if data.task.kind == "regression" else (),
+        curves=drawn.curves,
+        residuals=drawn.residuals,
+        own=own,
+        results=drawn.results,
+        scoring=SCORING,
+        baseline_run=found.known.run if found.known else "",
     )
     return details, rows
+
+
+def _handed(args: argparse.Namespace) -> Handed:
+    """Read what the parts before hand on. Raises InputError where the golden rows are another run's."""
+    given, answers = open_store(args.given.as_uri()), open_store(args.answers.as_uri())
+    golden = read_document(answers, GOLDEN, Golden)
+    if golden.run != args.run:
+        raise InputError(f"the golden rows are of run {golden.run[:64]!r}, not of {args.run}; evaluate it again")
+    return Handed(read_document(given, GIVEN, Given), read_document(answers, ANSWERS, Answers), golden)
 
 
 def _check_plain(answers: Path) -> None:
@@ -85,26 +128,67 @@ def _check_plain(answers: Path) -> None:
             raise InputError(f"the answers hold {path.name[:64]!r}, which is no plain file; evaluate it again")
 
 
-def _impossible(scores: Scores) -> tuple[Check, ...]:
-    """Return a failed check for each way in which the answers are no probabilities."""
-    found = []
-    if scores.improper:
-        reason = f"the model gives rows like {scores.improper}, which are no probabilities"
-        found.append(Check("rows are probabilities", passed=False, reason=reason))
-    if not scores.finite:
-        found.append(Check("probabilities are numbers", passed=False, reason="the model gives NaN or infinity"))
-    return tuple(found)
+def _thresholds(args: argparse.Namespace, data: DataSet) -> Rules:
+    """Return the gate's rules, those of the task where none are given.
+
+    Raises:
+        InputError: they are malformed, or none are given for a task that has none of its own.
+    """
+    kind = data.task.kind
+    if kind not in OUTPUTS and not args.metrics:
+        raise InputError(
+            f"the task of {args.data} is {kind}, for which there are no figures; name a function of yours that gives "
+            "some, as metrics, and thresholds on them"
+        )
+    if kind not in OUTPUTS and not args.thresholds.strip():
+        raise InputError(
+            f"the task of {args.data} is {kind}, for which there are no thresholds unless you give some; bound the "
+            'numbers of your own metrics, like {"business": {"min": 0.5}}'
+        )
+    return rules(args.thresholds, DEFAULTS.get(kind))
 
 
-def _scored(
-    data: DataSet, predicted: "Array", samples: Samples | None = None, shown: list[str] | None = None
-) -> Scores:
-    """Count the predictions against the test split's labels; ``samples`` takes some, with the columns ``shown``."""
-    scores, at = Scores(data.classes), 0
-    for batch in data.batches("test", BATCH):
-        labels, probabilities = batch.labels[: batch.total], predicted[at : at + batch.total]
-        scores.add(probabilities, labels)
-        if samples:
-            samples.add({name: batch.features[name][: batch.total] for name in shown or ()}, probabilities, labels)
-        at += batch.total
-    return scores
+def _figures(
+    args: argparse.Namespace, data: DataSet, handed: Handed, store: Objects
+) -> tuple[Figures, Figures | None, Drawn]:
+    """Return the figures of candidate and baseline, none for a task that is not known, and what is drawn."""
+    found = handed.given
+    has_baseline = found.baseline is not None and not handed.answers.missing
+    known = Figures(found.known.metrics, found.known.slices) if found.known else None
+    if data.task.kind not in OUTPUTS:
+        return Figures({}, {}), known or (Figures({}, {}) if has_baseline else None), Drawn()
+    parts, predicted = cuts(data), predictions(args.answers, CANDIDATE, 0, data)
+    shown = frozenset(name for name in handed.golden.inputs if name in data.features)
+    samples, errors = Samples(data, shown), Errors(targets(data), predicted)
+    is_regression = data.task.kind == "regression"
+    with tempfile.TemporaryDirectory() as directory:
+        kept = Kept(data, Path(directory) / "results.npy")
+        watchers = (samples, kept, errors) if is_regression else (samples, kept)
+        candidate, scores = score(data, predicted, parts, watchers)
+        results = kept.store(store, found.tree, found.data)
+    if known is None and has_baseline:
+        known, _ = score(data, predictions(args.answers, BASELINE, 0, data), parts)
+    confusion = (
+        tuple(tuple(map(int, line)) for line in scores.confusion) if isinstance(scores, classification.Scores) else ()
+    )
+    residuals = errors.told() if is_regression else ()
+    return candidate, known, Drawn(confusion, samples.chosen(), curves(scores), residuals, results)
+
+
+def _with_own(
+    args: argparse.Namespace, found: Given, candidate: Figures, baseline: Figures | None
+) -> tuple[Figures, Figures | None, OwnMetrics]:
+    """Return the figures with those of the user's function.
+
+    Raises:
+        InputError: it left none, or one has the name of a figure that there is anyway.
+    """
+    measured = read_measured(args.measured, args.metrics)
+    if taken := sorted(measured.candidate.keys() & candidate.metrics.keys()):
+        raise InputError(f"metrics {args.metrics!r} give {taken[0]!r}, which is a figure already; call it otherwise")
+    if baseline and not found.known:
+        baseline = replace(baseline, metrics={**baseline.metrics, **(measured.baseline or {})})
+    own = OwnMetrics(
+        args.metrics, found.code, os.environ.get("COLCHIS_MEASURE_IMAGE", ""), tuple(sorted(measured.candidate))
+    )
+    return replace(candidate, metrics={**candidate.metrics, **measured.candidate}), baseline, own

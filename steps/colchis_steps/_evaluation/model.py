@@ -1,11 +1,12 @@
 """An exported model, loaded to be evaluated, and the golden rows that it answers."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.dataset import Batch, DataSet
+from colchis_steps._evaluation.tasks import OUTPUTS, width
 from colchis_steps._formats.models import Golden
 from colchis_steps._savedmodel.checking import check_operations, read_graph
 from colchis_steps._savedmodel.library import load_tensorflow
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 BATCH = 256
-
-
 GOLDEN_ROWS, GOLDEN_VALUES = 32, 100_000  # at most, of the test split, and numbers in them
+GOLDEN_BYTES = 4 << 20  # of text and pictures in them
 
 
 class Model:
@@ -45,24 +45,56 @@ class Model:
         """The columns that the model takes."""
         return sorted(self.function.structured_input_signature[1])
 
+    def outputs(self, kind: str) -> tuple[str, ...]:
+        """Return the outputs that are judged: the one of a known task, else all that are numbers."""
+        if kind in OUTPUTS:
+            return (OUTPUTS[kind],)
+        found = self.judged.structured_outputs
+        return tuple(sorted(name for name, tensor in found.items() if tensor.dtype.is_numpy_compatible and
+                            tensor.dtype.name not in {"string", "variant", "resource"}))  # fmt: skip
+
     def mismatch(self, data: DataSet) -> str:
         """Return why the model does not fit the data, if so."""
         inputs = {n: (s.dtype.name, s.shape.as_list()) for n, s in self.function.structured_input_signature[1].items()}
         wanted = {c.name: (tensor_dtype(c.dtype), [None, *c.shape]) for c in data.features.values()}
         if not inputs or not inputs.items() <= wanted.items():  # columns such as weights are no inputs
             return f"{self.name} takes {_kinds(inputs)}, and the data has {_kinds(wanted)}"
-        output = self.judged.structured_outputs.get("probability")
-        if output is None or output.shape.as_list() != [None, len(data.classes)]:
-            found = f"{output.shape.as_list()}" if output is not None else "none"
-            return f"{self.name} has the output probability {found}, and the data has {len(data.classes)} classes"
+        kind = data.task.kind
+        if kind not in OUTPUTS:
+            return (
+                "" if self.outputs(kind) else f"{self.name} has no output of numbers, so that nothing can be measured"
+            )
+        name, wide = OUTPUTS[kind], width(data)
+        output = self.judged.structured_outputs.get(name)
+        shape = output.shape.as_list() if output is not None else None
+        if shape is None or len(shape) != 2 or shape[1] not in {None, wide}:
+            has = "targets" if kind == "regression" else "labels" if kind == "multilabel" else "classes"
+            return f"{self.name} has the output {name} {shape or 'none'}, and the data has {wide} {has}"
         return ""
 
-    def probabilities(self, batch: Batch) -> "Array":
-        """Return what the model gives each row of the data in the batch: float [rows, classes]."""
+    def answers(self, batch: Batch, outputs: Sequence[str]) -> "dict[str, Array]":
+        """Return what the model gives each row of the data in the batch, by output: [rows, …].
+
+        Raises:
+            InputError: an output has another number of rows, or the model fails at these values.
+        """
         import tensorflow as tf
 
         features = {name: tf.constant(batch.features[name][: batch.total]) for name in self.inputs}
-        found: Array = self.judged(**features)["probability"].numpy()
+        try:
+            given = self.judged(**features)
+        except tf.errors.OpError as error:
+            raise InputError(
+                f"{self.name} fails at rows of the split test ({error.message[:256]}); let it take such values, or "
+                "leave them out of the data"
+            ) from error
+        found = {name: given[name].numpy() for name in outputs}
+        for name, values in found.items():
+            if values.ndim == 0 or len(values) != batch.total:
+                raise InputError(
+                    f"{self.name} gives the output {name} {list(values.shape)} for {batch.total} rows; let it give one "
+                    "answer a row"
+                )
         return found
 
     def golden(self, data: DataSet, run: str) -> Golden:
@@ -73,9 +105,16 @@ class Model:
         values = sum(math.prod(data.features[name].shape) for name in self.inputs)
         rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
         features = {name: batch.features[name][:rows] for name in self.inputs}
+        while rows > 1 and sum(map(_text_bytes, features.values())) > GOLDEN_BYTES:
+            rows = max(1, rows // 2)
+            features = {name: found[:rows] for name, found in features.items()}
         answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
         inputs = {name: plain(found) for name, found in features.items()}
         return Golden(run, inputs, {name: plain(found.numpy()) for name, found in answer.items()})
+
+
+def _text_bytes(values: "Array") -> int:
+    return sum(map(len, values.ravel().tolist())) if values.dtype.kind == "O" else 0
 
 
 def _kinds(tensors: Mapping[str, tuple[str, list[int | None]]]) -> str:

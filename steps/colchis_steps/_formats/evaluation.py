@@ -2,8 +2,16 @@
 
 import msgspec
 
-from colchis_steps._formats.documents import Document
+from colchis_steps._formats.documents import Document, Part
 from colchis_steps._formats.models import Description
+
+
+class Known(Part):
+    """What was found of the baseline on the same data: figures, and the run whose evaluation has them."""
+
+    run: str
+    metrics: dict[str, float]
+    slices: dict[str, dict[str, float]]
 
 
 class Given(Document, tag="colchis.dev/given/v1"):
@@ -15,12 +23,22 @@ class Given(Document, tag="colchis.dev/given/v1"):
     baseline_digest: str  # of its manifest
     began: float  # seconds since 1970
     blobs: dict[str, Description] = msgspec.field(default_factory=dict)  # the candidate's, before they were read
+    code: str = ""  # digest of the code that has the metrics of one's own
+    known: Known | None = None  # what an earlier evaluation found of the baseline, so that it need not be asked
 
 
 class Answers(Document, tag="colchis.dev/answers/v1"):
     """What became of the models (``answers.json``); their predictions lie beside it, a NumPy array each."""
 
     missing: str = ""  # why the baseline has no predictions
+    outputs: tuple[str, ...] = ()  # their names; of a known task only the one that is judged
+
+
+class Measured(Document, tag="colchis.dev/measured/v1"):
+    """What metrics of one's own gave (``measured.json``): finite numbers by name, of candidate and baseline."""
+
+    candidate: dict[str, float]
+    baseline: dict[str, float] | None = None
 
 
 class Refusal(Document, tag="colchis.dev/refusal/v1"):

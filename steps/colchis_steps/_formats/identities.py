@@ -58,9 +58,9 @@ IDENTITIES = {
         delete=("runs/*/training/*",),
     ),
     "evaluate": Identity(
-        "`evaluate`, but for the container that loads the model",
-        get=("blobs/*", "data/*", "models/*", "runs/*"),
-        put=("runs/*/evaluate.json", "runs/*/golden.json", "runs/*/confirmed.json"),
+        "`evaluate`, but for the containers that load the model or run the user's metrics",
+        get=("blobs/*", "code/*", "data/*", "evaluations/*", "models/*", "runs/*"),
+        put=("evaluations/*", "runs/*/evaluate.json", "runs/*/golden.json", "runs/*/confirmed.json"),
     ),
     "batch": Identity(
         "`batch`, and its job's pods",

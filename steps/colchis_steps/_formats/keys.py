@@ -12,6 +12,7 @@ models/<model>/<n>/files/…                             a version's files in pl
 models/<model>/aliases/{latest,canary,stable}.json
 models/<model>/rollouts/<run>.json
 batch/<model>/<n>/<digest>/part-<n>.parquet, …         predictions of a version for many rows
+evaluations/<tree>/<data>/<digest>.npy                 what a model did on data, row by row
 requests/<model>/<n>/<day>/<time>-<random>.json        a sample of requests
 """
 
@@ -20,6 +21,7 @@ import re
 BLOBS = "blobs/"
 MODELS = "models/"
 RUNS = "runs/"
+EVALUATIONS = "evaluations/"
 DATA_MANIFEST = "manifest.json"  # below a data set's own URI
 SCHEMA = "schema.yaml"  # there, or above it: of all data sets of the name
 _CANDIDATE_BLOB = re.compile(r"runs/[^/]+/candidate/blobs/sha256/[0-9a-f]{64}")
@@ -187,6 +189,14 @@ def rollout_key(model: str, run: str) -> str:
 def batch_prefix(model: str, version: int, digest: str) -> str:
     """Return the prefix of a version's predictions for rows that have this digest (``sha256:<hex>``)."""
     return f"batch/{model}/{version}/{digest.removeprefix('sha256:')[:16]}"
+def results_prefix(tree: str) -> str:
+    """Return the prefix of what the model with this tree (``sha256:<hex>``) did on data, row by row."""
+    return f"{EVALUATIONS}{tree.removeprefix('sha256:')[:16]}/"
+
+
+def results_key(tree: str, data: str, digest: str) -> str:
+    """Return the key of what the model with this tree did on data, row by row; all three are ``sha256:<hex>``."""
+    return f"{results_prefix(tree)}{'/'.join(one.removeprefix('sha256:')[:16] for one in (data, digest))}.npy"
 
 
 def requests_prefix(model: str, version: int) -> str:

@@ -80,10 +80,18 @@ class TrainingReport(Part):
     job: KeptJob | None = None
 
 
-class Sample(Part):
-    """One prediction on the test split.
+class Picture(Part):
+    """A small picture: rows of numbers of the palette's colours, which are ``#rrggbb``."""
 
-    ``pixels`` are rows of grey values 0 to 255 where one column is a picture; ``text`` is what the row's scalars hold.
+    palette: tuple[str, ...]
+    rows: tuple[tuple[int, ...], ...]
+
+
+class Sample(Part):
+    """One prediction on the test split; of a regression ``confidence`` is 0, and ``wrong`` the loss of any task.
+
+    ``pixels`` are rows of grey values 0 to 255 where one column is a picture, ``picture`` is one of stored bytes;
+    ``text`` is what the row's scalars hold.
     """
 
     label: str
@@ -91,10 +99,47 @@ class Sample(Part):
     confidence: float
     pixels: tuple[tuple[int, ...], ...] | None = None
     text: str = ""
+    wrong: float = 0.0
+    picture: Picture | None = None
+
+
+class Curve(Part):
+    """A curve of the candidate: ``kind`` is roc, pr or calibration; ``name`` is the class, ``area`` what is below."""
+
+    kind: str
+    name: str
+    points: tuple[tuple[float, float], ...]
+    area: float = 0.0
+
+
+class Residuals(Part):
+    """Errors of a regression by prediction: bins of about as many rows, each with its mean error and two quantiles.
+
+    An error is the prediction less the label. ``plane`` counts rows by label (columns) and prediction (rows, lowest
+    first) in equal bins from ``low`` to ``high``.
+    """
+
+    target: str
+    edges: tuple[float, ...]
+    rows: tuple[int, ...]
+    mean: tuple[float, ...]
+    spread: tuple[float, ...]  # standard deviation of the error
+    low: float
+    high: float
+    plane: tuple[tuple[int, ...], ...]
+
+
+class OwnMetrics(Part):
+    """Metrics by a function of the user's: ``module:function``, the code's digest, and what they are called."""
+
+    function: str
+    code: str  # digest; empty where the function is in the image
+    image: str
+    names: tuple[str, ...] = ()
 
 
 class Evaluation(Part):
-    """Details of ``evaluate``: slices by name (``label=3``); confusion: rows are labels, columns predictions.
+    """Details of ``evaluate``: slices by name (``label=3``, ``region=north``); confusion: rows are labels.
 
     From ``verdict`` on it says what was judged, by what and against what. The digest of these details goes from step to
     step as an argument of the workflow, so that what is published and served can be held against it.
@@ -115,7 +160,17 @@ class Evaluation(Part):
     golden: str = ""  # digest of runs/<run>/golden.json
     thresholds: dict[str, dict[str, float]] = msgspec.field(default_factory=dict)
     first_model: str = ""
-    images: dict[str, str] = msgspec.field(default_factory=dict)  # what judged, and what asked the models
+    images: dict[str, str] = msgspec.field(default_factory=dict)  # what judged, what asked the models, what measured
+    task: str = "classification"
+    rows: int = 0  # of the test split, whatever their weights
+    weight: str = ""  # the column that says how much a row counts
+    targets: tuple[str, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    residuals: tuple[Residuals, ...] = ()
+    own: OwnMetrics | None = None
+    results: str = ""  # digest of the candidate's results by row
+    scoring: int = 0  # the release of the figures' definitions
+    baseline_run: str = ""  # whose evaluation the baseline's figures are from, where it was not asked again
 
 
 class UploadReport(Part):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colchis_steps._evaluation.gate import ROUNDING, judge
-from colchis_steps._evaluation.scores import BINS, Scores
+from colchis_steps._evaluation.scores.classification import BINS, Scores
 
 
 @pytest.mark.parametrize("value", [0.9, 0.1, 1.0, 0.0, 0.30000000000000004])

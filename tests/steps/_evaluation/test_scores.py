@@ -1,5 +1,6 @@
 """Metrics against their definitions, and against scikit-learn's."""
 
+import io
 import math
 from pathlib import Path
 
@@ -7,12 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn import metrics as sk
 from tests.steps.training_data import write_data
 
-from colchis_steps._data.dataset import open_data
-from colchis_steps._evaluation.samples import LONGEST, SAMPLES, Samples, in_words, pixels
-from colchis_steps._evaluation.scores import Scores
+from colchis_steps._data.dataset import DataSet, open_data
+from colchis_steps._evaluation.results import each_row
+from colchis_steps._evaluation.samples import LONGEST, SAMPLES, Samples, in_words, pixels, small_picture
+from colchis_steps._evaluation.scores.classification import Scores
+from colchis_steps._evaluation.scoring import Figures, Rows
+from colchis_steps._formats import data_v1
 from colchis_steps._formats.data import Column
 
 
@@ -53,7 +58,8 @@ def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
 
 def test_nan_anywhere_makes_every_metric_nan() -> None:
     probabilities = np.array([[0.9, 0.1], [math.nan, math.nan]])
-    found = scored(probabilities, np.array([0, 1])).flat()
+    scores = scored(probabilities, np.array([0, 1]))
+    found = Figures(scores.metrics(), scores.slices()).flat()
     assert all(math.isnan(found[name]) for name in ("accuracy", "loss", "ece", "recall/label=0", "f1/label=1"))
 
 
@@ -75,28 +81,59 @@ def test_a_row_is_told_by_its_columns_of_one_value() -> None:
     assert len(in_words({"job": np.array(["long " * 100])[0]})) == LONGEST
 
 
+def pictures(directory: Path, **shapes: tuple[int, ...]) -> tuple[DataSet, dict[str, np.ndarray]]:
+    label = data_v1.Column("label", "int64", classes=("a", "b"))
+    columns = (*(data_v1.Column(name, "float32", shape) for name, shape in shapes.items()), label)
+    data = open_data(write_data(directory, {}, columns))
+    return data, {name: np.ones((1, *shape), np.float32) for name, shape in shapes.items()}
+
+
+def shown(samples: Samples, features: dict[str, np.ndarray], probabilities: np.ndarray, labels: np.ndarray) -> None:
+    weights = np.ones(len(labels))
+    results = each_row("classification", probabilities, labels, weights)
+    samples.add(Rows(features, probabilities, labels, weights, results))
+
+
 def test_a_sample_has_the_one_picture_of_several_columns(tmp_path: Path) -> None:
-    shapes: dict[str, tuple[int, ...]] = {"picture": (2, 2), "weight": (), "other": (2, 2)}
-    label = Column("label", "int64", classes=("a", "b"))
-    data = open_data(write_data(tmp_path / "set", {}, (*(Column(n, "float32", s) for n, s in shapes.items()), label)))
-    values = {name: np.ones((1, *shape), np.float32) for name, shape in shapes.items()}
+    data, values = pictures(tmp_path / "set", picture=(2, 2), weight=(), other=(2, 2))
     for names, drawn in ((["picture", "weight"], True), (["picture", "other"], False)):
-        samples = Samples(data)
-        samples.add({name: values[name] for name in names}, np.array([[0.9, 0.1]]), np.array([0]))
+        samples = Samples(data, names)
+        shown(samples, values, np.array([[0.9, 0.1]]), np.array([0]))
         assert (samples.chosen()[0].pixels is not None) == drawn
-    assert samples.chosen()[0].text == ""
+        assert samples.chosen()[0].text == ("weight 1" if drawn else "")
 
 
-def test_samples_show_wrong_predictions_first(tmp_path: Path) -> None:
+def test_samples_show_the_worst_mistakes_first(tmp_path: Path) -> None:
     data = open_data(write_data(tmp_path / "set", {"train": [3], "eval": [3], "test": [60]}))
     batch = next(data.batches("test", 60))
-    probabilities = np.eye(3)[batch.labels]
-    probabilities[50] = np.eye(3)[(batch.labels[50] + 1) % 3]
+    probabilities = np.full((60, 3), 0.05)
+    probabilities[np.arange(60), batch.labels] = 0.9
+    for row, sure in ((20, 0.6), (50, 0.9), (40, 0.7)):
+        probabilities[row] = (1 - sure) / 2
+        probabilities[row, (batch.labels[row] + 1) % 3] = sure
     samples = Samples(data)
-    samples.add(batch.features, probabilities, batch.labels)
+    for at in (0, 30):
+        part = slice(at, at + 30)
+        features = {name: values[part] for name, values in batch.features.items()}
+        shown(samples, features, probabilities[part], batch.labels[part])
     chosen = samples.chosen()
     assert len(chosen) == SAMPLES
-    assert chosen[0].label != chosen[0].prediction
-    assert all(sample.label == sample.prediction for sample in chosen[1:])
+    assert [sample.confidence for sample in chosen[:3]] == [0.9, 0.7, 0.6]
+    assert all(sample.label != sample.prediction for sample in chosen[:3])
+    assert all(sample.label == sample.prediction for sample in chosen[3:])
     assert chosen[0].pixels is not None
     assert len(chosen[0].pixels) == len(chosen[0].pixels[0]) == 4
+
+
+def test_a_stored_picture_becomes_a_small_one_of_few_colours_and_rubbish_none() -> None:
+    picture = Image.new("RGB", (200, 100), "#ff0000")
+    for form in ("PNG", "JPEG", "WEBP"):
+        sink = io.BytesIO()
+        picture.save(sink, form)
+        found = small_picture(sink.getvalue())
+        assert found is not None
+        assert (len(found.rows), len(found.rows[0])) == (16, 32)
+        assert found.palette[found.rows[0][0]][:3] in {"#ff", "#fe", "#fd", "#fc"}
+        assert small_picture(sink.getvalue()[:40]) is None
+    assert small_picture(b"") is None
+    assert small_picture(b"GIF89a") is None

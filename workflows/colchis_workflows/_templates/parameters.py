@@ -105,6 +105,11 @@ PARAMETERS = {
         '"queue": "team-a", "priority": "high", "spot": true}`; docs/steps/train.md lists them.',
         "{}",
     ),
+    "metrics": Text(
+        "A function of yours that gives more figures, `package.module:function`; it is in the code or the training "
+        "image. docs/steps/evaluate.md says what it gets.",
+        "",
+    ),
     "mirror": choice(
         "**true**: the canary also gets a copy of each request, and nobody sees its answer; not every gateway can.",
         "false",
@@ -174,8 +179,9 @@ PARAMETERS = {
     ),
     "thresholds": Text(
         'JSON, e.g. `{"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.8}}`: `min` and `max` '
-        "bound the value, `min_change` and `max_change` the change against the served version.",
-        '{"accuracy": {"min": 0.9, "min_change": -0.01}}',
+        "bound the value, `min_change` and `max_change` the change against the served version. Empty: by the data's "
+        "task, accuracy at least 0.9, micro F1 at least 0.5 or R² at least 0, and at most 0.01 below what is served.",
+        "",
     ),
     "to": Text("Where the predictions go. Empty: into the store, below `batch/<model>/<version>/`.", ""),
     "tolerances": Text(
@@ -183,7 +189,9 @@ PARAMETERS = {
         '"distribution": 0.1}`; docs/steps/rollout.md says what they are.',
         "{}",
     ),
-    "train-image": Text("The image that trains and evaluates: TensorFlow and, if you like, your code."),
+    "train-image": Text(
+        "The image that trains, and that runs metrics of your own: TensorFlow and, if you like, your code."
+    ),
     "version": Text("The model's version, a whole number."),
     "workers": Text("How many workers train together, or share out what is predicted.", "2"),
     "workflow": Text("The run's name in Argo, for the version's record.", ""),
