@@ -95,7 +95,7 @@ def test_each_default_is_one_that_the_step_understands(name: str, stem: str, tem
 
 def is_early(args: list[str]) -> bool:
     """Whether it is a part before the one that writes the outputs."""
-    return any(arg.startswith("--context=") or arg in {"--part=fetch", "--part=ask"} for arg in args)
+    return any(arg.startswith("--context=") or arg in {"--part=fetch", "--part=ask", "--part=measure"} for arg in args)
 
 
 @every_command

@@ -33,6 +33,7 @@ ARGUMENTS = [
         "workers",
         "job-options",
         "thresholds",
+        "metrics",
         "first-model",
     ),
     *(
@@ -241,12 +242,14 @@ def test_whoever_has_a_token_or_judges_runs_our_image(where: tuple[str, str]) ->
     template = TEMPLATES[where]
     if template.get("automountServiceAccountToken") or where[0] == "colchis-evaluate":
         for container in [template["container"], *template.get("initContainers", [])]:
+            if (where[0], container["name"]) == ("colchis-evaluate", "measure"):  # the user's program; see below
+                continue
             assert container["image"] in {SETTINGS.image("steps"), SETTINGS.image("train")}
 
 
 def test_the_container_that_loads_a_model_has_no_key() -> None:
     template = TEMPLATES["colchis-evaluate", "evaluate"]
-    fetch, ask = template["initContainers"]
+    fetch, ask, _ = template["initContainers"]
     assert (fetch["name"], ask["name"]) == ("fetch", "ask")
     assert ask["image"] == SETTINGS.image("train")
     assert "envFrom" not in ask
@@ -254,6 +257,20 @@ def test_the_container_that_loads_a_model_has_no_key() -> None:
     assert not secret & {mount["name"] for mount in ask["volumeMounts"]}
     assert {m["name"] for m in ask["volumeMounts"] if not m.get("readOnly")} == {"answers", "ask"}
     assert "tmp" not in {mount["name"] for mount in ask["volumeMounts"]}, "outputs are read from there"
+
+
+def test_metrics_of_the_users_run_without_a_key_and_write_nothing_but_their_numbers() -> None:
+    template = TEMPLATES["colchis-evaluate", "evaluate"]
+    measure = template["initContainers"][2]
+    assert (measure["name"], measure["image"]) == ("measure", "{{inputs.parameters.train-image}}")
+    assert "envFrom" not in measure
+    assert measure["securityContext"] == template["container"]["securityContext"]
+    secret = {v["name"] for v in template["volumes"] if "emptyDir" not in v}
+    assert not secret & {mount["name"] for mount in measure["volumeMounts"]}
+    assert {m["name"] for m in measure["volumeMounts"] if not m.get("readOnly")} == {"measured", "measure"}
+    judge = {mount["name"]: mount.get("readOnly") for mount in template["container"]["volumeMounts"]}
+    assert judge["measured"] is judge["answers"] is judge["given"] is True
+    assert "measure" not in judge, "its scratch is no place that the judge sees"
 
 
 def test_only_publish_takes_turns_and_only_for_its_model() -> None:

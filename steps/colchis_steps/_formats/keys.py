@@ -189,6 +189,8 @@ def rollout_key(model: str, run: str) -> str:
 def batch_prefix(model: str, version: int, digest: str) -> str:
     """Return the prefix of a version's predictions for rows that have this digest (``sha256:<hex>``)."""
     return f"batch/{model}/{version}/{digest.removeprefix('sha256:')[:16]}"
+
+
 def results_prefix(tree: str) -> str:
     """Return the prefix of what the model with this tree (``sha256:<hex>``) did on data, row by row."""
     return f"{EVALUATIONS}{tree.removeprefix('sha256:')[:16]}/"
