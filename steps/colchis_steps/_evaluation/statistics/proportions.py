@@ -48,6 +48,15 @@ def not_worse(gained: Any, lost: Any, rows: int, margin: float) -> "Array":
     return np.maximum(tail(score(gained, lost, rows, -margin)), exact)
 
 
+def worse(gained: Any, lost: Any, rows: int, margin: float) -> "Array":
+    """Return the one-sided p-values of "the share of right rows falls by no more than the margin": as ``not_worse``."""
+    import numpy as np
+
+    net = np.clip(np.asarray(lost) - np.asarray(gained), 0, rows)
+    exact = 1.0 - np.concatenate([[0.0], binomial(rows, margin)])[net] if margin else 0.0
+    return np.maximum(tail(-score(gained, lost, rows, -margin)), exact)
+
+
 def better(gained: int, lost: int) -> float:
     """Return the one-sided p-value of "the candidate is right no more often": McNemar's mid-p.
 

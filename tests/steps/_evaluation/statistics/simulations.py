@@ -11,7 +11,7 @@ import numpy as np
 from colchis_steps._evaluation.statistics.bootstrap import DRAWS, bounds, mean
 from colchis_steps._evaluation.statistics.multiple import holm
 from colchis_steps._evaluation.statistics.power import ERROR
-from colchis_steps._evaluation.statistics.proportions import better, binomial, not_worse
+from colchis_steps._evaluation.statistics.proportions import binomial, not_worse, worse
 
 MARGIN = 0.01
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -55,7 +55,7 @@ def bootstrap_passes(rows: int, differing: float, change: float, gates: int) -> 
     passed = 0
     for found in generator.multinomial(rows, shares, gates):
         drawn = generator.multinomial(rows, found / rows, DRAWS)
-        passed += np.quantile((drawn[:, 0] - drawn[:, 1]) / rows, ERROR) > -MARGIN
+        passed += int(np.quantile((drawn[:, 0] - drawn[:, 1]) / rows, ERROR) > -MARGIN)
     return passed / gates
 
 
@@ -79,23 +79,20 @@ def losses_pass(rows: int, worse: float, kind: str, gates: int) -> float:
     passed = 0
     for gate in range(gates):
         baseline, candidate = losses(rows, worse, kind, random(rows, gate))
-        passed += bounds(mean(candidate - 1.02 * baseline, gate), 1 - 2 * ERROR)[1] < 0
+        passed += int(bounds(mean(candidate - 1.02 * baseline, gate), 1 - 2 * ERROR)[1] < 0)
     return passed / gates
 
 
-def alarms(slices: int, rows: int, change: float, gates: int, differing: float = 0.1) -> tuple[float, float, float]:
-    """Return how often the first slice, any slice, and any without Holm's correction is told worse.
+def alarms(parts: int, rows: int, change: float, gates: int, differing: float = 0.1) -> tuple[float, float, float]:
+    """Return how often the first part, any part, and any without Holm's correction is told worse by the margin.
 
-    Only the first slice has the change; each has so many rows.
+    Only the first part has the change; each has so many rows.
     """
-    first = anywhere = uncorrected = 0
-    generator = random(slices, rows, round(1e4 * (1 + change)))
-    for _ in range(gates):
-        values = []
-        for true in (change, *[0.0] * (slices - 1)):
-            share = max(differing, abs(true) + 0.02)
-            up, down, _rest = generator.multinomial(rows, [(share + true) / 2, (share - true) / 2, 1 - share])
-            values.append(better(int(down), int(up)))
-        told = [value <= ERROR for value in holm(values)]
-        first, anywhere, uncorrected = first + told[0], anywhere + any(told), uncorrected + (min(values) <= ERROR)
-    return first / gates, anywhere / gates, uncorrected / gates
+    generator = random(parts, rows, round(1e4 * (1 + change)))
+    true = np.array([change, *[0.0] * (parts - 1)])
+    share = np.maximum(differing, np.abs(true) + 0.02)
+    shares = np.stack([(share + true) / 2, (share - true) / 2, 1 - share], axis=1)
+    gained, lost, _ = np.moveaxis(generator.multinomial(rows, shares, (gates, parts)), -1, 0)
+    values = worse(gained, lost, rows, MARGIN)
+    told = np.array([holm(list(of_gate)) for of_gate in values]) <= ERROR
+    return float(told[:, 0].mean()), float(told.any(axis=1).mean()), float((values <= ERROR).any(axis=1).mean())

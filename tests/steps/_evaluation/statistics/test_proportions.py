@@ -16,6 +16,7 @@ from colchis_steps._evaluation.statistics.proportions import (
     score,
     tail,
     wilson,
+    worse,
 )
 
 rows = st.integers(1, 400)
@@ -88,6 +89,21 @@ def test_one_more_row_lost_or_a_smaller_margin_never_helps(table: tuple[int, int
     assert float(not_worse(gained, lost, n, margin / 2)) >= value - 1e-12
     if gained + lost < n:
         assert float(not_worse(gained, lost + 1, n, margin)) >= value - 1e-12
+
+
+@given(tables, st.sampled_from([0.0, 0.01, 0.05]))
+def test_no_candidate_is_told_worse_and_not_worse(table: tuple[int, int, int], margin: float) -> None:
+    gained, lost, n = table
+    told = float(worse(gained, lost, n, margin)) <= 0.05
+    assert not (told and margin and float(not_worse(gained, lost, n, margin)) <= 0.05)
+    assert not told or (gained - lost) / n < -margin
+    if gained + lost < n:
+        assert float(worse(gained, lost + 1, n, margin)) <= float(worse(gained, lost, n, margin)) + 1e-12
+
+
+@pytest.mark.parametrize("lost", range(8))
+def test_it_is_told_worse_no_sooner_than_by_an_exact_test(lost: int) -> None:
+    assert float(worse(0, lost, 60, 0.01)) >= stats.binom(60, 0.01).sf(lost - 1) - 1e-9
 
 
 def test_models_that_never_differ_need_rows_for_it_to_mean_something() -> None:

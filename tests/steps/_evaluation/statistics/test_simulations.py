@@ -55,12 +55,14 @@ def test_a_bootstrap_alone_is_wrong_on_few_rows(rows: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [50, 100, 300])
-def test_twenty_slices_that_are_as_good_give_no_alarm(rows: int) -> None:
-    _, anywhere, uncorrected = alarms(20, rows, 0.0, 1_000)
-    assert anywhere <= 0.05 + error(0.05, 1_000)
-    assert uncorrected > 0.3
+@pytest.mark.parametrize("differing", [0.02, 0.1, 0.2])
+def test_twenty_parts_that_are_as_good_give_no_alarm(rows: int, differing: float) -> None:
+    assert alarms(20, rows, 0.0, 4_000, differing)[1] <= 0.05 + error(0.05, 4_000)
 
 
-def test_ten_points_lost_in_a_slice_of_300_rows_are_seen() -> None:
-    first, _, _ = alarms(20, 300, -0.1, 1_000)
-    assert first >= 0.95
+def test_without_a_correction_they_would() -> None:
+    assert alarms(20, 300, 0.0, 1_000)[2] > 0.2
+
+
+def test_ten_points_lost_in_a_part_of_300_rows_are_seen() -> None:
+    assert alarms(20, 300, -0.1, 4_000)[0] >= 0.95
