@@ -1,6 +1,6 @@
 """Say where a served model came from, from a digest or a name: data, code, hyper-parameters, metrics, who and when.
 
-Reads   models/*/*/{record,statement}.json, models/<model>/aliases/*.json
+Reads   models/*/*/{record,statement}.json, their signatures, models/<model>/aliases/*.json
 Prints  the record, for people or, with --json, as JSON
 """
 
@@ -8,14 +8,18 @@ import argparse
 import json
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
+from colchis_steps._formats.documents import Unreadable, content_digest
 from colchis_steps._formats.keys import alias_key, model_prefix, record_key, statement_key, version_of
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._formats.numbers import worded
-from colchis_steps._models.binding import is_external
+from colchis_steps._models.binding import is_external, read_version
+from colchis_steps._models.signing.check import Seal, seals
+from colchis_steps._models.signing.trust import read_trust
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
@@ -80,7 +84,26 @@ def names(store: Objects, record: Record) -> list[str]:
     return [name for name, alias in found.items() if alias and alias.version == record.version]
 
 
-def text(record: Record, aliases: Sequence[str]) -> str:
+def signatures(store: Objects, record: Record) -> tuple[list[Seal], str]:
+    """Return who signed the version, held against the keys that are trusted here, and what they signed, in words."""
+    try:
+        found = read_version(store, record.model, record.version)
+    except (NotFound, Unreadable):
+        return [], ""
+    whole = "with image, tree, record and manifest" if not found.faults else f"but {found.faults[0]}"
+    return list(seals(store, found, read_trust())), f"its statement {content_digest(found.statement)}, {whole}"
+
+
+def signed(there: Sequence[Seal], over: str) -> str:
+    """Say who signed, and what."""
+    good = [seal.words() for seal in there if not seal.fault]
+    bad = [seal.fault for seal in there if seal.fault]
+    if good:
+        return f"signed by {', '.join(good)} over {over}"
+    return f"not signed by a trusted key: {'; '.join(bad)}" if bad else "not signed"
+
+
+def text(record: Record, aliases: Sequence[str], signature: str) -> str:
     """Write the record for people."""
     code = f"{record.code.entry or '-'} {record.code.digest} {record.code.uri}".rstrip()
     rows: list[tuple[str, Any]] = [
@@ -96,6 +119,7 @@ def text(record: Record, aliases: Sequence[str]) -> str:
         ),
         ("metrics", ", ".join(f"{k}={v:.4g}" for k, v in sorted(record.metrics.items())) or "-"),
         ("gate", f"{record.verdict}, {_judged(record)}"),
+        ("signature", signature),
         ("frameworks", ", ".join(f"{k} {v}" for k, v in sorted(record.frameworks.items())) or "-"),
         ("step images", ", ".join(f"{k} {v}" for k, v in sorted(record.step_images.items())) or "-"),
         ("run", f"{record.run}" + (f" of {record.workflow}" if record.workflow else "")),
@@ -140,12 +164,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         model, _, version = args.what.partition("/")
         found = [by_name(store, model, version)]
+    told = [signatures(store, record) for record in found]
     found = [located(store, record) for record in found]
     if args.json:
-        listed = [{**msgspec.to_builtins(record), "aliases": names(store, record)} for record in found]
+        listed = [
+            {
+                **msgspec.to_builtins(record),
+                "aliases": names(store, record),
+                "signatures": [asdict(seal) for seal in there],
+            }
+            for record, (there, _) in zip(found, told, strict=True)
+        ]
         print(printable(json.dumps(worded(listed), indent=2, ensure_ascii=False)))
     else:
-        print(printable("\n\n".join(text(record, names(store, record)) for record in found)))
+        written = [text(record, names(store, record), signed(*who)) for record, who in zip(found, told, strict=True)]
+        print(printable("\n\n".join(written)))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Reads   models/<model>/<n>/manifest.json, runs/<run>/candidate/model.json, runs/
         runs/<run>/{validate_data,evaluate,build_image}.json; what evaluate found has to be what the flags say
 Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/statement.json  in-toto statement with SLSA provenance, from the record
+        models/<model>/<n>/signatures/<key>.sigstore.json  where there is a key to sign with; the image gets it, too
         models/<model>/aliases/latest.json  last, and never back to a lower version
         in a pod, the record's mirror among the cluster's modelversions, where it knows them
         annotations of the job that trained, where it is kept
@@ -29,15 +30,21 @@ from colchis_steps._formats.models import Manifest, Record, tree_digest
 from colchis_steps._formats.runs import ImageReport, StepResult
 from colchis_steps._formats.steps import before
 from colchis_steps._models.aliases import move_latest
-from colchis_steps._models.binding import MANIFEST, RECORD, is_external
+from colchis_steps._models.binding import MANIFEST, RECORD, is_external, read_version
 from colchis_steps._models.candidates import read_candidate
 from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
+from colchis_steps._models.signing.check import check_signed
+from colchis_steps._models.signing.dsse import NAMED as SHOWN
+from colchis_steps._models.signing.dsse import Signer
+from colchis_steps._models.signing.sealing import find_signer, seal
+from colchis_steps._models.signing.trust import Trust, read_trust
 from colchis_steps._models.verdict import claim_flags, claims_of, evaluation_digest, evaluation_of, passed
 from colchis_steps._oci.repository import parse_reference
+from colchis_steps._packing.signature import attach_signature
 from colchis_steps._step.errors import InputError
-from colchis_steps._step.flags import model_name, positive, prog, run_flags
+from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.text import one_line
@@ -131,13 +138,44 @@ def images_of(args: argparse.Namespace) -> dict[str, str]:
     return {"steps": args.steps_image, "train": args.train_image}
 
 
-def state(store: Objects, record: Record, manifest: Manifest, documents: dict[str, str]) -> None:
-    """Write the record's statement where there is none: one that was killed before it is finished here."""
+def state(store: Objects, record: Record, manifest: Manifest, documents: dict[str, str]) -> bytes:
+    """Write the record's statement where there is none: one that was killed before it is finished here. Return it."""
     results, layers = find_steps(store, record.run, before("register")), tuple[Layer, ...]()
     if "build_image" in results and results["build_image"].details:
         layers = converted(results["build_image"].details, ImageReport).layers
     provenance = statement(record, manifest.files, layers, results, documents=documents)
     store.create(statement_key(record.model, record.version), provenance)
+    return provenance
+
+
+def make_signed(
+    store: Objects,
+    record: Record,
+    stated: bytes,
+    args: argparse.Namespace,
+    *,
+    trust: Trust | None,
+    signer: Signer | None,
+) -> None:
+    """Sign what this run states of the version, and hang the signature on its image; another run's has its own.
+
+    Raises:
+        InputError: the statement that stands is not this run's, or signatures are asked for and it has none.
+        TransientError: the KMS or the registry is away.
+    """
+    if not trust and not signer:
+        return
+    found = read_version(store, record.model, record.version)
+    if signer and record.run == args.run:
+        if found.statement != stated:
+            raise InputError(
+                f"the statement of {record.model}/{record.version} is not what run {record.run} states; somebody "
+                "changed it, or steps ran again since, so publish a new version"
+            )
+        bundle = seal(store, record.model, record.version, stated, signer=signer)
+        log.info("%s/%d is signed by key %s", record.model, record.version, signer.public.id[:SHOWN])
+        attach_signature(record.image, bundle, insecure=args.insecure_registry)
+    check_signed(store, found, trust)
 
 
 def held(found: Record, new: Record) -> Record:
@@ -177,6 +215,13 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--steps-image", default="", metavar="REF", help="the image of the light steps")
     p.add_argument("--train-image", default="", metavar="REF", help="the image that trained")
+    p.add_argument(
+        "--insecure-registry",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="true: speak plain HTTP to a registry that is not on this machine (default: false)",
+    )
     claim_flags(p)
     p.add_argument("--record-path", type=Path, metavar="FILE", help="gets the record's digest")
     return p
@@ -188,6 +233,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     store = open_store(args.store)
     with recorded(store, args.run, "register", vars(args)) as recorder:
+        trust = read_trust()
+        signer = find_signer(trust)  # first, as what cannot be signed is better not on record
         results = find_steps(store, args.run, before("register"))
         check_results(results, args.run)
         new, manifest = describe(store, args, results)
@@ -197,7 +244,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             content = document_bytes(store, key)
             record = held(portable(store, decode(Record, content, f"{store.url}/{key}")), new)
             log.info("%s is on record already, by run %s", place, record.run)
-        state(store, record, manifest, {RECORD: content_digest(content), MANIFEST: record.manifest_digest})
+        stated = state(store, record, manifest, {RECORD: content_digest(content), MANIFEST: record.manifest_digest})
+        make_signed(store, record, stated, args, trust=trust, signer=signer)
         mirror(located(store, record), f"{store.url}/{key}")
         move_latest(store, record)
         annotate_job(record, results.get("train"))

@@ -1,6 +1,7 @@
 """Bring a version of a model from the store into a pod of KServe, verified: the ClusterStorageContainer ``colchis``.
 
-Reads   URI        colchis+s3://bucket/prefix/models/<model>/<n>: its manifest.json, and its plain copy below files/
+Reads   URI        colchis+s3://bucket/prefix/models/<model>/<n>@<tree>: its manifest.json, and its plain copy below
+                   files/; the tree is that of the files that were judged, so that nobody changes them in the store
 Writes  DIRECTORY  <n>/…, whole or not at all
 """
 
@@ -23,15 +24,23 @@ from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.s3.connection import earlier_keys
 
-VERSION = re.compile(r"colchis\+(?P<store>s3://.+)/models/(?P<model>[^/]+)/(?P<version>[0-9]+)/?")
+VERSION = re.compile(
+    r"colchis\+(?P<store>s3://.+)/models/(?P<model>[^/]+)/(?P<version>[0-9]+)(?:@(?P<tree>sha256:[0-9a-f]{64}))?/?"
+)
 log = logging.getLogger("colchis")
 
 
-def parsed(uri: str) -> tuple[str, str, int]:
-    """Return the store's URL, the model and the version. Raises InputError where the URI is another one."""
+def parsed(uri: str) -> tuple[str, str, int, str]:
+    """Return the store's URL, the model, the version and its tree: "" where an older release wrote the URI.
+
+    Raises:
+        InputError: the URI is another one.
+    """
     if not (found := VERSION.fullmatch(uri)):
-        raise InputError(f"{uri[:128]!r} is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N")
-    return found["store"], found["model"], int(found["version"])
+        raise InputError(
+            f"{uri[:128]!r} is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N@TREE"
+        )
+    return found["store"], found["model"], int(found["version"]), found["tree"] or ""
 
 
 def complete(directory: Path, manifest: Manifest) -> None:
@@ -74,10 +83,10 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog("colchis_steps.storage"),
         description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python -m colchis_steps.storage colchis+s3://colchis/models/digits/2 /mnt/models",
+        epilog="example: python -m colchis_steps.storage colchis+s3://colchis/models/digits/2@sha256:… /mnt/models",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    p.add_argument("uri", metavar="URI", help="colchis+s3://BUCKET/PREFIX/models/MODEL/N")
+    p.add_argument("uri", metavar="URI", help="colchis+s3://BUCKET/PREFIX/models/MODEL/N@TREE")
     p.add_argument("directory", type=Path, metavar="DIRECTORY", help="gets N/ with the model's files")
     return p
 
@@ -86,12 +95,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Download and verify."""
     args = parser().parse_args(argv)
-    url, model, version = parsed(args.uri)
+    url, model, version, tree = parsed(args.uri)
     store, plain = open_store(url), plain_prefix(model, version)
     try:
         manifest = read_document(store, manifest_key(model, version), Manifest)
     except NotFound as error:
         raise InputError(f"version {version} of {model} is not published ({error}); run upload") from error
+    if tree not in {"", tree_digest(manifest.files)}:
+        raise InputError(
+            f"version {version} of {model} holds {tree_digest(manifest.files)}, and {tree} was rolled out; somebody "
+            "changed it, so go back to a version that is whole"
+        )
     if next(store.keys(plain), None) is None:
         raise InputError(f"{url}/{plain} holds no files; publish the version's plain copy, or serve it by image")
     part, whole = args.directory / f".{version}", args.directory / str(version)

@@ -42,6 +42,13 @@ MODEL_FILES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a test's keys lie, and at first none: a key of the checkout's own demo is not theirs."""
+    monkeypatch.setenv("COLCHIS_KEYS", str(tmp_path / "keys"))
+    return tmp_path / "keys"
+
+
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)

@@ -14,18 +14,27 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._store.opening import open_store
 from colchis_steps.storage import complete, main, parsed
 
+TREE = f"sha256:{'7' * 64}"
+
 
 def test_a_uri_names_store_model_and_version() -> None:
-    assert parsed("colchis+s3://bucket/models/digits/2") == ("s3://bucket", "digits", 2)
-    assert parsed("colchis+s3://bucket/team/models/models/7/") == ("s3://bucket/team", "models", 7)
+    assert parsed(f"colchis+s3://bucket/models/digits/2@{TREE}") == ("s3://bucket", "digits", 2, TREE)
+    assert parsed("colchis+s3://bucket/team/models/models/7/") == ("s3://bucket/team", "models", 7, "")
 
 
 @pytest.mark.parametrize(
-    "uri", ["s3://b/models/m/1", "colchis+s3://b/models/m", "colchis+s3://models/m/1", "colchis+s3://b/models/m/x"]
+    "uri",
+    [
+        "s3://b/models/m/1",
+        "colchis+s3://b/models/m",
+        "colchis+s3://models/m/1",
+        "colchis+s3://b/models/m/x",
+        "colchis+s3://b/models/m/1@sha256:0",
+    ],
 )
 def test_another_uri_is_refused(uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main([uri, str(tmp_path)]) == 65
-    assert "is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N" in caplog.text
+    assert "is not a URI of a version; it is colchis+s3://BUCKET/PREFIX/models/MODEL/N@TREE" in caplog.text
 
 
 @pytest.fixture
@@ -68,6 +77,15 @@ def test_a_version_without_its_plain_copy_is_named(
     open_store(url).write(manifest_key("digits", 2), encode(downloaded[1]))
     assert main([uri, str(tmp_path / "to")]) == 65
     assert f"{url}/models/digits/2/files/ holds no files; publish the version's plain copy" in caplog.text
+
+
+def test_a_version_whose_files_are_not_those_that_were_rolled_out_is_refused(
+    bucket: str, tmp_path: Path, downloaded: tuple[Path, Manifest], caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"s3://{bucket}/team"
+    open_store(url).write(manifest_key("digits", 2), encode(downloaded[1]))
+    assert main([f"colchis+{url}/models/digits/2@{TREE}", str(tmp_path / "to")]) == 65
+    assert f"version 2 of digits holds {downloaded[1].tree}, and {TREE} was rolled out" in caplog.text
 
 
 POOL = """

@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "bucket": "make a store's bucket, and a key for each privilege",
         "predict": "ask a served model",
         "batch": "predict a whole data set, or files of Parquet",
+        "keys": "make the key that signs versions; say which keys are trusted",
         "verify": "read stored models once more; say what is missing or altered",
         "gc": "free what no version and no young run names",
         "models": "list and show models, and what is served where",

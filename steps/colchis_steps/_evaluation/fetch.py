@@ -25,9 +25,12 @@ from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import DATA_MANIFEST, manifest_key
 from colchis_steps._formats.models import Manifest, tree_digest
 from colchis_steps._models.aliases import stable
+from colchis_steps._models.binding import read_version
 from colchis_steps._models.candidates import home_of_blobs, read_candidate
+from colchis_steps._models.signing.check import check_signed
+from colchis_steps._models.signing.trust import read_trust
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import Objects
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import document_bytes
 from colchis_steps._store.opening import open_store
 
@@ -38,7 +41,8 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
     """Fetch the candidate, the stable version and the test split.
 
     Raises:
-        InputError: one of them is missing, damaged, or not what the run's earlier steps made.
+        InputError: one of them is missing, damaged, not what the run's earlier steps made, or not signed where that is
+            asked for.
     """
     began = time.time()
     shutil.rmtree(given, ignore_errors=True)
@@ -66,6 +70,7 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
         key = manifest_key(args.model, alias.version)
         content = document_bytes(store, key)
         digest = content_digest(content)
+        _check_signed(store, args.model, alias.version, digest)
         wanted, rows = Wanted(data.manifest.digest, args.metrics, code), given / f"{BASELINE}.npy"
         known = known_figures(store, (args.model, alias.version), digest, wanted, rows)
         if known is None:
@@ -82,6 +87,24 @@ def _code(args: argparse.Namespace, given: Path) -> str:
         return ""
     unpack_code(args.code, given / CODE)
     return describe_code(args.code)[0]
+
+
+def _check_signed(store: Objects, model: str, version: int, digest: str) -> None:
+    """Hold the stable version against the keys that are trusted, where any are. Raises InputError."""
+    if (trust := read_trust()) is None:
+        return
+    try:
+        found = read_version(store, model, version)
+    except NotFound as error:
+        raise InputError(
+            f"the stable version {version} of {model} is not on record ({error}); go back to one that is"
+        ) from error
+    if found.record.manifest_digest != digest or found.faults:
+        why = found.faults[0] if found.faults else "its manifest changed while it was read"
+        raise InputError(
+            f"the stable version {version} of {model} is not as it was registered: {why}; see: colchis verify {model}"
+        )
+    check_signed(store, found, trust)
 
 
 def _copy(data: DataSet, directory: Path) -> None:

@@ -8,6 +8,7 @@ runs/<run>/<step>.json, golden.json, …                 what a run's steps reco
 runs/<run>/candidate/{model.json,blobs/sha256/<hex>}   the model that was trained, until upload takes it over
 runs/<run>/training/…                                  what train recorded; history, result, checkpoints and failures
 models/<model>/<n>/{manifest,record,statement}.json    a version
+models/<model>/<n>/signatures/<key>.sigstore.json      a signature over the statement, by the key of this id
 models/<model>/<n>/files/…                             a version's files in plain sight, where asked for
 models/<model>/aliases/{latest,canary,stable}.json
 models/<model>/rollouts/<run>.json
@@ -25,6 +26,7 @@ EVALUATIONS = "evaluations/"
 DATA_MANIFEST = "manifest.json"  # below a data set's own URI
 SCHEMA = "schema.yaml"  # there, or above it: of all data sets of the name
 _CANDIDATE_BLOB = re.compile(r"runs/[^/]+/candidate/blobs/sha256/[0-9a-f]{64}")
+_SIGNATURE = re.compile(r"models/[^/]+/[0-9]+/signatures/[0-9a-f]+\.sigstore\.json")
 _VERSION = re.compile(r"models/(?P<model>[^/]+)/(?P<version>[0-9]+)/(?P<name>[^/]+)\.json")
 
 
@@ -148,7 +150,7 @@ def version_of(key: str, name: str = "manifest") -> tuple[str, int] | None:
 
 def names_version(key: str) -> bool:
     """Return whether the key is that of a document of a version, which never changes."""
-    return any(version_of(key, name) for name in ("manifest", "record", "statement"))
+    return bool(_SIGNATURE.fullmatch(key)) or any(version_of(key, name) for name in ("manifest", "record", "statement"))
 
 
 def manifest_key(model: str, version: int) -> str:
@@ -164,6 +166,16 @@ def record_key(model: str, version: int) -> str:
 def statement_key(model: str, version: int) -> str:
     """Return the key of a version's provenance."""
     return f"{version_prefix(model, version)}/statement.json"
+
+
+def signatures_prefix(model: str, version: int) -> str:
+    """Return the prefix of the signatures over a version's provenance."""
+    return f"{version_prefix(model, version)}/signatures/"
+
+
+def signature_key(model: str, version: int, identity: str) -> str:
+    """Return the key of the signature over a version's provenance by the key with this id (hex)."""
+    return f"{signatures_prefix(model, version)}{identity[:16]}.sigstore.json"
 
 
 def plain_prefix(model: str, version: int) -> str:

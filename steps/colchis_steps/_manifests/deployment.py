@@ -57,6 +57,7 @@ class Deployed(msgspec.Struct, frozen=True):
     runtime: str = "embedded"  # or tensorflow-serving
     size: int = 0  # bytes of its files; 0 where nobody knows
     store: str = ""  # its URL, from which ``storage`` fetches
+    tree: str = ""  # digest of the files that it fetches
     options: ServeOptions = ServeOptions()
 
     @property

@@ -81,10 +81,10 @@ def knative(deployed: Deployed, config: str, percent: int) -> Object:
 
 
 def storage_uri(deployed: Deployed) -> str:
-    """Return the URI by which the ClusterStorageContainer ``colchis`` finds a version."""
+    """Return the URI by which the ClusterStorageContainer ``colchis`` finds a version, and holds its files."""
     if not deployed.store.startswith("s3://"):
         raise InputError(f"the storage container reads buckets, not {deployed.store}; give --model-volume=image")
-    return f"colchis+{deployed.store.rstrip('/')}/{version_prefix(deployed.model, deployed.version)}"
+    return f"colchis+{deployed.store.rstrip('/')}/{version_prefix(deployed.model, deployed.version)}@{deployed.tree}"
 
 
 def predictor_name(name: str) -> str:

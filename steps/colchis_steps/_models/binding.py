@@ -48,6 +48,7 @@ class Version:
     record: Record
     digest: str  # of the record
     faults: tuple[str, ...]
+    statement: bytes = b""  # what a signature is over
 
 
 def read_version(store: Objects, model: str, version: int) -> Version:
@@ -73,16 +74,18 @@ def read_version(store: Objects, model: str, version: int) -> Version:
         )
         if there != wanted
     ]
-    faults += _statement(store, manifest, record, documents)
-    return Version(manifest, record, documents[RECORD], tuple(faults))
-
-
-def _statement(store: Objects, manifest: Manifest, record: Record, documents: dict[str, str]) -> Iterator[str]:
     try:
-        found = msgspec.json.decode(document_bytes(store, statement_key(record.model, record.version)), type=_Statement)
+        statement = document_bytes(store, statement_key(model, version))
     except NotFound:
-        yield "it has no statement; run register again"
-        return
+        statement, faults = b"", [*faults, "it has no statement; run register again"]
+    else:
+        faults += _statement(statement, manifest, record, documents)
+    return Version(manifest, record, documents[RECORD], tuple(faults), statement)
+
+
+def _statement(content: bytes, manifest: Manifest, record: Record, documents: dict[str, str]) -> Iterator[str]:
+    try:
+        found = msgspec.json.decode(content, type=_Statement)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         yield f"its statement is not one ({str(error)[:128]})"
         return
@@ -91,9 +94,9 @@ def _statement(store: Objects, manifest: Manifest, record: Record, documents: di
     wanted |= {(file.path, f"sha256:{file.sha256}") for file in manifest.files}
     if missing := sorted(wanted - subjects):
         yield f"its statement does not name {missing[0][0][:128]} as {missing[0][1]}"
-    if is_external(record):
-        return
     stated = {one.name: f"sha256:{one.digest.get('sha256')}" for one in found.predicate.run.byproducts}
+    if is_external(record) and not stated.keys() & documents.keys():
+        return  # an older release's statement names neither
     for name, digest in documents.items():
         if stated.get(name) != digest:
             yield f"its {name} is {digest}, and its statement says {stated.get(name, 'nothing')}"

@@ -6,6 +6,7 @@ from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._models.aliases import stable
 from colchis_steps._models.binding import is_external, read_version
+from colchis_steps._models.signing.check import check_signed
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import read_document
@@ -28,7 +29,8 @@ def published(
         back: it is gone back to, which a version of before verdicts were bound may be.
 
     Raises:
-        InputError: one of them is missing or cannot be read, they do not agree, or the gate did not pass the version.
+        InputError: one of them is missing or cannot be read, they do not agree, the gate did not pass the version, or
+            it is not signed where that is asked for.
     """
     name = f"version {version} of {model}"
     try:
@@ -44,6 +46,7 @@ def published(
         raise InputError(f"{name} must not be served: {found.faults[0]}; see: colchis verify {model}:{version}")
     if found.record.verdict != "pass":
         raise InputError(f"the gate says {found.record.verdict[:32]!r} of {name}, so it must not be served")
+    check_signed(store, found)
     if is_external(found.record):
         alias = stable(store, model)
         if not back and (alias is None or version > alias.version):

@@ -88,6 +88,7 @@ def deployed_as(
         runtime=options.runtime,
         size=sum(file.size for file in manifest.files),
         store=store.url,
+        tree=manifest.tree,
         options=options.pods,
     )
     check_replicas(options.pods, deployed.replicas)

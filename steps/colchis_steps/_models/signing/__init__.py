@@ -1,0 +1,1 @@
+"""Signatures over versions' statements: made by one key, held against those that are trusted."""
