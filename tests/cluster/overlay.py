@@ -82,7 +82,7 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str], level:
         "configurations": ["image-fields.yaml"],
         "images": [
             {"name": SETTINGS.image(name).rpartition(":")[0], "newName": f"{IMAGES}/{name}", "newTag": TAG}
-            for name in ("steps", "train", "serve")
+            for name in ("steps", "data", "train", "serve")
         ]
         + [{"name": SETTINGS.kaniko.rpartition(":")[0], **named(KANIKO)}],
         "patches": [

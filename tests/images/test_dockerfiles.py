@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ("steps", "train", "serve", "storage")
-LATER = (("steps", "train"), ("train", "serve"), ("steps", "storage"))  # an image and one with more layers
+IMAGES = ("steps", "data", "train", "serve", "storage")
+LATER = (
+    ("steps", "data"),
+    ("data", "train"),
+    ("train", "serve"),
+    ("steps", "storage"),
+)  # an image and one with more layers
 BASE = "docker.io/library/python:3.13-slim"
 FINAL = "FROM ${BASE}"  # the final stage; those before it have a name
 
@@ -138,9 +143,15 @@ def test_all_images_build_our_code_alike() -> None:
 
 
 def test_tensorflow_is_only_in_train_and_serve() -> None:
-    assert not any("TENSORFLOW" in line or "train" in line for line in dependency_layers("steps"))
+    for image in ("steps", "data", "storage"):
+        assert not any("TENSORFLOW" in line or "train" in line for line in dependency_layers(image))
     for image in ("train", "serve"):
         assert "ARG TENSORFLOW=train" in dependency_layers(image)
+
+
+def test_arrow_is_in_a_layer_of_its_own_that_steps_and_storage_lack() -> None:
+    layer = "COPY requirements/data.txt /opt/requirements/"
+    assert [image for image in IMAGES if layer in dependency_layers(image)] == ["data", "train", "serve"]
 
 
 def test_only_what_a_build_reads_enters_it() -> None:

@@ -39,6 +39,11 @@ json.dump({
     "failed": {step: said for step in sys.argv[1:] if (said := ask(step))},
 }, sys.stdout)
 """
+ARROW = """
+import io, PIL.Image, datasketches, pyarrow as pa, pyarrow.compute, pyarrow.csv, pyarrow.parquet as pq
+pq.write_table(pa.table({"x": [1, 2]}), "/tmp/x.parquet", compression="zstd")
+print(pq.read_table("/tmp/x.parquet")["x"].to_pylist())
+"""
 TENSORFLOW = """
 import json, sys, tensorflow as tf, keras, numpy
 model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
@@ -103,7 +108,7 @@ def run(namespace: str, image: str, *command: str) -> str:
     return kubectl("-n", namespace, "logs", name).splitlines()[-1]
 
 
-@pytest.mark.parametrize("image", ["steps", "train", "serve", "storage"])
+@pytest.mark.parametrize("image", ["steps", "data", "train", "serve", "storage"])
 def test_every_step_starts_as_nobody_on_a_read_only_root(namespace: str, image: str) -> None:
     said = json.loads(run(namespace, image, "python", "-c", ASK_ALL, *STEPS))
     assert said["failed"] == {}, "a step that is missing: the images are older than this tree"
@@ -120,3 +125,7 @@ def test_the_light_image_has_neither_tensorflow_nor_build_tools(namespace: str) 
     names = "tensorflow keras pip uv hatchling setuptools"
     find = f"import importlib.util as u; print([name for name in {names.split()} if u.find_spec(name)])"
     assert run(namespace, "steps", "python", "-c", find) == "[]"
+
+
+def test_arrow_reads_and_writes_on_a_read_only_root(namespace: str) -> None:
+    assert run(namespace, "data", "python", "-c", ARROW) == "[1, 2]"

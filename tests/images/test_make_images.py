@@ -58,8 +58,8 @@ def test_builds_each_image_with_the_engine_that_works(machine: Path, engine: str
     works(machine, engine)
     done = make(machine)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[:2] for line in told(machine)] == [[engine, "build"]] * 4
-    for image, line in zip(("steps", "train", "serve", "storage"), told(machine), strict=True):
+    assert [line.split()[:2] for line in told(machine)] == [[engine, "build"]] * 5
+    for image, line in zip(("steps", "data", "train", "serve", "storage"), told(machine), strict=True):
         assert f"--file images/{image}/Dockerfile --tag colchis/{image}:{VERSION}" in line
         assert f"--build-arg VERSION={VERSION} --build-arg REVISION=" in line
         assert line.endswith(" .")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("steps", "train", "train-gpu", "serve", "storage")
+LOCKS = ("steps", "data", "train", "train-gpu", "serve", "storage")
 UNUSED = set(re.findall(r"^[\w-]+", (ROOT / "requirements/unused.txt").read_text(), re.MULTILINE))
 PIN = re.compile(r"^([\w.-]+)==(\S+)( ; .*?)?( \\)?$", re.MULTILINE)
 
@@ -53,7 +53,8 @@ def test_the_versions_are_those_that_the_tests_run_with(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "extra"), [("steps", None), ("train", "train"), ("train-gpu", "gpu"), ("storage", "storage")]
+    ("name", "extra"),
+    [("steps", None), ("data", "data"), ("train", "train"), ("train-gpu", "gpu"), ("storage", "storage")],
 )
 def test_a_lock_holds_what_pyproject_asks_for(name: str, extra: str | None) -> None:
     assert wanted(extra) - pins(name).keys() == set(), "run make lock"
@@ -61,11 +62,12 @@ def test_a_lock_holds_what_pyproject_asks_for(name: str, extra: str | None) -> N
 
 def test_serve_is_train_and_the_rest() -> None:
     assert wanted("serve") - pins("serve").keys() - pins("train").keys() == set(), "run make lock"
-    assert pins("steps").items() <= pins("train").items()
+    assert pins("steps").items() <= pins("data").items() <= pins("train").items()
     assert pins("train").keys() - pins("serve").keys() == {"tensorflow", "tensorflow-cpu"}, "they are in train's layer"
 
 
-def test_the_steps_have_no_tensorflow() -> None:
+def test_the_steps_have_neither_tensorflow_nor_arrow() -> None:
+    assert not pins("steps").keys() & {"datasketches", "pillow", "pyarrow"}
     assert not pins("steps").keys() & {"tensorflow", "tensorflow-cpu", "keras", "h5py", "grpcio", "scikit-learn"}
 
 

@@ -25,6 +25,9 @@ ARGUMENTS = [
         "model",
         "data",
         "only-new-data",
+        "rules",
+        "schema",
+        "reference",
         "store",
         "code",
         "entry",
@@ -230,7 +233,7 @@ def test_the_retry_strategy_is_one_and_the_same() -> None:
 def test_each_image_is_known(where: tuple[str, str]) -> None:
     template = TEMPLATES[where]
     containers = [*([template["container"]] if "container" in template else []), *template.get("initContainers", [])]
-    known = {SETTINGS.image("steps"), "{{inputs.parameters.train-image}}", SETTINGS.kaniko}
+    known = {SETTINGS.image("steps"), SETTINGS.image("data"), "{{inputs.parameters.train-image}}", SETTINGS.kaniko}
     known |= {SETTINGS.image("train")} if where[0] == "colchis-batch" else set()
     for container in containers:
         assert container["image"] in known or container["name"] == "ask"

@@ -31,6 +31,7 @@ def test_registry_and_tag_reach_every_image_of_ours() -> None:
     text = "".join(render.manifests(Settings(registry="registry.example/team", tag="9.9.9")).values())
     assert "ghcr.io/colchis" not in text
     assert "registry.example/team/steps:9.9.9" in text
+    assert "registry.example/team/data:9.9.9" in text
     assert "registry.example/team/train:9.9.9" in text
 
 

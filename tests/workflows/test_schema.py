@@ -126,5 +126,6 @@ def test_images_of_a_kustomization_reach_into_workflow_templates(tmp_path: Path)
     assert Settings().registry not in text
     assert Settings().kaniko.rpartition(":")[0] not in text
     assert "image: mirror.example/steps:1.2.3" in text
+    assert "image: mirror.example/data:1.2.3" in text
     assert "value: mirror.example/train:1.2.3" in text
     assert "image: mirror.example/kaniko:1.2.3" in text

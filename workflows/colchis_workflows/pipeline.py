@@ -10,7 +10,7 @@ write to the bucket.
 
 from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
 
-from colchis_workflows import build_image, evaluate, rollout, train
+from colchis_workflows import build_image, evaluate, rollout, train, validate_data
 from colchis_workflows._templates.step import inputs_of, output_of, task, workflow_template
 from colchis_workflows.settings import Settings
 
@@ -18,6 +18,9 @@ ARGUMENTS = [
     "model",
     "data",
     "only-new-data",
+    "rules",
+    "schema",
+    "reference",
     "store",
     "code",
     "entry",
@@ -122,7 +125,7 @@ def _pipeline() -> DAG:
     return DAG(
         name="pipeline",
         tasks=[
-            task("validate-data", _from_workflow(["store", "run", "data", "model", "only-new-data"])),
+            task("validate-data", _from_workflow(validate_data.INPUTS)),
             task(
                 "candidate",
                 _from_workflow(CANDIDATE) | data,

@@ -5,17 +5,17 @@ from hera.workflows import WorkflowTemplate
 from colchis_workflows._templates.step import output, resources, step, workflow_template
 from colchis_workflows.settings import Settings
 
-INPUTS = ["store", "run", "data", "rules", "model", "only-new-data"]
+INPUTS = ["store", "run", "data", "rules", "schema", "reference", "model", "only-new-data"]
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: ``data``, ``rules``. Out: ``digest``, the exact ``data``, ``new-data``; bad data: 65."""
+    """Build the template. In: ``data``, ``rules``, ``schema``, ``reference``. Out: ``digest``, the exact ``data``, ``new-data``; bad data: 65."""
     size = resources("100m", "256Mi", "2Gi")
     outputs = [output("digest"), output("data"), output("new-data", "true")]
     return workflow_template(
         settings,
         "Colchis: validate data",
-        "Checks schema, rows, duplicates, leakage and class balance of a data set.",
+        "Checks schema, rows, duplicates, leakage, class balance and drift of a data set.",
         INPUTS,
-        [step(settings, "validate_data", INPUTS, outputs, size=size)],
+        [step(settings, "validate_data", INPUTS, outputs, image=settings.image("data"), size=size)],
     )

@@ -17,7 +17,7 @@ from colchis_workflows._templates.step import KEYS_SECRET
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
-IMAGES = ("steps", "train", "serve")
+IMAGES = ("steps", "data", "train", "serve")
 PATHS = (
     "spec/arguments/parameters/value",
     "spec/templates/container/image",

@@ -136,6 +136,16 @@ PARAMETERS = {
     "preheat": choice("Whether all nodes get the model's image before traffic moves to it.", "false", "true"),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
+    "schema": Text(
+        "A schema.yaml that the data are held against, `s3://bucket/prefix/schema.yaml`; empty: the one kept with the "
+        "data, `data/NAME/schema.yaml`, if there is one.",
+        "",
+    ),
+    "reference": Text(
+        "What drift is measured against. **served**: the data of the served version. Or the `validate_data.json` of a "
+        "run, `s3://bucket/prefix/runs/RUN/validate_data.json`. Empty: drift is not measured.",
+        "served",
+    ),
     "run": Text("The run's id, by which its steps know each other's results."),
     "runtime": choice(
         "The model server. **embedded**: ours. **tensorflow-serving**: the official image.",
