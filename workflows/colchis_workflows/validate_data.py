@@ -9,7 +9,7 @@ INPUTS = ["store", "run", "data", "rules", "schema", "reference", "model", "only
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: ``data``, ``rules``, ``schema``, ``reference``. Out: ``digest``, the exact ``data``, ``new-data``; bad data: 65."""
+    """Build the template. In: ``data`` and what they are held against. Out: ``digest``, ``data``, ``new-data``."""
     size = resources("100m", "256Mi", "2Gi")
     outputs = [output("digest"), output("data"), output("new-data", "true")]
     return workflow_template(
