@@ -38,6 +38,7 @@ class Canary:
     slower: float = 1.0
     drift: float = 0.0  # answers class 8 instead
     other: float = 0.02  # answers another class, as another training does
+    crafted: float = 0.0  # requests a second of somebody who knows what either version fails on
 
     @property
     def bad(self) -> float:
@@ -50,6 +51,7 @@ CANARIES = {
     "latency": Canary(slower=2.0),
     "drift": Canary(drift=0.3),
     "good": Canary(errors=0.002),
+    "crafted": Canary(errors=0.002, crafted=20.0),
     "tolerated": Canary(errors=0.01, slower=1.5, other=0.1),  # just so: where a test errs most
 }
 REAL = ("errors", "latency", "drift", "crash", "oom", "crash-loop", "never-ready", "good")
@@ -77,11 +79,22 @@ def simulated(chance: random.Random, canary: Canary, seconds: float) -> tuple[bo
             one, other = answered(chance, canary)
             judge.pair(one, other)
             took = one.seconds + other.seconds + 0.02
+            if canary.crafted and int(time + took) > int(time):
+                judge.served(*looked(chance, weight / 100, canary))
             bad += USERS * took * weight / 100 * canary.bad
             time += took
             if (said := verdict(judge.findings())) == "fail":
                 return True, bad + USERS * MOVE * weight / 100 * canary.bad, time + MOVE
     return False, bad + USERS * (NOTICED - time) * canary.bad, NOTICED
+
+
+def looked(chance: random.Random, share: float, canary: Canary) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return requests and failures of canary and stable in a second in which users and somebody else ask."""
+    calm = sum(chance.random() < share for _ in range(int(USERS)))
+    crafted = sum(chance.random() < share for _ in range(int(canary.crafted)))
+    own = sum(chance.random() < canary.errors for _ in range(calm))
+    stable = int(canary.crafted) - crafted
+    return (calm + crafted, own + crafted), (int(USERS) - calm + stable, stable)
 
 
 def by_the_clock(canary: Canary, seconds: float) -> tuple[bool, float, float]:

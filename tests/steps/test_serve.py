@@ -160,7 +160,7 @@ def test_metrics_count_by_model_version_and_code(server: str) -> None:
 
 
 def test_the_overview_lists_what_is_served_without_script(server: str) -> None:
-    told = get(server)
+    told = get(server, headers={"Accept": "text/html"})
     assert "/v1/models/two:predict" in told.text
     assert 'href="/board/tiny"' in told.text
     assert "no signature serving_default" in told.text

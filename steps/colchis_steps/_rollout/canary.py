@@ -83,17 +83,17 @@ def judged(place: Place, plan: Plan, rollout: Rollout, weight: int, prober: Prob
     """Ask canary and stable until the verdict is there, at least for the plan's seconds; a time-out is a no."""
     judge = Judge(plan.tolerances, len(plan.steps), prober.classes)
     began, looked = time.monotonic(), 0.0
-    before = counted(place, rollout.version)
     assert rollout.stable is not None  # noqa: S101 - see shift
+    versions = (rollout.version, rollout.stable)
+    before = {version: counted(place, version) for version in versions}
     while True:
         judge.pair(*prober.pair(rollout.version, rollout.stable))
         passed, stop = time.monotonic() - began, ""
         if passed - looked >= LOOK:
             looked = passed
-            after = counted(place, rollout.version) if before else {}
-            for address in after.keys() | before.keys():
-                judge.served(*since(before.get(address, (0, 0)), after.get(address, before.get(address, (0, 0)))))
-            before = {**before, **after}
+            after = {version: {**before[version], **counted(place, version)} for version in versions if before[version]}
+            judge.served(*(summed(before[version], after.get(version, {})) for version in versions))
+            before |= after
             stop = stopped(place, rollout)
         findings = judge.findings()
         verdict = "fail" if stop else _judge.verdict(findings)
@@ -128,6 +128,12 @@ def counted(place: Place, version: int) -> dict[str, tuple[int, int]]:
         with contextlib.suppress(Away):
             found[address] = served(text(f"http://{address}/metrics", timeout=2), place.model, version)
     return found
+
+
+def summed(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    """Return requests and failures of all pods between two looks."""
+    found = [since(before.get(address, (0, 0)), counts) for address, counts in after.items()]
+    return sum(requests for requests, _ in found), sum(failed for _, failed in found)
 
 
 def counts_of(step: JudgedStep) -> str:

@@ -11,6 +11,11 @@ likelihood ratio and its inverse are supermartingales, so by Ville's inequality,
 Latencies are compared by sign: that canary's answer took longer than ``latency`` times stable's to the same question,
 which happens in at most half of the pairs where the canary is no slower than that, whatever the distribution.
 
+Failures of users' requests are watched, too. Anybody can make requests that fail, so they speak against the canary only
+where it fails more often than is tolerated and also more often than stable does at the same time: of the failures of
+both, given how many there are, each is the canary's with its share of the requests, however they were made. Against
+that are held RATIOS of its odds. Both must be improbable, so the bound on false alarms holds for either.
+
 The distribution of classes is watched, too, by betting (Waudby-Smith and Ramdas, Estimating means of bounded random
 variables by betting, 2024): for each class, either direction and some stakes, the wealth of a bet that its share moved
 by more than is tolerated. Their mean is again a supermartingale, so the same bound holds; it has no accepting side.
@@ -31,6 +36,7 @@ MISS = 0.01  # of a measure at a step
 WORSE = {"errors": 0.09, "served": 0.09, "disagreement": 0.2}  # unbearable is so much above tolerated
 SLOWER = (0.5, 0.75)  # shares of pairs in which the canary is slower
 STAKES = (0.1, 0.3, 0.6)
+RATIOS = (3.0, 10.0, 30.0)  # of the odds that a failure is the canary's
 WATCHED = {"served", "distribution"}  # they can reject; a step may pass without them
 OTHERS = "another"  # stands for each class that was not known before
 
@@ -116,6 +122,28 @@ class Bets:
         return max(map(abs, self.moved.values()))
 
 
+class Failures:
+    """Whether more of users' failures are the canary's than its share of their requests."""
+
+    def __init__(self) -> None:
+        self.weights = dict.fromkeys(RATIOS, 0.0)
+
+    def add(self, canary: tuple[int, int], stable: tuple[int, int]) -> None:
+        """Take requests and failures of both since the last look."""
+        share = canary[0] / max(1, canary[0] + stable[0])
+        if not 0 < share < 1:
+            return  # nothing to compare with
+        for ratio in RATIOS:
+            more = ratio * share / (ratio * share + 1 - share)
+            self.weights[ratio] += canary[1] * math.log(more / share)
+            self.weights[ratio] += stable[1] * math.log((1 - more) / (1 - share))
+
+    def evidence(self) -> float:
+        """Return the natural logarithm of the mean likelihood ratio."""
+        most = max(self.weights.values())
+        return most + math.log(sum(math.exp(one - most) for one in self.weights.values()) / len(self.weights))
+
+
 class Judge:
     """What one step has shown so far.
 
@@ -128,6 +156,7 @@ class Judge:
     def __init__(self, given: Tolerances, steps: int, classes: Iterable[Any] = ()) -> None:
         self.given = given
         self.counts = {name: [0, 0] for name in ("errors", "latency", "disagreement", "served")}
+        self.failures = Failures()
         self.bets = Bets(classes, given.distribution)
         self.alarm = -math.log(FALSE_ALARM / (len(self.counts) + 1) / steps)
         self.unanswered = 0  # pairs that stable did not answer, which say nothing of the canary
@@ -146,10 +175,12 @@ class Judge:
         self._count("disagreement", event=canary.label != stable.label)
         self.bets.add(canary.label, stable.label)
 
-    def served(self, requests: int, failed: int) -> None:
-        """Take what the canary's own metrics count of users' requests: all, and those answered by 5xx."""
+    def served(self, canary: tuple[int, int], stable: tuple[int, int]) -> None:
+        """Take what both count of users' requests since the last look: all, and those answered by 5xx."""
+        requests, failed = canary
         self.counts["served"][0] += failed
         self.counts["served"][1] += requests
+        self.failures.add(canary, stable)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return each measure with what it shows: good, bad or open."""
@@ -157,6 +188,8 @@ class Judge:
         for name, (events, trials) in self.counts.items():
             tolerated, unbearable = self._bounds(name)
             weight = evidence(events, trials, tolerated, unbearable)
+            if name == "served":
+                weight = min(weight, self.failures.evidence())
             state = "bad" if weight >= self.alarm else "good" if weight <= math.log(MISS) else "open"
             found.append(Finding(name, events, trials, self._meaning(name), round(weight, 3), state))
         weight = self.bets.evidence()
@@ -180,7 +213,7 @@ class Judge:
             "errors": f"fail where stable answers; {self.given.errors:.0%} is tolerated",
             "latency": f"took more than {self.given.latency:g} times stable's; half is tolerated",
             "disagreement": f"answered otherwise than stable; {self.given.disagreement:.0%} is tolerated",
-            "served": f"of users' requests failed; {self.given.errors:.0%} is tolerated",
+            "served": f"of users' requests failed, more than of stable's; {self.given.errors:.0%} is tolerated",
             "distribution": f"more or fewer of one class; {self.given.distribution:.0%} is tolerated",
         }[name]
 

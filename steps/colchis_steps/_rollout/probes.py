@@ -23,6 +23,8 @@ from colchis_steps._store.documents import read_document
 PATIENCE = 10.0  # seconds until an answer counts as none
 OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
 FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
+NAMED = "colchis_named_requests_total"
+COUNTERS = f"colchis_requests_total|{NAMED}|:tensorflow:serving:request_count"
 BINS = 4  # of equal golden rows, for answers without a class
 log = logging.getLogger("colchis")
 
@@ -121,18 +123,21 @@ def whole(answer: Any) -> bool:
 def served(metrics: str, model: str, version: int) -> tuple[int, int]:
     """Return from a server's Prometheus metrics how many requests a version had, and how many ended with 5xx.
 
-    TensorFlow Serving names the model and how a request ended; the version is the one that its pod has.
+    Those that named the version themselves are left out: they are the prober's, or of one who aims at the canary.
+    TensorFlow Serving does not tell them apart; it names the model and how a request ended, and the version is the one
+    that its pod has.
     """
     requests = failed = 0
     for line in metrics.splitlines():
-        found = re.match(r"(colchis_requests_total|:tensorflow:serving:request_count)\{(.*)\} (\S+)$", line)
+        found = re.match(rf"({COUNTERS})\{{(.*)\}} (\S+)$", line)
         labels = dict(re.findall(r'(\w+)="([^"]*)"', found[2])) if found else {}
         named = labels.get("model") or labels.get("model_name"), labels.get("version", str(version))
         if found and named == (model, str(version)):
-            requests += int(float(found[3]))
+            count = int(float(found[3])) * (-1 if found[1] == NAMED else 1)
+            requests += count
             bad = labels.get("code", "").startswith("5") or labels.get("status") in FAILED
-            failed += int(float(found[3])) if bad else 0
-    return requests, failed
+            failed += count if bad else 0
+    return max(0, requests), max(0, failed)
 
 
 def since(before: Sequence[int], after: Sequence[int]) -> tuple[int, int]:

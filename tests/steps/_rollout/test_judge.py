@@ -114,9 +114,48 @@ def test_answers_that_stable_does_not_give_say_nothing_of_the_canary() -> None:
 def test_failures_of_users_requests_are_enough_for_a_no_and_none_are_needed_for_a_yes() -> None:
     judge = judged([(FINE, FINE)] * 60)
     assert verdict(judge.findings()) == "pass"
-    judge.served(100, 30)
+    judge.served((100, 30), (900, 0))
     assert verdict(judge.findings()) == "fail"
-    assert "served: 30 of 100 of users' requests failed; 1% is tolerated" in reason(judge.findings())
+    told = "served: 30 of 100 of users' requests failed, more than of stable's; 1% is tolerated"
+    assert told in reason(judge.findings())
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9])
+def test_requests_that_are_made_to_fail_cannot_refuse_a_good_canary(share: float) -> None:
+    """However many there are, they fall to both by share; those that are aimed are not counted."""
+    chance, refused = random.Random(3), 0
+    for _ in range(200):
+        judge = judged([], steps=3)
+        for _ in range(60):
+            crafted = chance.choice([0, 3, 50])
+            canary = sum(chance.random() < share for _ in range(crafted))
+            calm = sum(chance.random() < share for _ in range(50))
+            judge.served((calm + canary, canary), (50 - calm + crafted - canary, crafted - canary))
+            if verdict(judge.findings()) == "fail":
+                refused += 1
+                break
+    assert refused <= 200 * FALSE_ALARM + 3
+
+
+def test_three_crafted_requests_say_nothing_where_stable_was_not_asked_or_fails_alike() -> None:
+    for stable in ((0, 0), (3, 3), (30, 3)):
+        judge = judged([], steps=1)
+        judge.served((3, 3), stable)
+        assert verdict(judge.findings()) == ""
+
+
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3, 0.5])
+def test_a_canary_that_fails_where_stable_does_not_is_refused_by_users_requests_alone(share: float) -> None:
+    chance, asked = random.Random(5), []
+    for _ in range(50):
+        judge, requests = judged([], steps=3), 0
+        while verdict(judge.findings()) != "fail":
+            canary = sum(chance.random() < share for _ in range(50))
+            failed = sum(chance.random() < 0.2 for _ in range(canary))
+            judge.served((canary, failed), (50 - canary, 0))
+            requests += canary
+        asked.append(requests)
+    assert sorted(asked)[25] <= 100, "the canary's requests until it is refused, in the middle"
 
 
 def test_a_class_that_grows_is_seen_even_where_the_disagreement_alone_is_not() -> None:

@@ -1,19 +1,23 @@
 """What a judgement reports: counts that add up, evidence to three digits, and reasons that name what is open."""
 
+import math
+
 import pytest
 
-from colchis_steps._rollout.judge import Answer, Judge, Tolerances, evidence, reason, tolerances
+from colchis_steps._rollout.judge import RATIOS, Answer, Judge, Tolerances, evidence, reason, tolerances
 from colchis_steps._step.errors import InputError
 
 
 def test_counts_add_up_and_the_evidence_is_rounded() -> None:
     judge = Judge(Tolerances(), steps=3)
-    judge.served(20, 1)
-    judge.served(10, 1)
+    judge.served((20, 1), (180, 0))
+    judge.served((10, 1), (90, 0))
     found = {one.name: one for one in judge.findings()}
     served = found["served"]
     assert (served.events, served.trials, served.state) == (2, 30, "open")
-    assert served.evidence == round(evidence(2, 30, 0.01, 0.1), 3)
+    ratios = [2 * math.log(ratio / (ratio * 0.1 + 0.9)) for ratio in RATIOS]
+    assert judge.failures.evidence() == pytest.approx(math.log(sum(map(math.exp, ratios)) / len(ratios)))
+    assert served.evidence == round(min(evidence(2, 30, 0.01, 0.1), judge.failures.evidence()), 3)
     assert served.meaning != found["distribution"].meaning
 
 

@@ -106,6 +106,8 @@ def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Object
 def test_the_server_s_metrics_tell_requests_and_failures_of_a_version() -> None:
     assert served(METRICS, "digits", 2) == (99, 4)
     assert served(METRICS, "digits", 3) == (0, 0)
+    aimed = 'colchis_named_requests_total{model="digits",version="2",code="503"} 3.0\n'
+    assert served(METRICS + aimed, "digits", 2) == (96, 1)
     assert served(TENSORFLOW_SERVING, "digits", 2) == (12, 3)
 
 

@@ -240,7 +240,7 @@ class _Routes:
         )
 
     async def overview(self, request: Request) -> Response:
-        if "json" in request.headers.get("accept", ""):
+        if "html" not in request.headers.get("accept", ""):
             return _json({"status": "alive"})  # as V1 of KServe has it
         return HTMLResponse(pages.overview(self.registry), headers=pages.HEADERS)
 

@@ -17,6 +17,9 @@ class Metrics:
         """Make them; ``waiting`` gives how many requests wait now."""
         self.registry = registry = CollectorRegistry()
         self.requests = Counter("colchis_requests", "Predictions asked for.", (*VERSION, "code"), registry=registry)
+        self.named = Counter(
+            "colchis_named_requests", "Those that named the version.", (*VERSION, "code"), registry=registry
+        )
         self.seconds = _histogram(registry, "request_seconds", "Seconds from a request's head to its answer.", SECONDS)
         self._rows = _histogram(registry, "batch_rows", "Rows that were computed together.", ROWS)
         self._waited = _histogram(registry, "wait_seconds", "Seconds that a request waited for its batch.", WAITED)

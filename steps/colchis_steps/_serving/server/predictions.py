@@ -16,7 +16,7 @@ from starlette.responses import Response
 from colchis_steps._savedmodel.loading import Arrays, ValuesError
 from colchis_steps._serving.server import binary, encodings, limits, protocol
 from colchis_steps._serving.server.batch import Batcher, Limits
-from colchis_steps._serving.server.loaded import Registry, Version
+from colchis_steps._serving.server.loaded import OVERRIDE, Registry, Version
 from colchis_steps._serving.server.metrics import Metrics
 from colchis_steps._serving.server.protocol import Question
 from colchis_steps._serving.server.refusals import Refused
@@ -120,6 +120,8 @@ class Predictions:
         finally:
             self.in_hand -= held[0]
             self.metrics.requests.labels(*labels, str(code)).inc()
+            if request.path_params.keys() & {"version", "label"} or OVERRIDE in request.headers:
+                self.metrics.named.labels(*labels, str(code)).inc()
             self.metrics.seconds.labels(*labels).observe(time.perf_counter() - started)
 
     def _few(self, question: Question) -> Question:

@@ -145,3 +145,16 @@ def test_a_large_body_and_a_large_answer_are_refused_before_the_work() -> None:
     )
     assert (few.status_code, "values and lists" in few.text) == (400, True)
     assert (much.status_code, "the answer would have" in much.text) == (413, True)
+
+
+def test_requests_that_name_a_version_are_counted_apart() -> None:
+    asked: list[tuple[str, str, dict[str, Any]]] = [
+        ("POST", "/v1/models/m:predict", ONE),
+        ("POST", "/v1/models/m/versions/1:predict", ONE),
+        ("POST", "/v1/models/m/labels/stable:predict", ONE),
+        ("POST", "/v1/models/m:predict", {**ONE, "headers": {"colchis-version": "1"}}),
+        ("GET", "/metrics", {}),
+    ]
+    told = answers(BOTH, asked)[-1].text
+    assert 'colchis_requests_total{code="200",model="m",version="1"} 4.0' in told
+    assert 'colchis_named_requests_total{code="200",model="m",version="1"} 3.0' in told
