@@ -100,7 +100,7 @@ class Transport:
 
     def __init__(self, host: str, url: str) -> None:
         self.host, self.url, self.origin = host, url, origin(url)
-        self.pool = functools.cache(_pool)  # a proxy's connections are shared by what it leads to
+        self.pool = functools.cache(connections)  # a proxy's connections are shared by what it leads to
 
     def owns(self, url: str) -> bool:
         """Report whether this URL is of the registry's own origin."""
@@ -213,7 +213,8 @@ class Transport:
         return f"{urllib3.util.parse_url(url).netloc}, of registry {self.host}," if away else f"registry {self.host}"
 
 
-def _pool(proxy: Proxy | None, *, secure: bool) -> "urllib3.PoolManager":
+def connections(proxy: Proxy | None, *, secure: bool) -> "urllib3.PoolManager":
+    """Return connections through the proxy, or direct ones, that hold servers to the machine's authorities."""
     import urllib3
 
     options: dict[str, Any] = {"timeout": urllib3.Timeout(connect=10, read=300), "maxsize": 8, "blocksize": CHUNK}

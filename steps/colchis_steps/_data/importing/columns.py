@@ -30,7 +30,8 @@ def chosen(request: Request, tables: Sequence[Table]) -> "pa.Schema":
     for table in tables[1:]:
         _same(first, table)
     _named(request, first)
-    names = [name for name in first.schema.names if not request.keep or name in {*request.keep, *request.roles}]
+    kept = {*request.keep, *request.roles, *filter(None, [request.split_column])}
+    names = [name for name in first.schema.names if name and (not request.keep or name in kept)]
     fields = []
     for name in names:
         if name.endswith((VALID, MASK)):

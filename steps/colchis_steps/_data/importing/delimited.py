@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
-from colchis_steps._data.importing.sources import File
+from colchis_steps._data.importing.files import File
 from colchis_steps._data.importing.tables import Table
 from colchis_steps._step.errors import InputError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BLOCKS = (1 << 20, 8 << 20, 32 << 20)  # bytes that are parsed at a time; more where a row has no room in fewer
 MOST = 100  # times the size of a compressed file that it may have decompressed; real tables have 3 to 30
+USUAL = 6  # times that a compressed table is smaller
 LEAST = 256 << 20  # bytes that any may have
 DELIMITERS = ",;\t|"
 _VALUE = re.compile(r"In CSV column #(\d+): Row #(\d+): CSV conversion error to (.+?): invalid value '(.*)", re.DOTALL)
@@ -70,7 +71,8 @@ def table(file: File, packed: str, delimiter: str, encoding: str) -> Table:
         InputError: it has no row, two columns of one name, or bytes that the encoding does not know.
     """
     reader = Reader(file, packed, delimiter, encoding or "utf8")
-    return Table(file.where, reader.schema(), file.size, reader.batches, file.split, file.uri)
+    expected = file.size * (USUAL if packed else 1)
+    return Table(file.where, reader.schema(), file.size, reader.batches, file.split, "", expected)
 
 
 class Reader:
@@ -179,7 +181,8 @@ class Reader:
         where, names = self.file.where, schema.names
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise InputError(f"{where} has two columns {twice[0]!r}; rename one of them")
+            named = f"named {twice[0]!r}" if twice[0] else "without a name"
+            raise InputError(f"{where} has two columns {named}; rename one of them")
         if all(re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", name) for name in names):
             raise InputError(
                 f"{where} begins with the numbers {', '.join(names[:4])}, not with names of columns; add such a line"

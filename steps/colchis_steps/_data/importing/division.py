@@ -9,7 +9,7 @@ given  by a column, or by the source that has it; splits that are missing are ta
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._data.importing.sources import SPLITS
+from colchis_steps._data.importing.files import SPLITS
 from colchis_steps._step.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def by_time(column: str, cuts: Sequence[float], gap: float) -> Assign:
         import numpy as np
 
         times = numbers(rows.column(column))
-        found = np.searchsorted(np.array(cuts, times.dtype), times, side="right")
+        found: Array = np.searchsorted(np.array(cuts, times.dtype), times, side="right")
         for cut in cuts:
             found[(times >= cut - gap) & (times < cut)] = -1
         return found
@@ -48,41 +48,49 @@ def by_time(column: str, cuts: Sequence[float], gap: float) -> Assign:
 
 
 def as_given(column: str, present: Sequence[str], shares: Mapping[str, float]) -> Assign:
-    """Return what gives rows to the splits that their column, or else their source, says; ``present`` are those."""
-    import numpy as np
+    """Return what gives rows to the splits that their column, or else their source, says; ``present`` are those.
 
+    Those that are not present are taken out of train, by hash, as their shares tell.
+    """
     carved = [name for name in NAMES if name == "train" or name not in present]
     limits = _limits([shares.get(name, 0.0) if name in carved else 0.0 for name in NAMES])
-    numbered = {name: NAMES.index(split) for name, split in SPLITS.items()}
 
     def assign(rows: "pa.RecordBatch", hashes: "Array", split: str, where: str) -> "Array":
-        if column:
-            coded = rows.column(column).dictionary_encode()
-            names = [str(name).lower() for name in coded.dictionary.to_pylist()]
-            for name in names:
-                if name not in numbered:
-                    raise InputError(f"{where}: column {column!r} has {name[:64]!r}; write train, eval or test")
-            if coded.null_count:
-                row = coded.is_null().index(True).as_py()
-                raise InputError(f"{where}: column {column!r} has no split in a row, {row} of its batch; write it")
-            found = np.array([numbered[name] for name in names], np.int64)[coded.indices.to_numpy()]
-        else:
-            found = np.full(rows.num_rows, NAMES.index(split), np.int64)
+        import numpy as np
+
+        found = told(rows.column(column), column, where) if column else np.full(rows.num_rows, NAMES.index(split))
         divided: Array = np.where(found == 0, _shared(hashes, limits), found)
         return divided
 
     return assign
 
 
+def told(values: Any, column: str, where: str) -> "Array":
+    """Return the numbers of the splits that a column of names tells. Raises InputError where it tells none."""
+    import numpy as np
+
+    coded = values.dictionary_encode()
+    if coded.null_count:
+        raise InputError(
+            f"{where}: column {column!r} has no split in {coded.null_count} rows; write train, eval or test"
+        )
+    names = [str(name) for name in coded.dictionary.to_pylist()]
+    for name in names:
+        if name.lower() not in SPLITS:
+            raise InputError(f"{where}: column {column!r} has {name[:64]!r}; write train, eval or test")
+    found: Array = np.array([NAMES.index(SPLITS[name.lower()]) for name in names], np.int64)[coded.indices.to_numpy()]
+    return found
+
+
 def numbers(values: Any) -> "Array":
-    """Return times as numbers of their column: int64, or float64."""
+    """Return times as numbers of their column: int64, or float64; a null is 0."""
     import numpy as np
     import pyarrow as pa
 
     kind = values.type
     if pa.types.is_temporal(kind):
         values = values.cast(pa.int64() if kind.bit_width == 64 else pa.int32())
-    found: Array = values.to_numpy(zero_copy_only=False)
+    found: Array = values.fill_null(0).to_numpy(zero_copy_only=False)
     return found.astype(np.float64 if found.dtype.kind == "f" else np.int64)
 
 
@@ -98,7 +106,7 @@ def _shared(hashes: "Array", limits: Sequence[int]) -> "Array":
 
 def _limits(shares: Sequence[float]) -> list[int]:
     """Return the hashes at which the second split and those after it begin."""
-    total, at, found = sum(shares), 0.0, []
+    total, at, found = sum(shares), 0.0, list[int]()
     for share in shares[:-1]:
         at += share
         found.append(round(at / total * (1 << 64)))

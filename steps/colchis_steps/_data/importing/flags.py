@@ -4,8 +4,8 @@ import argparse
 import math
 import re
 
+from colchis_steps._data.importing.files import SPLITS
 from colchis_steps._data.importing.request import SHARES, Given, Request
-from colchis_steps._data.importing.sources import SPLITS
 from colchis_steps._formats.data import TASKS, WAYS
 from colchis_steps._step.flags import positive
 

@@ -84,16 +84,18 @@ def kind_of(file: BinaryIO, name: str, where: str) -> tuple[str, str]:
         raise InputError(f"{where} is {WORDS[found]}; {REMEDIES.get(found, READ)}")
     if told and found != told:
         raise InputError(f"{where} is named as {WORDS[told]} and is {WORDS[found]}; give it the name of what it is")
-    if packed and found != "csv":
+    if packed and found not in {"csv", "tfrecord"}:
         raise InputError(f"{where} is {WORDS[found]} inside {packed}; decompress it, as it can be compressed itself")
     return found, packed
 
 
 def _by_bytes(head: bytes) -> str:
+    from awscrt.checksums import crc32c
+
     for magic, word in MAGIC:
         if re.match(magic, head, re.DOTALL):
             return word
-    if len(head) >= 12 and _masked_crc(head[:8]) == struct.unpack("<I", head[8:12])[0]:
+    if len(head) >= 12 and masked(crc32c(head[:8])) == struct.unpack("<I", head[8:12])[0]:
         return "tfrecord"
     return "binary" if b"\0" in head else "csv"
 
@@ -114,12 +116,6 @@ def _unpacked(head: bytes, packed: str) -> bytes:
     return head
 
 
-def _masked_crc(content: bytes) -> int:
-    """Return the checksum that TFRecord has of a record's length: crc32c (RFC 3720), rotated, plus a constant."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 & -(crc & 1))
-    crc ^= 0xFFFFFFFF
+def masked(crc: int) -> int:
+    """Return a checksum as TFRecord keeps it: rotated, plus a constant."""
     return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from math import prod
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._data.importing.sources import SPLITS, File
+from colchis_steps._data.importing.files import SPLITS, File
 from colchis_steps._data.importing.tables import BATCH, ROWS, Table
 from colchis_steps._data.npz import UNREADABLE, check_npz, read_header
 from colchis_steps._step.errors import InputError

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._data.importing.sources import File
+from colchis_steps._data.importing.files import File
 from colchis_steps._data.importing.tables import BATCH, ROWS, Table
 from colchis_steps._step.errors import InputError
 
@@ -41,7 +41,7 @@ def table(file: File) -> Table:
             except (OSError, pa.ArrowException) as error:
                 raise _damaged(file.where, error) from error
 
-    return Table(file.where, schema, file.size, batches, file.split, file.uri)
+    return Table(file.where, schema, file.size, batches, file.split, file.uri, size)
 
 
 def _opened(content: Any, where: str) -> Any:

@@ -14,10 +14,11 @@ class Table:
 
     where: str  # what sentences call it
     schema: Any  # pyarrow.Schema, as it was found
-    size: int  # bytes, of the file
+    size: int  # bytes, of its files
     batches: Callable[[Any], Iterator[Any]]  # of a pyarrow.Schema: pyarrow.RecordBatch
     split: str = ""  # to which its rows go, where that was given
-    uri: str = ""  # where it can stay
+    uri: str = ""  # where it can stay; empty where it cannot
+    expected: int = 0  # bytes of its rows, about; 0: as many as of its files
 
 
 def columns_found(schema: Any) -> str:

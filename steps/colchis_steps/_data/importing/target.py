@@ -20,17 +20,18 @@ LABEL = "label"  # the column that is the label where none is named
 KINDS = ", ".join(TASKS)
 
 
-def label_of(request: Request, schema: "pa.Schema", usual: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the columns of the label; ``usual`` are names that the sources' kind has for it.
+def label_of(request: Request, schema: "pa.Schema") -> tuple[str, ...]:
+    """Return the columns of the label: those that are named, else ``label``, or ``y`` where there is but ``x`` besides.
 
     Raises:
         InputError: none is named, and none has the usual name.
     """
     if request.label or request.task == "none":
         return request.label
-    for name in (LABEL, *usual):
-        if name in schema.names:
-            return (name,)
+    if LABEL in schema.names:
+        return (LABEL,)
+    if {*schema.names} == {"x", "y"}:  # as NumPy's files have them
+        return ("y",)
     raise InputError(
         f"which column is the label? Name it with --label, or give --task none; there are {columns_found(schema)}"
     )

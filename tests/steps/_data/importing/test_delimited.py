@@ -92,7 +92,7 @@ def test_bytes_that_are_no_text_after_the_first_rows_have_their_row(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b,a\n1,2,3\n", "has two columns 'a'; rename one"),
+        ("a,b,a\n1,2,3\n", "has two columns named 'a'; rename one"),
         (rows() + "60,1\n", "row 62 (the header is row 1) has 2 columns instead of 4"),
         ("id,x,w,y\n", "has a header and no row"),
         ("1,2\n3,4\n", "begins with the numbers 1, 2, not with names"),
