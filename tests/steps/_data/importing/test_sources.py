@@ -94,6 +94,7 @@ def test_a_link_out_of_the_folder_is_refused(importer: Importer) -> None:
         ("t.parquet.gz", gzip.compress(b"PAR1" + bytes(90)), "is Parquet inside gzip; decompress it"),
         ("t.csv.gz", b"\x1f\x8bno", "begins as gzip and is none"),
     ],
+    ids=["parquet", "text", "html", "xml", "empty", "json", "npy", "elf", "packed", "no-gzip"],
 )
 def test_a_file_that_is_not_what_it_says_is_refused(importer: Importer, name: str, content: bytes, said: str) -> None:
     assert said in importer.refuses(importer.write(name, content))
