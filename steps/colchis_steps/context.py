@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from colchis_steps._formats.data import Column
+from colchis_steps._formats.data import Column, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,18 @@ class Context:
     """Everything from which ``entry(context)`` builds a compiled ``keras.Model``.
 
     The model's inputs are the raw feature columns (``context.columns[name]`` says dtype, shape of one row, minimum and
-    maximum), so preprocessing belongs into the model; its output is class probabilities,
-    [rows, len(context.classes)], or logits where its loss says ``from_logits=True``.
+    maximum), so preprocessing belongs into the model. Text and bytes come as ``tf.string``, dates and times as int64 in
+    the column's unit; a null is NaN in a column of floats, else ``<name>__valid`` is false there; rows of a length of
+    their own are padded, and ``<name>__mask`` says where a value is. The output is what ``task.kind`` asks for:
+
+    classification  probabilities [rows, len(context.classes)], or [rows, 1] of the second of two classes
+    multilabel      probabilities [rows, len(context.classes)], each of its own
+    regression      numbers [rows, targets]
+    sequence, none  anything; the model's outputs are served by their names
+
+    In place of probabilities it may give logits, where its loss says ``from_logits=True``. ``label`` is the first of
+    ``target``, the columns of the labels, and in ``blocks`` holds all labels as the trainer takes them. ``weight``
+    names the column of the rows' weights, if there is one: the trainer uses it, and no model takes it.
     """
 
     hyperparameters: Mapping[str, Any]
@@ -35,6 +45,13 @@ class Context:
     workers: int = 1
     blocks: "Callable[[str, int], Iterable[Rows]]" = field(default=lambda _split, _epoch: ())
     """``blocks(split, epoch)``: the stored rows, shuffled for the split train, some shards' at a time."""
+    task: Task = field(default_factory=lambda: Task("classification"))
+    weight: str = ""
+
+    @property
+    def target(self) -> tuple[str, ...]:
+        """The columns of the labels."""
+        return self.task.target
 
     def typed(self, kind: type[T]) -> T:
         """Return the hyper-parameters as a dataclass of the user's, whose fields name them, with types and defaults.
@@ -62,7 +79,8 @@ class Context:
 class Step:
     """One worker's part of a training step, for a ``train_step`` of the user's; it is traced into a TensorFlow graph.
 
-    ``inputs`` is what the model takes (a tensor, or a dict by column), rows first; ``labels`` is int64 [rows];
+    ``inputs`` is what the model takes (a tensor, or a dict by column), rows first; ``labels`` is int64 [rows] of class
+    numbers, float32 [rows] or [rows, targets], or uint8 [rows, labels] of 0 and 1, by the task;
     ``weights`` is float32 [rows], 1 (or the row's own weight) for a row of the data and 0 for padding; ``total`` is a
     float32 scalar: the rows of the whole global batch.
     """
@@ -75,7 +93,7 @@ class Step:
     sum: Callable[[Sequence[Any]], list[Any]]
     """Return each tensor's sum over the workers; all of them call it alike."""
     count: Callable[[Any], None]
-    """Take predictions, [rows, classes], into the compiled metrics."""
+    """Take predictions, rows first, into the compiled metrics."""
 
     def mean(self, values: Any) -> Any:
         """Return this worker's share of the mean of ``values`` [rows] over the global batch; the shares add up."""
@@ -104,7 +122,8 @@ class Training:
     that ``train_step`` uses, built; checkpoints hold their variables.
 
     ``class_weight`` and ``validation_freq`` are ``fit``'s; classes may go by name too. ``weights`` names the column of
-    sample weights: they act on loss and weighted metrics, in evaluation too, and are no input of the model.
+    sample weights where the data set has none of that role, or another: they act on loss and weighted metrics, in
+    evaluation too, and are no input of the model.
     """
 
     model: Any
@@ -143,4 +162,6 @@ def from_environment() -> Context:
         rank=int(os.environ.get("RANK", "0")),
         workers=int(os.environ.get("WORLD_SIZE", "1")),
         blocks=lambda split, epoch: data.blocks(split, seed=seed if split == "train" else None, epoch=epoch),
+        task=data.task,
+        weight=data.weight,
     )

@@ -192,7 +192,7 @@ def check_trainable(chosen: Settings, data: DataSet, workers: int, entry: str = 
     """Refuse what no worker could train, before any starts.
 
     Raises:
-        InputError: a split is absent or empty, the label has no classes, or a worker would have no row of a batch;
+        InputError: a split is absent or empty, the label has too few classes, or a worker would have no row of a batch;
             for ``command:`` entries, the command is malformed: nothing else is checked.
     """
     if entry.startswith(PREFIX):
@@ -200,8 +200,14 @@ def check_trainable(chosen: Settings, data: DataSet, workers: int, entry: str = 
         return
     for split in ("train", "eval"):
         data.shards(split)
-    if len(data.classes) < 2 or not data.features:
-        raise InputError(f"{data.uri} has {len(data.classes)} classes and {len(data.features)} features; give both")
+    kind, classes = data.task.kind, len(data.classes)
+    if (kind == "classification" and classes < 2) or not data.features:
+        raise InputError(f"{data.uri} has {classes} classes and {len(data.features)} features; give both")
+    if chosen.class_weight and kind != "classification":
+        raise InputError(
+            f"class_weight is {chosen.class_weight}, and the task of {data.uri} is {kind}, in which a row has not one "
+            "class; leave class_weight out"
+        )
     if chosen.global_batch < workers:
         raise InputError(f"global_batch is {chosen.global_batch}, too few for {workers} workers; raise it")
 

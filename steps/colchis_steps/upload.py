@@ -19,10 +19,11 @@ from colchis_steps._content.confirmed import check_confirmed
 from colchis_steps._content.plain import publish
 from colchis_steps._content.storing import store_directory
 from colchis_steps._content.taking import take_over
-from colchis_steps._data.dataset import open_data, served_facts
+from colchis_steps._data.dataset import open_data
+from colchis_steps._data.facts import Facts, served_facts
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import candidate_key, manifest_key
-from colchis_steps._formats.models import Bounds, Candidate, Code, Manifest, tree_digest
+from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import UploadReport
 from colchis_steps._models.candidates import blobs_of, find_candidate
 from colchis_steps._models.verdict import claim_flags, claims_of, evaluation_of, moved, passed
@@ -60,7 +61,7 @@ def allot(store: Objects, candidate: Candidate, *, plain: bool = False) -> tuple
             return last, True
         if last and last.run == candidate.run:
             log.warning("run %s made version %d of other files before; this is another one", last.run, last.version)
-        inputs, classes = facts(store, candidate)
+        found = facts(store, candidate)
         manifest = Manifest(
             model=candidate.model,
             version=last.version + 1 if last else 1,
@@ -68,8 +69,10 @@ def allot(store: Objects, candidate: Candidate, *, plain: bool = False) -> tuple
             files=candidate.files,
             tree=candidate.tree,
             created_at=now(),
-            inputs=inputs,
-            classes=classes,
+            inputs=found and found.inputs,
+            classes=found and found.classes,
+            task=found.task if found else "",
+            columns=found and found.columns,
         )
         if plain:
             publish(store, manifest)
@@ -79,16 +82,16 @@ def allot(store: Objects, candidate: Candidate, *, plain: bool = False) -> tuple
             return manifest, False
 
 
-def facts(store: Objects, candidate: Candidate) -> tuple[dict[str, Bounds] | None, tuple[str, ...] | None]:
-    """Return the inputs' bounds and the classes' names from the candidate's data set; None where it does not tell."""
+def facts(store: Objects, candidate: Candidate) -> Facts | None:
+    """Return what the candidate's data set says of the model; None where it does not tell."""
     if not candidate.data:
-        return None, None
+        return None
     try:
         data = open_data(absolute(store, candidate.data)).manifest
     except InputError as error:
         log.warning("the manifest has no bounds of the inputs and no names of classes: %s", error)
-        return None, None
-    return served_facts(data) if data.digest == candidate.data_digest else (None, None)
+        return None
+    return served_facts(data) if data.digest == candidate.data_digest else None
 
 
 def adopt(store: Objects, run: str, model: str, directory: Path) -> tuple[Candidate, int]:

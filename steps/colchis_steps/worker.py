@@ -125,6 +125,8 @@ def _loop(here: Place, data: DataSet, args: argparse.Namespace, writer: "checkpo
         rank=here.rank,
         workers=here.workers,
         blocks=blocks_of(data, chosen.seed),
+        task=data.task,
+        weight=data.weight,
     )
     training = call_entry(args.entry, load_entry(args.entry), context)
     source = Source(data, chosen, here, context, training, inputs_of(training, data.features))

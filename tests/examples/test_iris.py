@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 import msgspec
 from colchis_steps._savedmodel.loading import SavedModel
+from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.protocol import read_v1
 model = SavedModel(Path(sys.argv[1]))
-question = read_v1(sys.argv[2].encode(), model.inputs)
+question = read_v1(sys.argv[2].encode(), Columns(model.inputs))
 print(msgspec.json.encode(question.write(model.predict(question.arrays))).decode())
 """
 

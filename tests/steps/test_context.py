@@ -34,7 +34,10 @@ def test_they_come_with_their_types_and_defaults() -> None:
         ('{"units": "16"}', r"not as Knobs wants them: Expected `int`, got `str` - at `\$.units`; correct them"),
         ("{}", "missing required field `units`"),
         ('{"units": 1, "kind": "wide"}', r"Invalid enum value 'wide' - at `\$.kind`"),
-        ('{"units": 1, "unts": 2}', "hyper-parameter 'unts' is none of accumulate, checkpoint_seconds, epochs, "),
+        (
+            '{"units": 1, "unts": 2}',
+            "hyper-parameter 'unts' is none of accumulate, checkpoint_seconds, class_weight, epochs, ",
+        ),
     ],
     ids=["another type", "missing", "none of them", "misspelt"],
 )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 VALID, MASK = "__valid", "__mask"
+STRICT = {"label", "weight"}  # roles in which a null means nothing
+REMEDY = "fill them, leave out their rows, or let the column be nullable"
 
 
 def as_read(columns: Iterable[Column]) -> dict[str, Column]:
@@ -39,18 +41,21 @@ def arrays(rows: "pa.RecordBatch | pa.Table", columns: Iterable[Column], where: 
     """Return the columns' values by the names of ``as_read``, rows first.
 
     Raises:
-        InputError: a column is missing or of another type, or has a null that the schema forbids.
+        InputError: a column is missing or of another type, has a null that the schema forbids or, in a label or a
+            weight, that no one may have, or a number that is not finite.
     """
     found: dict[str, Array] = {}
     for column in columns:
         if column.name not in rows.schema.names:
             raise InputError(f"{where} lacks the column {column.name!r}; import the data again")
         values = _whole(rows.column(column.name))
-        if values.null_count and not column.nullable:
+        strict = not column.nullable or column.role in STRICT
+        if values.null_count and strict:
             row = values.is_null().index(True).as_py()
+            why = f"is the {column.role}" if column.role in STRICT else "may have none"
             raise InputError(
-                f"column {column.name!r} of {where} has {values.null_count} nulls, the first in row {row}, and the "
-                "schema forbids them; fill them, leave out their rows, or let the column be nullable"
+                f"column {column.name!r} of {where} has {_nulls(values.null_count)}, the first in row {row}, and "
+                f"{why}; " + ("leave out such rows" if column.role in STRICT else REMEDY)
             )
         if column.nullable and not column.dtype.startswith("float"):
             found[column.name + VALID] = values.is_valid().to_numpy(zero_copy_only=False)
@@ -58,12 +63,41 @@ def arrays(rows: "pa.RecordBatch | pa.Table", columns: Iterable[Column], where: 
             found[column.name], found[column.name + MASK] = _padded(values, column)
         else:
             found[column.name] = _plain(values, column)
+        _check_finite(found[column.name], column, where, nan=not strict)
         dtype = str(found[column.name].dtype)
         if column.dtype not in {"str", "bytes"} and dtype != column.dtype:
             raise InputError(
                 f"column {column.name!r} of {where} is {dtype} instead of {column.dtype}; import the data again"
             )
     return found
+
+
+def _check_finite(values: "Array", column: Column, where: str, *, nan: bool) -> None:
+    """Refuse infinity, NaN where it is no null, and weights below 0."""
+    import numpy as np
+
+    if values.dtype.kind != "f" or not values.size:
+        return
+    with np.errstate(invalid="ignore"):
+        low, high = np.fmin.reduce(values, None), np.fmax.reduce(values, None)  # they pass NaN over
+        at_least = 0 if column.role == "weight" else -np.inf
+    if np.isfinite([low, high]).all() and low >= at_least and (nan or not np.isnan(values.sum())):
+        return
+    odd = np.isinf(values) | (values < at_least) | (np.isnan(values) & (not nan))
+    if not odd.any():
+        return
+    first = tuple(int(index) for index in np.argwhere(odd)[0])
+    count, value = int(odd.sum()), values[first]
+    what = _nulls(count, "NaN") if np.isnan(value) else f"{count} values such as {value:g}"
+    remedy = REMEDY if np.isnan(value) and column.role not in STRICT else "leave out such rows"
+    raise InputError(
+        f"column {column.name!r} of {where} has {what}, the first in row {first[0]}, and "
+        f"{f'is the {column.role}' if column.role in STRICT else 'takes finite numbers'}; {remedy}"
+    )
+
+
+def _nulls(count: int, name: str = "null") -> str:
+    return f"{count} {name}{'s' if count > 1 else ''}"
 
 
 def _whole(values: Any) -> Any:

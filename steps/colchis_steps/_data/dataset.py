@@ -6,17 +6,17 @@ Reads   <data URI>/manifest.json, and the shards beside it; a shard's bytes are 
 import functools
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.arrays import as_read
+from colchis_steps._data.checking import check_column, check_labels
 from colchis_steps._data.shards import read_shard
 from colchis_steps._data.targets import labels
 from colchis_steps._formats.data import Column, DataManifest, Shard, Task, decode_manifest
 from colchis_steps._formats.documents import Newer, Unreadable
 from colchis_steps._formats.keys import DATA_MANIFEST
-from colchis_steps._formats.models import Bounds
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import document_bytes
@@ -112,7 +112,7 @@ class DataSet:
         kept = [column for column in self.manifest.columns if column.role != "ignored"]
         columns, where = read_shard(self.store, shard, kept), f"shard {shard.path} of {self.uri}"
         for column in self.columns.values():
-            _check(where, shard.rows, column, columns, "import the data again")
+            check_column(where, shard.rows, column, columns, "import the data again")
         if self.task.target:
             columns[self.manifest.label] = self._labels(columns, where)
         size = sum(values.nbytes for values in columns.values())
@@ -177,9 +177,9 @@ class DataSet:
             where, rows = f"a block of rows for {split!r}", len(next(iter(block.values()), ()))
             for column in self.columns.values():
                 if column.name in self.task.target and column.classes is None:
-                    _check_labels(where, self.task, block.get(column.name))
+                    check_labels(where, self.task, block.get(column.name))
                 else:
-                    _check(where, rows, column, block, "correct the entry's dataset function")
+                    check_column(where, rows, column, block, "correct the entry's dataset function")
             yield block
 
     def _labels(self, rows: "Mapping[str, Array]", where: str) -> "Array":
@@ -269,52 +269,3 @@ def newest(uri: str) -> str:
             f"{uri} holds no data set; import one (colchis data NAME --to STORE) and give the URI it prints"
         )
     return f"{uri.rstrip('/')}/{max(made, key=lambda key: (made[key], key)).removesuffix(f'/{name}')}"
-
-
-def served_facts(found: DataManifest) -> tuple[dict[str, Bounds], tuple[str, ...]]:
-    """Return each feature's bounds, where they are known, and the names of the label's classes, if any."""
-    bounds = {
-        column.name: Bounds(column.minimum, column.maximum)
-        for column in found.of_role("feature")
-        if column.minimum is not None and column.maximum is not None
-    }
-    return bounds, found.task.classes
-
-
-def _check(where: str, rows: int, column: Column, columns: "Mapping[str, Array]", remedy: str) -> None:
-    import numpy as np
-
-    if column.name not in columns:
-        raise InputError(f"{where} lacks the column {column.name!r}; {remedy}")
-    values = columns[column.name]
-    if not isinstance(values, np.ndarray):
-        raise InputError(f"column {column.name!r} in {where} is a {type(values).__name__}, not a NumPy array; {remedy}")
-    text = values.dtype.kind in "USO" and column.dtype in {"str", "bytes"}
-    dtype = column.dtype if text else str(values.dtype)
-    found, wanted = (dtype, values.shape), (column.dtype, (rows, *column.shape))
-    if found != wanted:
-        raise InputError(f"column {column.name!r} in {where} is {_kind(*found)} instead of {_kind(*wanted)}; {remedy}")
-    if column.classes and len(values) and not (values.min() >= 0 and values.max() < len(column.classes)):
-        raise InputError(
-            f"column {column.name!r} in {where} has labels {values.min()} to {values.max()}, "
-            f"but there are {len(column.classes)} classes from 0; correct the labels"
-        )
-
-
-def _check_labels(where: str, task: Task, values: "Array | None") -> None:
-    if values is None:
-        raise InputError(f"{where} lacks the labels {task.target[0]!r}; correct the entry's dataset function")
-    if (
-        task.classes
-        and task.kind == "classification"
-        and len(values)
-        and not 0 <= values.min() <= values.max() < len(task.classes)
-    ):
-        raise InputError(
-            f"{where} has labels {values.min()} to {values.max()}, but there are {len(task.classes)} classes from 0; "
-            "correct the labels"
-        )
-
-
-def _kind(dtype: str, shape: Sequence[int]) -> str:
-    return f"{dtype}[{', '.join(map(str, shape))}]"

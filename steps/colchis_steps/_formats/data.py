@@ -49,11 +49,17 @@ class Column(Part):
     classes: tuple[str, ...] | None = None
 
     @property
+    def is_time(self) -> bool:
+        """Whether it is a date, a time of day, a moment or a duration: int64 in the type's unit, to a model."""
+        return self.type.startswith(("timestamp", "date", "time", "duration"))
+
+    @property
     def dtype(self) -> str:
         """NumPy's name of what readers give: ``str`` for text, ``bytes`` for bytes, int64 for dates and times."""
-        if self.type.startswith(("timestamp", "date", "time", "duration")):
+        if self.is_time:
             return "int64"
-        return "float64" if self.type.startswith("decimal") else _NUMPY.get(self.type, self.type)
+        plain = self.type.removeprefix("large_").removesuffix("_view")
+        return "float64" if self.type.startswith("decimal") else _NUMPY.get(plain, plain)
 
 
 class Shard(Part):

@@ -18,7 +18,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     ``global_batch`` counts the rows of one step over all workers; each worker computes its share in ``accumulate``
     parts, one after the other. ``checkpoint_seconds`` is the time between checkpoints within an epoch.
-    ``sync_batch_norm`` lets every BatchNormalization layer see the rows of all workers.
+    ``sync_batch_norm`` lets every BatchNormalization layer see the rows of all workers. ``class_weight`` balanced lets
+    each class have the same weight in the loss of training, however many rows it has.
     """
 
     epochs: Annotated[int, Meta(ge=1)] = 10
@@ -28,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True):
     checkpoint_seconds: Annotated[int, Meta(ge=1)] = 300
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     sync_batch_norm: bool = False
+    class_weight: Literal["", "balanced"] = ""
     all: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -67,7 +69,7 @@ def _held(field: msgspec.structs.FieldInfo, value: Any) -> Any:
 def _wanted(kind: Any, value: Any) -> str:
     match msgspec.inspect.type_info(kind):
         case msgspec.inspect.LiteralType():
-            return f"one of {', '.join(get_args(kind))}"
+            return f"one of {', '.join(name for name in get_args(kind) if name)}"
         case msgspec.inspect.BoolType():
             return "true or false"
         case msgspec.inspect.IntType(lt=int(above)) if type(value) is int and value >= above:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from colchis_steps._formats.data import Column
 from colchis_steps._formats.documents import Document, Part, canonical_digest
 from colchis_steps._formats.numbers import column_numbered
 
@@ -74,8 +75,9 @@ class Confirmed(Document, tag="colchis.dev/confirmed/v1"):
 class Manifest(Document, tag="colchis.dev/manifest/v1"):
     """A version of a model (``models/<model>/<n>/manifest.json``): it exists when this does, and never changes.
 
-    ``inputs`` and ``classes`` are what a server says of the model beyond its signature, by the data that it was trained
-    on; None where the data set did not tell, and in manifests of older releases.
+    ``inputs``, ``classes``, ``task`` and ``columns`` are what a server says of the model beyond its signature, by the
+    data that it was trained on; None (of ``task``: empty) where the data set did not tell, and in manifests of older
+    releases.
     """
 
     model: str
@@ -86,6 +88,8 @@ class Manifest(Document, tag="colchis.dev/manifest/v1"):
     created_at: str
     inputs: dict[str, Bounds] | None = None  # by column
     classes: tuple[str, ...] | None = None  # the name of class 0, 1, …
+    task: str = ""  # its kind
+    columns: tuple[Column, ...] | None = None  # those that clients write otherwise than the signature has them
 
 
 class Alias(Document, tag="colchis.dev/alias/v1"):

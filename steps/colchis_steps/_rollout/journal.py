@@ -3,11 +3,14 @@
 import contextlib
 import logging
 
+from colchis_steps._data.dataset import open_data
+from colchis_steps._data.facts import Facts, served_facts
+from colchis_steps._formats.data import RAGGED
 from colchis_steps._formats.documents import decode, encode, now
 from colchis_steps._formats.keys import rollout_key
-from colchis_steps._formats.models import Bounds, Manifest, Record
+from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._formats.rollouts import Rollout
-from colchis_steps._serving.config import Range, Served
+from colchis_steps._serving.config import Range, Served, Written
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import document_bytes, find_document
@@ -32,17 +35,16 @@ def write(store: Objects, rollout: Rollout, verdict: str = "", reason: str = "")
     store.write(key, encode(rollout, before))
 
 
-def facts(manifest: Manifest, record: Record) -> tuple[dict[str, Bounds], tuple[str, ...]]:
-    """Return the inputs' bounds and the classes' names: from the manifest, or, of an older one, from the data set."""
-    from colchis_steps._data import dataset
-
+def facts(manifest: Manifest, record: Record) -> Facts:
+    """Return what is known of a version beyond its signature: from the manifest, or, of an older one, the data set."""
     if manifest.inputs is not None:
-        return manifest.inputs, manifest.classes or ()
+        return Facts(manifest.inputs, manifest.classes or (), manifest.task, manifest.columns or ())
     try:
-        return dataset.served_facts(dataset.open_data(record.data).manifest) if record.data else ({}, ())
+        if record.data:
+            return served_facts(open_data(record.data).manifest)
     except StepError as error:
         log.warning("the bounds of the inputs and the classes' names are not known: %s", error)
-        return {}, ()
+    return Facts({}, (), "", ())
 
 
 def described(path: str, manifest: Manifest, record: Record, allowed: tuple[str, ...] = ()) -> Served:
@@ -50,6 +52,8 @@ def described(path: str, manifest: Manifest, record: Record, allowed: tuple[str,
 
     ``allowed`` are operations that may reach out of the model.
     """
-    inputs, classes = facts(manifest, record)
-    ranges = {name: Range(bounds.minimum, bounds.maximum) for name, bounds in inputs.items()}
-    return Served(path, manifest.tree, ranges, classes, record.frameworks.get("tensorflow", ""), allowed)
+    found, tensorflow = facts(manifest, record), record.frameworks.get("tensorflow", "")
+    ranges = {name: Range(bounds.minimum, bounds.maximum) for name, bounds in found.inputs.items()}
+    columns = {c.name: Written(c.type, c.nullable, RAGGED in c.shape, c.media) for c in found.columns}
+    task = "" if found.task == "classification" else found.task
+    return Served(path, manifest.tree, ranges, found.classes, tensorflow, allowed, task, columns)

@@ -1,8 +1,8 @@
 """The export of a trained Keras model as a SavedModel that any server can run.
 
 Writes  <directory>/saved_model.pb and what belongs to it; signature ``serving_default``: inputs are named after the
-        columns that the model takes, with their raw dtypes; outputs are ``class`` int64 [rows] and ``probability``
-        float32 [rows, classes], and the model's further outputs by their names
+        columns that the model takes, with their raw dtypes; outputs are those of the task (see ``outputs``), and the
+        model's further outputs by their names
 """
 
 import platform
@@ -14,7 +14,7 @@ from typing import Any
 from colchis_steps._formats.data import Column
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.loading import SavedModel
-from colchis_steps._savedmodel.outputs import Output, forward_of, improper, in_words, named, slack, tensor_dtype
+from colchis_steps._savedmodel.outputs import Output, forward_of, improper, in_words, slack, tensor_dtype
 from colchis_steps._savedmodel.warmup import FILE as WARMUP
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import InputError, StepError
@@ -32,15 +32,7 @@ def export(model: Any, columns: Mapping[str, Column], directory: Path, output: O
     forward = forward_of(model)
 
     def serve(features: dict[str, Any]) -> dict[str, Any]:
-        predictions = forward(as_inputs(features), training=False)
-        found = {other.name: other.of(predictions) for other in named(model, predictions) if other.key != output.key}
-        probability = output.probabilities(predictions)
-        return {
-            name: tf.cast(value, tf.float32) if value.dtype.is_floating else value for name, value in found.items()
-        } | {
-            "class": tf.argmax(probability, axis=-1, output_type=tf.int64),
-            "probability": probability,
-        }
+        return output.served(model, forward(as_inputs(features), training=False))
 
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -73,23 +65,35 @@ def check_export(model: Any, directory: Path, features: Mapping[str, Any], outpu
     if not loaded.warm_up():
         (directory / WARMUP).unlink()  # TensorFlow Serving does not load a model that refuses its own warm-up
     tensors = {name: tf.constant(values) for name, values in features.items()}
-    wanted = output.probabilities(forward_of(model)(as_inputs(tensors), training=False)).numpy()
-    actual = loaded.predict({name: np.asarray(tensor.numpy()) for name, tensor in tensors.items()})["probability"]
-    if actual.shape != wanted.shape:
-        raise StepError(f"the exported model gives {actual.shape} instead of {wanted.shape}; please report this")
-    if not np.allclose(actual, wanted, rtol=0, atol=slack(model), equal_nan=True):
-        difference = float(np.nanmax(np.abs(actual - wanted)))
-        raise StepError(f"the exported model differs from the trained one by {difference:g}; please report this")
-    if (row := improper(wanted)) is not None:
+    served = output.served(model, forward_of(model)(as_inputs(tensors), training=False))
+    actual = loaded.predict({name: np.asarray(tensor.numpy()) for name, tensor in tensors.items()})
+    for name, tensor in served.items():
+        if tensor.dtype.is_floating:
+            _check_alike(name, actual[name], tensor.numpy(), slack(model))
+    wanted = served["probability"].numpy() if "probability" in served and output.task else None
+    if wanted is not None and (row := improper(wanted, one=output.task == "classification")) is not None:
         raise InputError(
             f"the model's output{f' {output.name!r}' if output.name else ''} has rows like {in_words(wanted[row])}, "
-            "not probabilities; end it with a softmax, or let its loss have from_logits=True"
+            f"not probabilities; end it with a {'softmax' if output.task == 'classification' else 'sigmoid'}, "
+            "or let its loss have from_logits=True"
         )
     kinds = {"inputs": loaded.inputs, "outputs": loaded.outputs}
     return {
         kind: {name: {"dtype": tensor.dtype, "shape": list(tensor.shape)} for name, tensor in tensors.items()}
         for kind, tensors in kinds.items()
     }
+
+
+def _check_alike(name: str, actual: Any, wanted: Any, tolerated: float) -> None:
+    """Raise StepError where two outputs differ by more than is tolerated of the greatest value, or of 1."""
+    import numpy as np
+
+    if actual.shape != wanted.shape:
+        raise StepError(f"the exported model gives {name} {actual.shape} instead of {wanted.shape}; please report this")
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    if not np.allclose(actual, wanted, rtol=0, atol=tolerated * max(1.0, finite.max(initial=0.0)), equal_nan=True):
+        difference = float(np.nanmax(np.abs(actual - wanted)))
+        raise StepError(f"the exported model differs from the trained one by {difference:g}; please report this")
 
 
 def frameworks() -> dict[str, str]:

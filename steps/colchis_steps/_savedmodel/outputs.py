@@ -1,7 +1,12 @@
-"""Which output of a Keras model gives the probabilities of the classes, and how they are made of it.
+"""Which output of a Keras model is what its task asks for, and how what is served is made of it.
+
+classification  ``class`` int64 [rows] and ``probability`` float32 [rows, classes]
+multilabel      ``probability`` float32 [rows, labels]
+regression      ``value`` float32 [rows, targets]
+sequence, none  the model's outputs by their names, as they are
 
 The model's loss says what its output is: where that has ``from_logits=True``, the probabilities are the softmax of the
-output, or its sigmoid for a binary loss, whatever the last layer is.
+output, or its sigmoid for a binary loss or several labels, whatever the last layer is.
 """
 
 import functools
@@ -15,17 +20,26 @@ from colchis_steps._step.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+ANSWERS = {  # what a model gives for a row, by task
+    "classification": "one probability a class",
+    "multilabel": "one probability a label",
+    "regression": "one number a target",
+}
 SLACK = 0.01  # of a row's sum: bfloat16 has 8 bits
 SLACKS = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}  # between two ways to compute a probability, by dtype
 
 
 @dataclass(frozen=True)
 class Output:
-    """One output of a model: its name and place in what the model returns, and what makes probabilities of it."""
+    """One output of a model: its name and place in what the model returns, and what makes the task's answer of it.
+
+    ``task`` is the kind of the task, and empty where the output is served as it is.
+    """
 
     name: str = ""
     key: str | int | None = None  # None: the model returns it alone
     activation: str = ""  # softmax or sigmoid; none where it gives probabilities itself
+    task: str = "classification"
 
     def of(self, predictions: Any) -> Any:
         """Return this output of what the model returned."""
@@ -38,7 +52,24 @@ class Output:
         found = tf.cast(self.of(predictions), tf.float32)
         if self.activation:
             found = tf.nn.sigmoid(found) if self.activation == "sigmoid" else tf.nn.softmax(found)
-        return tf.concat([1.0 - found, found], -1) if found.shape[-1] == 1 else found
+        return tf.concat([1.0 - found, found], -1) if found.shape[-1] == 1 and self.task == "classification" else found
+
+    def served(self, model: Any, predictions: Any) -> dict[str, Any]:
+        """Return what a server answers, by name: the task's answer last, before it the model's further outputs."""
+        import tensorflow as tf
+
+        further = [other for other in named(model, predictions) if not self.task or other.key != self.key]
+        found = {other.name or "output": other.of(predictions) for other in further}
+        found = {n: tf.cast(value, tf.float32) if value.dtype.is_floating else value for n, value in found.items()}
+        if not self.task:
+            return found
+        if self.task == "regression":
+            value = tf.cast(self.of(predictions), tf.float32)
+            return found | {"value": value if len(value.shape) == 2 else value[:, None]}
+        probability = self.probabilities(predictions)
+        if self.task == "multilabel":
+            return found | {"probability": probability}
+        return found | {"class": tf.argmax(probability, axis=-1, output_type=tf.int64), "probability": probability}
 
 
 def named(model: Any, predictions: Any) -> list[Output]:
@@ -52,23 +83,30 @@ def named(model: Any, predictions: Any) -> list[Output]:
     return [Output(name, i) for i, name in enumerate(names)]
 
 
-def find_output(model: Any, predictions: Any, classes: int) -> Output:
-    """Return the first output of ``predictions`` that has a number for each class, else one unit where those are two.
+def find_output(model: Any, predictions: Any, task: str, width: int) -> Output:
+    """Return the first output of ``predictions`` that has a number for each of ``width`` classes, labels or targets.
+
+    One unit does for two classes, and [rows] for one target. A sequence and a task of its own have no such output.
 
     Raises:
         InputError: there is none.
     """
+    if task not in ANSWERS:
+        return Output(task="")
     shapes = {output: tuple(output.of(predictions).shape) for output in named(model, predictions)}
     rows = next(iter(shapes.values()))[:1]
-    for wanted in ((*rows, classes), *([(*rows, 1)] if classes == 2 else [])):
+    others = [(*rows, 1)] if (task, width) == ("classification", 2) else []
+    others += [rows] if (task, width) == ("regression", 1) else []
+    for wanted in ((*rows, width), *others):
         for position, (output, shape) in enumerate(shapes.items()):
             if shape == wanted:
-                activation = _activation(loss_for(model, output, position), wanted[-1])
-                return Output(output.name, output.key, activation)
+                units = wanted[-1] if task == "classification" else 1
+                activation = _activation(loss_for(model, output, position), units) if task != "regression" else ""
+                return Output(output.name, output.key, activation, task)
     given = ", ".join(f"{output.name} {list(shape)}".strip() for output, shape in shapes.items())
     raise InputError(
-        f"the model gives {given} for {rows[0] if rows else 0} rows instead of {[*rows, classes]}; "
-        "let its last layer give one probability a class"
+        f"the model gives {given} for {rows[0] if rows else 0} rows instead of {[*rows, width]}; "
+        f"let its last layer give {ANSWERS[task]}"
     )
 
 
@@ -90,13 +128,17 @@ def _activation(loss: Any, units: int) -> str:
     return "sigmoid" if units == 1 or name.lower().startswith("binary") else "softmax"
 
 
-def improper(probabilities: "np.ndarray[Any, Any]") -> int | None:
-    """Return the first row of [rows, classes] that leaves [0, 1] or does not sum to 1; rows with NaN are not judged."""
+def improper(probabilities: "np.ndarray[Any, Any]", *, one: bool = True) -> int | None:
+    """Return the first row of [rows, classes] that leaves [0, 1] or does not sum to 1; rows with NaN are not judged.
+
+    ``one``: a row has one class; else any number of them, and its sum says nothing.
+    """
     import numpy as np
 
     values = probabilities.astype(np.float64)
-    inside = ((values >= -SLACK) & (values <= 1 + SLACK)).all(axis=1)
-    wrong = np.isfinite(values).all(axis=1) & ~(inside & (np.abs(values.sum(axis=1) - 1) <= SLACK))
+    right = ((values >= -SLACK) & (values <= 1 + SLACK)).all(axis=1)
+    right &= np.abs(values.sum(axis=1) - 1) <= SLACK if one else True
+    wrong = np.isfinite(values).all(axis=1) & ~right
     return int(wrong.argmax()) if wrong.any() else None
 
 

@@ -2,8 +2,8 @@
 
     {"models": {"digits": {"default": 2, "versions": {"2": "/models/digits/2"}}}}
 
-A version is its directory, or an object that also says what the signature cannot: the range of each input and the
-names of the classes.
+A version is its directory, or an object that also says what the signature cannot: the range of each input, the names
+of the classes, the task, and which inputs clients write in another way.
 """
 
 import hashlib
@@ -25,6 +25,18 @@ class Range(msgspec.Struct, forbid_unknown_fields=True):
     maximum: float
 
 
+class Written(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """How clients write a column: Arrow's type of a value, whether it may be null, and be a list of any length.
+
+    ``media`` is the media type of bytes.
+    """
+
+    type: str
+    nullable: bool = False
+    ragged: bool = False
+    media: str = ""
+
+
 class Served(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """One version: ``path`` is a SavedModel's directory; a new ``tree`` (digest) makes the server load it again.
 
@@ -37,6 +49,8 @@ class Served(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     classes: tuple[str, ...] = ()
     tensorflow: str = ""  # the version that exported it
     allow_operations: tuple[str, ...] = ()  # of TensorFlow's, that may reach out of the model
+    task: str = ""  # its kind; empty: classification, or not known
+    columns: dict[str, Written] = msgspec.field(default_factory=dict)  # those written otherwise than the signature says
 
 
 class HeaderMatch(msgspec.Struct, forbid_unknown_fields=True):

@@ -73,15 +73,22 @@ def call_entry(entry: str, function: Callable[[Context], Any], context: Context)
 
 def _check(entry: str, training: Training, context: Context) -> None:
     given, column, freq = training.class_weight, training.weights, training.validation_freq
-    if column and column not in context.columns:
+    if column and column not in {*context.columns, context.weight}:
         raise InputError(
             f"entry {entry!r} gave weights={column!r}, and the data has the columns {', '.join(context.columns)}; "
             "name one of them"
         )
     if given is not None and column:
         raise InputError(f"entry {entry!r} gave both class_weight and weights; give one, as Keras takes one")
+    if given and context.hyperparameters.get("class_weight"):
+        raise InputError(f"entry {entry!r} gave class_weight, and the hyper-parameter class_weight is set; give one")
     if given is not None and not isinstance(given, Mapping):
         raise InputError(f"entry {entry!r} gave class_weight={given!r}; give an object like {{0: 1.0, 1: 5.0}}")
+    if given and context.task.kind != "classification":
+        raise InputError(
+            f"entry {entry!r} gave class_weight, and the task is {context.task.kind}, in which a row has not one "
+            "class; leave it out, or give a column of weights"
+        )
     weight: Any  # the user's, and so of any type
     for key, weight in (given or {}).items():
         known = key in context.classes if isinstance(key, str) else key in range(len(context.classes))

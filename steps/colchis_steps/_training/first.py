@@ -4,12 +4,13 @@ All variables of model, optimizers and metrics are there afterwards, with the va
 """
 
 import contextlib
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from colchis_steps._formats.data import Column
+from colchis_steps._formats.data import Column, Task
 from colchis_steps._savedmodel.export import check_export, export
 from colchis_steps._savedmodel.outputs import Output, find_output, forward_of
 from colchis_steps._step.errors import InputError, StepError
@@ -20,11 +21,11 @@ from colchis_steps._training.splits import labelled, overrides
 from colchis_steps._training.steps import loss_of
 
 
-def see(model: Any, rows: Rows, columns: Mapping[str, Column], classes: int, methods: Mapping[str, Method]) -> Output:
-    """Call the model, its loss, metrics and own methods once, without training; return its output of probabilities.
+def see(model: Any, rows: Rows, columns: Mapping[str, Column], task: Task, methods: Mapping[str, Method]) -> Output:
+    """Call the model, its loss, metrics and own methods once, without training; return the output that is served.
 
     Raises:
-        InputError: it does not take the rows, or gives no probability a class.
+        InputError: it does not take the rows, or gives nothing that the task asks for.
     """
     if model.jit_compile and not model._resolve_auto_jit_compile():
         raise InputError("the model is compiled with jit_compile=True, which is not done here; leave it out")
@@ -34,7 +35,8 @@ def see(model: Any, rows: Rows, columns: Mapping[str, Column], classes: int, met
         remedy = f"a lone column comes bare, not by name: {remedy}"
     with _said(f"the model does not take the data's features {kinds}", remedy):
         predictions = forward_of(model)(rows.inputs, training=False)
-    output = find_output(model, predictions, classes)
+    width = len(task.classes) if task.kind == "classification" else math.prod(rows.labels.shape[1:])
+    output = find_output(model, predictions, task.kind, width)
     if model.optimizer is not None and model.trainable_variables:
         model.optimizer.build(model.trainable_variables)
     part = labelled(rows.inputs, rows.labels, predictions)

@@ -89,9 +89,8 @@ class Source:
         here, chosen = self.here, self.settings
         blocks = None
         if function := self.training.dataset:
-            label = self.data.manifest.label
-            items = asked_each("dataset", rows.itemised(function, label), self.context, split, epoch)
-            blocks = rows.blocks_of(items, self.data.manifest.columns, label, split, self.training.weights)
+            items = asked_each("dataset", rows.itemised(function, self.data.manifest.label), self.context, split, epoch)
+            blocks = rows.blocks_of(items, self.data.columns, self.data.task, split, self.weight)
         found = self.data.batches(
             split,
             chosen.global_batch,
@@ -117,53 +116,82 @@ class Source:
         if found is None:
             return None
         count = min(count, found.total)
-        features = {name: values[:count] for name, values in found.features.items()}
-        return self._rows(split, features, found.labels[:count], count)
+        first = Batch(
+            {name: values[:count] for name, values in found.features.items()},
+            found.labels[:count],
+            found.weights[:count],
+            count,
+            {name: values[:count] for name, values in found.others.items()},
+        )
+        return self._rows(split, first, count)
+
+    @property
+    def weight(self) -> str:
+        """The column of the rows' weights: the one that the entry names, else the data's; empty where there is none."""
+        return self.training.weights or self.data.weight
 
     @functools.cached_property
     def class_weights(self) -> Any:
-        """The weight of each class, float32 [classes]; 1 where the entry gives none, as in Keras."""
+        """The weight of each class, float32 [classes], or None where all weigh alike.
+
+        Balanced ones are n / (k * count) of the train split, where k classes of n rows occur (King and Zeng, Logistic
+        Regression in Rare Events Data, 2001, as scikit-learn has it). Of the entry's, those not given are 1, as in
+        Keras.
+        """
         import numpy as np
 
-        found = np.ones(len(self.context.classes), np.float32)
-        for key, weight in (self.training.class_weight or {}).items():
-            found[self.context.classes.index(key) if isinstance(key, str) else key] = weight
+        classes = self.context.classes
+        if self.settings.class_weight == "balanced":
+            label, counts = self.data.manifest.label, np.zeros(len(classes), np.int64)
+            for block in self.data.blocks("train"):
+                counts += np.bincount(block[label], minlength=len(classes))
+            there = counts > 0
+            return np.where(there, counts.sum() / (there.sum() * np.maximum(counts, 1)), 1.0).astype(np.float32)
+        if not self.training.class_weight:
+            return None
+        found = np.ones(len(classes), np.float32)
+        for key, weight in self.training.class_weight.items():
+            found[classes.index(key) if isinstance(key, str) else key] = weight
         return found
 
     def _ready(self, split: str, batch: Batch) -> Ready:
         import tensorflow as tf
 
-        mine = self._rows(split, batch.features, batch.labels, int(batch.weights.sum()))
+        mine = self._rows(split, batch, int(batch.weights.sum()))
         return Ready(mine, tf.constant(float(batch.total)), batch.total)
 
-    def _rows(self, split: str, features: Mapping[str, Any], labels: Any, count: int) -> Rows:
+    def _rows(self, split: str, batch: Batch, count: int) -> Rows:
         import tensorflow as tf
 
         weights = None
-        if name := self.training.weights:
-            weights = tf.constant(features[name].astype("float32"))
-        elif self.training.class_weight and split == "train":
-            weights = tf.constant(self.class_weights[labels])
-        inputs = as_inputs({name: tf.constant(features[name]) for name in self.columns})
-        return Rows(inputs, tf.constant(labels), weights, tf.constant(count))
+        if name := self.weight:
+            weights = (batch.others if name in batch.others else batch.features)[name].astype("float32")
+        if split == "train" and self.class_weights is not None:
+            balance = self.class_weights[batch.labels]
+            weights = balance if weights is None else weights * balance
+        inputs = as_inputs({name: tf.constant(batch.features[name]) for name in self.columns})
+        return Rows(
+            inputs, tf.constant(batch.labels), None if weights is None else tf.constant(weights), tf.constant(count)
+        )
 
     def _transformed(self, batch: Batch, epoch: int, number: int) -> Batch:
         import numpy as np
 
         label = self.context.label
         random = np.random.default_rng([self.settings.seed, epoch, number, self.here.rank])
-        given = {**batch.features, label: batch.labels}
+        given = {**batch.features, label: batch.labels} if label else dict(batch.features)
         kinds = {name: _kind(values) for name, values in given.items()}
         found = dict(asked("transform", self.training.transform, given, random))
         for name, kind in kinds.items():
             if (actual := _kind(found[name]) if name in found else None) != kind:
                 raise InputError(f"the entry's transform gives {name!r} as {actual} instead of {kind}; correct it")
-        return replace(batch, features={name: found[name] for name in batch.features}, labels=found[label])
+        labels = found[label] if label else batch.labels
+        return replace(batch, features={name: found[name] for name in batch.features}, labels=labels)
 
 
 def _kind(values: Any) -> tuple[str, tuple[int, ...]]:
     """Return dtype and shape; text of any length is of one dtype."""
-    return "str" if values.dtype.kind == "U" else str(values.dtype), values.shape
+    return "text" if values.dtype.kind in "UO" else str(values.dtype), values.shape
 
 
 def inputs_of(training: Training, columns: Mapping[str, Column]) -> dict[str, Column]:

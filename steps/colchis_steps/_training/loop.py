@@ -55,7 +55,7 @@ class Loop:
             raise InputError("there are no rows to train on; let the entry's dataset function give some")
         self.rows, accumulate = rows, self.settings.accumulate
         self.methods = own_methods(self.model, workers)
-        self.output = see(self.model, rows, source.columns, len(source.context.classes), self.methods)
+        self.output = see(self.model, rows, source.columns, source.data.task, self.methods)
         self.state = State(self.training, workers)
         normalization = Normalization(self.model, workers, everywhere=self.settings.sync_batch_norm)
         self.steps = Steps(self.training, workers, accumulate, self._splits(), normalization)

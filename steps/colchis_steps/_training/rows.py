@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.labels import known_labels, plain
-from colchis_steps._formats.data import Column
+from colchis_steps._formats.data import Column, Task
 from colchis_steps._step.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,27 +35,42 @@ def itemised(function: Callable[..., Any], label: str) -> Callable[..., Iterable
 
 
 def blocks_of(
-    items: Iterable[Any], columns: Iterable[Column], label: str, split: str, weights: str = ""
+    items: Iterable[Any], columns: Mapping[str, Column], task: Task, split: str, weights: str = ""
 ) -> "Iterator[Block]":
     """Yield the items as blocks by column, in order; memory holds one block, or GATHERED single rows.
 
-    Labels become int64, other columns their dtype where no value changes but by rounding of floats. The third part of
-    a tuple is the column ``weights``. Shapes, and that all columns are there, are for the taker to check.
+    ``columns`` are the data's, as they are read. Labels become what ``targets`` tells of the task, other columns their
+    dtype where no value changes but by rounding of floats. The third part of a tuple is the column ``weights``. Shapes,
+    and that all columns are there, are for the taker to check.
 
     Raises:
         InputError: an item has another form, or values that the column's dtype does not hold.
     """
-    known, where = {column.name: column for column in columns}, f"the entry's dataset for {split!r}"
+    known, where, label = columns, f"the entry's dataset for {split!r}", task.target[0] if task.target else ""
     for named in _gathered((_named(item, known, label, weights, where) for item in items), known, label):
         found = dict(named)
         for name, values in named.items():
             if name == label:
-                found[name] = known_labels(values, known[name].classes or (), where)
+                found[name] = _labels(values, task, known[name], where)
             else:
                 found[name] = _cast(values, known[name], where)
             if name == weights:
                 _check_weights(found[name], where)
         yield found
+
+
+def _labels(values: "Array", task: Task, column: Column, where: str) -> "Array":
+    """Return labels as ``targets`` has them, of rows or of numbers in another dtype."""
+    import numpy as np
+
+    if task.kind == "classification":
+        return known_labels(values, task.classes or column.classes or (), where)
+    if task.kind == "sequence" or values.dtype.kind not in "biuf":
+        return values
+    if task.kind == "multilabel":
+        return values.astype(np.uint8)
+    alone = len(task.target) == 1 and not column.shape
+    return (values[:, 0] if alone and values.ndim == 2 and values.shape[1] == 1 else values).astype(np.float32)
 
 
 def _gathered(items: "Iterable[Block]", columns: Mapping[str, Column], label: str) -> "Iterator[Block]":
@@ -116,7 +131,7 @@ def _named(item: Any, columns: Mapping[str, Column], label: str, weights: str, w
         parts |= {weights: third[0]} if third else {}
         if _has_columns(parts[label]) and len(_by_column(parts[label])) == 1:  # a frame of the label alone
             parts[label] = next(iter(_by_column(parts[label]).values()))
-    features = [name for name in columns if name not in {label, weights}]
+    features = [name for name, column in columns.items() if column.role == "feature" and name not in {label, weights}]
     only = features[0] if len(features) == 1 else ""
     if _is_frame(item) and only and only not in item.columns:  # the columns of a frame are one feature
         apart = [name for name in item.columns if name in {label, weights}]
@@ -133,7 +148,8 @@ def _named(item: Any, columns: Mapping[str, Column], label: str, weights: str, w
         )
     else:
         raise InputError(f"{where} gives {_described(item)}; give {FORMS}")
-    return {name: _array(values, name, where) for name, values in parts.items() if name in columns}
+    known = {name: values for name, values in parts.items() if name in columns}
+    return {name: _array(values, columns[name], where) for name, values in known.items()}
 
 
 def _is_row(named: "Block", columns: Mapping[str, Column], label: str) -> bool:
@@ -185,8 +201,8 @@ def _check_weights(values: "Array", where: str) -> None:
         raise InputError(f"{where} gives the weight {values[row]} in row {row}; {REMEDY}")
 
 
-def _array(values: Any, name: str, where: str) -> "Array":
-    """Return tensors, series, frames, lists and arrays as an array of a plain dtype."""
+def _array(values: Any, column: Column, where: str) -> "Array":
+    """Return tensors, series, frames, lists and arrays as an array of a plain dtype; a column of bytes stays bytes."""
     import numpy as np
 
     for method in ("to_numpy", "numpy"):  # pandas; TensorFlow and others
@@ -194,12 +210,16 @@ def _array(values: Any, name: str, where: str) -> "Array":
             values = convert()
             break
     try:
-        found = plain(np.asarray(values))
+        found = np.asarray(values)
+        if column.dtype == "bytes" and found.dtype.kind in "SO":
+            return found.astype(object)
+        found = plain(found)
     except ValueError as error:  # lists of unequal lengths
-        raise InputError(f"{where} gives column {name!r} as no array ({str(error)[:128]}); {REMEDY}") from error
+        raise InputError(f"{where} gives column {column.name!r} as no array ({str(error)[:128]}); {REMEDY}") from error
     if found.dtype.kind not in "biufU":
         raise InputError(
-            f"{where} gives column {name!r} as {_described(values)}; give numbers or text, without missing values"
+            f"{where} gives column {column.name!r} as {_described(values)}; "
+            "give numbers or text, without missing values"
         )
     return found
 

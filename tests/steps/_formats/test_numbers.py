@@ -109,7 +109,7 @@ def test_the_words_are_those_of_the_contract() -> None:
 def test_a_null_of_an_earlier_release_is_nan_where_a_number_is_wanted() -> None:
     content = encode(History("f", (EPOCH,))).replace(b'"NaN"', b"null")
     assert math.isnan(decode(History, content, "here").epochs[0].train["loss"])
-    column = converted({"name": "x", "dtype": "float32", "minimum": None, "maximum": "NaN"}, Column)
+    column = converted({"name": "x", "type": "float", "minimum": None, "maximum": "NaN"}, Column)
     assert column.minimum is None
     assert column.maximum is not None
     assert math.isnan(column.maximum)

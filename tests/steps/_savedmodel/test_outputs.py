@@ -52,12 +52,12 @@ def rows(units: int) -> np.ndarray:
     ],
 )
 def test_the_output_and_its_activation(loss: Any, predictions: Any, classes: int, wanted: Output) -> None:
-    assert find_output(model(loss, ("p", "q")), predictions, classes) == wanted
+    assert find_output(model(loss, ("p", "q")), predictions, "classification", classes) == wanted
 
 
 def test_none_that_fits_is_said_with_all_there_are() -> None:
     with pytest.raises(InputError, match=r"the model gives p \[8, 5\], q \[8, 1\] for 8 rows instead of \[8, 3\]"):
-        find_output(model("sparse"), {"p": rows(5), "q": rows(1)}, 3)
+        find_output(model("sparse"), {"p": rows(5), "q": rows(1)}, "classification", 3)
 
 
 @given(st.integers(0, 999), st.integers(2, 9), st.integers(1, 20))

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._formats.data import Column
+from colchis_steps._formats.data import Column, Task
 from colchis_steps._step.errors import InputError
 from colchis_steps._training import rows
 from colchis_steps._training.rows import GATHERED, blocks_of, itemised
 
 LABEL = Column("label", "int64", classes=("cat", "dog", "emu"))
+TASK = Task("classification", ("label",))
 ONE = (Column("x", "float", shape=(2,)), LABEL)
 WEIGHED = (*ONE, Column("w", "float"))
 TWO = (Column("age", "float"), Column("size", "uint8"), LABEL)
@@ -32,7 +33,7 @@ W = np.array([1.0, 2.0, 0.5, 1.0, 1.0])
 
 def blocks(found: Any, columns: tuple[Column, ...] = ONE) -> list[dict[str, np.ndarray]]:
     items = itemised(lambda: found, "label")()
-    return list(blocks_of(items, columns, "label", "train", "w" if columns is WEIGHED else ""))
+    return list(blocks_of(items, {c.name: c for c in columns}, TASK, "train", "w" if columns is WEIGHED else ""))
 
 
 def whole(found: Any, columns: tuple[Column, ...] = ONE) -> dict[str, np.ndarray]:
@@ -131,7 +132,7 @@ def test_a_function_is_asked_for_no_more_than_the_next_block() -> None:
             asked.append(1)
             yield X, Y
 
-    found = blocks_of(itemised(endless, "label")(), ONE, "label", "train")
+    found = blocks_of(itemised(endless, "label")(), {c.name: c for c in ONE}, TASK, "train")
     next(found)
     next(found)
     assert len(asked) == 2

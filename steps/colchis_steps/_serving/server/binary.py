@@ -48,8 +48,14 @@ class Rest:
             raise Refused(400, f"{len(self._rest)} bytes behind the JSON belong to no tensor; name their size")
 
 
-def read_binary(tensor: Tensor, shape: Sequence[int], content: bytes | memoryview) -> np.ndarray[Any, Any]:
-    """Return a tensor of its bytes. Raises Refused (400) where shape, size or values do not fit."""
+def read_binary(
+    tensor: Tensor, shape: Sequence[int], content: bytes | memoryview, *, nan: bool = False
+) -> np.ndarray[Any, Any]:
+    """Return a tensor of its bytes; ``nan``: NaN stands for a null.
+
+    Raises:
+        Refused: 400 where shape, size or values do not fit.
+    """
     check_shape(tensor, shape)
     count = math.prod(shape)
     if tensor.dtype == "string":
@@ -64,7 +70,7 @@ def read_binary(tensor: Tensor, shape: Sequence[int], content: bytes | memoryvie
             raise Refused(400, f"{tensor.name} holds a byte that is neither 0 nor 1; bool takes these only")
         return found.astype(bool).reshape(shape)
     found = np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
-    if dtype.kind == "f" and not np.isfinite(found).all():
+    if dtype.kind == "f" and not (~np.isinf(found) if nan else np.isfinite(found)).all():
         raise Refused(400, f"{tensor.name} holds NaN or infinity; send finite numbers")
     return found
 

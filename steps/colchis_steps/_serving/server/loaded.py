@@ -10,11 +10,13 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from colchis_steps._savedmodel.loading import SavedModel
 from colchis_steps._savedmodel.versions import installed, judge_versions
 from colchis_steps._serving.config import Config, HeaderMatch, Served, ServedModel
+from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
 
@@ -30,6 +32,11 @@ class Version:
     number: int
     served: Served
     saved: SavedModel
+
+    @cached_property
+    def columns(self) -> Columns:
+        """How clients write its inputs, and what its answers are called."""
+        return Columns(self.saved.inputs, self.served.columns, self.served.classes, self.served.task)
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,14 @@ class Predictions:
 
     async def v1(self, request: Request) -> Response:
         """Answer a V1 request."""
-        return await self._answer(request, lambda body, version: protocol.read_v1(body, version.saved.inputs))
+        return await self._answer(request, lambda body, version: protocol.read_v1(body, version.columns))
 
     async def v2(self, request: Request) -> Response:
         """Answer a V2 request, whose tensors may stand behind the JSON."""
 
         def read(body: bytes, version: Version) -> Question:
             document, rest = binary.divided(body, request.headers)
-            question = protocol.read_v2(document, version.saved.inputs, version.saved.outputs, rest)
+            question = protocol.read_v2(document, version.columns, version.saved.outputs, rest)
             head = {"model_name": version.model, "model_version": str(version.number)}
             return Question(question.arrays, lambda outputs: head | question.write(outputs))
 

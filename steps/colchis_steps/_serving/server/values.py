@@ -21,13 +21,16 @@ SHOWN = 8  # lengths of a shape that a sentence tells
 _PLAIN = str.maketrans("-_", "+/")  # base64 as it stands in URLs (RFC 4648, section 5)
 
 
-def read_values(tensor: Tensor, value: Any, shape: Sequence[int] | None = None) -> np.ndarray[Any, Any]:
+def read_values(
+    tensor: Tensor, value: Any, shape: Sequence[int] | None = None, *, nan: bool = False
+) -> np.ndarray[Any, Any]:
     """Return the values in the input's dtype, each unchanged.
 
     Args:
         tensor: the input.
         value: nested lists; where ``shape`` is given, they may be flat or nested otherwise.
         shape: lengths that the array gets, or None for those of the lists.
+        nan: there may be NaN, which stands for a null.
 
     Raises:
         Refused: 400 where lists are ragged or of another shape, or a value is none that the input takes.
@@ -53,7 +56,7 @@ def read_values(tensor: Tensor, value: Any, shape: Sequence[int] | None = None) 
         found = np.empty(math.prod(lengths), dtype=object)
         found[:] = [_bytes(tensor.name, item) for item in chain.from_iterable(parents)]
     else:
-        found = _numbers(tensor, parents, lengths, kinds)
+        found = _numbers(tensor, parents, lengths, kinds, nan=nan)
     return found.reshape(lengths if shape is None else shape)
 
 
@@ -69,6 +72,22 @@ def check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
         raise Refused(400, f"{tensor.name} has the shape {got}; this model takes {want} (n is the number of rows)")
     if 0 in shape:
         raise Refused(400, f"{tensor.name} holds no values; send at least one row")
+
+
+def nested(tensor: Tensor, value: Any, shape: Sequence[int]) -> Any:
+    """Return values, flat or nested otherwise, in lists of this shape. Raises Refused (400) where that does not fit."""
+    if len(shape) != len(tensor.shape) or 0 in shape:
+        check_shape(tensor, shape)
+    flat = [value]
+    for _ in range(len(shape) + 1):
+        if not any(isinstance(item, list) for item in flat):
+            break
+        flat = [one for item in flat for one in (item if isinstance(item, list) else [item])]
+    if len(flat) != (wanted := math.prod(shape)):
+        raise Refused(400, f"{tensor.name} has {len(flat)} values, but its shape {list(shape)} wants {wanted}")
+    for length in reversed(shape[1:]):
+        flat = [flat[at : at + length] for at in range(0, len(flat), length)]
+    return flat
 
 
 def shown(value: Any) -> str:
@@ -95,7 +114,7 @@ def _unfolded(tensor: Tensor, value: Any) -> tuple[Sequence[Iterable[Any]], list
 
 
 def _numbers(
-    tensor: Tensor, parents: Sequence[Iterable[Any]], lengths: Sequence[int], kinds: set[type]
+    tensor: Tensor, parents: Sequence[Iterable[Any]], lengths: Sequence[int], kinds: set[type], *, nan: bool
 ) -> np.ndarray[Any, Any]:
     dtype, count = np.dtype(tensor.dtype), math.prod(lengths)
     rounded = dtype.kind in "iu" and float in kinds
@@ -108,7 +127,7 @@ def _numbers(
         limits = np.iinfo(dtype)
         fits = (found == np.floor(found)) & (found >= float(limits.min)) & (found < float(limits.max) + 1)
     else:
-        fits = np.isfinite(found)
+        fits = ~np.isinf(found) if nan else np.isfinite(found)
     if not fits.all():
         raise Refused(400, _beyond(tensor, chain.from_iterable(parents), lengths))
     return found.astype(dtype) if rounded else found
@@ -121,7 +140,7 @@ def _beyond(tensor: Tensor, values: Iterator[Any], lengths: Sequence[int]) -> st
     limits: Any = np.iinfo(dtype) if whole else np.finfo(dtype)
     low, high = (int(limits.min), int(limits.max)) if whole else (float(limits.min), float(limits.max))
     takes = f"whole numbers from {low} to {high}" if whole else "finite numbers within its range"
-    wrong = ((n, v) for n, v in enumerate(values) if not low <= v <= high or (whole and v != math.floor(v)))
+    wrong = ((n, v) for n, v in enumerate(values) if v < low or v > high or (whole and v != math.floor(v)))
     number, value = next(wrong)
     where = [int(index) for index in np.unravel_index(number, lengths)] if lengths else []
     text = str(value) if abs(value) < 10**60 else "a number of too many digits"

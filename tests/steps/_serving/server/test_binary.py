@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.binary import LENGTH, Rest, divided, joined, read_binary, to_binary
+from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.protocol import DATATYPES, read_v2
 from colchis_steps._serving.server.refusals import Refused
 
@@ -48,7 +49,7 @@ def asked(x: bytes, t: bytes) -> list[dict[str, Any]]:
 def test_tensors_behind_the_json_are_taken_in_order_and_answered_alike() -> None:
     x, t = np.array([1.5, -2], "<f4").tobytes(), struct.pack("<I", 3) + b"\xff,]"
     content, headers = body(asked(x, t), x + t, parameters={"binary_data_output": True})
-    question = read_v2(*divided(content, headers)[:1], INPUTS, OUTPUTS, divided(content, headers)[1])
+    question = read_v2(*divided(content, headers)[:1], Columns(INPUTS), OUTPUTS, divided(content, headers)[1])
     assert question.arrays["x"].tolist() == [[1.5, -2]]
     assert question.arrays["t"].tolist() == [b"\xff,]"]
     written, about = joined(question.write(question.arrays))
@@ -62,7 +63,7 @@ def test_an_output_is_binary_where_it_is_asked_for_so() -> None:
     x, t = np.zeros(2, "<f4").tobytes(), struct.pack("<I", 0)
     outputs = [{"name": "t"}, {"name": "x", "parameters": {"binary_data": True}}]
     content, headers = body(asked(x, t), x + t, outputs=outputs)
-    question = read_v2(divided(content, headers)[0], INPUTS, OUTPUTS, divided(content, headers)[1])
+    question = read_v2(divided(content, headers)[0], Columns(INPUTS), OUTPUTS, divided(content, headers)[1])
     document, rest = divided(*joined(question.write(question.arrays)))
     told = msgspec.json.decode(document)["outputs"]
     assert told[0]["data"] == [""]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import limits
+from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.protocol import read_v1, read_v2
 from colchis_steps._serving.server.refusals import Refused
 
@@ -38,21 +39,21 @@ def refused(ask: Callable[[], Any]) -> tuple[Refused, int]:
 def test_a_long_shape_is_refused_before_its_product_is_made() -> None:
     shape = ",".join(["9223372036854775807"] * 40_000)
     body = b'{"inputs": [{"name": "image", "datatype": "UINT8", "data": [0], "shape": [%s]}]}' % shape.encode()
-    error, taken = refused(lambda: read_v2(body, IMAGE, OUTPUTS))
+    error, taken = refused(lambda: read_v2(body, Columns(IMAGE), OUTPUTS))
     assert (error.status, taken < 8 * MIB) == (400, True)
     assert len(str(error)) < 500
 
 
 def test_one_long_text_among_many_takes_no_room_for_each() -> None:
     for body in (["a" * 12_000, *[""] * 30_000], [0, "a" * 12_000, "", ""]):
-        error, taken = refused(partial(read_v1, json.dumps({"instances": body}).encode(), REAL))
+        error, taken = refused(partial(read_v1, json.dumps({"instances": body}).encode(), Columns(REAL)))
         assert (error.status, taken < 4 * MIB) == (400, True)
         assert "float32 takes numbers only" in str(error)
 
 
 def test_texts_take_the_room_that_they_need() -> None:
     tracemalloc.start()
-    found = read_v1(json.dumps({"instances": ["a" * 12_000, *[""] * 30_000]}).encode(), TEXT).arrays["text"]
+    found = read_v1(json.dumps({"instances": ["a" * 12_000, *[""] * 30_000]}).encode(), Columns(TEXT)).arrays["text"]
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (len(found), taken < 8 * MIB) == (30_001, True)
@@ -69,7 +70,7 @@ def test_what_is_answered_takes_at_most_eight_times_its_body() -> None:
     body = b'{"instances": [' + b"0," * 1_000_000 + b"0]}"
     tracemalloc.start()
     limits.check_body(body, REAL, 1_000_001)
-    read_v1(body, REAL)
+    read_v1(body, Columns(REAL))
     taken = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert taken < 64 * MIB + 8 * len(body)
@@ -127,7 +128,7 @@ def test_an_output_is_written_once() -> None:
     tensor = {"name": "x", "shape": [1], "datatype": "FP32", "data": [0]}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "class"}] * 2000}).encode()
     with pytest.raises(Refused, match="more than once; ask for class once each"):
-        read_v2(body, REAL, OUTPUTS)
+        read_v2(body, Columns(REAL), OUTPUTS)
 
 
 def test_an_answer_is_held_against_its_bound_before_it_is_written() -> None:
@@ -142,5 +143,5 @@ def test_an_answer_is_held_against_its_bound_before_it_is_written() -> None:
 @pytest.mark.parametrize("name", [[], {}, None, 1, True, "other", ["serving_default"]])
 def test_a_signature_name_of_any_type_is_the_clients_error(name: Any) -> None:
     with pytest.raises(Refused) as error:
-        read_v1(json.dumps({"signature_name": name, "instances": [1.0]}).encode(), REAL)
+        read_v1(json.dumps({"signature_name": name, "instances": [1.0]}).encode(), Columns(REAL))
     assert error.value.status == 400

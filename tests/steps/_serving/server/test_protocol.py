@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colchis_steps._savedmodel.loading import Tensor
+from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.protocol import Question, read_v1, read_v2
 from colchis_steps._serving.server.refusals import Refused
 
@@ -22,7 +23,7 @@ BLANK = [[0, 0], [0, 0]]
 
 
 def v1(body: Any, inputs: dict[str, Tensor]) -> Question:
-    return read_v1(body if isinstance(body, bytes) else msgspec.json.encode(body), inputs)
+    return read_v1(body if isinstance(body, bytes) else msgspec.json.encode(body), Columns(inputs))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_v1_refuses(body: Any, inputs: dict[str, Tensor], sentence: str) -> None
 def test_v2_refuses(changes: dict[str, Any], sentence: str) -> None:
     tensor = {"name": "image", "shape": [1, 2, 2], "datatype": "UINT8", "data": [0, 0, 0, 0], **changes}
     with pytest.raises(Refused) as refused:
-        read_v2(msgspec.json.encode({"inputs": [tensor]}), IMAGE, OUTPUTS)
+        read_v2(msgspec.json.encode({"inputs": [tensor]}), Columns(IMAGE), OUTPUTS)
     assert sentence in str(refused.value)
 
 
@@ -91,11 +92,11 @@ def test_v2_refuses_what_is_missing_or_asked_for_in_vain() -> None:
         ({"inputs": [1]}, "send a list of objects"),
     ]:
         with pytest.raises(Refused) as refused:
-            read_v2(msgspec.json.encode(body), IMAGE, OUTPUTS)
+            read_v2(msgspec.json.encode(body), Columns(IMAGE), OUTPUTS)
         assert sentence in str(refused.value)
     tensor = {"name": "image", "shape": [1, 2, 2], "datatype": "UINT8", "data": BLANK}
     with pytest.raises(Refused, match="output other is unknown"):
-        read_v2(msgspec.json.encode({"inputs": [tensor], "outputs": [{"name": "other"}]}), IMAGE, OUTPUTS)
+        read_v2(msgspec.json.encode({"inputs": [tensor], "outputs": [{"name": "other"}]}), Columns(IMAGE), OUTPUTS)
 
 
 def test_outputs_without_a_row_each_are_refused_in_row_format_only() -> None:
