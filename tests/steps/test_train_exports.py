@@ -251,7 +251,6 @@ def test_further_outputs_are_served_by_their_names(made: dict[str, Any]) -> None
     [
         ("raw", "not probabilities; end it with a softmax"),
         ("halves", "complex64"),
-        ("default", "column 'job' is <U5, not numeric; give an entry of your own, in which a layer such as"),
     ],
 )
 def test_what_cannot_be_served_is_said_before_the_first_epoch(made: dict[str, Any], name: str, sentence: str) -> None:
