@@ -11,6 +11,8 @@ from colchis_workflows._templates.parameters import parameter
 from colchis_workflows._templates.step import (
     KEYS_FILE,
     MODEL,
+    TRUST,
+    TRUST_AT,
     environment,
     inputs_of,
     output,
@@ -76,6 +78,7 @@ def _step(settings: Settings, name: str, part: str, *, account: str = ACCOUNT, t
         INPUTS,
         outputs,
         args=[*sent, f"--part={part}", *written],
+        mounted={TRUST_AT: TRUST},
         account=account,
         token=token,
         size=resources("100m", "256Mi", "1Gi"),

@@ -61,8 +61,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         [output("digest", global_name="digest"), output("image"), output("based-image")],
         account=ACCOUNT,
         env=environment(DOCKER_CONFIG=REGISTRY_LOGIN, **KEYS_FILE),
-        volume=LOGIN,
-        mounted_at=REGISTRY_LOGIN,
+        mounted={REGISTRY_LOGIN: LOGIN},
     )
     pack.name = "pack"
     build = DAG(

@@ -16,11 +16,14 @@ from colchis_workflows._templates.step import (
     SCRATCH,
     SETTINGS,
     TMP,
+    TRUST,
+    TRUST_AT,
     empty,
     environment,
     flags,
     keys_of,
     output,
+    read_only,
     resources,
     step,
     workflow_template,
@@ -62,7 +65,7 @@ def template(settings: Settings) -> WorkflowTemplate:
     given, answers, measured, tmp = (_mount(path) for path in (GIVEN, ANSWERS, MEASURED, TMP))
     places = {name: models.VolumeMount(name=name, mount_path=TMP) for name in ("ask", "measure")}  # each its own
     container.init_containers = [
-        _early("fetch", settings.image("steps"), [given, tmp, KEYS]),
+        _early("fetch", settings.image("steps"), [given, tmp, KEYS, read_only(TRUST, TRUST_AT)]),
         _early("ask", settings.image("train"), [_read_only(given), answers, places["ask"]]),
         _early(
             "measure",
@@ -71,7 +74,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         ),
     ]
     volumes = [empty(name) for name in (*(str(one.name) for one in (answers, measured)), *places)]
-    container.volumes = [SCRATCH, keys_of(ACCOUNT), empty(given.name, MODEL), *volumes]
+    container.volumes = [SCRATCH, keys_of(ACCOUNT), TRUST, empty(given.name, MODEL), *volumes]
     container.volume_mounts = [tmp, *map(_read_only, (given, answers, measured)), KEYS]
     container.annotations = {"eks.amazonaws.com/skip-containers": "ask,measure"}  # a role of the account is a key
     return workflow_template(

@@ -2,12 +2,25 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import flags, output, step, workflow_template
+from colchis_workflows._templates.step import (
+    KEYS_FILE,
+    LOGIN,
+    REGISTRY_LOGIN,
+    SIGNING,
+    SIGNING_AT,
+    TRUST,
+    TRUST_AT,
+    environment,
+    flags,
+    output,
+    step,
+    workflow_template,
+)
 from colchis_workflows.settings import Settings
 
 INPUTS = [
     *("store", "run", "model", "version", "image", "workflow", "created-by"),
-    *("tree", "evaluation", "golden", "baseline", "steps-image", "train-image"),
+    *("tree", "evaluation", "golden", "baseline", "insecure-registry", "steps-image", "train-image"),
 ]
 
 
@@ -16,7 +29,7 @@ def template(settings: Settings) -> WorkflowTemplate:
     return workflow_template(
         settings,
         "Colchis: register",
-        "Writes the version's record and its in-toto statement with SLSA provenance.",
+        "Writes the version's record and its in-toto statement with SLSA provenance, and signs it.",
         INPUTS,
         [
             step(
@@ -25,6 +38,8 @@ def template(settings: Settings) -> WorkflowTemplate:
                 INPUTS,
                 [output("record")],
                 args=flags(INPUTS, ["record"]),
+                env=environment(DOCKER_CONFIG=REGISTRY_LOGIN, **KEYS_FILE),
+                mounted={REGISTRY_LOGIN: LOGIN, SIGNING_AT: SIGNING, TRUST_AT: TRUST},
                 account="colchis-publish",
                 token=True,
             )

@@ -2,7 +2,16 @@
 
 from hera.workflows import WorkflowTemplate
 
-from colchis_workflows._templates.step import KEYS_FILE, environment, flags, output, step, workflow_template
+from colchis_workflows._templates.step import (
+    KEYS_FILE,
+    TRUST,
+    TRUST_AT,
+    environment,
+    flags,
+    output,
+    step,
+    workflow_template,
+)
 from colchis_workflows.settings import Settings
 
 INPUTS = [
@@ -56,6 +65,7 @@ def template(settings: Settings) -> WorkflowTemplate:
                 outputs,
                 args=flags(INPUTS, ["endpoint", "verdict", "waiting"]),
                 env=environment(COLCHIS_SERVER_IMAGE=settings.image("serve"), **KEYS_FILE),
+                mounted={TRUST_AT: TRUST},
                 account="colchis-rollout",
                 token=True,
                 hours=6,

@@ -52,7 +52,7 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
         set_parameter(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
         *(
             set_parameter(by_name[f"colchis-{name}"], "insecure-registry", "true")
-            for name in ("build-image", "rollout")
+            for name in ("build-image", "register", "rollout")
         ),
     ]
     quickstart = {

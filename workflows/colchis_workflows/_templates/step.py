@@ -75,6 +75,18 @@ LOGIN = models.Volume(
 )
 
 
+SIGNING_AT, TRUST_AT = "/var/run/colchis/signing", "/var/run/colchis/trust"
+SIGNING = models.Volume(
+    name="signing",
+    secret=models.SecretVolumeSource(
+        secret_name="colchis-signing",  # noqa: S106 - a name, not a secret
+        optional=True,
+        default_mode=0o440,
+    ),
+)
+TRUST = models.Volume(name="trust", config_map=models.ConfigMapVolumeSource(name="colchis-trust", optional=True))
+
+
 def keys_of(account: str) -> models.Volume:
     """Return the volume with an account's keys of the store, a file in AWS's format that only this pod's user reads.
 
@@ -132,20 +144,19 @@ def step(
     args: Sequence[str] | None = None,
     artifacts: Sequence[Artifact] = (),
     env: list[Any] | None = None,
-    volume: models.Volume | None = None,
-    mounted_at: str = "",
+    mounted: Mapping[str, models.Volume] | None = None,
     hopeless: str = "",
 ) -> Container:
     """Return the container template of a step: one flag an input and an output.
 
     Inputs that name an image choose or tell of one; they are no flags. ``token`` gives the step the account's token;
-    without it only Argo's own container has one, which may report results and nothing else. ``hopeless`` is when not to
-    try again: Argo has no exit code for a pod whose init container failed, only its message.
+    without it only Argo's own container has one, which may report results and nothing else. ``mounted`` are more
+    volumes, read-only, by where. ``hopeless`` is when not to try again: Argo has no exit code for a pod whose init
+    container failed, only its message.
     """
     volumes, mounts = [empty("tmp", disk), keys_of(account)], [models.VolumeMount(name="tmp", mount_path=TMP), KEYS]
-    if volume:
-        volumes.append(volume)
-        mounts.append(models.VolumeMount(name=str(volume.name), mount_path=mounted_at, read_only=True))
+    volumes += (mounted or {}).values()
+    mounts += (read_only(volume, path) for path, volume in (mounted or {}).items())
     sent = [name for name in inputs if not name.endswith("-image")]
     return Container(
         name=stem.replace("_", "-"),
@@ -170,6 +181,11 @@ def step(
         volume_mounts=mounts,
         labels=pod_labels(stem),
     )
+
+
+def read_only(volume: models.Volume, path: str) -> models.VolumeMount:
+    """Return a volume's mount that nobody writes to."""
+    return models.VolumeMount(name=str(volume.name), mount_path=path, read_only=True)
 
 
 def but_not(hopeless: str) -> models.RetryStrategy:
