@@ -1,6 +1,7 @@
 """``colchis demo``: from real data to a served prediction on this machine, and stop cleanly.
 
-It types what a person would: import the data, push the example's code, run the pipeline, ask the model.
+It types what a person would: make a key that signs, import the data, push the example's code, run the pipeline, ask the
+model.
 """
 
 import argparse
@@ -51,7 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     store = (home / "store").as_uri()
     run = f"demo-{uuid.uuid4().hex[:8]}"
     was_serving = any(line.endswith("  yes") for line in _ask("models", "list", quiet=True).splitlines())
+    keys = Path(os.environ.get("COLCHIS_KEYS") or home / "keys")
     try:
+        if not any((keys / name).exists() for name in ("private.pem", "uri")):
+            # what an earlier demo left unsigned goes on serving
+            first = not any(home.glob("store/models/*/*/record.json"))
+            _ask("keys", "make", "--name=demo", f"--required={str(first).lower()}")
         data = _ask("data", "digits", "--to", store)
         code = _ask("push-code", str(EXAMPLE), "--store", store)
         arguments = {
@@ -77,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"\nServed in {time.monotonic() - began:.0f} s, accuracy {accuracy:.3f} on held-out digits.\n")
     print(f"  draw a digit  {endpoint.partition('/v1/')[0]}/board/{MODEL}")
     print(f"  the report    {_short(results / 'report.html')}")
-    print(f"  ask it        {curl_line(endpoint, instance)}\n")
+    print(f"  ask it        {curl_line(endpoint, instance)}")
+    print(f"  signed by     {_signature()}")
+    print(f"  verify it     colchis verify {MODEL} --key {_short(keys / 'public.pem')}\n")
     if args.keep or was_serving:
         print("It keeps serving; `.venv/bin/colchis models stop` ends it.")
         return 0
@@ -87,6 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     _colchis("models", "stop", capture=False)
     print("Stopped. `make demo KEEP=1` keeps serving.")
     return 0
+
+
+def _signature() -> str:
+    """Return who signed the model, as explain says it, in short."""
+    (told,) = json.loads(_ask("explain", MODEL, "--json"))
+    signed = [f"{seal['name']} (key {seal['key'][:16]})" for seal in told["signatures"] if not seal["fault"]]
+    return ", ".join(signed) or "nobody"
 
 
 def _short(path: Path) -> Path:
