@@ -125,6 +125,8 @@ TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 lock: $(VENV)/bin/uv  ## lock what pyproject.toml asks for, for the images at the same versions (UPGRADE=--upgrade raises all)
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
+	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" requirements/clients.in --output-file requirements/clients.txt
 	for image in steps "data --extra data" "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
 	  set -- $$image; name=$$1; shift; \
 	  $(LOCK) --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \

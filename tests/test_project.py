@@ -12,7 +12,8 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 STEMS = ["validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"]
-SOURCES = sorted([*ROOT.glob("steps/colchis_steps/**/*.py"), *ROOT.glob("workflows/colchis_workflows/**/*.py")])
+FOUND = [*ROOT.glob("steps/colchis_steps/**/*.py"), *ROOT.glob("workflows/colchis_workflows/**/*.py")]
+SOURCES = sorted(path for path in FOUND if not path.name.endswith("_pb2.py"))  # those are made
 HEAVY = {"awscrt", "botocore", "jinja2", "keras", "kubernetes", "sklearn", "starlette", "tensorflow", "uvicorn"}
 
 

@@ -161,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     p.add_argument("--port", type=int, metavar="N", help="default: $COLCHIS_PORT or 8501; 0 is any free one")
+    p.add_argument("--grpc-port", type=int, metavar="N", help="serve gRPC there, too; 0 is any free one (none)")
     p.add_argument("--threads", type=positive, default=2, metavar="N", help="batches at work at once (%(default)s)")
     p.add_argument("--max-batch", type=positive, default=32, metavar="ROWS", help="1: no batches (%(default)s)")
     p.add_argument("--max-delay-ms", type=positive, default=3, metavar="N", help="wait for a batch (%(default)s)")
@@ -185,8 +186,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests end."""
     args = parser().parse_args(argv)
     number = port() if args.port is None else args.port
-    if not 0 <= number < 65536:
-        raise InputError(f"{number} is not a port; give --port a number from 0 to 65535")
+    if not 0 <= number < 65536 or not 0 <= (args.grpc_port or 0) < 65536:
+        wrong, flag = (number, "--port") if not 0 <= number < 65536 else (args.grpc_port, "--grpc-port")
+        raise InputError(f"{wrong} is not a port; give {flag} a number from 0 to 65535")
     config: Path | None = args.config
     first = read_config(config) if config else (config_of(args.model, args.allow_operations), "")
     if args.log_requests and not args.log_to:
@@ -202,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         from colchis_steps._serving.server.loaded import Registry
         from colchis_steps._serving.server.predictions import Settings
         from colchis_steps._serving.server.request_log import Sampler
+        from colchis_steps._serving.server.rpc import server as rpc
     except ImportError as error:
         raise InputError(f"{error.name} is not installed; install it with: pip install 'colchis[serve]'") from error
     opened = listen(args.host, number)
@@ -219,7 +222,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging_to = functools.partial(Sampler, store, args.log_requests) if store else None
     hosts = {name.lower() for name in args.allow_host} | (LOOPBACK if opened_to_this_machine(opened) else set())
     access = Access(hosts, args.allow_origin, Tokens(args.tokens) if args.tokens else None)
-    application = app(registry, watch, settings, draining=draining, logging_to=logging_to, access=access)
+    beside = None
+    if args.grpc_port is not None:
+        listen(args.host, args.grpc_port).close()  # for a sentence where it may not be used
+        told = functools.partial(log.info, "serving gRPC on %s:%d", host)
+        serving = functools.partial(rpc.serving, address=f"{host}:{args.grpc_port}", bound=told)
+        beside = functools.partial(serving, draining=draining, access=access)
+    application = app(registry, watch, settings, draining=draining, logging_to=logging_to, access=access, beside=beside)
     server = uvicorn.Server(
         uvicorn.Config(
             application,

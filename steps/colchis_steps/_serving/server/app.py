@@ -27,28 +27,14 @@ from colchis_steps._serving.server import pages, protocol
 from colchis_steps._serving.server.access import PREFLIGHT, Access
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Predictions, Settings
-from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._serving.server.refusals import CODES, Refused
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.metrics import Metrics
     from colchis_steps._serving.server.request_log import Sampler
 
 Watch = Callable[[], Awaitable[None]]
-
-
-CODES = {  # of errors, in the words of gRPC
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    408: "DEADLINE_EXCEEDED",
-    413: "OUT_OF_RANGE",
-    415: "INVALID_ARGUMENT",
-    421: "INVALID_ARGUMENT",
-    429: "RESOURCE_EXHAUSTED",
-    503: "UNAVAILABLE",
-}
+Beside = Callable[[Predictions], contextlib.AbstractAsyncContextManager[None]]
 
 
 @dataclass
@@ -66,6 +52,7 @@ def app(
     draining: Draining | None = None,
     logging_to: "Callable[[Metrics], Sampler] | None" = None,
     access: Access | None = None,
+    beside: Beside | None = None,
 ) -> ASGIApp:
     """Build the application.
 
@@ -76,6 +63,7 @@ def app(
         draining: is set when the server is about to end.
         logging_to: gives what keeps a sample of the requests.
         access: who may ask; without it everybody.
+        beside: gives what else serves the same models while this does, such as gRPC.
     """
     access = access or Access()
     draining = draining or Draining()
@@ -86,7 +74,8 @@ def app(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         watching = asyncio.ensure_future(watch())
         try:
-            yield
+            async with beside(predictions) if beside else contextlib.nullcontext():
+                yield
         finally:
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):

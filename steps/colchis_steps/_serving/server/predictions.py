@@ -4,11 +4,12 @@ Calling the model and reading large JSON happen in threads, so that health and s
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -24,6 +25,7 @@ from colchis_steps._serving.server.refusals import Refused
 if TYPE_CHECKING:
     from colchis_steps._serving.server.request_log import Sampler
 
+T = TypeVar("T")
 ANSWERED_BY = "Colchis-Version"  # the header of an answer that says which version gave it
 SMALL = 1 << 14  # bytes of a body that is read in the event loop: handing it to a thread would cost more
 BODY_SECONDS = 30.0  # for a body to arrive
@@ -39,6 +41,28 @@ class Settings:
     rows: int = 4096
     batch: Limits = field(default_factory=Limits)
     answer: int = 64 << 20
+
+
+@dataclass
+class Asked:
+    """A request that is being answered: whose it is, how it ends, and the bytes of it that are in memory."""
+
+    of: "Predictions"
+    labels: tuple[str, str] = ("", "")  # model and version; a client's words never become labels
+    code: int = 500
+    held: int = 0
+
+    def meant(self, version: Version) -> Version:
+        """Note the version, and return it."""
+        self.labels = version.model, str(version.number)
+        return version
+
+    def takes(self, size: int) -> None:
+        """Note bytes that came. Raises Refused (429) where those of all requests are too many."""
+        if self.of.in_hand + size > IN_HAND * self.of.settings.body:
+            raise Refused(429, f"{self.of.in_hand} bytes of other requests are in memory; ask again later")
+        self.held += size
+        self.of.in_hand += size
 
 
 class Predictions:
@@ -75,60 +99,81 @@ class Predictions:
         return await self._answer(request, read)
 
     async def _answer(self, request: Request, read: Callable[[bytes, Version], Question]) -> Response:
-        started, code, labels = time.perf_counter(), 500, ("", "")  # a client's words never become labels
-        held = [0]
+        named = bool(request.path_params.keys() & {"version", "label"}) or OVERRIDE in request.headers
         try:
-            version = self._meant(request)
-            labels = (version.model, str(version.number))
-            most = limits.body_limit(version.saved.inputs, self.settings.rows, self.settings.body)
-            body, encoding = await self._body(request, held, most), request.headers.get("content-encoding", "")
+            with self.observed(named=named) as asked:
+                version = asked.meant(self._meant(request))
+                most = limits.body_limit(version.saved.inputs, self.settings.rows, self.settings.body)
+                body, encoding = await self._body(request, asked, most), request.headers.get("content-encoding", "")
 
-            def question_of() -> Question:
-                plain = encodings.unpacked(body, encoding, most)
-                if len(plain) > SMALL:
-                    document, _ = binary.divided(plain, request.headers)
-                    limits.check_body(document, version.saved.inputs, self.settings.rows)
-                return read(plain, version)
+                def question_of() -> Question:
+                    plain = encodings.unpacked(body, encoding, most)
+                    if len(plain) > SMALL:
+                        document, _ = binary.divided(plain, request.headers)
+                        limits.check_body(document, version.saved.inputs, self.settings.rows)
+                    return read(plain, version)
 
-            if len(body) <= SMALL and not encoding:
-                question = self._few(question_of())
-            else:
-                question = self._few(await asyncio.get_running_loop().run_in_executor(self.readers, question_of))
+                question = await self.read(question_of, small=len(body) <= SMALL and not encoding)
 
-            def answer(outputs: Arrays) -> Response:
-                limits.check_answer(outputs, self.settings.answer)
-                content, about = binary.joined(question.write(outputs))
-                content, packing = encodings.packed(content, request.headers)
-                if self.sampler:
-                    self.sampler.offer(version.model, version.number, question.arrays, outputs)
-                headers = {"Content-Type": "application/json", **about, **packing, ANSWERED_BY: labels[1]}
-                return Response(content, headers=headers)
+                def answer(outputs: Arrays) -> Response:
+                    content, about = binary.joined(question.write(outputs))
+                    content, packing = encodings.packed(content, request.headers)
+                    named_by = {ANSWERED_BY: str(version.number)}
+                    return Response(
+                        content, headers={"Content-Type": "application/json", **about, **packing, **named_by}
+                    )
 
-            try:
-                response: Response = await self.batcher.predict(version.saved, labels, question.arrays, answer)
-            except ValuesError as error:
-                raise Refused(400, str(error)) from error
-            code = 200
+                response: Response = await self.compute(version, question.arrays, answer)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody reads it
+        return response
+
+    @contextlib.contextmanager
+    def observed(self, *, named: bool) -> "Iterator[Asked]":
+        """Count and time a request, however it ends; ``named`` says that it names the version."""
+        started, asked = time.perf_counter(), Asked(self)
+        try:
+            yield asked
+            asked.code = 200
         except Refused as refused:
-            code = refused.status
+            asked.code = refused.status
             raise
         except ClientDisconnect:
-            code = 499
-            return Response(status_code=code)  # nobody reads it
-        else:
-            return response
+            asked.code = 499
+            raise
         finally:
-            self.in_hand -= held[0]
-            self.metrics.requests.labels(*labels, str(code)).inc()
-            if request.path_params.keys() & {"version", "label"} or OVERRIDE in request.headers:
-                self.metrics.named.labels(*labels, str(code)).inc()
-            self.metrics.seconds.labels(*labels).observe(time.perf_counter() - started)
+            self.in_hand -= asked.held
+            self.metrics.requests.labels(*asked.labels, str(asked.code)).inc()
+            if named:
+                self.metrics.named.labels(*asked.labels, str(asked.code)).inc()
+            self.metrics.seconds.labels(*asked.labels).observe(time.perf_counter() - started)
 
-    def _few(self, question: Question) -> Question:
-        rows = max((len(array) for array in question.arrays.values() if array.ndim), default=0)
+    async def read(self, read: Callable[[], T], *, small: bool) -> T:
+        """Read a request here where it is small, else in a thread."""
+        return read() if small else await asyncio.get_running_loop().run_in_executor(self.readers, read)
+
+    async def compute(self, version: Version, arrays: Arrays, write: Callable[[Arrays], Any]) -> Any:
+        """Return what ``write`` makes of the outputs, in a thread, after they are held against their bound.
+
+        Raises:
+            Refused: 413 for too many rows or too long an answer, 429 where too many requests wait, 400 where the model
+                refuses the values.
+        """
+        rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
         if rows > self.settings.rows:
             raise Refused(413, f"the request has {rows} rows; send at most {self.settings.rows} at a time")
-        return question
+
+        def answer(outputs: Arrays) -> Any:
+            limits.check_answer(outputs, self.settings.answer)
+            written = write(outputs)
+            if self.sampler:
+                self.sampler.offer(version.model, version.number, arrays, outputs)
+            return written
+
+        try:
+            return await self.batcher.predict(version.saved, (version.model, str(version.number)), arrays, answer)
+        except ValuesError as error:
+            raise Refused(400, str(error)) from error
 
     def _meant(self, request: Request) -> Version:
         path = request.path_params
@@ -136,19 +181,16 @@ class Predictions:
             return self.registry.labelled(path["model"], label)
         return self.registry.find(path["model"], path.get("version"), request.headers)
 
-    async def _body(self, request: Request, held: list[int], limit: int) -> bytes:
-        """Return the body; ``held`` and ``in_hand`` count its bytes from their arrival."""
+    async def _body(self, request: Request, asked: "Asked", limit: int) -> bytes:
+        """Return the body, whose bytes are counted from their arrival."""
         length, body = int(request.headers.get("content-length", "0")), bytearray()
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 async for part in request.stream():
                     length = max(length, len(body) + len(part))
-                    if self.in_hand + len(part) > IN_HAND * self.settings.body:
-                        raise Refused(429, f"{self.in_hand} bytes of other requests are in memory; ask again later")
                     if length <= limit:
+                        asked.takes(len(part))
                         body += part
-                        held[0] += len(part)
-                        self.in_hand += len(part)
                     elif length > limit * 8:  # up to here it is dropped: a client that sends can then hear us
                         break
         except TimeoutError:

@@ -1,0 +1,1 @@
+"""The same models over gRPC: the Open Inference Protocol V2 and TensorFlow Serving's services."""

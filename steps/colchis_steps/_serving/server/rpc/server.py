@@ -1,0 +1,199 @@
+"""The gRPC server: a port of its own in the HTTP server's event loop, with the same batches, limits and counts."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import grpc
+from grpc import aio
+
+from colchis_steps._savedmodel.loading import Arrays
+from colchis_steps._serving.server.access import Access
+from colchis_steps._serving.server.app import Draining
+from colchis_steps._serving.server.loaded import OVERRIDE, Registry, Version
+from colchis_steps._serving.server.predictions import ANSWERED_BY, SMALL, Predictions
+from colchis_steps._serving.server.refusals import CODES, Refused
+from colchis_steps._serving.server.rpc import inference_pb2, open_inference, serving_pb2, tensorflow_serving
+
+DRAIN = 20.0  # seconds that requests have to end
+log = logging.getLogger("colchis")
+EXTRA = 64 << 10  # bytes of a message beside its tensors
+CONNECTIONS, STREAMS = 1024, 256
+IDLE, HANDSHAKE = 300_000, 10_000  # milliseconds
+
+Context = aio.ServicerContext[Any, Any]
+Handler = Callable[[bytes, dict[str, str], Context], Awaitable[Any]]
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    predictions: Predictions, address: str, *, draining: Draining, access: Access, bound: Callable[[int], None]
+) -> AsyncIterator[None]:
+    """Serve at the address while the context lasts; requests in flight are answered at its end.
+
+    ``bound`` is told the port.
+    """
+    size = predictions.settings.body + EXTRA
+    server = aio.server(
+        options=[
+            ("grpc.max_receive_message_length", size),
+            ("grpc.max_send_message_length", -1),  # the answer has a bound of its own
+            ("grpc.max_concurrent_streams", STREAMS),
+            ("grpc.max_allowed_incoming_connections", CONNECTIONS),
+            ("grpc.max_connection_idle_ms", IDLE),
+            ("grpc.server_handshake_timeout_ms", HANDSHAKE),
+            ("grpc.so_reuseport", 0),  # a port in use is an error, as it is for HTTP
+        ],
+        maximum_concurrent_rpcs=predictions.settings.batch.waiting * 2,
+    )
+    services = _Services(predictions, draining, access)
+    for name, methods in services.handlers().items():
+        calls: dict[str, Any] = {
+            method: grpc.unary_unary_rpc_method_handler(_answering(its)) for method, its in methods.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, calls),))
+    bound(server.add_insecure_port(address))
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(DRAIN)
+
+
+def _answering(handler: Handler) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    """Return what grpc calls, with the bytes of a message: a large one is read in a thread."""
+
+    async def answer(content: bytes, context: Context) -> bytes:
+        headers = {key.lower(): str(value) for key, value in context.invocation_metadata() or ()}
+        try:
+            found = await handler(content, headers, context)
+        except Refused as refused:
+            code = grpc.StatusCode[CODES.get(refused.status, "INTERNAL")]
+            await context.abort(code, str(refused))
+        except Exception:
+            log.exception("the server failed on a request over gRPC")
+            await context.abort(grpc.StatusCode.INTERNAL, "the server failed on this request; its log says why")
+        return found if isinstance(found, bytes) else bytes(found.SerializeToString())
+
+    return answer
+
+
+class Spoken(Protocol):
+    """A protocol's messages of a prediction, as its module has them."""
+
+    Request: Any
+
+    def model(self, request: Any) -> str:
+        """Return the name of the model that is asked."""
+
+    def named(self, request: Any) -> bool:
+        """Return whether the request names the version."""
+
+    def meant(self, registry: Registry, request: Any, headers: Mapping[str, str]) -> Version:
+        """Return the version that a request means."""
+
+    def read(self, request: Any, version: Version) -> tuple[Arrays, list[str]]:
+        """Return the inputs, and the names of the outputs that are asked for."""
+
+    def write(self, request: Any, version: Version, names: list[str], outputs: Arrays) -> Any:
+        """Return the answer's message."""
+
+
+class _Services:
+    """The methods of the services, each from a message's bytes to its answer's."""
+
+    def __init__(self, predictions: Predictions, draining: Draining, access: Access) -> None:
+        self.predictions, self.registry = predictions, predictions.registry
+        self.draining, self.access = draining, access
+
+    def handlers(self) -> dict[str, dict[str, Handler]]:
+        """Return the methods by service."""
+        return {
+            "inference.GRPCInferenceService": {
+                "ModelInfer": self.infer,
+                "ModelMetadata": self.model_metadata,
+                "ModelReady": self.model_ready,
+                "ServerLive": self.live,
+                "ServerMetadata": self.server_metadata,
+                "ServerReady": self.ready,
+            },
+            "tensorflow.serving.PredictionService": {"Predict": self.predict, "GetModelMetadata": self.tf_metadata},
+            "tensorflow.serving.ModelService": {"GetModelStatus": self.tf_status},
+        }
+
+    async def infer(self, content: bytes, headers: dict[str, str], context: Context) -> bytes:
+        return await self._computed(open_inference, content, headers, context)
+
+    async def predict(self, content: bytes, headers: dict[str, str], context: Context) -> bytes:
+        return await self._computed(tensorflow_serving, content, headers, context)
+
+    async def _computed(self, spoken: Spoken, content: bytes, headers: dict[str, str], context: Context) -> bytes:
+        small, request = len(content) <= SMALL, spoken.Request()
+        await self.predictions.read(lambda: _parse(request, content), small=small)
+        with self.predictions.observed(named=spoken.named(request) or OVERRIDE in headers) as asked:
+            asked.takes(len(content))
+            self._may(spoken.model(request), headers)
+            version = asked.meant(spoken.meant(self.registry, request, headers))
+            arrays, names = await self.predictions.read(lambda: spoken.read(request, version), small=small)
+
+            def write(outputs: Arrays) -> bytes:
+                return bytes(spoken.write(request, version, names, outputs).SerializeToString())
+
+            answer: bytes = await self.predictions.compute(version, arrays, write)
+            context.set_trailing_metadata(((ANSWERED_BY.lower(), str(version.number)),))
+        return answer
+
+    async def model_metadata(self, content: bytes, headers: dict[str, str], _: Context) -> Any:
+        request = _parse(inference_pb2.ModelMetadataRequest(), content)
+        self._may(request.name, headers)
+        version = self.registry.find(request.name, request.version or None)
+        return open_inference.metadata(version, self.registry.held[version.model].versions.keys())
+
+    async def model_ready(self, content: bytes, headers: dict[str, str], _: Context) -> Any:
+        request = _parse(inference_pb2.ModelReadyRequest(), content)
+        self._may(request.name, headers)
+        try:
+            self.registry.find(request.name, request.version or None)
+        except Refused as refused:
+            if refused.status != 503:
+                raise
+            return inference_pb2.ModelReadyResponse(ready=False)
+        return inference_pb2.ModelReadyResponse(ready=True)
+
+    async def live(self, *_: object) -> Any:
+        return inference_pb2.ServerLiveResponse(live=True)
+
+    async def ready(self, *_: object) -> Any:
+        ready = self.registry.ready and not self.draining.now
+        return inference_pb2.ServerReadyResponse(ready=ready)
+
+    async def server_metadata(self, *_: object) -> Any:
+        return open_inference.server()
+
+    async def tf_metadata(self, content: bytes, headers: dict[str, str], _: Context) -> Any:
+        request = _parse(serving_pb2.GetModelMetadataRequest(), content)
+        self._may(request.model_spec.name, headers)
+        return tensorflow_serving.metadata(
+            request, tensorflow_serving.version_of(self.registry, request.model_spec, None)
+        )
+
+    async def tf_status(self, content: bytes, headers: dict[str, str], _: Context) -> Any:
+        request = _parse(serving_pb2.GetModelStatusRequest(), content)
+        self._may(request.model_spec.name, headers)
+        return tensorflow_serving.status(self.registry, request.model_spec)
+
+    def _may(self, model: str, headers: dict[str, str]) -> None:
+        if self.access.tokens:
+            self.access.tokens.check(headers.get("authorization", ""), model)
+
+
+def _parse(message: Any, content: bytes) -> Any:
+    """Return the message with what the bytes say. Raises Refused (400)."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(content)
+    except DecodeError as error:
+        raise Refused(400, "the message is damaged; make the client's stubs again") from error
+    return message
