@@ -86,8 +86,8 @@ def row(store: Objects, model: str) -> Row:
 
 
 def judged(record: Record) -> str:
-    """Return the gate's verdict with the metric that says most: accuracy, or else the first by name."""
-    name = "accuracy" if "accuracy" in record.metrics else min(record.metrics, default="")
+    """Return the gate's verdict with the metric that says most: accuracy, or else the first, which is the task's."""
+    name = "accuracy" if "accuracy" in record.metrics else next(iter(record.metrics), "")
     return f"{record.verdict}, {name} {record.metrics[name]:.3f}" if name else record.verdict
 
 

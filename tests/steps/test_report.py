@@ -51,7 +51,7 @@ def test_pictures_hold_what_was_measured_and_tell_it_to_a_screen_reader(whole: P
     assert text(loss).startswith("loss by epoch train ends at 0.6667; eval ends at 0.7 ")
     assert [len(list(chart.iter("circle"))) for chart in (loss, accuracy)] == [6, 3]
     assert text(drawn(root, "confusion")[0]).startswith("Confusion matrix: 4 of 120 rows")
-    histogram, classes = drawn(root, "bars")
+    (histogram,), (classes,) = drawn(root, "histogram"), drawn(root, "bars")
     assert len(list(histogram.iter("rect"))) == 10
     assert "no: 61, yes: 59" in text(classes)
     assert "rollout 1.5 s" in text(drawn(root, "waterfall")[0])

@@ -14,7 +14,8 @@ from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import result_key
 from colchis_steps._formats.runs import Check, StepResult
 from colchis_steps._report import chain, charts, story
-from colchis_steps._report.page import per_class, render
+from colchis_steps._report.judged import per_class
+from colchis_steps._report.page import render
 from colchis_steps._store.opening import open_store
 from colchis_steps.report import main
 

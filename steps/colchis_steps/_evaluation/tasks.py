@@ -24,7 +24,6 @@ DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {  # the gate's thre
     "multilabel": {"micro_f1": {"min": 0.5, "min_change": -0.01}},
     "regression": {"r2": {"min": 0.0, "min_change": -0.01}},
 }
-MAIN = {"classification": "accuracy", "multilabel": "micro_f1", "regression": "r2"}
 
 
 class Scores(Protocol):

@@ -171,10 +171,12 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
     node(svg, "text", "prediction", x=left + size / 2, y=14, text_anchor="middle", class_="tick")
     node(svg, "text", "label", x=left - 8, y=top - 12, text_anchor="end", class_="tick")
     worst = max([n for i, row in enumerate(counts) for j, n in enumerate(row) if i != j] + [1])
+    same = _beginning(classes)  # says nothing at a head
     for i, (name, row) in enumerate(zip(classes, counts, strict=True)):
         short = name if len(name) <= 11 else f"{name[:10]}…"
         node(svg, "text", short, x=left - 8, y=top + cell * (i + 0.5) + 4, text_anchor="end", class_="tick")
-        head = name if len(name) <= 5 else f"{name[:4]}…"
+        rest = name.removeprefix(same)
+        head = name if len(name) <= 5 else f"…{rest[:4]}" if same and rest != name else f"{name[:4]}…"
         node(svg, "text", head, x=left + cell * (i + 0.5), y=top - 12, text_anchor="middle", class_="tick")
         for j, count in enumerate(row):
             share = count / max(1, sum(row)) if i == j else count / worst
@@ -190,6 +192,13 @@ def confusion(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
                 node(box, "text", f"{count}", x=x + cell / 2, y=y + cell / 2 + 4, text_anchor="middle", class_=ink)
             node(box, "title", f"{name} predicted as {classes[j]}: {count}")
     return text_of(svg)
+
+
+def _beginning(names: Sequence[str]) -> str:
+    """Return what all names but the last, which may stand for many, begin with; nothing where that is short."""
+    first, last = min(names[:-1], default=""), max(names[:-1], default="")
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    return first[:length] if length > 2 else ""
 
 
 def pixels(rows: Sequence[Sequence[int]], title: str) -> str:

@@ -3,50 +3,28 @@
 import functools
 import math
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from colchis_steps._formats.documents import now
+from colchis_steps._formats.profiles import DataReport
 from colchis_steps._formats.runs import Evaluation, TrainingReport
 from colchis_steps._formats.steps import CHAIN
-from colchis_steps._report import chain, charts
+from colchis_steps._report import chain, charts, columns, judged, plots
 from colchis_steps._report import story as _story
 from colchis_steps._report.story import Story
 from colchis_steps._step.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import jinja2
     from markupsafe import Markup
 
 SAMPLES = 48
+JUDGED = ("comparison", "classes", "judged_curves", "errors", "slices", "samples")
 UNENCODABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what no page may hold
-
-
-def per_class(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """Yield each class with rows, recall, precision and F1 (by confusion matrix) and what it is mostly taken for."""
-    predicted = [sum(column) for column in zip(*evaluation.confusion, strict=True)]
-    for i, (name, row) in enumerate(zip(evaluation.classes, evaluation.confusion, strict=True)):
-        right, rows = row[i], sum(row)
-        mistakes = [(count, j) for j, count in enumerate(row) if j != i and count]
-        worst = max(mistakes, key=lambda mistake: (mistake[0], -mistake[1]), default=None)
-        yield {
-            "name": name,
-            "rows": rows,
-            "recall": right / rows if rows else None,
-            "precision": right / predicted[i] if predicted[i] else None,
-            "f1": 2 * right / (rows + predicted[i]) if rows + predicted[i] else None,
-            "taken_for": f"{evaluation.classes[worst[1]]} ({worst[0]})" if worst else "",
-        }
-
-
-def comparison(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """Set each metric beside the baseline's."""
-    for name, value in evaluation.metrics.items():
-        before = evaluation.baseline_metrics.get(name)
-        change = None if before is None or not math.isfinite(value - before) else value - before
-        yield {"name": name, "value": value, "before": before, "change": change}
 
 
 def curves(training: TrainingReport) -> "Iterator[tuple[str, Markup]]":
@@ -90,11 +68,6 @@ def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
     return Markup(charts.shares("What a step's time goes to", parts)), words  # noqa: S704 - serialised from a tree
 
 
-def bins(minimum: float, maximum: float, count: int) -> list[str]:
-    """Name each bin of a histogram by where it begins."""
-    return [f"{minimum + (maximum - minimum) * i / count:.3g}" for i in range(count)]
-
-
 @functools.cache
 def _template() -> "jinja2.Template":
     import jinja2
@@ -112,23 +85,44 @@ def _template() -> "jinja2.Template":
     return environment.get_template("report.html.j2")
 
 
+def _judged(evaluation: Evaluation | None) -> dict[str, Any]:
+    """Return what the page shows of the evaluation."""
+    if evaluation is None:
+        return {"matrix": None} | {name: [] for name in JUDGED}
+    return {
+        "comparison": list(judged.comparison(evaluation)),
+        "classes": judged.per_class(evaluation),
+        "matrix": judged.matrix(evaluation) if evaluation.confusion else None,
+        "judged_curves": judged.curves(evaluation),
+        "errors": judged.errors(evaluation),
+        "slices": judged.by_column(evaluation),
+        "samples": sorted(evaluation.samples, key=lambda s: s.label == s.prediction)[:SAMPLES],
+    }
+
+
+def _data(data: DataReport | None) -> dict[str, Any]:
+    """Return what the page shows of the data."""
+    if data is None:
+        return {"cards": [], "columns": [], "drift": []}
+    return {"cards": columns.cards(data), "columns": columns.table(data), "drift": columns.drift(data)}
+
+
 def render(story: Story) -> str:
     """Return the page."""
     sentence = _story.headline(story)
-    samples = sorted(story.evaluation.samples, key=lambda s: s.label == s.prediction) if story.evaluation else []
     page: str = _template().render(
         story=story,
         headline=sentence if sentence.split()[0] in CHAIN else sentence[:1].upper() + sentence[1:],
         advice=_story.advice(story),
         tone=_story.tone(story),
         pace=pace(story.training) if story.training else None,
-        classes=list(per_class(story.evaluation)) if story.evaluation else [],
-        comparison=list(comparison(story.evaluation)) if story.evaluation else [],
+        **_judged(story.evaluation),
+        **_data(story.data),
         curves=list(curves(story.training)) if story.training else [],
-        samples=samples[:SAMPLES],
         charts=charts,
         chain=chain,
-        bins=bins,
+        plots=plots,
+        shown=judged.SHOWN,
         made=now(),
     )
     return printable(UNENCODABLE.sub("\N{REPLACEMENT CHARACTER}", page))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SMALLEST = 1e-7  # the probability below which the loss does not grow; Keras has the same
 NAMES = (
-    "subset_accuracy", "hamming", "loss", "micro_f1", "macro_f1", "micro_precision", "micro_recall", "auc", "auprc",
+    "micro_f1", "macro_f1", "subset_accuracy", "hamming", "loss", "micro_precision", "micro_recall", "auc", "auprc",
 )  # fmt: skip
 
 
@@ -77,11 +77,11 @@ class Scores:
         areas = [(ranking.auc(), ranking.auprc()) for ranking in self.rankings]
         known = [pair for pair in areas if not math.isnan(pair[0])]
         return {
+            "micro_f1": _share(2 * hits.sum(), (2 * hits + wrongly + missed).sum()),
+            "macro_f1": sum(told) / len(told) if told else float("nan"),
             "subset_accuracy": self.whole / self.weight,
             "hamming": float((wrongly + missed).sum() / (self.weight * len(self.classes))),
             "loss": self.loss / self.weight,
-            "micro_f1": _share(2 * hits.sum(), (2 * hits + wrongly + missed).sum()),
-            "macro_f1": sum(told) / len(told) if told else float("nan"),
             "micro_precision": _share(hits.sum(), (hits + wrongly).sum()),
             "micro_recall": _share(hits.sum(), (hits + missed).sum()),
             "auc": sum(area for area, _ in known) / len(known) if known else float("nan"),
