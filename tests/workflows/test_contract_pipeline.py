@@ -247,7 +247,7 @@ def test_whoever_has_a_token_or_judges_runs_our_image(where: tuple[str, str]) ->
         for container in [template["container"], *template.get("initContainers", [])]:
             if (where[0], container.get("name")) == ("colchis-evaluate", "measure"):  # the user's program; see below
                 continue
-            assert container["image"] in {SETTINGS.image("steps"), SETTINGS.image("train")}
+            assert container["image"] in {SETTINGS.image(name) for name in ("steps", "data", "train")}
 
 
 def test_the_container_that_loads_a_model_has_no_key() -> None:

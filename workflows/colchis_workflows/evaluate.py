@@ -54,18 +54,20 @@ def template(settings: Settings) -> WorkflowTemplate:
         found,
         args=[*flags(FLAGS, ["verdict", *FOUND]), *_part("judge")],
         env=environment(
-            COLCHIS_JUDGE_IMAGE=settings.image("steps"),
+            COLCHIS_JUDGE_IMAGE=settings.image("data"),
             COLCHIS_ASK_IMAGE=settings.image("train"),
             COLCHIS_MEASURE_IMAGE=literal("train-image"),
             **KEYS_FILE,
         ),
         account=ACCOUNT,
+        image=settings.image("data"),
+        size=resources("250m", "512Mi", "4Gi"),
         hopeless=HOPELESS,
     )
     given, answers, measured, tmp = (_mount(path) for path in (GIVEN, ANSWERS, MEASURED, TMP))
     places = {name: models.VolumeMount(name=name, mount_path=TMP) for name in ("ask", "measure")}  # each its own
     container.init_containers = [
-        _early("fetch", settings.image("steps"), [given, tmp, KEYS, read_only(TRUST, TRUST_AT)]),
+        _early("fetch", settings.image("data"), [given, tmp, KEYS, read_only(TRUST, TRUST_AT)]),
         _early("ask", settings.image("train"), [_read_only(given), answers, places["ask"]]),
         _early(
             "measure",
