@@ -17,6 +17,7 @@ from colchis_steps._doctor.keys import try_keys
 from colchis_steps._doctor.network import enforcer, network
 from colchis_steps._doctor.places import try_registry, try_store
 from colchis_steps._doctor.records import external_versions
+from colchis_steps._doctor.signing import signing, unsigned_versions
 from colchis_steps._doctor.submitting import referencing, submitters
 from colchis_steps._kube.api import Api
 from colchis_steps._step.errors import InputError, TransientError
@@ -31,7 +32,7 @@ def examine(namespace: str, gateway: str, backend: str, keys_of: str | None = No
     try:
         api = Api(namespace)
         facts = gather(api, gateway, backend)
-        more = [submitters(*referencing(api)), network(enforcer(api, facts.release))]
+        more = [signing(facts), submitters(*referencing(api)), network(enforcer(api, facts.release))]
         more += [] if keys_of is None else try_keys(api, keys_of)
     except (InputError, TransientError) as error:
         what, _, fix = str(error).partition("; ")
@@ -108,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         *examine(args.namespace, args.gateway or "", args.backend, args.store if args.keys else None),
         *try_store(args.store),
         *external_versions(args.store),
+        *unsigned_versions(args.store),
         try_registry(args.repository, insecure=args.insecure_registry),
     ]
     if args.json:

@@ -73,7 +73,8 @@ CONTROLLERS = ("app=workflow-controller", "app.kubernetes.io/component=workflow-
 TOKEN = "colchis-step.service-account-token"  # noqa: S105 - a name
 EARLIER = SECRET  # the one with all rights, of earlier releases
 KEYS = tuple(f"{SECRET}-{name}" for name, found in IDENTITIES.items() if found.pods and name != "serve")
-SECRETS = (EARLIER, *KEYS, "colchis-registry")
+SIGNING = "colchis-signing"
+SECRETS = (EARLIER, *KEYS, "colchis-registry", SIGNING)
 
 
 @dataclass
@@ -94,6 +95,7 @@ class Facts:
     token: bool | None = None
     configured: tuple[str, ...] | None = None  # keys of the ConfigMap; empty where there is none
     secrets: dict[str, bool | None] = field(default_factory=dict)
+    trust: str | None = None  # which keys are trusted, as the ConfigMap has it; empty where there is none
     cloud_role: bool = False  # the account stands for a role of a cloud
     backend: str = ""  # what trains, where that was asked for
     trains: bool = False  # the cluster knows its kind
@@ -134,6 +136,8 @@ def gather(api: Api, gateway: str = "", backend: str = "") -> Facts:
     config = api.get(f"{core}/configmaps/colchis")
     data = config.body.get("data") or {}
     facts.configured = None if config.status in {401, 403} else tuple(sorted(data))
+    trust = api.get(f"{core}/configmaps/colchis-trust")
+    facts.trust = None if trust.status in {401, 403} else str((trust.body.get("data") or {}).get("trust.json", ""))
     facts.gateway = gateway or data.get("COLCHIS_GATEWAY", "")
     facts.routes = "httproutes" in _resources(api.get(f"/apis/{ROUTES}/v1"))
     if facts.routes and "/" in facts.gateway:
