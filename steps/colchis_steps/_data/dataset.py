@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.arrays import as_read
 from colchis_steps._data.checking import check_column, check_labels
-from colchis_steps._data.shards import read_shard
-from colchis_steps._data.targets import labels
+from colchis_steps._data.ordering import Window, rebatch, windows
+from colchis_steps._data.reader import Reader
 from colchis_steps._formats.data import Column, DataManifest, Shard, Task, decode_manifest
 from colchis_steps._formats.documents import Newer, Unreadable
 from colchis_steps._formats.keys import DATA_MANIFEST
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 log = logging.getLogger("colchis")
-WINDOW = 4  # shards that are shuffled together: the bound of memory, and of how far a row can move
+WINDOW = 4  # shards that are shuffled together at most: the bound of how far a row can move
+ROOM = 64 << 20  # bytes of the shards that are shuffled together, but for one that is larger
+PIECE = 16 << 20  # bytes, as they are stored, of the rows of Parquet that are shuffled together
 OTHERS = ("weight", "group", "time", "key", "slice")  # roles of columns that no model takes, and a row has
-KEPT = 256 << 20  # bytes of verified shards that stay in memory from one epoch to the next
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,11 @@ class Batch:
 
 @dataclass
 class DataSet:
-    """A data set in a store. Reading its shards costs memory for WINDOW of them, and up to KEPT bytes to keep."""
+    """A data set in a store. Reading its shards costs memory for ROOM of them, and those that a Reader keeps."""
 
     uri: str
     store: Objects
     manifest: DataManifest
-    _kept: "dict[str, dict[str, Array]]" = field(default_factory=dict)
-    _kept_bytes: int = 0
 
     @functools.cached_property
     def columns(self) -> dict[str, Column]:
@@ -68,6 +67,10 @@ class DataSet:
     def features(self) -> dict[str, Column]:
         """The columns that a model sees, by name."""
         return {name: column for name, column in self.columns.items() if column.role == "feature"}
+
+    @functools.cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.store, self.manifest, self.columns)
 
     @property
     def task(self) -> Task:
@@ -107,24 +110,14 @@ class DataSet:
         Raises:
             InputError: the shard is missing or damaged, or holds other things than the manifest says.
         """
-        if shard.path in self._kept:
-            return self._kept[shard.path]
-        kept = [column for column in self.manifest.columns if column.role != "ignored"]
-        columns, where = read_shard(self.store, shard, kept), f"shard {shard.path} of {self.uri}"
-        for column in self.columns.values():
-            check_column(where, shard.rows, column, columns, "import the data again")
-        if self.task.target:
-            columns[self.manifest.label] = self._labels(columns, where)
-        size = sum(values.nbytes for values in columns.values())
-        if self._kept_bytes + size <= KEPT:
-            self._kept[shard.path] = columns
-            self._kept_bytes += size
-        return columns
+        import numpy as np
+
+        return self._reader.load(Window((shard,), 0, shard.rows)).take(np.arange(shard.rows))
 
     def blocks(
         self, split: str, *, seed: int | None = None, epoch: int = 0, skip: int = 0
     ) -> "Iterator[dict[str, Array]]":
-        """Yield the split's rows, WINDOW shards' at a time and without the first ``skip`` ones, each row once.
+        """Yield the split's rows but the first ``skip`` ones, each once: those of a window of shards after another's.
 
         The order depends on ``seed`` and ``epoch`` alone; without a seed it is the order of the data. Shards all of
         whose rows are skipped are not read.
@@ -135,14 +128,13 @@ class DataSet:
         random = None if seed is None else np.random.default_rng([seed, epoch])
         if random:
             shards = [shards[i] for i in random.permutation(len(shards))]
-        for start in range(0, len(shards), WINDOW):
-            window = shards[start : start + WINDOW]
-            count = sum(shard.rows for shard in window)
-            order = random.permutation(count) if random else np.arange(count)
-            order, skip = order[skip:], max(0, skip - count)
+        for window in windows(shards, WINDOW, ROOM, PIECE):
+            order = random.permutation(window.rows) if random else np.arange(window.rows)
+            order, skip = order[skip:], max(0, skip - window.rows)
             if len(order):
-                parts = [self.read(shard) for shard in window]
-                yield {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+                loaded = self._reader.load(window)
+                for at in range(0, len(order), loaded.step):
+                    yield loaded.take(order[at : at + loaded.step])
 
     def batches(
         self,
@@ -182,9 +174,6 @@ class DataSet:
                     check_column(where, rows, column, block, "correct the entry's dataset function")
             yield block
 
-    def _labels(self, rows: "Mapping[str, Array]", where: str) -> "Array":
-        return labels(self.task, self.manifest.by_name, rows, where)
-
     def _part(self, rows: "Mapping[str, Array]", size: int, rank: int, workers: int) -> Batch:
         import numpy as np
 
@@ -203,22 +192,6 @@ class DataSet:
                 n: v[chosen] for n, v in rows.items() if n in columns and columns[n].role not in {"feature", "label"}
             },
         )
-
-
-def rebatch(blocks: "Iterable[Mapping[str, Array]]", size: int) -> "Iterator[Mapping[str, Array]]":
-    """Yield the blocks' rows again, ``size`` at a time; the last batch has those that are left."""
-    import numpy as np
-
-    left: Mapping[str, Array] = {}
-    for block in blocks:
-        rows = {name: np.concatenate([left[name], values]) for name, values in block.items()} if left else block
-        count = len(next(iter(rows.values())))
-        for at in range(0, count - size + 1, size):
-            yield {name: values[at : at + size] for name, values in rows.items()}
-        rest = count - count % size
-        left = {name: values[rest:].copy() for name, values in rows.items()} if rest < count else {}
-    if left:
-        yield left
 
 
 def open_data(uri: str) -> DataSet:

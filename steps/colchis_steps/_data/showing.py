@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from colchis_steps._data.shards import read_shard
+from colchis_steps._data.shards import first_rows
 from colchis_steps._formats.data import RAGGED, Column, DataManifest
 from colchis_steps._step.text import one_line
 from colchis_steps._store.api import Objects
@@ -35,7 +35,7 @@ def lines(store: Objects, uri: str, found: DataManifest, rows: int) -> Iterator[
     first = next((part for split in found.splits.values() for part in split.parts), None)
     if first:
         kept = [column for column in found.columns if column.role != "ignored"]
-        values = read_shard(store, first, kept)
+        values = first_rows(store, first, kept, rows)
         shown = [[_value(values[column.name][i]) for column in kept] for i in range(min(rows, first.rows))]
         yield ""
         yield from _table([column.name for column in kept], shown)

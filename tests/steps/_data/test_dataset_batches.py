@@ -1,6 +1,5 @@
 """Batches: the same global batches for any number of workers, each row once, in bounded memory."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.steps.training_data import write_data
 
-from colchis_steps._data import dataset
+from colchis_steps._data import reader
 from colchis_steps._data.dataset import Batch, DataSet, open_data
-from colchis_steps._data.shards import read_shard as whole
-from colchis_steps._formats.data import Column, Shard
+from colchis_steps._data.shards import read_npz as whole
+from colchis_steps._formats.data import Shard
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
@@ -70,10 +69,10 @@ def test_weights_and_total_count_each_row_once(data: DataSet) -> None:
 
 
 def test_shards_that_do_not_fit_are_read_anew(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "KEPT", 0)
+    monkeypatch.setattr(reader, "KEPT", 0)
     fresh = open_data(data.uri)
     assert global_batches(fresh, 8, 2, seed=3) == global_batches(data, 8, 2, seed=3)
-    assert not fresh._kept
+    assert not fresh._reader.kept
 
 
 @pytest.mark.parametrize(("skip", "expected"), [(0, 6), (3, 6), (4, 0)])  # the first 4 shards have 25 rows
@@ -81,14 +80,14 @@ def test_batches_after_a_skip_are_the_same_and_read_no_more_than_they_need(
     data: DataSet, monkeypatch: pytest.MonkeyPatch, skip: int, expected: int
 ) -> None:
     wanted = [real_rows(b) for b in data.batches("train", 8, seed=5, epoch=2)][skip:]
-    monkeypatch.setattr(dataset, "KEPT", 0)
+    monkeypatch.setattr(reader, "KEPT", 0)
     fresh, read = open_data(data.uri), list[str]()
 
-    def spy(store: Objects, shard: Shard, columns: Sequence[Column]) -> dict[str, np.ndarray]:
+    def spy(store: Objects, shard: Shard) -> dict[str, np.ndarray]:
         read.append(shard.path)
-        return whole(store, shard, columns)
+        return whole(store, shard)
 
-    monkeypatch.setattr(dataset, "read_shard", spy)
+    monkeypatch.setattr(reader, "read_npz", spy)
     assert [real_rows(b) for b in fresh.batches("train", 8, seed=5, epoch=2, skip=skip)] == wanted
     assert len(read) == expected
 

@@ -10,8 +10,8 @@ from tests.steps.training_data import COLUMNS, shard_of, write_manifest
 
 SCRIPT = """
 import pathlib, re, sys
-from colchis_steps._data import dataset
-dataset.KEPT = 1 << 20
+from colchis_steps._data import dataset, reader
+reader.KEPT = 1 << 20
 rows = 0
 for epoch in (1, 2):
     for batch in dataset.open_data(sys.argv[1]).batches("train", 64, seed=1, epoch=epoch, rank=1, workers=2):

@@ -117,6 +117,6 @@ def test_arrays_that_compress_well_are_read(tmp_path: Path) -> None:
 
 def test_what_is_kept_in_memory_is_counted_as_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = open_data(write_data(tmp_path / "set", {"train": [6, 6], "eval": [3], "test": [3]}))
-    monkeypatch.setattr("colchis_steps._data.dataset.KEPT", sum(array.nbytes for array in rows(6, 1).values()))
+    monkeypatch.setattr("colchis_steps._data.reader.KEPT", sum(array.nbytes for array in rows(6, 1).values()))
     list(data.batches("train", 4))
-    assert len(data._kept) == 1
+    assert len(data._reader.kept) == 1
