@@ -40,7 +40,13 @@ test: $(READY)  ## lint, types and all tests that need no cluster
 	$(BIN)/pytest --quiet --numprocesses=2 -m "$(UNIT)"
 	$(BIN)/pytest -m "(servers or tensorflow or browser) and not cluster and not long"
 
-test-long: $(READY)  ## what takes minutes: results go to docs/
+CLIENTS := .clients/ready
+$(CLIENTS): requirements/clients.txt $(VENV)/bin/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) .clients
+	VIRTUAL_ENV=.clients $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/clients.txt
+	@touch $@
+
+test-long: $(READY) $(CLIENTS)  ## what takes minutes: results go to docs/
 	$(BIN)/pytest -m "long"
 
 test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
@@ -133,4 +139,4 @@ lock: $(VENV)/bin/uv  ## lock what pyproject.toml asks for, for the images at th
 	done
 
 clean:  ## remove what make made here (the environment and local runs)
-	rm -rf $(VENV) .colchis
+	rm -rf $(VENV) .clients .colchis

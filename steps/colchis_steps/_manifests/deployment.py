@@ -142,6 +142,7 @@ def server(deployed: Deployed) -> Object:
     options, logging = deployed.options, []
     settings: Object = {}
     keys: list[Object] = []
+    ports = [f"--port={PORT}", f"--grpc-port={GRPC_PORT}"]
     if options.log_requests:
         logging = [f"--log-requests={options.log_requests:g}", literal(f"--log-to={deployed.store}")]
         settings, keys = {"envFrom": [SETTINGS]}, [KEYS_FILE]
@@ -149,10 +150,10 @@ def server(deployed: Deployed) -> Object:
         "name": "serve",
         "image": deployed.serve_image,
         "command": ["python", "-m", "colchis_steps.serve"],
-        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", f"--port={PORT}", *logging],
+        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", *ports, *logging],
         **settings,
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}, *keys],
-        "ports": [{"name": "http", "containerPort": PORT}],
+        "ports": [{"name": "http", "containerPort": PORT}, {"name": "grpc", "containerPort": GRPC_PORT}],
         "startupProbe": probe("/v2/health/ready", period=1, failures=options.startup_seconds),
         "readinessProbe": probe("/v2/health/ready", period=options.ready_seconds, failures=3),
         "livenessProbe": probe("/v2/health/live", period=10, failures=6),
@@ -192,9 +193,10 @@ def resources(options: ServeOptions) -> Object:
 
 def service(deployed: Deployed) -> Object:
     """Describe the address of a version's pods."""
-    ports: list[Object] = [{"name": "http", "port": PORT, "targetPort": "http"}]
-    if deployed.runtime == "tensorflow-serving":
-        ports.append({"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc"})
+    ports: list[Object] = [
+        {"name": "http", "port": PORT, "targetPort": "http"},
+        {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc", "appProtocol": "kubernetes.io/h2c"},
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Service",

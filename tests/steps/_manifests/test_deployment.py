@@ -89,3 +89,15 @@ def test_an_object_as_read_becomes_the_manifest_that_makes_it_again() -> None:
     read = {**made, "status": {"replicas": 3}, "metadata": {**made["metadata"], "uid": "1", "resourceVersion": "7"}}
     read["metadata"]["annotations"] = {**made["metadata"]["annotations"], "deployment.kubernetes.io/revision": "1"}
     assert again(read) == made
+
+
+def test_a_version_is_asked_by_grpc_on_a_port_of_its_own() -> None:
+    (container,) = pod(SERVED)["containers"]
+    assert "--grpc-port=8500" in container["args"]
+    assert {"name": "grpc", "containerPort": 8500} in container["ports"]
+    assert service(SERVED)["spec"]["ports"][1] == {
+        "name": "grpc",
+        "port": 8500,
+        "targetPort": "grpc",
+        "appProtocol": "kubernetes.io/h2c",
+    }

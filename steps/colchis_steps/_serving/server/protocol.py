@@ -65,7 +65,7 @@ def read_v1(body: bytes, columns: Columns) -> Question:
         raise Refused(400, 'the body must hold either "instances" (rows) or "inputs" (columns); send one of them')
     if "inputs" in found:
         named = _named(found["inputs"], columns, "inputs")
-        return Question(_tensors(named, columns), lambda outputs: {"outputs": _bare(_values(outputs))})
+        return Question(tensors_of(named, columns), lambda outputs: {"outputs": _bare(_values(outputs))})
     rows = found["instances"]
     if not isinstance(rows, list) or not rows:
         raise Refused(400, f'"instances" is {shown(rows)}; send a list of at least one row')
@@ -74,12 +74,12 @@ def read_v1(body: bytes, columns: Columns) -> Question:
         return _write_rows(outputs, columns)
 
     if len(columns.own) == 1 and dict not in set(map(type, rows)):  # without an object a row: four million take 1 GB
-        return Question(_tensors(dict.fromkeys(columns.own, rows), columns), write)
+        return Question(tensors_of(dict.fromkeys(columns.own, rows), columns), write)
     each = [_named(row, columns, f"instances[{number}]") for number, row in enumerate(rows)]
     sent = [name for name in columns.inputs if name not in columns.derived or name in each[0]]
     if odd := next((n for n in columns.derived for row in each if (n in row) != (n in each[0])), ""):
         raise Refused(400, f"{odd} is there in some rows; send it in all, or in none")
-    return Question(_tensors({name: [row.get(name) for row in each] for name in sent}, columns), write)
+    return Question(tensors_of({name: [row.get(name) for row in each] for name in sent}, columns), write)
 
 
 def read_v2(body: bytes, columns: Columns, outputs: Signature, rest: memoryview = NOTHING) -> Question:
@@ -122,7 +122,7 @@ def read_v2(body: bytes, columns: Columns, outputs: Signature, rest: memoryview 
         written = [_write_tensor(outputs[name], arrays[name], packed=name in packed) for name in wanted]
         return {**head, "outputs": written}
 
-    return Question(_tensors(given, columns), write)
+    return Question(tensors_of(given, columns), write)
 
 
 def _named(value: Any, columns: Columns, where: str) -> dict[str, Any]:
@@ -136,7 +136,8 @@ def _named(value: Any, columns: Columns, where: str) -> dict[str, Any]:
     return value
 
 
-def _tensors(values: Mapping[str, Any], columns: Columns) -> Arrays:
+def tensors_of(values: Mapping[str, Any], columns: Columns) -> Arrays:
+    """Return all inputs of the columns that were sent, as lists of JSON or as arrays. Raises Refused (400, 413)."""
     made = columns.completed(values)
     found = {
         name: value

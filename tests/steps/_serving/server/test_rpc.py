@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colchis_steps._savedmodel.loading import Arrays, Tensor, ValuesError
-from colchis_steps._serving.config import Config, ServedModel
+from colchis_steps._serving.config import Config, Served, ServedModel, Written
 from colchis_steps._serving.server.access import Access, Tokens
 from colchis_steps._serving.server.app import Draining, app
 from colchis_steps._serving.server.limits import VALUES
-from colchis_steps._serving.server.loaded import Registry
+from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Settings
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.rpc import inference_pb2 as v2
@@ -278,7 +278,7 @@ def test_a_last_value_stands_for_those_left_out_to_a_bound() -> None:
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_question_or_refused(content: bytes) -> None:
-    version = cast(Any, type("V", (), {"saved": Adds, "model": "m", "number": 1}))
+    version = Version("m", 1, Served("/nowhere"), cast(Any, Adds))
     for spoken, request in ((open_inference, v2.ModelInferRequest()), (tensorflow_serving, tf.PredictRequest())):
         with contextlib.suppress(Refused):
             spoken.read(server._parse(request, content), version)
@@ -309,3 +309,15 @@ def test_our_own_bug_is_told_without_its_insides(monkeypatch: pytest.MonkeyPatch
         return ""
 
     assert story(tell) == "INTERNAL the server failed on this request; its log says why"
+
+
+def test_a_column_that_may_be_null_may_be_left_out() -> None:
+    saved = Adds(Path("/nowhere"))
+    saved.inputs = {"x": Tensor("x", "int64", (None,)), "x__valid": Tensor("x__valid", "bool", (None,)), "t": TEXT}
+    version = Version("m", 1, Served("/nowhere", columns={"x": Written("int64", nullable=True)}), cast(Any, saved))
+    request = v2.ModelInferRequest(model_name="m")
+    request.inputs.add(name="t", datatype="BYTES", shape=[2]).contents.bytes_contents.extend([b"a", b"b"])
+    arrays, _ = open_inference.read(request, version)
+    assert (arrays["x"].tolist(), arrays["x__valid"].tolist()) == ([0, 0], [False, False])
+    with pytest.raises(Refused):
+        tensorflow_serving.read(tf.PredictRequest(), version)

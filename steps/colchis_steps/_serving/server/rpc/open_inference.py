@@ -7,7 +7,7 @@ from typing import Any
 from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.server.binary import read_binary, to_binary
 from colchis_steps._serving.server.loaded import Registry, Version
-from colchis_steps._serving.server.protocol import DATATYPES
+from colchis_steps._serving.server.protocol import DATATYPES, tensors_of
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.rpc import inference_pb2 as pb
 from colchis_steps._serving.server.rpc.tensors import OPEN_INFERENCE, from_values
@@ -32,7 +32,7 @@ def meant(registry: Registry, request: pb.ModelInferRequest, headers: Mapping[st
 
 def read(request: pb.ModelInferRequest, version: Version) -> tuple[Arrays, list[str]]:
     """Return the inputs, and the names of the outputs that are asked for. Raises Refused (400)."""
-    inputs, given = version.saved.inputs, dict[str, Any]()
+    inputs, columns, given = version.saved.inputs, version.columns, dict[str, Any]()
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise Refused(400, f"{len(raw)} raw contents stand for {len(request.inputs)} inputs; send one each")
@@ -43,15 +43,17 @@ def read(request: pb.ModelInferRequest, version: Version) -> tuple[Arrays, list[
         tensor = inputs[sent.name]
         if sent.datatype != (want := DATATYPES[tensor.dtype]):
             raise Refused(400, f"{tensor.name} has the datatype {sent.datatype[:64]!r}; this model takes {want}")
+        nan = columns.takes_nan(sent.name)
         if raw:
-            given[sent.name] = read_binary(tensor, sent.shape, raw[number])
+            given[sent.name] = read_binary(tensor, sent.shape, raw[number], nan=nan)
         elif tensor.dtype not in OPEN_INFERENCE:
             raise Refused(400, f"{tensor.name} is {want}, which has no contents of its own; send raw_input_contents")
         else:
-            given[sent.name] = from_values(tensor, sent.shape, getattr(sent.contents, OPEN_INFERENCE[tensor.dtype]))
-    if missing := inputs.keys() - given.keys():
+            values = getattr(sent.contents, OPEN_INFERENCE[tensor.dtype])
+            given[sent.name] = from_values(tensor, sent.shape, values, nan=nan)
+    if missing := columns.needed - given.keys():
         raise Refused(400, f"input {', '.join(sorted(missing))[:256]} is missing")
-    return given, wanted([output.name for output in request.outputs], version.saved.outputs)
+    return tensors_of(given, columns), wanted([output.name for output in request.outputs], version.saved.outputs)
 
 
 def wanted(names: list[str], outputs: Collection[str]) -> list[str]:

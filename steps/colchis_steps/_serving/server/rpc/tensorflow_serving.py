@@ -8,6 +8,7 @@ from google.protobuf.json_format import ParseDict
 from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.server.binary import read_binary
 from colchis_steps._serving.server.loaded import Registry, Version
+from colchis_steps._serving.server.protocol import tensors_of
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.rpc import serving_pb2 as pb
 from colchis_steps._serving.server.rpc.open_inference import wanted
@@ -59,12 +60,13 @@ def version_of(registry: Registry, spec: pb.ModelSpec, headers: Mapping[str, str
 
 def read(request: pb.PredictRequest, version: Version) -> tuple[Arrays, list[str]]:
     """Return the inputs, and the names of the outputs that are asked for. Raises Refused (400)."""
-    inputs = version.saved.inputs
-    if request.inputs.keys() != inputs.keys():
-        got, want = (", ".join(sorted(names))[:256] or "nothing" for names in (request.inputs, inputs))
+    inputs, columns = version.saved.inputs, version.columns
+    if not columns.needed <= request.inputs.keys() <= inputs.keys():
+        got, want = (", ".join(sorted(names))[:256] or "nothing" for names in (request.inputs, columns.own))
         raise Refused(400, f"the request has {got}; send {want}")
-    arrays = {name: _array(inputs[name], request.inputs[name]) for name in inputs}
-    return arrays, wanted(list(request.output_filter), version.saved.outputs)
+    sent = request.inputs
+    arrays = {name: _array(inputs[name], sent[name], nan=columns.takes_nan(name)) for name in inputs if name in sent}
+    return tensors_of(arrays, columns), wanted(list(request.output_filter), version.saved.outputs)
 
 
 def write(_: pb.PredictRequest, version: Version, names: list[str], outputs: Arrays) -> Any:
@@ -102,14 +104,14 @@ def status(registry: Registry, spec: pb.ModelSpec) -> Any:
     return answer
 
 
-def _array(tensor: Tensor, sent: pb.TensorProto) -> Any:
+def _array(tensor: Tensor, sent: pb.TensorProto, *, nan: bool) -> Any:
     if sent.dtype != DTYPES[tensor.dtype]:
         want = pb.DataType.Name(DTYPES[tensor.dtype])
         raise Refused(400, f"{tensor.name} has the dtype {int(sent.dtype)}; this model takes {want}")
     shape = [dim.size for dim in sent.tensor_shape.dim]
     if sent.tensor_content and tensor.dtype != "string":
-        return read_binary(tensor, shape, sent.tensor_content)
-    return from_values(tensor, shape, getattr(sent, TENSORFLOW[tensor.dtype]), repeats=True)
+        return read_binary(tensor, shape, sent.tensor_content, nan=nan)
+    return from_values(tensor, shape, getattr(sent, TENSORFLOW[tensor.dtype]), repeats=True, nan=nan)
 
 
 def _spec(version: Version) -> pb.ModelSpec:

@@ -35,7 +35,7 @@ TENSORFLOW = {  # the field of TensorProto
 
 
 def from_values(
-    tensor: Tensor, shape: Sequence[int], values: Sequence[Any], *, repeats: bool = False
+    tensor: Tensor, shape: Sequence[int], values: Sequence[Any], *, repeats: bool = False, nan: bool = False
 ) -> np.ndarray[Any, Any]:
     """Return the values of a repeated field in the input's dtype and this shape.
 
@@ -43,6 +43,7 @@ def from_values(
         tensor: the input.
         shape: its lengths.
         values: as the message has them.
+        nan: there may be NaN, which stands for a null.
         repeats: whether the last value stands for all that are left out, as in TensorFlow's messages.
 
     Raises:
@@ -54,7 +55,7 @@ def from_values(
         raise Refused(400, f"{tensor.name} has {count} values of which {len(values)} are sent; send all, or fewer rows")
     if len(values) != count and not (repeats and 0 < len(values) < count):
         raise Refused(400, f"{tensor.name} has {len(values)} values, but its shape {list(shape)} wants {count}")
-    found = _array(tensor, values)
+    found = _array(tensor, values, nan=nan)
     if len(values) < count:
         found = np.concatenate([found, np.repeat(found[-1:], count - len(values))])
     return found.reshape(shape)
@@ -67,7 +68,7 @@ def to_values(array: np.ndarray[Any, Any]) -> list[Any]:
     return list(array.ravel().tolist())
 
 
-def _array(tensor: Tensor, values: Sequence[Any]) -> np.ndarray[Any, Any]:
+def _array(tensor: Tensor, values: Sequence[Any], *, nan: bool) -> np.ndarray[Any, Any]:
     if tensor.dtype == "string":
         found = np.empty(len(values), dtype=object)
         found[:] = list(values)
@@ -83,6 +84,6 @@ def _array(tensor: Tensor, values: Sequence[Any]) -> np.ndarray[Any, Any]:
             limits = np.iinfo(dtype)
             takes = f"{tensor.dtype} takes whole numbers from {limits.min} to {limits.max}"
             raise Refused(400, f"{tensor.name} holds a number that is too large or too small; {takes}") from None
-    if dtype.kind == "f" and not np.isfinite(found).all():
+    if dtype.kind == "f" and not (~np.isinf(found) if nan else np.isfinite(found)).all():
         raise Refused(400, f"{tensor.name} holds NaN or infinity; send finite numbers")
     return found
