@@ -29,7 +29,6 @@ from colchis_steps._evaluation.fetch import GIVEN, fetch
 from colchis_steps._evaluation.gate import rules
 from colchis_steps._evaluation.judging import judged
 from colchis_steps._evaluation.own import check_function, measure
-from colchis_steps._evaluation.refusal import is_refused, refused
 from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import golden_key
 from colchis_steps._formats.numbers import written
@@ -43,6 +42,7 @@ from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.refusal import is_refused, refused
 
 PARTS = ("fetch", "ask", "measure", "judge")
 PLACES = {"part", "given", "answers", "measured"}  # flags that a record need not have

@@ -27,6 +27,7 @@ from colchis_steps._manifests.training import KINDS, Training
 from colchis_steps._manifests.training_beside import beside
 from colchis_steps._manifests.training_jobs import job as job_of
 from colchis_steps._models.candidates import find_candidate
+from colchis_steps._step.child import PREFIX, words_of
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -41,7 +42,6 @@ from colchis_steps._training.backends.epochs import StoredEpochs
 from colchis_steps._training.backends.job import ROLE, Watch, run_job
 from colchis_steps._training.backends.local import Job, run_workers
 from colchis_steps._training.backends.workplace import workplace
-from colchis_steps._training.command import PREFIX, words_of
 from colchis_steps._training.files import find_history, find_result, noted_epochs
 
 log = logging.getLogger("colchis")

@@ -7,14 +7,17 @@ Reads   --data    a data set's manifest and each of its shards, one at a time; o
         models/<model>/aliases/stable.json and its record, with --only-new-data=true
 Writes  runs/<run>/validate_data.json: every check, a profile of each split, drift; --digest-path: the data's digest
         --data-path: the URI of the one data set; --new-data-path: "false" where the served version has seen it
+        --prepares-path: whether --prepare names a command; --ready-path, --ready-digest-path: data and digest where
+        not, as then nothing comes between these data and the training
 """
 
 import argparse
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from colchis_steps._data.dataset import newest, open_data
+from colchis_steps._data.dataset import newest, open_data, read_manifest
 from colchis_steps._data.validating.comparing import compare, edges_of
 from colchis_steps._data.validating.contract import Contract
 from colchis_steps._data.validating.holding import known
@@ -36,6 +39,7 @@ from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.uris import absolute
 
 log = logging.getLogger("colchis")
 
@@ -80,10 +84,16 @@ def sentence(checks: Iterable[Check]) -> str:
 
 
 def seen(store: Objects, model: str, digest: str) -> int | None:
-    """Return the served version where it was trained on these data, or None."""
+    """Return the served version where it was trained on these data, or on what was prepared of them, or None."""
     stable = find_document(store, alias_key(model, "stable"), Alias)
-    record = stable and find_document(store, record_key(model, stable.version), Record)
-    return record.version if record and record.data_digest == digest else None
+    record = find_document(store, record_key(model, stable.version), Record) if stable else None
+    if record is None or record.data_digest == digest:
+        return record.version if record else None
+    with contextlib.suppress(InputError):
+        uri = absolute(store, record.data)
+        parent = read_manifest(open_store(uri), uri).parent
+        return record.version if parent and parent.data == digest else None
+    return None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,9 +129,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="BOOL",
         help="true: end at once, and say so, where the model's served version was trained on these data",
     )
+    p.add_argument("--prepare", default="", metavar="COMMAND", help="what is to make the training's data of these")
     p.add_argument("--digest-path", type=Path, metavar="PATH", help="where to write the data's digest")
     p.add_argument("--data-path", type=Path, metavar="PATH", help="where to write the URI of the one data set")
     p.add_argument("--new-data-path", type=Path, metavar="PATH", help="where to write true, or false: nothing to do")
+    p.add_argument("--prepares-path", type=Path, metavar="PATH", help="where to write true where --prepare is given")
+    p.add_argument("--ready-path", type=Path, metavar="PATH", help="where to write the URI where it is not")
+    p.add_argument("--ready-digest-path", type=Path, metavar="PATH", help="where to write the digest where it is not")
     return p
 
 
@@ -158,6 +172,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         recorder.message = f"{report.name} passes {passed} of {len(report.checks)} checks; rows: {rows}"
         log.info("%s", recorder.message)
         write_output(args.digest_path, report.digest)
+        write_output(args.prepares_path, "true" if args.prepare else "false")
+        write_output(args.ready_path, "" if args.prepare else data.uri)
+        write_output(args.ready_digest_path, "" if args.prepare else report.digest)
         write_output(args.new_data_path, "true")
 
 

@@ -29,6 +29,7 @@ from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import Result
 from colchis_steps._models.candidates import blobs_of
 from colchis_steps._savedmodel.library import load_tensorflow
+from colchis_steps._step.child import PREFIX, words_of
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.flags import model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -37,7 +38,7 @@ from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.opening import open_store
 from colchis_steps._training import checkpoints
 from colchis_steps._training.board import Board
-from colchis_steps._training.command import PREFIX, Command, environment, master, words_of
+from colchis_steps._training.command import Command, environment, master
 from colchis_steps._training.entry import call_entry, load_entry
 from colchis_steps._training.failures import leave_failure
 from colchis_steps._training.files import alive_path, home_of, note_epochs

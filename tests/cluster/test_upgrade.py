@@ -42,7 +42,7 @@ def test_the_pages_commands_lead_from_one_secret_to_separate_ones(
             ["bash", "-c", script], env=given, capture_output=True, text=True, timeout=300 * PATIENCE, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        for name in ("step", "worker", "train", "evaluate", "publish", "build", "rollout", "serve"):
+        for name in ("step", "prepare", "worker", "train", "evaluate", "publish", "build", "rollout", "serve"):
             assert re.search(rf"✓ key {name} +it can do what it must, and nothing else", done.stdout), done.stdout
         secrets = kubectl("--namespace", namespace, "get", "secrets", "--output=name").split()
         assert "secret/colchis-s3" not in secrets

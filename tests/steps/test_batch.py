@@ -218,7 +218,7 @@ WORDS = pa.array(["much"] * 20)
     ("table", "sentence"),
     [
         (people(0, 20).rename_columns(MISSPELT), "lacks the column 'income'; did you mean 'incme'"),
-        (people(0, 20).set_column(2, "job", NULL), "has 1 nulls, the first in row 12"),
+        (people(0, 20).set_column(2, "job", NULL), "has 1 null, the first in row 12"),
         (people(0, 20).set_column(1, "income", WORDS), "is string, and the model was trained on double"),
         (people(0, 0), "holds no rows to predict"),
         (b"<html>404</html>", "is no file of Parquet"),

@@ -15,10 +15,11 @@ from tests.steps.training_data import Trainer, write_data
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.keys import history_key
 from colchis_steps._models.candidates import blobs_of
+from colchis_steps._step.child import words_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.directory import FileStore
 from colchis_steps._store.opening import open_store
-from colchis_steps._training.command import environment, master, words_of
+from colchis_steps._training.command import environment, master
 from colchis_steps._training.rendezvous import Place
 from colchis_steps.push_code import push
 from colchis_steps.train import main

@@ -57,7 +57,7 @@ def _actions(stem: str) -> dict[str, argparse.Action]:
 
 def test_every_step_has_a_command() -> None:
     steps = {"validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"}
-    assert {stem for _, stem, *_ in COMMANDS} == steps | {"batch", "prune"}
+    assert {stem for _, stem, *_ in COMMANDS} == steps | {"batch", "prepare", "prune"}
 
 
 @every_command
@@ -95,7 +95,8 @@ def test_each_default_is_one_that_the_step_understands(name: str, stem: str, tem
 
 def is_early(args: list[str]) -> bool:
     """Whether it is a part before the one that writes the outputs."""
-    return any(arg.startswith("--context=") or arg in {"--part=fetch", "--part=ask", "--part=measure"} for arg in args)
+    early = {f"--part={part}" for part in ("fetch", "ask", "measure", "command")}
+    return any(arg.startswith("--context=") or arg in early for arg in args)
 
 
 @every_command

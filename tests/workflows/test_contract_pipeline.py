@@ -28,6 +28,7 @@ ARGUMENTS = [
         "rules",
         "schema",
         "reference",
+        "prepare",
         "store",
         "code",
         "entry",
@@ -234,7 +235,7 @@ def test_each_image_is_known(where: tuple[str, str]) -> None:
     template = TEMPLATES[where]
     containers = [*([template["container"]] if "container" in template else []), *template.get("initContainers", [])]
     known = {SETTINGS.image("steps"), SETTINGS.image("data"), "{{inputs.parameters.train-image}}", SETTINGS.kaniko}
-    known |= {SETTINGS.image("train")} if where[0] == "colchis-batch" else set()
+    known |= {SETTINGS.image("train")} if where[0] in {"colchis-batch", "colchis-prepare"} else set()
     for container in containers:
         assert container["image"] in known or container["name"] == "ask"
 

@@ -89,7 +89,7 @@ def test_what_a_submitter_gives_is_never_expanded(name: str) -> None:
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
     accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
-    levels = ("step", "train", "worker", "evaluate", "batch", "build", "publish", "rollout")
+    levels = ("step", "prepare", "train", "worker", "evaluate", "batch", "build", "publish", "rollout")
     assert accounts == {f"colchis-{level}" for level in levels}
     assert accounts == {template["serviceAccountName"] for template in PODS.values()}
 
@@ -114,7 +114,7 @@ def test_no_secret_is_rendered_but_the_well_known_sample() -> None:
     }
     token = secrets.pop(("base/accounts.yaml", "colchis-step.service-account-token"))
     assert "data" not in token
-    levels = ("step", "train", "worker", "evaluate", "batch", "build", "publish", "rollout", "serve")
+    levels = ("step", "prepare", "train", "worker", "evaluate", "batch", "build", "publish", "rollout", "serve")
     names = {"colchis-artifacts", *(f"colchis-s3-{level}" for level in levels)}
     assert secrets.keys() == {("overlays/quickstart/minio.yaml", name) for name in names}
 
@@ -134,6 +134,7 @@ def test_the_keys_of_the_store_are_a_file_of_the_accounts_own_and_never_an_envir
         assert (mount in container["volumeMounts"]) is (named in container.get("env", []))
         with_keys += [container.get("name", "main")] if mount in container["volumeMounts"] else []
     others = {KANIKO: ["context"], "colchis-evaluate/evaluate": ["main", "fetch"]}
+    others["colchis-prepare/prepare"] = ["main", "fetch"]
     assert with_keys == others.get(name, ["main"])
 
 

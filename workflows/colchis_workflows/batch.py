@@ -51,7 +51,7 @@ def template(settings: Settings) -> WorkflowTemplate:
     plan = _step(settings, "plan", "plan")
     job = _step(settings, "job", "job", account="colchis-train", token=True)
     predict = _step(settings, "predict", "finish")
-    plan.image, predict.image = settings.image("train"), settings.image("train")
+    plan.image, predict.image = settings.image("data"), settings.image("train")
     predict.resources, predict.active_deadline_seconds = resources("500m", "1Gi", "4Gi"), str(24 * 3600)
     pod = models.EnvVar(
         name="COLCHIS_POD",

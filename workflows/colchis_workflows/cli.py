@@ -40,6 +40,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "Steps (what the templates run; each works alone)": {
         "validate-data": "check a data set against its schema and rules",
+        "prepare": "make one data set of another by a command of your own",
         "train": "train a model with N workers",
         "evaluate": "judge a trained model",
         "upload": "turn a trained model into a version",

@@ -1,4 +1,4 @@
-"""``colchis-pipeline``: data → validate → train → evaluate → publish, and a report however it ends.
+"""``colchis-pipeline``: data → validate → prepare → train → evaluate → publish, and a report however it ends.
 
 No pod comes after a DAG in its own DAG: `argo retry` of Argo 3.7.18 takes that DAG for the one that the pod is in, and
 the run never ends. So ``candidate`` and ``release`` hold the pods of training and build themselves.
@@ -10,60 +10,20 @@ write to the bucket.
 
 from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
 
-from colchis_workflows import build_image, evaluate, rollout, train, validate_data
+from colchis_workflows import build_image, evaluate, prepare, rollout, train, validate_data
 from colchis_workflows._templates.step import inputs_of, output_of, task, workflow_template
 from colchis_workflows.settings import Settings
 
 ARGUMENTS = [
-    "model",
-    "data",
-    "only-new-data",
-    "rules",
-    "schema",
-    "reference",
-    "store",
-    "code",
-    "entry",
-    "hyperparameters",
-    "backend",
-    "workers",
-    "job-options",
-    "thresholds",
-    "metrics",
-    "first-model",
-    "plain-prefix",
-    "builder",
-    "repository",
-    "target",
-    "runtime",
-    "steps",
-    "serve-image",
-    "serve-options",
-    "model-volume",
-    "preheat",
-    "approval",
-    "tolerances",
-    "fail-on-reject",
-    "train-image",
+    *("model", "data", "only-new-data", "rules", "schema", "reference", "prepare", "store", "code", "entry"),
+    *("hyperparameters", "backend", "workers", "job-options", "thresholds", "metrics", "first-model", "plain-prefix"),
+    *("builder", "repository", "target", "runtime", "steps", "serve-image", "serve-options", "model-volume", "preheat"),
+    *("approval", "tolerances", "fail-on-reject", "train-image"),
 ]
 CANDIDATE = [name for name in dict.fromkeys([*train.INPUTS, *evaluate.INPUTS]) if name != "tree"]
 RELEASE = [
-    "store",
-    "run",
-    "model",
-    "builder",
-    "repository",
-    "target",
-    "runtime",
-    "steps",
-    "serve-image",
-    "serve-options",
-    "model-volume",
-    "preheat",
-    "approval",
-    "tolerances",
-    "fail-on-reject",
-    "train-image",
+    *("store", "run", "model", "builder", "repository", "target", "runtime", "steps", "serve-image", "serve-options"),
+    *("model-volume", "preheat", "approval", "tolerances", "fail-on-reject", "train-image"),
 ]
 JUDGING = [
     "data",
@@ -92,7 +52,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
         "rolls it out. `report` shows what happened, whatever happened.",
         ARGUMENTS,
-        [_pipeline(), _candidate(), _publish(), _again(), _release(), _approval(), _approve()],
+        [_pipeline(), _prepare(), _candidate(), _publish(), _again(), _release(), _approval(), _approve()],
         hooks={"exit": _report()},
         workflow_metadata=models.WorkflowMetadata(
             labels_from={
@@ -121,26 +81,50 @@ def _of(task_name: str, names: list[str]) -> dict[str, str]:
 
 
 def _pipeline() -> DAG:
-    data = _of("validate-data", ["data"]) | {"data-digest": "{{tasks.validate-data.outputs.parameters.digest}}"}
+    new = "{{tasks.validate-data.outputs.parameters.new-data}} == true"
+    raw = {"data-digest": "{{tasks.validate-data.outputs.parameters.digest}}"}
+    # what was prepared, or what was ready without: the other one is empty
+    data = {
+        name: f"{{{{tasks.prepare.outputs.parameters.{made}}}}}{{{{tasks.validate-data.outputs.parameters.{ready}}}}}"
+        for name, made, ready in (("data", "data", "ready"), ("data-digest", "digest", "ready-digest"))
+    }
     return DAG(
         name="pipeline",
         tasks=[
             task("validate-data", _from_workflow(validate_data.INPUTS)),
             task(
+                "prepare",
+                _from_workflow(prepare.INPUTS) | _of("validate-data", ["data", "prepares"]) | raw,
+                template="prepare",
+                depends="validate-data",
+                when=new,
+            ),
+            task(
                 "candidate",
                 _from_workflow(CANDIDATE) | data,
                 template="candidate",
-                depends="validate-data",
-                when="{{tasks.validate-data.outputs.parameters.new-data}} == true",
+                depends="prepare.Succeeded",
+                when=new,
             ),
             task(
                 "publish",
                 _from_workflow(PUBLISH) | data | _of("candidate", evaluate.FOUND),
                 template="publish",
-                depends="candidate.Succeeded",
+                depends="prepare.Succeeded && candidate.Succeeded",
                 when="{{tasks.candidate.outputs.parameters.verdict}} == pass",
             ),
         ],
+    )
+
+
+def _prepare() -> DAG:
+    """Return what makes the training's data of the validated ones, if anything does; its outputs are empty else."""
+    return DAG(
+        name="prepare",
+        target="prepare",
+        inputs=[Parameter(name=name) for name in [*prepare.INPUTS, "prepares"]],
+        outputs=[output_of("prepare", "data"), output_of("prepare", "digest")],
+        tasks=[task("prepare", inputs_of(prepare.INPUTS), when="{{inputs.parameters.prepares}} == true")],
     )
 
 

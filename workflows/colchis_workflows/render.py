@@ -17,6 +17,7 @@ from colchis_workflows import (
     build_image,
     evaluate,
     pipeline,
+    prepare,
     prune,
     prune_nightly,
     register,
@@ -36,6 +37,7 @@ from colchis_workflows.settings import Settings
 MANIFESTS = Path(__file__).resolve().parents[1] / "manifests"
 TEMPLATES = (
     validate_data,
+    prepare,
     train,
     evaluate,
     upload,

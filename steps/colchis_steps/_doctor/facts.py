@@ -34,6 +34,7 @@ SUBMITTER: tuple[Right, ...] = (
 ACCOUNTS: dict[str, tuple[Right, ...]] = {
     "colchis-step": (("create", ARGO, "workflowtaskresults"), ("patch", ARGO, "workflowtaskresults")),
     "colchis-train": (),
+    "colchis-prepare": (),
     "colchis-worker": (),
     "colchis-evaluate": (),
     "colchis-batch": (),

@@ -17,7 +17,6 @@ from colchis_steps._evaluation.gate import Rules, judge, never_right, rules, ver
 from colchis_steps._evaluation.keeping import Kept
 from colchis_steps._evaluation.known import SCORING
 from colchis_steps._evaluation.own import read_measured
-from colchis_steps._evaluation.refusal import check_refusal
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import classification
 from colchis_steps._evaluation.scoring import Figures, score
@@ -31,6 +30,7 @@ from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._store.refusal import check_refusal
 
 log = logging.getLogger("colchis")
 

@@ -45,6 +45,11 @@ IDENTITIES = {
         get=("data/*", "models/*", "runs/*"),
         put=("runs/*/validate_data.json", "runs/*/report.json", "runs/*/report.html"),
     ),
+    "prepare": Identity(
+        "`prepare`, but for the container that runs the user's command",
+        get=("code/*", "data/*"),
+        put=("data/*", "runs/*/prepare.json"),
+    ),
     "worker": Identity(
         "`train`'s workers, which run the user's code",
         get=("code/*", "data/*", *TRAINS, *EARLIER),

@@ -3,6 +3,7 @@
 blobs/sha256/<hex>                                     a file of a model
 code/<hex>.zip                                         code that was pushed
 data/<set>/<digest>/manifest.json, shards              a data set
+data/<set>/prepared/<digest>.json                      what a command made of it
 data/<set>/schema.yaml                                 what all data sets of the name must be like
 runs/<run>/<step>.json, golden.json, …                 what a run's steps recorded
 runs/<run>/candidate/{model.json,blobs/sha256/<hex>}   the model that was trained, until upload takes it over
@@ -18,6 +19,10 @@ requests/<model>/<n>/<day>/<time>-<random>.json        a sample of requests
 """
 
 import re
+
+import msgspec
+
+from colchis_steps._formats.documents import canonical_digest
 
 BLOBS = "blobs/"
 MODELS = "models/"
@@ -43,6 +48,12 @@ def code_key(sha256: str) -> str:
 def data_prefix(name: str, digest: str) -> str:
     """Return the prefix of a data set with this digest (``sha256:<hex>``); its URI is the store's URL and this."""
     return f"data/{name}/{digest.removeprefix('sha256:')[:16]}"
+
+
+def prepared_key(name: str, parent: object) -> str:
+    """Return the key of what a command made of a data set of this name, by data, code and command."""
+    digest = canonical_digest(msgspec.to_builtins(parent)).removeprefix("sha256:")
+    return f"data/{name}/prepared/{digest[:16]}.json"
 
 
 def run_key(run: str, name: str) -> str:

@@ -9,8 +9,6 @@ Writes  that directory's files again below runs/<run>/training/, every few secon
         a dot are left out, so write under such a name and rename. history.json has the lines of $COLCHIS_HISTORY
 """
 
-import contextlib
-import ctypes
 import importlib.metadata
 import json
 import logging
@@ -20,7 +18,6 @@ import shlex
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,6 +34,7 @@ from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
 from colchis_steps._models.candidates import blobs_of
 from colchis_steps._savedmodel.library import CHATTER, chosen, is_quiet
+from colchis_steps._step.child import run_child
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
@@ -45,28 +43,12 @@ from colchis_steps._training.failures import CommandError
 from colchis_steps._training.files import write_history
 from colchis_steps._training.rendezvous import Place
 
-PREFIX = "command:"
 SYNC = 10.0  # seconds between two looks at the checkpoints
 FRAMEWORKS = ("tensorflow", "keras", "torch", "jax", "scikit-learn", "xgboost", "lightgbm", "catboost")
 log = logging.getLogger("colchis")
 
 
 Key = Callable[[str], str]
-
-
-def words_of(entry: str) -> list[str]:
-    """Return the command's words.
-
-    Raises:
-        InputError: there is none, or a quote is not closed.
-    """
-    try:
-        words = shlex.split(entry.removeprefix(PREFIX))
-    except ValueError as error:
-        raise InputError(f"entry {entry!r} is not a command ({error}); quote it as for a shell") from error
-    if not words:
-        raise InputError(f"entry {entry!r} names no command; give one like 'command:python train.py'")
-    return words
 
 
 def master(here: Place) -> str:
@@ -127,33 +109,20 @@ class Command:
             CommandError: it ended with an exit code other than 75.
             TransientError: it ended with 75, or was killed.
         """
-        try:
-            process = subprocess.Popen(
-                words,
-                cwd=directory,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-                preexec_fn=_end_with_us(),  # noqa: PLW1509 - it calls one function of libc
-            )
-        except OSError as error:
-            raise InputError(f"the command {words[0]!r} cannot be started ({error}); correct the entry") from error
         over, last = threading.Event(), ""
+
+        def hand_on(line: str) -> None:
+            nonlocal last
+            if CHATTER.match(line) and is_quiet(variables):
+                return
+            sys.stderr.write(line)
+            last = line.strip()[:256] or last
+
         keeper = threading.Thread(target=self._keep, args=(over,), name="keep", daemon=True)
         keeper.start()
         try:
-            for line in process.stdout or ():
-                if CHATTER.match(line) and is_quiet(variables):
-                    continue
-                sys.stderr.write(line)
-                last = line.strip()[:256] or last
-            code = process.wait()
+            code = run_child(words, directory, variables, grace, hand_on)
         finally:
-            _end(process, grace)
             over.set()
             keeper.join()
         if code:
@@ -235,28 +204,6 @@ def _failure(words: Sequence[str], code: int, last: str) -> StepError:
         return TransientError(f"the command {name!r} was killed ({signal.Signals(-code).name}); run it again")
     kind = TransientError if code == TransientError.exit_code else CommandError
     return kind(f"the command {name!r} ended with exit code {code}: {last}; its log says more")
-
-
-def _end(process: subprocess.Popen[str], grace: float) -> None:
-    """End the command if it still runs, and what it has left behind."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(grace)
-        except subprocess.TimeoutExpired:
-            log.warning("the command did not end %.0f s after SIGTERM; killing it", grace)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
-
-
-def _end_with_us() -> Callable[[], object] | None:
-    if sys.platform != "linux":
-        return None
-    function = ctypes.CDLL(None).prctl
-    return lambda: function(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _frameworks() -> Iterator[tuple[str, str]]:

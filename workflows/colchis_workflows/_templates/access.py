@@ -4,6 +4,7 @@
 ``colchis-train``    makes and follows a training's job: our image with a token, nothing of the user's.
 ``colchis-worker``   runs the user's code: no rights.
 ``colchis-evaluate`` judges: no rights, as it loads what was trained.
+``colchis-prepare``  makes data of data by the user's command, which runs in a container without a key: no rights.
 ``colchis-batch``    predicts with published versions, of which each pod loads one: no rights.
 ``colchis-build``    runs kaniko as root; nothing more than a name that policies can tell apart.
 ``colchis-publish``  uploads and registers: a token for the cluster's optional list of model versions, and for notes on
@@ -26,7 +27,7 @@ JOBS = {  # what trains, by API group
 }
 TOKENS = {"colchis-publish", "colchis-rollout", "colchis-train"}
 # whose pods mount a key of the store: the accounts without "colchis-", and serving pods that keep requests
-KEYS = ("step", "worker", "train", "evaluate", "batch", "build", "publish", "rollout", "serve")
+KEYS = ("step", "prepare", "worker", "train", "evaluate", "batch", "build", "publish", "rollout", "serve")
 RULES: dict[str, list[Object]] = {
     "colchis-step": [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
@@ -41,6 +42,7 @@ RULES: dict[str, list[Object]] = {
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
         {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
     ],
+    "colchis-prepare": [],
     "colchis-worker": [],
     "colchis-evaluate": [],
     "colchis-batch": [],

@@ -134,6 +134,12 @@ PARAMETERS = {
         "true",
     ),
     "preheat": choice("Whether all nodes get the model's image before traffic moves to it.", "false", "true"),
+    "prepare": Text(
+        "What makes the training's data of the validated ones, `command:python features.py`, run in the code's "
+        "directory. Empty: they are taken as they are.",
+        "",
+    ),
+    "prepares": Text("Whether there is something to prepare; validate-data says it.", "false"),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
     "schema": Text(

@@ -121,6 +121,7 @@ class Import:
             splits={name: found.split for name, found in made.items()},
             division=self.way.told,
             created_at=now(),
+            parent=self.request.parent,
             sources=tuple(_sources([*given.values()])),
             warnings=warnings,
         )

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from colchis_steps._formats.data import Parent
+
 SHARES = {"train": 0.7, "eval": 0.15, "test": 0.15}
 
 
@@ -37,6 +39,7 @@ class Request:
     delimiter: str = ""
     encoding: str = ""
     shard_rows: int | None = None
+    parent: Parent | None = None  # of data that a command made of others
 
     @property
     def roles(self) -> dict[str, str]:

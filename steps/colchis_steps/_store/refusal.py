@@ -1,4 +1,4 @@
-"""Bad input that an early part of an evaluation meets: the last part reports it, as the step's own end.
+"""Bad input that an early part of a step meets: the last part reports it, as the step's own end.
 
 Argo has no exit code for a container that comes before the main one; what that one says shows on the node.
 """
