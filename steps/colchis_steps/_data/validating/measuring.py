@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from colchis_steps._data.hashing import column_hashes
 from colchis_steps._data.validating.looking import Look
 from colchis_steps._data.validating.numbers import Numbers
 from colchis_steps._data.validating.values import COUNTED, LENGTHS, Counts, Distinct, Lengths
@@ -36,12 +37,14 @@ class Measured:
         self.rows += len(seen.values)
         self.nulls += seen.missing
         self.values += len(seen.leaf) - (seen.leaf.null_count + seen.nans)
-        self.distinct.add(seen.hashes, seen.values.null_count)
         fixed = bool(self.column.shape) and RAGGED not in self.column.shape
         if seen.numbers is not None:
             self.numbers.add(seen.numbers, seen.low, seen.high)
+        different = None
         if not (fixed or self.column.media or is_temporal(self.column)):
-            self.counts.add(seen)
+            different = self.counts.add(seen)
+        plain = different is not None and not self.column.shape
+        self.distinct.add(column_hashes(different) if plain else seen.hashes)
         if RAGGED in self.column.shape:
             self.lengths.add(pc.list_value_length(seen.values).drop_null().to_numpy(zero_copy_only=False))
         elif (texts := seen.texts) is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 BINS = 20
 KLL = 800  # of the sketch: 5 kB, and ranks within 0.4 %
-MOST = 1 << 20  # values of a batch that go into the sketch: of more, such as pixels, each n-th row's
+MOST = 1 << 15  # values of a batch that go into the sketch: of more, so many at random
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Numbers:
         with np.errstate(all="ignore"):
             mean = float(wide.mean())
             apart = wide - mean
-            self._moments(len(wide), mean, float(apart @ apart))
+            self._moments(len(wide), mean, float(np.square(apart, out=apart).sum()))  # no dot: it starts threads
         if not (math.isfinite(low) and math.isfinite(high)):
             wide = wide[np.isfinite(wide)]
         if self.edges is not None:
@@ -68,7 +68,9 @@ class Numbers:
             from datasketches import kll_doubles_sketch
 
             self.sketch = kll_doubles_sketch(KLL)
-        self.sketch.update(np.array(wide[:: max(1, len(wide) // MOST)]))  # a copy: it takes none that is read-only
+        if len(wide) > MOST:
+            wide = wide[np.random.default_rng(self.values).integers(0, len(wide), MOST)]
+        self.sketch.update(wide if wide.flags.writeable else wide.copy())
 
     def _moments(self, count: int, mean: float, squares: float) -> None:
         total = self.values + count
@@ -101,7 +103,9 @@ class Numbers:
             return tuple(places[np.searchsorted(np.cumsum(counts), ranks)].tolist())
         if self.sketch is None or self.sketch.is_empty():
             return ()
-        return tuple(float(value) for value in self.sketch.get_quantiles(np.array(QUANTILES)))
+        found = [float(value) for value in self.sketch.get_quantiles(np.array(QUANTILES))]
+        low = self.minimum if math.isfinite(self.minimum) else found[0]
+        return (low, *found[1:-1], self.maximum if math.isfinite(self.maximum) else found[-1])
 
     def histogram(self) -> tuple[tuple[float, ...], tuple[int, ...]]:
         """Return edges and counts: over the given edges exactly; else over bins that one far value does not spoil."""

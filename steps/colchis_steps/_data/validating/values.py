@@ -26,17 +26,19 @@ class Distinct:
 
     least: "Array | None" = None
 
-    def add(self, hashes: "Array", nulls: int) -> None:
-        """Add the hashes of rows."""
+    def add(self, hashes: "Array") -> None:
+        """Add the hashes of rows, or of the values that are there."""
         import numpy as np
 
-        if self.least is not None and len(self.least) == KEPT:
-            hashes = hashes[hashes < self.least[-1]]
-        if nulls:
-            hashes = hashes[hashes != np.uint64(NULL)]
+        before = self.least if self.least is not None else np.empty(0, np.uint64)
+        if len(before) == KEPT:
+            hashes = hashes[hashes < before[-1]]
+        elif len(hashes) > 8 * KEPT:  # of as many different ones the least are enough
+            few = np.unique(hashes[hashes < np.uint64((1 << 64) // len(hashes) * 4 * KEPT)])
+            hashes = few if len(few) >= KEPT else np.unique(hashes)
         if len(hashes):
-            before = self.least if self.least is not None else np.empty(0, np.uint64)
-            self.least = np.unique(np.concatenate([before, hashes]))[:KEPT]
+            found = np.unique(np.concatenate([before, hashes]))
+            self.least = found[found != np.uint64(NULL)][:KEPT]
 
     @property
     def count(self) -> int:
@@ -54,8 +56,8 @@ class Counts:
     found: dict[Any, int] = field(default_factory=dict)
     exact: bool = True
 
-    def add(self, seen: Look) -> None:
-        """Add a column of a batch: texts, or numbers while there are few."""
+    def add(self, seen: Look) -> Any:
+        """Add a column of a batch; return its different values as a pyarrow.Array, or None where they are many."""
         import pyarrow.compute as pc
 
         if (texts := seen.texts) is not None:
@@ -65,14 +67,17 @@ class Counts:
                 places = pc.index_in(_of_type(list(self.found), texts.words.type), texts.words)
                 for value, at in zip(list(self.found), places.to_pylist(), strict=True):
                     self.found[value] += int(texts.counts[at]) if at is not None else 0
-        elif self.exact and seen.numbers is not None:
-            counted = pc.value_counts(seen.leaf)
+            return texts.words
+        if not self.exact or seen.numbers is None:
+            return None
+        for values in (seen.leaf.slice(0, 2 * self.most), seen.leaf):  # a look at the first ones saves most of it
+            counted = pc.value_counts(values)
             if len(counted) > self.most:
                 self.exact = False
                 self.found.clear()
-            else:
-                pairs = zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True)
-                self._merge(pairs, forget=True)
+                return None
+        self._merge(zip(counted.field(0).to_pylist(), counted.field(1).to_pylist(), strict=True), forget=True)
+        return counted.field(0)
 
     def _merge(self, pairs: Any, *, forget: bool = False) -> None:
         for value, count in pairs:
