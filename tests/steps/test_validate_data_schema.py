@@ -134,7 +134,7 @@ def test_a_schema_that_makes_no_sense_is_refused(text: str, words: str, data: Pa
 def test_old_data_are_told(data: Path) -> None:
     code, message, _ = held(data, "freshness: {column: when, limit: 1h}")
     newest = DAYS + dt.timedelta(days=119)
-    old = dt.datetime.now() - newest > dt.timedelta(hours=1)
+    old = dt.datetime.now(dt.UTC).replace(tzinfo=None) - newest > dt.timedelta(hours=1)
     assert (code, "the newest row by 'when' is" in message) == ((65, True) if old else (0, False))
     assert held(data, "freshness: {column: when, limit: 999999d}")[0] == 0
 

@@ -104,7 +104,9 @@ def _whole(values: Any) -> Any:
     """Return a column's one array, without dictionary."""
     import pyarrow as pa
 
-    found = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    found = values
+    if isinstance(values, pa.ChunkedArray):  # of one chunk nothing is copied
+        found = values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     if isinstance(found, pa.ChunkedArray):  # of no chunk, or of more text than one array holds
         found = pa.concat_arrays(found.chunks) if found.num_chunks else pa.array([], found.type)
     return found.dictionary_decode() if pa.types.is_dictionary(found.type) else found
