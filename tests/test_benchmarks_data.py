@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from benchmarks import _data_input, data
 from benchmarks._data_rows import COLUMNS, batch, write_csv, write_data_set
+from tests.steps.arrow_data import validated
 
 from colchis_steps._data.validating.holding import described
-from tests.steps.arrow_data import validated
 
 
 def test_the_table_is_that_of_its_manifest() -> None:
@@ -28,6 +28,7 @@ def test_the_data_set_passes_all_rules(one_group: bool, tmp_path: Path) -> None:
     assert sum(split.rows for split in report.splits.values()) == rows
 
 
+@pytest.mark.servers
 def test_a_contender_that_fails_ends_the_race(tmp_path: Path) -> None:
     write_csv(tmp_path / "rows.csv", 0.1)
     with pytest.raises(SystemExit, match=r"ended with \d+"):
