@@ -97,7 +97,7 @@ def _whole(data: DataSet) -> "tuple[Array, Array, dict[str, Array]]":
     ]
     rows = {name: np.concatenate([columns[name][:total] for _, columns, total in parts]) for name in parts[0][1]}
     labels = np.concatenate([found for found, _, _ in parts])
-    return labels, weights_of(data, rows, len(labels), 0), rows
+    return labels, weights_of(data, rows, len(labels)), rows
 
 
 def _load(function: str) -> Callable[..., Any]:

@@ -53,14 +53,14 @@ def score(
 ) -> tuple[Figures, Scores]:
     """Score predictions [rows, …], which are in the order of the data, against the test split's labels.
 
-    Memory does not grow with the rows. Raises InputError where a weight or a label is none.
+    Memory does not grow with the rows.
     """
     room = ROOM // (1 + sum(len(cut.names) for cut in cuts))
     whole, parts, at = new_scores(data, room), dict[str, Scores](), 0
     watchers = list(watchers)
     for batch in data.batches("test", BLOCK):
         labels = as_labels(data, batch.labels[: batch.total])
-        weights = weights_of(data, batch.others, batch.total, at)
+        weights = weights_of(data, batch.others, batch.total)
         found = predictions[at : at + batch.total]
         whole.add(found, labels, weights)
         for name, chosen in parts_of(cuts, {key: values[: batch.total] for key, values in batch.others.items()}):

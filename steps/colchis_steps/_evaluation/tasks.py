@@ -73,26 +73,11 @@ def as_labels(data: DataSet, labels: "Array") -> "Array":
     return labels.reshape(len(labels), -1) if data.task.kind == "regression" else labels
 
 
-def weights_of(data: DataSet, others: "Mapping[str, Array]", rows: int, first: int) -> "Array":
-    """Return how much each row counts, float64 [rows]; ``first`` is the first row's number.
-
-    Raises:
-        InputError: a weight is negative or no finite number.
-    """
+def weights_of(data: DataSet, others: "Mapping[str, Array]", rows: int) -> "Array":
+    """Return how much each of the first ``rows`` rows counts, float64 [rows]; ``others`` are a batch's."""
     import numpy as np
 
-    from colchis_steps._step.errors import InputError
-
-    if not data.weight:
-        return np.ones(rows)
-    found: Array = others[data.weight][:rows].astype(np.float64)
-    wrong = ~(np.isfinite(found) & (found >= 0))
-    if wrong.any():
-        row = int(wrong.argmax())
-        raise InputError(
-            f"column {data.weight!r} of {data.uri} has the weight {found[row]:g} in row {first + row} of the split "
-            "test; give each row a finite number of at least 0"
-        )
+    found: Array = others[data.weight][:rows].astype(np.float64) if data.weight else np.ones(rows)
     return found
 
 

@@ -1,7 +1,9 @@
 """What the page shows of a data set: a card for a few columns, a line for each of them, drift first."""
 
+import bisect
+import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 CARDS = 12  # columns that are drawn
 TOP = 5  # values that are named
 LONGEST = 40  # characters of a value
+WORDS = 50  # different texts from which on their lengths are drawn
 CLASSES = 40  # bars of a label's classes; the rarer ones share one
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
@@ -39,7 +42,7 @@ def _card(column: ColumnProfile, first: str, splits: Mapping[str, SplitProfile],
         "top": [
             (_short(value), count, count / max(1, column.values or column.rows)) for value, count in column.top[:TOP]
         ],
-        "lengths": _lengths(parts),
+        "lengths": _lengths(parts) if column.distinct is None or column.distinct > WORDS else None,
         "pictures": _pictures(column),
         "splits": list(parts),
     }
@@ -83,13 +86,30 @@ def _chart(column: ColumnProfile, first: str, parts: Mapping[str, ColumnProfile]
         return None
     edges = column.edges
     low, high = (edges[0], edges[-1]) if edges else (column.minimum, column.maximum)
-    shared = {
-        name: one.histogram for name, one in parts.items() if one.edges == edges and name != first and one.histogram
-    }
+    shared = {name: rebinned(one.edges, one.histogram, edges) for name, one in parts.items() if name != first}
     drawn = plots.histograms(
         f"Values of {column.name}", {first: column.histogram, **shared}, (told(low, column), told(high, column))
     )
     return Markup(drawn) if drawn else None  # noqa: S704 - from a tree
+
+
+def rebinned(edges: Sequence[float], counts: Sequence[int], wanted: Sequence[float]) -> list[float]:
+    """Return a histogram by other edges, as if values lay evenly in each bin; those outside are in the outer bins."""
+    if len(edges) != len(counts) + 1 or len(wanted) < 2:
+        return []
+    if list(edges) == list(wanted):
+        return list(map(float, counts))
+    below = [0.0, *itertools.accumulate(counts)]
+
+    def until(value: float) -> float:
+        at = bisect.bisect_right(edges, value) - 1
+        if at < 0 or at >= len(counts):
+            return 0.0 if at < 0 else float(below[-1])
+        wide = edges[at + 1] - edges[at]
+        return below[at] + counts[at] * ((value - edges[at]) / wide if wide > 0 else 1.0)
+
+    marks = [0.0, *(until(value) for value in wanted[1:-1]), float(below[-1])]
+    return [high - low for low, high in itertools.pairwise(marks)]
 
 
 def _few(classes: Mapping[str, int]) -> tuple[list[str], list[int]]:
@@ -108,7 +128,7 @@ def _lengths(parts: Mapping[str, ColumnProfile]) -> "dict[str, Any] | None":
     first = next(iter(found.values()), None)
     if first is None or not first.histogram or not first.edges:
         return None
-    same = {name: one.histogram for name, one in found.items() if one.edges == first.edges}
+    same = {name: rebinned(one.edges, one.histogram, first.edges) for name, one in found.items()}
     ends = (f"{first.edges[0]:g}", f"{first.edges[-1]:g}")
     return {
         "chart": Markup(plots.histograms("Lengths", same, ends)),  # noqa: S704 - from a tree

@@ -114,7 +114,7 @@ def residuals(found: Residuals) -> str:
     return text_of(svg)
 
 
-def histograms(title: str, parts: Mapping[str, Sequence[int]], ends: tuple[str, str]) -> str:
+def histograms(title: str, parts: Mapping[str, Sequence[float]], ends: tuple[str, str]) -> str:
     """Draw shares of rows bin by bin: the first part as bars, the others as steps; ``ends`` name both ends."""
     wide, tall, base = 300, 110, 88
     counted = {name: counts for name, counts in parts.items() if counts and sum(counts)}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from playwright.sync_api import Browser
 from tests.browser import launched
 from tests.steps import report_tasks
@@ -130,6 +132,22 @@ def test_a_moment_of_no_time_is_a_number() -> None:
     assert columns.told(0.0, column) == "1970-01-01 00:00"
     assert columns.told(math.inf, column) == "inf"
     assert columns.told(1e300, column) == "1e+300"
+
+
+def test_a_split_with_bins_of_its_own_is_drawn_in_those_of_the_first() -> None:
+    assert columns.rebinned((0, 1, 2), (10, 30), (0, 1, 2)) == [10, 30]
+    assert columns.rebinned((0, 1, 2), (10, 30), (0, 0.5, 1.5, 2)) == [5, 20, 15]
+    assert columns.rebinned((-4, 0, 4), (8, 8), (0, 1, 2)) == [10, 6], "what is outside is in the outer bins"
+    assert columns.rebinned((5, 6), (7,), (0, 1, 2)) == [0, 7]
+    assert columns.rebinned((), (), (0, 1)) == []
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=9), st.floats(-5, 5), st.floats(0.1, 9))
+def test_a_histogram_keeps_its_rows_by_other_edges(counts: list[int], low: float, wide: float) -> None:
+    edges = [low + i for i in range(len(counts) + 1)]
+    found = columns.rebinned(edges, counts, [0.0, wide / 3, wide])
+    assert sum(found) == pytest.approx(sum(counts))
+    assert min(found) >= -1e-9
 
 
 def test_pictures_in_colour_hold_each_pixel_once() -> None:
