@@ -140,8 +140,9 @@ def data(columns: int, classes: int = 3) -> profiles.DataReport:
     label = profiles.ColumnProfile(
         "label", "string", "label", rows=4000, classes={f"class {i}": 40 + i for i in range(classes)}
     )
+    tile = profiles.ColumnProfile("tile", "binary", rows=4000, pictures=(PICTURE,) * 4)
     splits = {
-        split: profiles.SplitProfile(4000, 80_000, 3, (*(column(i, split) for i in range(columns)), label))
+        split: profiles.SplitProfile(4000, 80_000, 3, (tile, *(column(i, split) for i in range(columns)), label))
         for split in ("train", "eval", "test")
     }
     drift = tuple(

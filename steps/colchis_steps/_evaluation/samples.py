@@ -1,17 +1,17 @@
 """Predictions on the test split that the report shows: the worst mistakes, then the first right ones."""
 
 import heapq
-import io
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.arrays import MASK, VALID
 from colchis_steps._data.dataset import DataSet
+from colchis_steps._data.pictures import small_picture
 from colchis_steps._evaluation.results import losses_of
 from colchis_steps._evaluation.scoring import Rows
 from colchis_steps._evaluation.tasks import names, targets
 from colchis_steps._formats.data import Column
-from colchis_steps._formats.runs import Picture, Sample
+from colchis_steps._formats.runs import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLES = 24
 LONGEST = 120  # characters of a row in words
-SIDE, COLOURS = 32, 16  # of a small picture
-PIXELS = 64 << 20  # of a stored picture; a larger one is not decoded
+SIDE = 32  # points of a picture of numbers, or up to twice as many
 
 
 def pixels(row: "Array", column: Column) -> tuple[tuple[int, ...], ...] | None:
@@ -43,26 +42,6 @@ def pixels(row: "Array", column: Column) -> tuple[tuple[int, ...], ...] | None:
     high = float(grey.max()) if column.maximum is None else column.maximum
     scaled = np.clip((grey - low) / ((high - low) or 1.0) * 255.0, 0.0, 255.0)
     return tuple(tuple(int(value) for value in line) for line in np.rint(np.nan_to_num(scaled)))
-
-
-def small_picture(content: bytes) -> Picture | None:
-    """Return a stored picture, PNG, JPEG or WebP, small and in few colours; None where it cannot be decoded."""
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as found:
-            if found.width * found.height > PIXELS:
-                return None
-            found.draft("RGB", (SIDE, SIDE))
-            found.thumbnail((SIDE, SIDE))
-            few = found.convert("RGB").quantize(COLOURS)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
-        return None
-    palette = few.getpalette() or []
-    shades = [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in zip(*[iter(palette)] * 3, strict=False)]
-    width, values = few.width, few.tobytes()
-    lines = (values[at : at + width] for at in range(0, len(values), width))
-    return Picture(tuple(shades[:COLOURS]), tuple(tuple(line) for line in lines))
 
 
 def in_words(row: "Mapping[str, Any]") -> str:

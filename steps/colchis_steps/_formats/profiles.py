@@ -4,7 +4,7 @@ The report draws it, and a later run takes it as its reference.
 """
 
 from colchis_steps._formats.documents import Part
-from colchis_steps._formats.runs import Check
+from colchis_steps._formats.runs import Check, Picture
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 
@@ -42,6 +42,7 @@ class ColumnProfile(Part):
     top: tuple[tuple[str, int], ...] = ()  # the most frequent values and their counts, which are lower bounds
     lengths: Lengths | None = None
     classes: dict[str, int] | None = None  # of the label: rows a class
+    pictures: tuple[Picture, ...] = ()  # a few, of a column of pictures
 
 
 class SplitProfile(Part):

@@ -139,8 +139,7 @@ def _lengths(parts: Mapping[str, ColumnProfile]) -> "dict[str, Any] | None":
 def _pictures(column: ColumnProfile) -> "list[Markup]":
     from markupsafe import Markup
 
-    found = getattr(column, "pictures", ())
-    return [Markup(plots.coloured(one, f"A picture of {column.name}")) for one in found]  # noqa: S704 - from a tree
+    return [Markup(plots.coloured(one, f"A picture of {column.name}")) for one in column.pictures]  # noqa: S704 - from a tree
 
 
 def _is_time(column: ColumnProfile) -> bool:

@@ -1,6 +1,5 @@
 """Metrics against their definitions, and against scikit-learn's."""
 
-import io
 import math
 from pathlib import Path
 
@@ -8,13 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from sklearn import metrics as sk
 from tests.steps.training_data import write_data
 
 from colchis_steps._data.dataset import DataSet, open_data
 from colchis_steps._evaluation.results import each_row
-from colchis_steps._evaluation.samples import LONGEST, SAMPLES, Samples, in_words, pixels, small_picture
+from colchis_steps._evaluation.samples import LONGEST, SAMPLES, Samples, in_words, pixels
 from colchis_steps._evaluation.scores.classification import Scores
 from colchis_steps._evaluation.scoring import Figures, Rows
 from colchis_steps._formats import data_v1
@@ -123,17 +121,3 @@ def test_samples_show_the_worst_mistakes_first(tmp_path: Path) -> None:
     assert all(sample.label == sample.prediction for sample in chosen[3:])
     assert chosen[0].pixels is not None
     assert len(chosen[0].pixels) == len(chosen[0].pixels[0]) == 4
-
-
-def test_a_stored_picture_becomes_a_small_one_of_few_colours_and_rubbish_none() -> None:
-    picture = Image.new("RGB", (200, 100), "#ff0000")
-    for form in ("PNG", "JPEG", "WEBP"):
-        sink = io.BytesIO()
-        picture.save(sink, form)
-        found = small_picture(sink.getvalue())
-        assert found is not None
-        assert (len(found.rows), len(found.rows[0])) == (16, 32)
-        assert found.palette[found.rows[0][0]][:3] in {"#ff", "#fe", "#fd", "#fc"}
-        assert small_picture(sink.getvalue()[:40]) is None
-    assert small_picture(b"") is None
-    assert small_picture(b"GIF89a") is None

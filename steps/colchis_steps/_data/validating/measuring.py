@@ -5,15 +5,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from colchis_steps._data.hashing import column_hashes
+from colchis_steps._data.pictures import small_picture
 from colchis_steps._data.validating.looking import Look
 from colchis_steps._data.validating.numbers import Numbers
 from colchis_steps._data.validating.values import COUNTED, LENGTHS, Counts, Distinct, Lengths
 from colchis_steps._formats import profiles
 from colchis_steps._formats.data import RAGGED, Column
 from colchis_steps._formats.profiles import ColumnProfile
+from colchis_steps._formats.runs import Picture
 
 TOP = 20  # values in a profile
 LONGEST = 64  # characters of one
+PICTURES = 6  # that are kept, small
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Measured:
     distinct: Distinct = field(default_factory=Distinct)
     counts: Counts = field(default_factory=Counts)
     lengths: Lengths = field(default_factory=Lengths)
+    pictures: list[Picture] = field(default_factory=list)
 
     def add(self, seen: Look) -> None:
         """Add a column of a batch."""
@@ -45,11 +49,19 @@ class Measured:
             different = self.counts.add(seen)
         plain = different is not None and not self.column.shape
         self.distinct.add(column_hashes(different) if plain else seen.hashes)
+        if self.column.media.startswith("image/"):
+            self._keep(seen)
         if RAGGED in self.column.shape:
             self.lengths.add(pc.list_value_length(seen.values).drop_null().to_numpy(zero_copy_only=False))
         elif (texts := seen.texts) is not None:
             there = texts.counts > 0
             self.lengths.add(texts.lengths[there], texts.counts[there])
+
+    def _keep(self, seen: Look) -> None:
+        """Keep the first pictures, small."""
+        for value in seen.leaf.slice(0, PICTURES):
+            if len(self.pictures) < PICTURES and value.is_valid and (found := small_picture(value.as_py())):
+                self.pictures.append(found)
 
     @property
     def constant(self) -> bool:
@@ -90,6 +102,7 @@ class Measured:
             top=tuple((name[:LONGEST], count) for name, count in self.counts.top(TOP)),
             lengths=lengths,
             classes=classes,
+            pictures=tuple(self.pictures),
         )
 
 
