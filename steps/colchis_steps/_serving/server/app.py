@@ -212,7 +212,10 @@ class _Routes:
 
     async def metadata_v2(self, request: Request) -> Response:
         version = self._find(request)
-        parameters = {name: msgspec.to_builtins(found) for name, found in version.served.inputs.items()}
+        parameters: dict[str, dict[str, Any]] = {}
+        for told in (version.served.inputs, version.served.columns):
+            for name, known in told.items():
+                parameters.setdefault(name, {}).update(msgspec.to_builtins(known))
         return _json(
             {
                 "name": version.model,
@@ -224,6 +227,7 @@ class _Routes:
                     "version": str(version.number),
                     "tree": version.served.tree,
                     "classes": list(version.served.classes),
+                    "task": version.served.task,
                 },
             }
         )
