@@ -74,6 +74,10 @@ def rollout(here: Installation) -> Run:
     return here.ended(name, 200)
 
 
+def refused(run: Run) -> str:
+    return run.failed(run.name, 65)
+
+
 def test_register_signs_and_the_image_has_the_signature(signing: Installation, first: Run, ours: Path) -> None:
     done = colchis(ours, "verify", f"{MODEL}:1", f"--store={signing.url}", f"--key={ours / 'public.pem'}")
     assert done.returncode == 0, done.stderr
@@ -93,7 +97,7 @@ def test_what_nobody_signed_is_neither_served_nor_compared_with(signing: Install
     evaluate = signing.submit(
         "colchis-evaluate", store=signing.url, run=record(signing).run, model=MODEL, data=signing.data
     )
-    assert said in rollout(signing).failed("rollout", 65)
+    assert said in refused(rollout(signing))
     run = signing.ended(evaluate, 200)
     assert run.phase == "Failed", run.told()
     assert said in run.told()
@@ -108,11 +112,11 @@ def test_another_key_is_refused_by_register_and_rollout(
     assert colchis(theirs, "keys", "make", "--name=theirs").returncode == 0
     trusted(signing, theirs)
     try:
-        assert f"{MODEL}:1 is refused: it is signed by key" in (said := rollout(signing).failed("rollout", 65))
+        assert f"{MODEL}:1 is refused: it is signed by key" in (said := refused(rollout(signing)))
         assert "trust.json does not have" in said
         signing.kubectl("delete", "secret", "colchis-signing")
         given = {"version": "1", "image": record(signing).image}
         name = signing.submit("colchis-register", store=signing.url, run=record(signing).run, model=MODEL, **given)
-        assert "asks for signatures, and there is no key" in signing.ended(name, 200).failed("register", 65)
+        assert "asks for signatures, and there is no key" in refused(signing.ended(name, 200))
     finally:
         trusted(signing, ours)
