@@ -1,4 +1,4 @@
-"""Metrics that count what they could do where they run: keys in sight, and places of the judge that they can write to."""
+"""Metrics that count what they could do where they run: keys in sight, and places of the judge open to them."""
 
 import os
 from pathlib import Path
