@@ -1,7 +1,7 @@
 """Decide whether a trained model may ship: the exported SavedModel against thresholds and against the served version.
 
 Reads   runs/<run>/candidate/, the version that the model's alias stable names, the data's test split; the user's code
-Writes  runs/<run>/evaluate.json; --verdict-path gets pass or fail: a "fail" is a result, not an error
+Writes  runs/<run>/evaluate.json; --verdict-path gets pass, fail or undecided: a no is a result, not an error
         --tree-path, --evaluation-path, --golden-path, --baseline-path: what was judged, for later steps to hold
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
         evaluations/<tree>/<data>/…: what the candidate did, row by row
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "--thresholds",
         default="",
         metavar="JSON",
-        help="bounds by metric: min, max, min_change, max_change (default: by the task)",
+        help="bounds by metric: min, max, not_worse, better, min_change, max_change (default: by the task)",
     )
     p.add_argument(
         "--metrics", default="", metavar="MODULE:FUNCTION", help="a function of yours that gives more figures"
@@ -86,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         "--first-model", choices=("accept", "reject"), default="accept", help="what a lack of baseline means"
     )
     p.add_argument(
-        "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 on the verdict fail"
+        "--fail-on-reject", type=boolean, default=False, metavar="BOOL", help="end with 3 unless the verdict is pass"
     )
     p.add_argument(
         "--serve-options", default="{}", metavar="JSON", help="how it is to be served: its allow_operations hold here"
@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
     )
-    p.add_argument("--verdict-path", type=Path, metavar="PATH", help="where to write pass or fail")
+    p.add_argument("--verdict-path", type=Path, metavar="PATH", help="where to write pass, fail or undecided")
     for name in ("tree", "evaluation", "golden"):
         p.add_argument(f"--{name}-path", type=Path, metavar="PATH", help=f"where to write the digest of the {name}")
     p.add_argument("--baseline-path", type=Path, metavar="PATH", help="where to write N@digest, or none")
@@ -158,7 +158,7 @@ def _measure_apart(args: argparse.Namespace) -> None:
 
 
 def conclude(args: argparse.Namespace) -> None:
-    """Judge and write the verdict down. Raises Rejected where it is fail and the caller asked for that."""
+    """Judge and write the verdict down. Raises Rejected where it is no pass and the caller asked for that."""
     store, given = open_store(args.store), find_document(open_store(args.given.as_uri()), GIVEN, Given)
     flags = {name: value for name, value in vars(args).items() if name not in PLACES}
     with recorded(store, args.run, "evaluate", flags, began=given.began if given else None) as recorder:
@@ -166,8 +166,8 @@ def conclude(args: argparse.Namespace) -> None:
         store.write(golden_key(args.run), golden)
         if given:
             confirm(store, args.run, given.blobs)
-        broken = [check for check in details.checks if not check.passed]
-        reasons = [check.reason for check in broken if check.severity == "error"]
+        broken, failed = [check for check in details.checks if not check.passed], details.verdict == "fail"
+        reasons = [check.reason for check in broken if check.severity == ("error" if failed else "undecided")]
         recorder.verdict, recorder.details, recorder.outputs = details.verdict, details, outputs(details)
         recorder.message = "; ".join(reasons)
         for name, value in recorder.outputs.items():
@@ -178,9 +178,11 @@ def conclude(args: argparse.Namespace) -> None:
             log.warning("%s", check.reason)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in details.metrics.items())
     log.info("%s: %s%s", details.verdict, figures, f" ({'; '.join(reasons)})" if reasons else "")
-    if details.verdict == "fail" and args.fail_on_reject:
+    if details.verdict != "pass" and args.fail_on_reject:
         raise Rejected(
             f"the gate rejects the model: {'; '.join(reasons)}; train a better one, or change the thresholds"
+            if failed
+            else f"the gate cannot tell whether the model may ship: {'; '.join(reasons)}"
         )
 
 

@@ -41,6 +41,8 @@ class Model(tf.Module):
         bright = tf.reduce_sum(tf.cast(image, tf.float32), axis=2)[:, :3]
         if self.kind == "bad":
             bright = bright * 0.0 + [1.0, 0.0, 0.0]
+        if self.kind == "near":
+            bright = bright * 1.01
         if self.kind == "nan":
             bright = bright / 0.0 * 0.0
         if self.kind == "reads":
@@ -49,7 +51,7 @@ class Model(tf.Module):
         return {"class": tf.argmax(probability, axis=-1), "probability": probability}
 
 top, store = Path(sys.argv[1]), open_store(sys.argv[2])
-for kind in ("good", "bad", "nan", "logits", "reads"):
+for kind in ("good", "bad", "near", "nan", "logits", "reads"):
     model = Model(kind)
     tf.saved_model.save(model, str(top / kind), signatures={"serving_default": model.serve})
     store_directory(store, top / kind)
@@ -189,6 +191,46 @@ def test_the_served_version_is_the_baseline(gate: Gate) -> None:
     assert details.baseline_metrics == details.metrics
     assert gate.judge("bad", "worse", {"accuracy": {"min_change": -0.01}}) == 0
     assert gate.result("worse")[0].verdict == "fail"
+
+
+def test_what_the_rows_do_not_tell_is_left_open(gate: Gate, tmp_path: Path) -> None:
+    gate.serve("good")
+    flags = [f"--verdict-path={tmp_path / 'verdict'}"]
+    wanted = {"accuracy": {"not_worse": 0.005}}
+    assert gate.judge("near", "open", wanted, *flags) == 0
+    assert (tmp_path / "verdict").read_text() == "undecided"
+    found, details = gate.result("open")
+    assert (found.status, found.verdict, details.verdict) == ("succeeded", "undecided", "undecided")
+    (change,) = details.changes
+    assert (change.test, change.value, change.rows, change.margin) == ("tango", 0.0, 300, 0.005)
+    assert found.message.endswith("or a margin of 0.009 would")
+    assert gate.judge("near", "open-no", wanted, *flags, "--fail-on-reject=true") == 3
+    assert gate.judge("near", "told", {"accuracy": {"not_worse": 0.01}}) == 0
+    assert gate.record("told").verdict == "pass"
+    assert gate.judge("good", "same", wanted) == 0
+    (change,) = gate.result("same")[1].changes
+    assert (change.test, change.verdict) == ("equal", "pass")
+
+
+def test_whoever_states_no_thresholds_is_protected(gate: Gate) -> None:
+    gate.serve(None)
+    assert gate.judge("bad", "constant", {}, "--thresholds=") == 0
+    found, details = gate.result("constant")
+    assert found.verdict == "fail"
+    assert [check.rule for check in details.checks if not check.passed] == [
+        "better than a constant answer",
+        "each class is found",
+    ]
+    gate.serve("good")
+    assert gate.judge("bad", "worse", {}, "--thresholds=") == 0
+    found, details = gate.result("worse")
+    assert found.verdict == details.changes[0].verdict == "fail"
+    assert found.message.startswith("accuracy changed by -0.")
+    assert {change.metric for change in details.changes} > {"accuracy"}
+    assert gate.judge("near", "default", {}, "--thresholds=") == 0
+    assert gate.record("default").verdict == "pass"
+    assert gate.judge("near", "refused", {"auc": {"not_worse": 0.01}}) == 65
+    assert "told of accuracy, loss, brier, balanced_accuracy, macro_f1 alone" in gate.message("refused")
 
 
 def test_a_first_model_can_be_rejected(gate: Gate) -> None:

@@ -102,6 +102,19 @@ def test_a_no_of_the_gate_is_told_with_its_reason(tmp_path: Path) -> None:
     assert "✕ broken" in text(root, "verdict")
 
 
+def test_what_the_gate_left_open_is_told_with_what_would_decide(tmp_path: Path) -> None:
+    reason = "accuracy changed by -0.0028, which does not tell; about 1,700 rows like these would"
+    left = r.Check("accuracy not worse by more than 0.01", False, "-0.0028", reason, "undecided")
+    details = msgspec.to_builtins(msgspec.structs.replace(EVALUATION, checks=(left,), verdict="undecided"))
+    record(tmp_path, "evaluate", verdict="undecided", details=details)
+    page, summary = reported(tmp_path)
+    assert summary == f"the gate cannot tell: {reason}; version 2 stays"
+    root = parsed(page)
+    assert "undecided The gate cannot tell" in text(root)
+    assert "? open" in text(root, "verdict")
+    assert "Add rows to it" in text(root)
+
+
 def test_a_no_that_was_asked_to_be_a_failure_is_still_a_no(tmp_path: Path) -> None:
     record(tmp_path, "evaluate", verdict="fail", status="failed", message="the gate said no", details={})
     assert reported(tmp_path, "Failed")[1] == "the gate said no: the gate said no; nothing is served"

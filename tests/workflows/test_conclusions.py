@@ -32,8 +32,11 @@ class Record:
         ({}, "the gate or the canary said no; the report says why"),
     ],
 )
-def test_a_no_is_the_run_s_own_sentence_and_promises_no_version(outputs: dict[str, str], sentence: str) -> None:
-    run = Run("r", phase="Succeeded", outputs={"verdict": "fail", **outputs})
+@pytest.mark.parametrize("verdict", ["fail", "undecided"])
+def test_a_no_is_the_run_s_own_sentence_and_promises_no_version(
+    outputs: dict[str, str], sentence: str, verdict: str
+) -> None:
+    run = Run("r", phase="Succeeded", outputs={"verdict": verdict, **outputs})
     assert conclusion(run).startswith(sentence)
     assert "serves on" not in conclusion(run)
 

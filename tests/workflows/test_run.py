@@ -39,7 +39,7 @@ def test_a_traceback_gives_code_1_and_its_last_line(write: Write, tmp_path: Path
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 3)])
+@pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 3), ("undecided", 0)])
 def test_the_gates_no_is_exit_code_3(write: Write, tmp_path: Path, verdict: str, code: int) -> None:
     outputs = "outputs: {parameters: [{name: verdict, globalName: verdict, valueFrom: {path: /tmp/outputs/verdict}}]}"
     program = f"open('{{{{outputs.parameters.verdict.path}}}}', 'w').write('{verdict}')"

@@ -45,7 +45,7 @@ HOPELESS = (
 
 
 def template(settings: Settings) -> WorkflowTemplate:
-    """Build the template. In: ``thresholds``. Out: ``verdict``, pass or fail; a no is a result, not an error."""
+    """Build the template. In: ``thresholds``. Out: ``verdict``, pass, fail or undecided; no is no error."""
     found = [output("verdict", "fail", global_name="verdict"), *(output(name) for name in FOUND)]
     container = step(
         settings,

@@ -65,19 +65,20 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
     blobs = described(home, candidate.files)
     fetch_files(home, candidate.files, given / CANDIDATE)
     code = _code(args, given)
-    alias, digest, known = stable(store, args.model), "", None
+    alias, digest, tree, known = stable(store, args.model), "", "", None
     if alias:
         key = manifest_key(args.model, alias.version)
         content = document_bytes(store, key)
-        digest = content_digest(content)
+        digest, files = content_digest(content), decode(Manifest, content, f"{store.url}/{key}").files
+        tree = tree_digest(files)
         _check_signed(store, args.model, alias.version, digest)
         wanted, rows = Wanted(data.manifest.digest, args.metrics, code), given / f"{BASELINE}.npy"
         known = known_figures(store, (args.model, alias.version), digest, wanted, rows)
         if known is None:
-            fetch_files(store, decode(Manifest, content, f"{store.url}/{key}").files, given / BASELINE)
+            fetch_files(store, files, given / BASELINE)
     _copy(data, given / DATA)
     number = alias.version if alias else None
-    found = Given(candidate.tree, data.manifest.digest, number, digest, began, blobs, code, known)
+    found = Given(candidate.tree, data.manifest.digest, number, digest, began, blobs, code, known, tree)
     open_store(given.as_uri()).write(GIVEN, encode(found))
 
 

@@ -3,7 +3,7 @@
 A metric's name is ``accuracy``, or ``recall/label=3`` for one of its slices, or ``recall/*`` for each of them, or
 ``rmse/region=*`` for those that begin so. A change is the candidate's value minus the baseline's. The semantics are
 those of TFX's "blessing": value thresholds and change thresholds, both, where the first model has no baseline to change
-against.
+against. ``not_worse`` and ``better`` are told by a test; bounds on values and changes take the figures as they are.
 """
 
 import json
@@ -16,7 +16,8 @@ from colchis_steps._step.errors import InputError
 Rules = Mapping[str, Mapping[str, float]]
 
 
-BOUNDS = ("min", "max", "min_change", "max_change")
+PAIRED = ("not_worse", "better")  # margins, which ``changes`` judges on the same rows
+BOUNDS = ("min", "max", "min_change", "max_change", *PAIRED)
 ROUNDING = 1e-9  # 0.94 - 0.95 is a little less than -0.01
 
 
@@ -42,6 +43,12 @@ def rules(text: str, otherwise: Rules | None = None) -> Rules:
         for bound, value in bounds.items():
             if type(value) not in {int, float} or not math.isfinite(value):
                 raise InputError(f"threshold {bound} of {metric[:128]!r} is {str(value)[:128]!r}; give a finite number")
+            least = 0 if bound == "better" else 1e-4
+            if bound in PAIRED and not least <= value < 1:
+                raise InputError(
+                    f"threshold {bound} of {metric[:128]!r} is {value:g}; give the margin, a number from {least:g} to "
+                    "below 1, such as 0.01"
+                )
     return given
 
 
@@ -71,7 +78,7 @@ def judge(
     first_model: str = "accept",
     missing: str = "no version of this model is stable yet",
 ) -> tuple[str, tuple[Check, ...]]:
-    """Hold the rules against the candidate's metrics; return the verdict, pass or fail, and each check with its reason.
+    """Hold the rules against the candidate's metrics; return the verdict and each check with its reason.
 
     Without a baseline the bounds on changes do not apply, and ``first_model`` (accept or reject) decides; ``missing``
     says why there is none.
@@ -83,6 +90,8 @@ def judge(
     for name, bounds in expand(given, candidate):
         value = candidate[name]
         for bound, limit in bounds.items():
+            if bound in PAIRED:
+                continue
             if not bound.endswith("_change"):
                 checks.append(_check(name, bound, limit, value))
             elif baseline is not None:
@@ -95,12 +104,13 @@ def judge(
 
 
 def verdict(checks: Sequence[Check]) -> str:
-    """Return pass where every check passed that does more than warn, else fail."""
-    return "pass" if all(check.passed or check.severity == "warn" for check in checks) else "fail"
+    """Return fail where a check failed that does more than warn, else undecided where one is, else pass."""
+    broken = {check.severity for check in checks if not check.passed}
+    return "fail" if "error" in broken else "undecided" if "undecided" in broken else "pass"
 
 
-def never_right(slices: Mapping[str, Mapping[str, float]]) -> tuple[Check, ...]:
-    """Warn where classes that have rows are never predicted rightly: accuracy may be high without them."""
+def never_right(slices: Mapping[str, Mapping[str, float]], severity: str = "warn") -> tuple[Check, ...]:
+    """Tell of classes that have rows and are never predicted rightly: accuracy may be high without them."""
     lost = [name for name, values in slices.items() if values.get("support") and values.get("recall") == 0]
     if not lost:
         return ()
@@ -111,7 +121,7 @@ def never_right(slices: Mapping[str, Mapping[str, float]]) -> tuple[Check, ...]:
         'add rows or class weights, or let the gate decide: {"recall/*": {"min": 0.1}}'
     )
     return (
-        Check(rule="each class is found", passed=False, actual=f"{len(lost)} never", reason=reason, severity="warn"),
+        Check(rule="each class is found", passed=False, actual=f"{len(lost)} never", reason=reason, severity=severity),
     )
 
 

@@ -6,10 +6,12 @@ import os
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.ask import ANSWERS, GOLDEN, predictions
+from colchis_steps._evaluation.chance import above_chance
+from colchis_steps._evaluation.changes import check, judge_changes
 from colchis_steps._evaluation.curves import curves
 from colchis_steps._evaluation.errors import Errors
 from colchis_steps._evaluation.fetch import BASELINE, CANDIDATE, GIVEN, fetched_data
@@ -17,11 +19,14 @@ from colchis_steps._evaluation.gate import Rules, judge, never_right, rules, ver
 from colchis_steps._evaluation.keeping import Kept
 from colchis_steps._evaluation.known import SCORING
 from colchis_steps._evaluation.own import read_measured
+from colchis_steps._evaluation.pairs import Pair
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import classification
 from colchis_steps._evaluation.scoring import Figures, score
 from colchis_steps._evaluation.slicing import cuts
+from colchis_steps._evaluation.statistics.bootstrap import seed
 from colchis_steps._evaluation.tasks import DEFAULTS, OUTPUTS, targets
+from colchis_steps._evaluation.units import Units
 from colchis_steps._formats.documents import content_digest, encode
 from colchis_steps._formats.evaluation import Answers, Given
 from colchis_steps._formats.models import Golden
@@ -31,6 +36,11 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.refusal import check_refusal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 log = logging.getLogger("colchis")
 
@@ -44,6 +54,17 @@ class Drawn:
     curves: tuple[Curve, ...] = ()
     residuals: tuple[Residuals, ...] = ()
     results: str = ""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the models did; ``baseline`` and ``pair`` are None where there is none, ``results`` where rows have none."""
+
+    candidate: Figures
+    baseline: Figures | None = None
+    drawn: Drawn = Drawn()
+    results: "Array | None" = None
+    pair: Pair | None = None
 
 
 class Handed(NamedTuple):
@@ -70,15 +91,16 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
     thresholds = _thresholds(args, data)
     if answered.missing:
         log.warning("there is nothing to compare with: %s", answered.missing)
-    candidate, baseline, drawn = _figures(args, data, parts, store)
-    own = None
+    scored, own = _scored(args, data, parts, store), None
+    candidate, baseline, drawn = scored.candidate, scored.baseline, scored.drawn
     if args.metrics:
         candidate, baseline, own = _with_own(args, found, candidate, baseline)
     missing = answered.missing or "no version of this model is stable yet"
     before = baseline.flat() if baseline else None
     _, checks = judge(thresholds, candidate.flat(), before, args.first_model, missing)
+    changes = judge_changes(thresholds, candidate.flat(), scored.pair, data.task.kind)
     faults = tuple(Check(rule, passed=False, reason=reason) for rule, reason in candidate.faults)
-    checks = (*faults, *checks, *never_right(candidate.slices))
+    checks = (*faults, *checks, *map(check, changes), *_worth(args, data, scored))
     rows = encode(parts.golden)
     images = {name: os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "") for name in ("judge", "ask")}
     details = Evaluation(
@@ -108,6 +130,7 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
         results=drawn.results,
         scoring=SCORING,
         baseline_run=found.known.run if found.known else "",
+        changes=changes,
     )
     return details, rows
 
@@ -148,31 +171,50 @@ def _thresholds(args: argparse.Namespace, data: DataSet) -> Rules:
     return rules(args.thresholds, DEFAULTS.get(kind))
 
 
-def _figures(
-    args: argparse.Namespace, data: DataSet, handed: Handed, store: Objects
-) -> tuple[Figures, Figures | None, Drawn]:
-    """Return the figures of candidate and baseline, none for a task that is not known, and what is drawn."""
+def _worth(args: argparse.Namespace, data: DataSet, scored: Scored) -> tuple[Check, ...]:
+    """Return what protects whoever states no thresholds; whoever does is warned of classes that are never found."""
+    if args.thresholds.strip():
+        return never_right(scored.candidate.slices)
+    constant = () if scored.results is None else above_chance(data.task.kind, data.classes, scored.results)
+    return (*constant, *never_right(scored.candidate.slices, "error"))
+
+
+def _scored(args: argparse.Namespace, data: DataSet, handed: Handed, store: Objects) -> Scored:
+    """Score candidate and baseline; there are no figures of a task that is not known."""
+    import numpy as np
+
     found = handed.given
     has_baseline = found.baseline is not None and not handed.answers.missing
     known = Figures(found.known.metrics, found.known.slices) if found.known else None
     if data.task.kind not in OUTPUTS:
-        return Figures({}, {}), known or (Figures({}, {}) if has_baseline else None), Drawn()
+        return Scored(Figures({}, {}), known or (Figures({}, {}) if has_baseline else None))
     parts, predicted = cuts(data), predictions(args.answers, CANDIDATE, 0, data)
     shown = frozenset(name for name in handed.golden.inputs if name in data.features)
-    samples, errors = Samples(data, shown), Errors(targets(data), predicted)
+    samples, errors, units = Samples(data, shown), Errors(targets(data), predicted), Units(data, parts)
     is_regression = data.task.kind == "regression"
     with tempfile.TemporaryDirectory() as directory:
         kept = Kept(data, Path(directory) / "results.npy")
-        watchers = (samples, kept, errors) if is_regression else (samples, kept)
+        watchers = (samples, kept, units, errors) if is_regression else (samples, kept, units)
         candidate, scores = score(data, predicted, parts, watchers)
-        results = kept.store(store, found.tree, found.data)
-    if known is None and has_baseline:
-        known, _ = score(data, predictions(args.answers, BASELINE, 0, data), parts)
+        stored, results = kept.store(store, found.tree, found.data), np.load(kept.path)
+        before = np.load(args.given / f"{BASELINE}.npy") if found.known else None
+        if known is None and has_baseline:
+            earlier = Kept(data, Path(directory) / f"{BASELINE}.npy")
+            known, _ = score(data, predictions(args.answers, BASELINE, 0, data), parts, [earlier])
+            before = np.load(earlier.path)
+    pair = None
+    if before is not None:
+        if (before.shape, before.dtype) != (results.shape, results.dtype):
+            raise InputError(f"the results by row of version {found.baseline} are of another form; evaluate it again")
+        begin = seed(found.tree, found.baseline_tree)
+        same = found.tree == found.baseline_tree
+        pair = Pair(data.task.kind, data.classes, results, before, begin, units.groups, units.parts, same)
     confusion = (
         tuple(tuple(map(int, line)) for line in scores.confusion) if isinstance(scores, classification.Scores) else ()
     )
     residuals = errors.told() if is_regression else ()
-    return candidate, known, Drawn(confusion, samples.chosen(), curves(scores), residuals, results)
+    drawn = Drawn(confusion, samples.chosen(), curves(scores), residuals, stored)
+    return Scored(candidate, known, drawn, results, pair)
 
 
 def _with_own(

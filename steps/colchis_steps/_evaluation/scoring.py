@@ -1,7 +1,7 @@
 """One pass over the test split: what a model answered, scored against the labels as a whole and slice by slice."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from colchis_steps._data.dataset import DataSet
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of the test split: what they hold, what was predicted, and what that is worth (see ``results``)."""
+    """Some rows of the test split: what they hold, what was predicted, and what that is worth (see ``results``).
+
+    ``others`` are the columns that no model takes.
+    """
 
     features: "Mapping[str, Array]"
     predictions: "Array"
     labels: "Array"
     weights: "Array"
     results: "Array"
+    others: "Mapping[str, Array]" = field(default_factory=dict)
 
 
 class Watcher(Protocol):
@@ -63,13 +67,14 @@ def score(
         weights = weights_of(data, batch.others, batch.total)
         found = predictions[at : at + batch.total]
         whole.add(found, labels, weights)
-        for name, chosen in parts_of(cuts, {key: values[: batch.total] for key, values in batch.others.items()}):
+        others = {key: values[: batch.total] for key, values in batch.others.items()}
+        for name, chosen in parts_of(cuts, others):
             if name not in parts:
                 parts[name] = new_scores(data, room)
             parts[name].add(found[chosen], labels[chosen], weights[chosen])
         if watchers:
             features = {name: values[: batch.total] for name, values in batch.features.items()}
-            rows = Rows(features, found, labels, weights, each_row(data.task.kind, found, labels, weights))
+            rows = Rows(features, found, labels, weights, each_row(data.task.kind, found, labels, weights), others)
             for watcher in watchers:
                 watcher.add(rows)
         at += batch.total

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 OUTPUTS = {"classification": "probability", "multilabel": "probability", "regression": "value"}
 DEFAULTS: Mapping[str, Mapping[str, Mapping[str, float]]] = {  # the gate's thresholds where none are given
-    "classification": {"accuracy": {"min": 0.9, "min_change": -0.01}},
-    "multilabel": {"micro_f1": {"min": 0.5, "min_change": -0.01}},
-    "regression": {"r2": {"min": 0.0, "min_change": -0.01}},
+    "classification": {"accuracy": {"not_worse": 0.01}},
+    "multilabel": {"micro_f1": {"min": 0.5, "not_worse": 0.01}},
+    "regression": {"r2": {"min": 0.0}, "mae": {"not_worse": 0.02}},
 }
 
 

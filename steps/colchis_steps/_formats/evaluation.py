@@ -25,6 +25,7 @@ class Given(Document, tag="colchis.dev/given/v1"):
     blobs: dict[str, Description] = msgspec.field(default_factory=dict)  # the candidate's, before they were read
     code: str = ""  # digest of the code that has the metrics of one's own
     known: Known | None = None  # what an earlier evaluation found of the baseline, so that it need not be asked
+    baseline_tree: str = ""
 
 
 class Answers(Document, tag="colchis.dev/answers/v1"):

@@ -1,5 +1,6 @@
 """What each step tells of its work: the ``details`` of its ``runs/<run>/<step>.json``, which the report draws."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -32,7 +33,7 @@ class Check(Part):
     passed: bool
     actual: str = ""
     reason: str = ""
-    severity: str = "error"  # or "warn": a rule that does not hold, and does not stop the run
+    severity: str = "error"  # warn: it does not stop the run; undecided: too little is known to say that it holds
 
 
 class Epoch(Part):
@@ -138,6 +139,26 @@ class OwnMetrics(Part):
     names: tuple[str, ...] = ()
 
 
+class Change(Part):
+    """A figure's change against the baseline on the same rows, and what may be said of it.
+
+    ``kind`` is not_worse (by the margin at most) or better (by more than it). ``low`` and ``high`` are the two-sided
+    interval of 90 %, so each errs in 5 %. Where the change is ``relative``, of a loss, it is a share of the baseline's.
+    """
+
+    metric: str
+    kind: str
+    margin: float
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    rows: int = 0  # or groups of rows
+    test: str = "none"  # tango, mcnemar, bootstrap; equal where the models are; few where rows are
+    verdict: str = "undecided"  # pass, fail
+    differing: float = 0.0  # share of rows that just one of the models has right
+    relative: bool = False
+
+
 class Evaluation(Part):
     """Details of ``evaluate``: slices by name (``label=3``, ``region=north``); confusion: rows are labels.
 
@@ -153,7 +174,7 @@ class Evaluation(Part):
     confusion: tuple[tuple[int, ...], ...]
     checks: tuple[Check, ...]
     samples: tuple[Sample, ...]
-    verdict: str = ""  # pass, fail
+    verdict: str = ""  # pass, fail, undecided
     tree: str = ""  # of the candidate
     data: str = ""  # the data set's digest
     baseline_digest: str = ""  # of the manifest of the version that was stable
@@ -171,6 +192,7 @@ class Evaluation(Part):
     results: str = ""  # digest of the candidate's results by row
     scoring: int = 0  # the release of the figures' definitions
     baseline_run: str = ""  # whose evaluation the baseline's figures are from, where it was not asked again
+    changes: tuple[Change, ...] = ()
 
 
 class UploadReport(Part):

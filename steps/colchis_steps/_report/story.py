@@ -71,6 +71,11 @@ class Story:
         return ""
 
     @property
+    def undecided(self) -> bool:
+        """Whether the gate could not tell."""
+        return "evaluate" in self.results and self.results["evaluate"].verdict == "undecided"
+
+    @property
     def stages(self) -> list[Stage]:
         """The chain's steps with their states."""
         return [
@@ -179,9 +184,10 @@ def headline(story: Story) -> str:
     )
     if story.said_no == "evaluate":
         checks = story.evaluation.checks if story.evaluation else ()
-        reasons = [check.reason or check.rule for check in checks if not check.passed and check.severity == "error"]
+        says, severity = ("cannot tell", "undecided") if story.undecided else ("said no", "error")
+        reasons = [check.reason or check.rule for check in checks if not check.passed and check.severity == severity]
         reason = reasons[0] if reasons else story.results["evaluate"].message or story.results["evaluate"].verdict
-        return f"the gate said no: {reason}; {stays}"
+        return f"the gate {says}: {reason}; {stays}"
     if story.said_no == "rollout":
         return _no_of_rollout(story, f"{model} version {version}", stays)
     if story.broken:
@@ -217,6 +223,11 @@ def _no_of_rollout(story: Story, version: str, stays: str) -> str:
 
 def advice(story: Story) -> str:
     """Return what to do next; a failed step's own sentence says what to mend."""
+    if story.said_no == "evaluate" and story.undecided:
+        return (
+            "The test split has too few rows to tell. Add rows to it, or state a margin that is wide enough for them, "
+            "if a model that is worse by that much may be served."
+        )
     if story.said_no == "evaluate":
         return (
             "Look at the checks and at the classes that are confused below. Train longer, change the hyper-parameters "
@@ -238,9 +249,9 @@ def advice(story: Story) -> str:
 
 
 def tone(story: Story) -> str:
-    """Return how the run ended in a word: served, done, no or failed."""
+    """Return how the run ended in a word: served, done, no, open or failed."""
     if story.said_no:
-        return "no"
+        return "open" if story.said_no == "evaluate" and story.undecided else "no"
     if story.broken or story.status not in {"Succeeded", ""}:
         return "failed"
     rollout = story.results.get("rollout")

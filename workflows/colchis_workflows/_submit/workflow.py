@@ -203,7 +203,7 @@ def conclusion(run: Run) -> str:
     """Return in one sentence how the run ended."""
     if run.phase == "Succeeded":
         no = run.outputs.get("summary") or "the gate or the canary said no; the report says why"
-        return no if run.outputs.get("verdict") == "fail" else "the run succeeded"
+        return no if run.outputs.get("verdict") in {"fail", "undecided"} else "the run succeeded"
     if run.shutdown:
         return f"the run was stopped by somebody ({run.shutdown})"
     if run.failed and not run.message:

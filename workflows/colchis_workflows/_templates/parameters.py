@@ -81,7 +81,8 @@ PARAMETERS = {
     "dry-run": choice("Whether to say only what would go, and remove nothing.", "false", "true"),
     "entry": Text("The function that builds the model, `package.module:function`.", "colchis_steps.classifier:build"),
     "fail-on-reject": choice(
-        "Whether a no of the gate or the canary fails the run. **false**: the run succeeds, and `verdict` says fail.",
+        "Whether a no of the gate or the canary fails the run. **false**: the run succeeds, and `verdict` says "
+        "fail, or undecided.",
         "false",
         "true",
     ),
@@ -194,9 +195,9 @@ PARAMETERS = {
         "local",
     ),
     "thresholds": Text(
-        'JSON, e.g. `{"accuracy": {"min": 0.95, "min_change": -0.01}, "recall/*": {"min": 0.8}}`: `min` and `max` '
-        "bound the value, `min_change` and `max_change` the change against the served version. Empty: by the data's "
-        "task, accuracy at least 0.9, micro F1 at least 0.5 or R² at least 0, and at most 0.01 below what is served.",
+        'JSON, e.g. `{"accuracy": {"min": 0.95, "not_worse": 0.02}, "recall/*": {"min": 0.8}}`: `min` and `max` bound '
+        "the value; `not_worse` and `better` are margins against the served version, told by a test. Empty: accuracy "
+        "not worse by more than 0.01 (of other tasks micro F1, or the mean absolute error by 2 %), more than chance.",
         "",
     ),
     "to": Text("Where the predictions go. Empty: into the store, below `batch/<model>/<version>/`.", ""),

