@@ -88,7 +88,7 @@ def _check_finite(values: "Array", column: Column, where: str, *, nan: bool) -> 
         return
     first = tuple(int(index) for index in np.argwhere(odd)[0])
     count, value = int(odd.sum()), values[first]
-    what = _nulls(count, "NaN") if np.isnan(value) else f"{count} values such as {value:g}"
+    what = _nulls(count, "NaN") if np.isnan(value) else f"{_nulls(count, 'value')} such as {value:g}"
     remedy = REMEDY if np.isnan(value) and column.role not in STRICT else "leave out such rows"
     raise InputError(
         f"column {column.name!r} of {where} has {what}, the first in row {first[0]}, and "
