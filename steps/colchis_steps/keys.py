@@ -158,7 +158,7 @@ def sign_again(store: Objects, model: str, version: int | None, *, insecure: boo
         ) from error
     if found.faults:
         raise InputError(f"{model}:{version} is not as it was registered: {found.faults[0]}; do not sign it")
-    bundle = seal(store, model, version, found.statement, signer=signer)
+    bundle = seal(store, found, signer=signer)
     check_signed(store, found, trust)
     attach_signature(found.record.image, bundle, insecure=insecure)
     log.info("%s:%d is signed by key %s", model, version, signer.public.id[:NAMED])

@@ -167,12 +167,7 @@ def make_signed(
         return
     found = read_version(store, record.model, record.version)
     if signer and record.run == args.run:
-        if found.statement != stated:
-            raise InputError(
-                f"the statement of {record.model}/{record.version} is not what run {record.run} states; somebody "
-                "changed it, or steps ran again since, so publish a new version"
-            )
-        bundle = seal(store, record.model, record.version, stated, signer=signer)
+        bundle = seal(store, found, signer=signer, stated=stated)
         log.info("%s/%d is signed by key %s", record.model, record.version, signer.public.id[:SHOWN])
         attach_signature(record.image, bundle, insecure=args.insecure_registry)
     check_signed(store, found, trust)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.steps.test_register import register, run_steps
+from tests.steps.test_register import finish, register, run_steps
 
 from colchis_steps._formats.keys import signatures_prefix, statement_key
 from colchis_steps._formats.signatures import BUNDLE, decode_bundle
@@ -109,13 +109,23 @@ def test_a_key_that_cannot_be_read_leaves_no_record(
     assert not names(published)
 
 
+def test_a_run_that_goes_on_after_its_version_was_signed_is_done(published: Any, tmp_path: Path, key: Path) -> None:
+    image = run_steps(published, tmp_path)
+    assert register(published, image) == 0
+    finish(published, "validate_data", started_at="2026-11-23T00:00:00Z")  # again, so the statement would be another
+    assert register(published, image) == 0
+    (name,) = signatures(published)
+    published.store.delete(name)
+    assert register(published, image) == 65, "not known to be this run's any more"
+
+
 def test_a_statement_that_somebody_put_there_first_is_not_signed(
     published: Any, tmp_path: Path, key: Path, caplog: Said
 ) -> None:
     image = run_steps(published, tmp_path)
     published.store.write(statement_key("digits", 1), b'{"subject":[],"predicate":{}}')
     assert register(published, image) == 65
-    assert "the statement of digits/1 is not what run run-1 states; somebody changed it" in caplog.text
+    assert "the statement of digits:1 is not what run run-1 states; somebody changed it" in caplog.text
     assert not signatures(published)
 
 

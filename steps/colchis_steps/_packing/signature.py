@@ -8,13 +8,21 @@ import logging
 
 from colchis_steps._formats.signatures import BUNDLE, Bundle, encode_bundle
 from colchis_steps._models.provenance import PROVENANCE
-from colchis_steps._oci.image import Blob
+from colchis_steps._oci.image import MANIFEST, Blob
 from colchis_steps._oci.repository import open_repository, parse_reference
 from colchis_steps._packing.lineage import attach
 from colchis_steps._step.errors import InputError
 
 NOTES = {"dev.sigstore.bundle.content": "dsse-envelope", "dev.sigstore.bundle.predicateType": PROVENANCE}
 log = logging.getLogger("colchis")
+
+
+def _kind(content: bytes, image: str) -> str:
+    """Return a manifest's media type. Raises InputError where it is none."""
+    try:
+        return str(json.loads(content).get("mediaType", MANIFEST))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{image} has no manifest that can be read; build the image again") from error
 
 
 def attach_signature(image: str, bundle: Bundle, *, insecure: bool = False) -> None:
@@ -29,7 +37,9 @@ def attach_signature(image: str, bundle: Bundle, *, insecure: bool = False) -> N
         name, digest = parse_reference(image)
         repository = open_repository(name, insecure=insecure)
         content = repository.manifest(digest)
-        subject = Blob(json.loads(content)["mediaType"], content)
+        subject = Blob(_kind(content, image), content)
+        if subject.digest != digest:
+            raise InputError(f"{name} has {subject.digest} in the place of {digest}; build the image again")  # noqa: TRY301
         attach(repository, subject, BUNDLE, Blob(BUNDLE, encode_bundle(bundle)), notes=NOTES)
     except InputError as error:
         log.warning("the signature is in the store, and not on the image: %s", error)

@@ -169,6 +169,7 @@ def verified(bundle: Bundle, key: PublicKey) -> bool:
 def key_named(bundle: Bundle) -> str:
     """Return the id of the key that the bundle says signed it; "" where it names none."""
     try:
-        return base64.b64decode(bundle.material.public_key.hint, validate=True).hex()
+        found = base64.b64decode(bundle.material.public_key.hint, validate=True)
     except ValueError:
         return ""
+    return found.hex() if len(found) == hashlib.sha256().digest_size else ""

@@ -11,11 +11,12 @@ from pathlib import Path
 from colchis_steps._formats.documents import now
 from colchis_steps._formats.keys import signature_key
 from colchis_steps._formats.signatures import Bundle, decode_bundle, encode_bundle
+from colchis_steps._models.binding import Version
 from colchis_steps._models.signing.dsse import NAMED, Signer, public_key, sign, signer_at, signer_in, verified
 from colchis_steps._models.signing.trust import KEYS, Trust
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.home import home
-from colchis_steps._store.api import Objects
+from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import document_bytes
 
 PRIVATE, PUBLIC, URI = "private.pem", "public.pem", "uri"
@@ -68,19 +69,34 @@ def _signer(place: Path) -> Signer | None:
     return signer_at((place / URI).read_text().strip(), public_key(public.read_text(), str(public)))
 
 
-def seal(store: Objects, model: str, version: int, statement: bytes, *, signer: Signer) -> Bundle:
-    """Sign the statement, and return the bundle; the one that stands where this key has signed it already.
+def seal(store: Objects, found: Version, *, signer: Signer, stated: bytes | None = None) -> Bundle:
+    """Sign a version's statement, and return the bundle; the one that stands where this key has signed it already.
+
+    Args:
+        store: where the version is.
+        found: the version, whose documents agree.
+        signer: the key.
+        stated: what the statement has to be; None signs the one that is there.
 
     Raises:
-        InputError: what stands there is not this key's signature over this statement.
+        InputError: the statement is another, or what stands there is not this key's signature over it.
         TransientError: as ``sign``.
     """
-    key = signature_key(model, version, signer.public.id)
-    bundle = sign(statement, signer)
-    if store.create(key, encode_bundle(bundle)):
-        return bundle
-    there = decode_bundle(document_bytes(store, key), f"{store.url}/{key}")
-    if there.envelope.payload != statement or not verified(there, signer.public):
+    record = found.record
+    key = signature_key(record.model, record.version, signer.public.id)
+    try:
+        there = decode_bundle(document_bytes(store, key), f"{store.url}/{key}")
+    except NotFound:
+        if stated not in {None, found.statement}:
+            raise InputError(
+                f"the statement of {record.model}:{record.version} is not what run {record.run} states; somebody "
+                "changed it, or steps ran again since, so publish a new version"
+            ) from None
+        bundle = sign(found.statement, signer)
+        if store.create(key, encode_bundle(bundle)):
+            return bundle
+        there = decode_bundle(document_bytes(store, key), f"{store.url}/{key}")  # another was faster
+    if there.envelope.payload != found.statement or not verified(there, signer.public):
         raise InputError(
             f"{store.url}/{key} is not this key's signature over the version's statement; somebody put it there, "
             "so remove it, and sign again"

@@ -1,5 +1,6 @@
 """A version held against the keys that are trusted: each way in which it may not be signed is refused by name."""
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -45,7 +46,7 @@ def sealed(published: Any, signer: Signer, version: int = 1) -> str:
     """Put a version on record and sign it; return the key of the signature."""
     manifest = published.publish(published.files, version=version, run=f"run-{version}")
     put_on_record(published.store, manifest, IMAGE)
-    seal(published.store, "digits", version, stated(published, version), signer=signer)
+    seal(published.store, read_version(published.store, "digits", version), signer=signer)
     return signature_key("digits", version, signer.public.id)
 
 
@@ -148,7 +149,7 @@ def test_a_signature_that_cannot_be_read_is_refused_and_another_beside_it_counts
     key = sealed(published, signer := make("a"))
     published.store.write(key, content)
     refused(published, trust_in(signer), f"{published.store.url}/{key} is not a sigstore bundle")
-    seal(published.store, "digits", 1, stated(published), signer=(other := make("b")))
+    seal(published.store, read_version(published.store, "digits", 1), signer=(other := make("b")))
     assert check(published, trust_in(signer, other)) == ("key-1",)
 
 
@@ -161,7 +162,7 @@ def test_a_key_rotates_while_the_old_one_counts(published: Any, make: Make) -> N
     assert [check(published, overlap, version) for version in (1, 2)] == [("key-0",), ("key-1",)]
     later = Trust("trust.json", (replace_bound(overlap.keys[0], now(1)), overlap.keys[1]))
     refused(published, later, "it is signed by key key-0 .* past its not_after", version=1)
-    seal(published.store, "digits", 1, stated(published, 1), signer=new)
+    seal(published.store, read_version(published.store, "digits", 1), signer=new)
     assert check(published, later, 1) == ("key-1",)
 
 
@@ -181,7 +182,7 @@ def test_who_has_to_sign_has_to(published: Any, make: Make) -> None:
     assert check(published, trust, signers=["key-0"]) == ("key-0",)
     with pytest.raises(InputError, match=r"digits:1 is refused: it has to be signed by key-1 too"):
         check(published, trust, signers=["key-0", "key-1"])
-    seal(published.store, "digits", 1, stated(published), signer=second)
+    seal(published.store, read_version(published.store, "digits", 1), signer=second)
     assert check(published, trust, signers=["key-0", "key-1"]) == ("key-0", "key-1")
     with pytest.raises(InputError, match=r"digits:1 has to be signed by key-0, and no trust.json says who that is"):
         check(published, None, signers=["key-0"])
@@ -190,10 +191,12 @@ def test_who_has_to_sign_has_to(published: Any, make: Make) -> None:
 def test_a_signature_stands_and_one_that_somebody_put_there_is_named(published: Any, make: Make) -> None:
     key = sealed(published, signer := make("a"))
     before = published.store.read(key)
-    seal(published.store, "digits", 1, stated(published), signer=signer)
+    seal(published.store, read_version(published.store, "digits", 1), signer=signer)
     assert published.store.read(key) == before
+    other = read_version(published.store, "digits", 1)
+    other = dataclasses.replace(other, statement=b"other")
     with pytest.raises(InputError, match=r"is not this key's signature over the version's statement"):
-        seal(published.store, "digits", 1, b"other", signer=signer)
+        seal(published.store, other, signer=signer)
 
 
 def test_the_key_that_signs_is_held_against_the_trust(keys: Path, make: Make) -> None:
