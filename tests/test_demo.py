@@ -53,6 +53,15 @@ def told(output: str, name: str) -> str:
     return next(line.split(name)[1].strip() for line in output.splitlines() if line.strip().startswith(name))
 
 
+def test_the_demo_signs_with_a_key_that_it_makes_and_names(home: Path, demo: str) -> None:
+    assert told(demo, "signed by").startswith("demo (key ")
+    words = told(demo, "verify it").replace("colchis ", "").split()
+    done = colchis(home, *words, f"--store={(home / 'store').as_uri()}")
+    assert done.returncode == 0, done.stderr
+    assert "are whole, and signed by a key of --key" in done.stderr
+    assert "signed by demo (key " in colchis(home, "explain", "digits").stdout
+
+
 def test_the_demo_serves_a_model_that_is_good_enough(home: Path, demo: str) -> None:
     evaluation = json.loads(next(home.glob("store/runs/demo-*/evaluate.json")).read_text())
     assert evaluation["verdict"] == "pass"

@@ -4,6 +4,7 @@ Reads   models/<model>/<n>/manifest.json  every version's; one that cannot be re
         runs/<run>/…                      candidates of runs that wrote something in the last --keep-days
 Removes blobs/sha256/<hex>                that are older than --keep-days and named by none of these
         runs/<run>/candidate/blobs/…      of other runs
+        evaluations/<tree>/…              as old, of trees that none of these have
         stdout                            their keys, a line each; with --dry-run those that would go
 
 Why it is safe beside uploads: docs/steps/gc.md.
@@ -19,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from colchis_steps._formats.documents import decode
 from colchis_steps._formats.keys import (
     BLOBS,
+    EVALUATIONS,
     MODELS,
     RUNS,
     blob_key,
@@ -26,6 +28,7 @@ from colchis_steps._formats.keys import (
     earlier_candidate_key,
     is_candidate_blob,
     run_of,
+    tree_of,
     version_of,
 )
 from colchis_steps._formats.models import Candidate, Manifest
@@ -84,7 +87,10 @@ def collect(store: Objects, since: float, *, dry_run: bool) -> list[Entry]:
     runs = list(store.entries(RUNS))
     young = {run for run, modified in last_written(runs).items() if modified >= since}
     left = [entry for entry in runs if is_candidate_blob(entry.key) and run_of(entry.key) not in young]
-    found = [*garbage(blobs, named(store, young), since), *left]
+    results, kept = list(store.entries(EVALUATIONS)), named(store, young)
+    trees = {key.rpartition("/")[2][:16] for key in kept}  # a document names its tree among what it may name
+    judged = [entry for entry in results if entry.modified < since and tree_of(entry.key) not in trees]
+    found = [*garbage(blobs, kept, since), *left, *judged]
     if dry_run:
         return found
     gone = []

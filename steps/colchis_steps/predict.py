@@ -1,24 +1,32 @@
 """Ask the served version of a model for a prediction.
 
 Reads   models/<model>/aliases/stable.json  where it answers; --url in its place
-        --data                              a row of the test split, or --json: a whole request
-Writes  stdout                              the prediction, or the answer as JSON
+        --data    a row of the test split; or --json: a whole request; or --from: rows of a file, folder or URL
+Writes  stdout    the prediction, the answer as JSON, or a table
+        --to      in place of the table: the rows with their answers, as CSV, JSON lines or Parquet
 """
 
 import argparse
 import json
 import logging
-from collections.abc import Collection, Sequence
+import math
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._asking.rows import batches, requests
+from colchis_steps._asking.served import describe, post
+from colchis_steps._asking.words import columns_of, in_words
+from colchis_steps._asking.writing import check_target, writing
+from colchis_steps._data.arrays import MASK, VALID
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._models.candidates import find_candidate
 from colchis_steps._rollout.local import serving
 from colchis_steps._savedmodel.values import plain
-from colchis_steps._serving.client import LOCAL, Away, call
 from colchis_steps._serving.daemon import endpoint_now
-from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
@@ -29,13 +37,20 @@ from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from colchis_steps._data.dataset import DataSet
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 log = logging.getLogger("colchis")
 
 
-def instance_of(data: "DataSet", number: int, inputs: Collection[str] = ()) -> tuple[dict[str, Any], int]:
+def instance_of(data: "DataSet", number: int, inputs: Collection[str] = ()) -> tuple[dict[str, Any], Any]:
     """Return the features of a row of the test split, those of ``inputs`` or all, as JSON takes them, and its label.
+
+    The columns are those of the data: a null is null, and a row of any length has its own. The label is as training
+    has it, in lists and numbers; None where there is none.
 
     Raises:
         InputError: there is no such row.
@@ -46,46 +61,30 @@ def instance_of(data: "DataSet", number: int, inputs: Collection[str] = ()) -> t
         )
     for shard in data.shards("test"):
         if number < shard.rows:
-            columns = data.read(shard)
-            row = {name: columns[name][number : number + 1] for name in inputs or data.features}
-            return {name: plain(values)[0] for name, values in row.items()}, int(columns[data.manifest.label][number])
+            row = {name: values[number : number + 1] for name, values in data.read(shard).items()}
+            names = [column.name for column in data.manifest.of_role("feature")]
+            wanted = [name for name in names if not inputs or name in inputs]
+            label = plain(row[data.manifest.label])[0] if data.task.target else None
+            return {name: _told(name, row) for name in wanted}, label
         number -= shard.rows
     raise AssertionError("the split has as many rows as its shards")
 
 
-def in_words(prediction: Any, classes: Sequence[str], label: int) -> str:
-    """Return a prediction, its probability and the true label in one line."""
-    if not isinstance(prediction, dict) or "class" not in prediction:
-        return f"prediction {json.dumps(prediction)}, label {named(classes, label)}"
-    found = int(prediction["class"])
-    sure = f" (probability {prediction['probability'][found]:.3f})" if "probability" in prediction else ""
-    return f"prediction {named(classes, found)}{sure}, label {named(classes, label)}"
+def _told(name: str, row: "Mapping[str, Array]") -> Any:
+    """Return a column's value of a row of one, as a client tells it."""
+    if name + VALID in row and not row[name + VALID][0]:
+        return None
+    value = plain(row[name])[0]
+    if name + MASK in row:
+        value = value[: int(row[name + MASK][0].sum())]
+    return _whole(value)
 
 
-def named(classes: Sequence[str], number: int) -> str:
-    """Return a class's name, or its number where it has none."""
-    return classes[number] if 0 <= number < len(classes) else str(number)
-
-
-def post(url: str, body: Any) -> Any:
-    """Return the answer to a prediction request.
-
-    Raises:
-        InputError: the server refuses the request, or the model is not there.
-        TransientError: nothing answers, or the model is loading.
-    """
-    try:
-        status, found = call(f"{url}:predict", body)
-    except Away as error:
-        where = url.split("/")[2]
-        start = "start it with: colchis models start" if where.rpartition(":")[0] in LOCAL else "start it"
-        raise TransientError(f"no model server answers at {where}; {start}") from error
-    if status == 200:
-        return found
-    reason = found.get("error", found) if isinstance(found, dict) else "an answer that is not JSON"
-    if status in {429, 503}:
-        raise TransientError(f"the server answers {status}: {str(reason)[:512]}")
-    raise InputError(f"the server answers {status}: {str(reason)[:512]}")
+def _whole(value: Any) -> Any:
+    """Return a value with null in the place of NaN, which JSON has not."""
+    if isinstance(value, list):
+        return [_whole(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def request(text: str) -> dict[str, Any]:
@@ -104,13 +103,17 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog=prog("colchis_steps.predict"),
         description=(__doc__ or "").partition("\n")[0],
-        epilog="example: python -m colchis_steps.predict digits --row 7",
+        epilog="example: python -m colchis_steps.predict penguins --from rows.csv --to answers.csv",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("model", metavar="MODEL")
     what = p.add_mutually_exclusive_group()
     what.add_argument("--row", type=int, default=0, metavar="N", help="row of the test split (default: %(default)s)")
     what.add_argument("--json", metavar="REQUEST", help='a request of one\'s own: {"instances": [...]}')
+    what.add_argument("--from", metavar="PATH", help="rows: CSV, Parquet, Arrow or npz; a path, s3:// or https://")
+    p.add_argument(
+        "--to", type=Path, metavar="FILE", help="where --from's rows go with their answers: .csv, .jsonl, .parquet"
+    )
     p.add_argument(
         "--data", metavar="URI", help="data set that the row is of; default: the one of the version's record"
     )
@@ -128,12 +131,29 @@ def _stable(store: Objects, model: str) -> Alias:
 
 
 def _inputs(store: Objects, model: str, data: "DataSet") -> list[str]:
-    """Return the columns that the stable version takes, which may leave out some; all where nothing is known."""
+    """Return the inputs that the stable version takes, which may leave out some; none where nothing is known."""
     alias = find_document(store, alias_key(model, "stable"), Alias)
     record = alias and find_document(store, record_key(model, alias.version), Record)
     candidate = record and find_candidate(store, record.run)
     taken = candidate.signature.get("inputs", {}) if candidate else {}
     return [name for name in data.features if name in taken] if taken.keys() <= data.features.keys() else []
+
+
+def answer_file(place: str, url: str, to: Path | None) -> None:
+    """Ask all rows of a file, and print or write the answers.
+
+    Raises:
+        InputError: the file is none of rows that the model takes, or --to cannot be written.
+    """
+    check_target(to)
+    asked, count = describe(url), 0
+    with tempfile.TemporaryDirectory(prefix="colchis-") as directory, writing(to) as write:
+        for batch, rows in batches(place, asked, Path(directory)):
+            found = [answer for part in requests(rows) for answer in post(url, {"instances": part})["predictions"]]
+            write(batch, [columns_of(answer, asked.classes, asked.task) for answer in found])
+            count += len(rows)
+    if to:
+        log.info("%d rows with their answers are in %s", count, to)
 
 
 @entrypoint
@@ -145,6 +165,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         body = request(args.json)
         url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
         return print(json.dumps(post(url.rstrip("/"), body)))
+    if place := vars(args)["from"]:
+        url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
+        return answer_file(place, url.rstrip("/"), args.to)
     from colchis_steps._data.dataset import open_data
 
     uri = args.data
@@ -157,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return print(json.dumps(next(iter(instance.values())) if len(instance) == 1 else instance))
     url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
     answer = post(url.rstrip("/"), {"instances": [instance]})
-    return print(printable(in_words(answer["predictions"][0], data.classes, label)))
+    return print(printable(in_words(answer["predictions"][0], data.classes, label, data.task.kind)))
 
 
 if __name__ == "__main__":

@@ -92,6 +92,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 terminalreporter.write_line(told)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_keys_of_the_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let what runs beside the cluster trust no key of the checkout's own demo."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLCHIS_KEYS", str(tmp_path_factory.mktemp("keys")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Colchis, installed once: each module has model names of its own, and puts back what it changes."""

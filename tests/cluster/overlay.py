@@ -88,6 +88,7 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str], level:
         "patches": [
             set_parameter(templates["colchis-pipeline"], "repository", f"{REPOSITORY}/{namespace}"),
             set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),
+            set_parameter(templates["colchis-register"], "insecure-registry", "true"),
             set_parameter(templates["colchis-rollout"], "insecure-registry", "true"),
         ],
     }

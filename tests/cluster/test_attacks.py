@@ -19,7 +19,8 @@ pytestmark = NEEDS_CLUSTER
 MODEL, VICTIM = "overlap", "alpha"  # the victim is one of first_runs
 GOOD = {"epochs": 3, "global_batch": 64, "seed": 7, "learning_rate": 0.01, "victim": VICTIM}
 POOR = {"epochs": 1, "global_batch": 512, "seed": 2, "learning_rate": 0.00001}
-GATE = '{"accuracy": {"min": 0.01, "min_change": -0.01}}'
+GATE = {"accuracy": {"min": 0.01, "min_change": -0.01}}
+SPIED = {"keys": {"max": 0}, "places": {"max": 0}, "rows": {"min": 1}}  # by metrics of the attacker's own
 HOLDER = {
     "apiVersion": "argoproj.io/v1alpha1",
     "kind": "Workflow",
@@ -53,11 +54,11 @@ def overlapping(here: Installation, before: dict[str, bytes]) -> dict[str, Run]:
     assert before
     here.kubectl("create", "--filename=-", given=HOLDER)
     until(60, "the holder's turn", lambda: here.run("holder").phase == "Running")
-    given = {"model": MODEL, "builder": "direct", "thresholds": GATE}
-    attack = {"code": pushed(here), "entry": "attack:build", **by_job("indexed-job")}
+    given = {"model": MODEL, "builder": "direct"}
+    attack = {"code": pushed(here), "entry": "attack:build", "metrics": "spying:figures", **by_job("indexed-job")}
     names = {
-        "good": here.submit(**given, **attack, hyperparameters=json.dumps(GOOD)),
-        "poor": here.submit(**given, workers="1", hyperparameters=json.dumps(POOR)),
+        "good": here.submit(**given, **attack, thresholds=json.dumps(GATE | SPIED), hyperparameters=json.dumps(GOOD)),
+        "poor": here.submit(**given, workers="1", thresholds=json.dumps(GATE), hyperparameters=json.dumps(POOR)),
     }
     for name in names.values():
         judged(here, name)
@@ -91,8 +92,17 @@ def test_user_code_can_write_below_its_own_run_and_nowhere_else(
     assert set(told.values()) == {"AccessDenied"}, told
     assert {key: here.store.read(key) for key in before} == before
     images = read_document(here.store, record_key(VICTIM, 1), Record).step_images
-    assert (images["judge"], images["ask"]) == (f"{IMAGES}/steps:{TAG}", f"{IMAGES}/train:{TAG}")
+    assert (images["judge"], images["ask"]) == (f"{IMAGES}/data:{TAG}", f"{IMAGES}/train:{TAG}")
     assert [key for key in here.keys("blobs/") if key.endswith("0" * 64)] == []
+
+
+def test_metrics_of_the_users_see_no_key_and_write_nowhere(here: Installation, overlapping: dict[str, Run]) -> None:
+    details = evaluated(here, overlapping["good"]).details
+    assert details["verdict"] == "pass", overlapping["good"].told()
+    assert (details["metrics"]["keys"], details["metrics"]["places"]) == (0, 0)
+    assert details["own"]["function"] == "spying:figures"
+    assert details["own"]["code"].startswith("sha256:")
+    assert details["own"]["image"] == f"{IMAGES}/train:{TAG}"
 
 
 def test_of_two_runs_that_overlap_the_better_serves(here: Installation, overlapping: dict[str, Run]) -> None:

@@ -24,7 +24,7 @@ def write_set(directory: Path, rows: Mapping[str, Any], task: Task, *, parts: in
     splits = {}
     for name in ("train", "eval", "test"):
         shards = []
-        for i in range(parts):
+        for i in range(-(-table.num_rows // step)):
             sink = io.BytesIO()
             with pa.ipc.new_stream(sink, table.schema) as writer:
                 writer.write_table(part := table.slice(i * step, step))

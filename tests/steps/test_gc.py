@@ -14,7 +14,7 @@ from colchis_steps import gc
 from colchis_steps._content.blobs import check_files
 from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import blob_key, candidate_blob_key
+from colchis_steps._formats.keys import blob_key, candidate_blob_key, results_key
 from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
 from colchis_steps._models.candidates import blobs_of
 from colchis_steps._step.errors import InputError
@@ -111,6 +111,24 @@ def test_a_candidate_goes_with_its_run_and_its_version_stays(local: Objects, roo
     assert [one.key for one in gone] == [candidate_blob_key("old", files[0].sha256)]
     check_files(blobs_of(local, "young"), files)
     check_files(local, kept)
+
+
+def test_results_by_row_go_with_the_last_that_has_their_tree(local: Objects, root: Path, tmp_path: Path) -> None:
+    versioned = candidate(local, directory_with(tmp_path / "a", b"a"), "r1")
+    local.write(
+        "models/digits/1/manifest.json", encode(Manifest("digits", 1, "r1", versioned.files, versioned.tree, ""))
+    )
+    old_run = candidate(local, directory_with(tmp_path / "b", b"b"), "r2")
+    keys = [results_key(made.tree, f"sha256:{'d' * 64}", f"sha256:{'e' * 64}") for made in (versioned, old_run)]
+    for key in keys:
+        local.write(key, b"rows")
+    for key in list(local.keys("")):
+        age(root, key, 30)
+    assert gc.main([f"--store={local.url}", "--keep-days=40"]) == 0
+    assert set(keys) <= set(local.keys("")), "all are young"
+    assert gc.main([f"--store={local.url}"]) == 0
+    assert keys[0] in set(local.keys("")), "a version has the tree"
+    assert keys[1] not in set(local.keys(""))
 
 
 def test_nothing_goes_where_a_manifest_cannot_be_read(

@@ -8,6 +8,7 @@ import pytest
 from tests.steps.training_data import CLASSES, shard_of, write_manifest
 
 from colchis_steps import predict
+from colchis_steps._asking import words
 from colchis_steps._formats.data_v1 import Column
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Candidate, Code, Record
@@ -48,11 +49,11 @@ def test_a_server_that_is_away_can_be_started(local: Objects, caplog: pytest.Log
 def test_a_prediction_is_told_in_one_line() -> None:
     names = ("cat", "dog")
     assert (
-        predict.in_words({"class": 1, "probability": [0.1, 0.9]}, names, 0)
+        words.in_words({"class": 1, "probability": [0.1, 0.9]}, names, 0)
         == "prediction dog (probability 0.900), label cat"
     )
-    assert predict.in_words({"class": 4}, names, 1) == "prediction 4, label dog"
-    assert predict.in_words(0.5, names, 1) == "prediction 0.5, label dog"
+    assert words.in_words({"class": 4}, names, 1) == "prediction 4, label dog"
+    assert words.in_words(0.5, names, 1) == "prediction 0.5, label dog"
 
 
 def test_a_row_has_the_columns_that_the_version_takes_and_bytes_are_text(

@@ -7,20 +7,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 from tests.steps import tables
 from tests.steps.training_data import Trainer
 
-from colchis_steps import upload
+from colchis_steps import predict, upload
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.data import Task
 from colchis_steps._formats.keys import manifest_key
-from colchis_steps._formats.models import Code, Manifest, Record
+from colchis_steps._formats.models import Code, Golden, Manifest, Record
+from colchis_steps._rollout.golden import skew
 from colchis_steps._rollout.journal import described
 from colchis_steps._serving.config import Config, ServedModel, write_config
 from colchis_steps._store.documents import read_document
@@ -126,3 +130,43 @@ def test_several_labels_are_told_by_name(trainers: dict[str, Trainer], url: str)
     answers = ask(url, "multilabel", {"instances": rows})
     assert np.mean([answer["labels"] == tags for answer, tags in zip(answers, wanted, strict=True)]) > 0.85
     assert len(answers[0]["probability"]) == 3
+
+
+def test_a_file_of_rows_is_predicted(
+    trainers: dict[str, Trainer], url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = tables.split_of(trainers["penguins"].root / "data", "test")
+    csv.write_csv(rows, tmp_path / "rows.csv")
+    flags = [f"--from={tmp_path / 'rows.csv'}", f"--url={url}/v1/models/penguins", f"--store={tmp_path.as_uri()}"]
+    assert predict.main(["penguins", *flags]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert re.match(r"row +prediction +probability", printed[0])
+    assert len(printed) == rows.num_rows + 1
+    assert predict.main(["penguins", *flags, f"--to={tmp_path / 'answers.parquet'}"]) == 0
+    found = pq.read_table(tmp_path / "answers.parquet")
+    assert found.column_names == [*rows.column_names, "prediction", "probability"]
+    assert np.mean(found["prediction"].to_numpy() == found["species"].to_numpy()) > 0.9
+
+
+def test_a_row_is_told_in_one_line(
+    trainers: dict[str, Trainer], url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = {
+        "penguins": r"prediction (Adelie|Chinstrap|Gentoo) \(probability [01]\.\d{3}\), label \w+\n",
+        "diabetes": r"value [\d.]+, label \d+\n",
+        "multilabel": r"prediction [\w, ]+, label [\w, ]+\n",
+    }
+    for name, line in lines.items():
+        flags = [f"--data={trainers[name].data}", f"--url={url}/v1/models/{name}", f"--store={tmp_path.as_uri()}"]
+        assert predict.main([name, "--row=3", *flags]) == 0
+        assert re.fullmatch(line, capsys.readouterr().out)
+
+
+def test_the_golden_rows_are_answered_as_they_were(trainers: dict[str, Trainer], url: str) -> None:
+    """With the nulls that are among them, which JSON has as NaN has no name there."""
+    rows, _ = rows_of(trainers["penguins"], "species")
+    rows[0]["bill_length_mm"], nan = None, float("nan")
+    given = [{name: nan if value is None and name != "sex" else value for name, value in row.items()} for row in rows]
+    inputs = {name: [row[name] for row in given] for name in given[0]}
+    wanted = ask(url, "penguins", {"inputs": {name: [row[name] for row in rows] for name in rows[0]}})
+    assert not skew(Golden("r1", inputs, wanted), url, "penguins", 1)

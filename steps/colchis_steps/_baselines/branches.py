@@ -57,8 +57,8 @@ def _text(column: Column, found: Any, inputs: Mapping[str, Any], seen: Seen, *, 
         vocabulary = frequent_words(words, VOCABULARY)
         length = max(1, min(words.longest, LONGEST))
         numbers = keras.layers.TextVectorization(vocabulary=vocabulary, output_sequence_length=length)(found)
-        embedded = keras.layers.Embedding(len(vocabulary) + 2, 32, mask_zero=True)(numbers)
-        return keras.layers.GlobalAveragePooling1D()(embedded)
+        embedded = layers.Embedded(len(vocabulary) + 2, 32)(numbers)
+        return layers.Mean()(embedded, keras.ops.not_equal(numbers, 0))  # which stands behind the last word
     few = len(words.values) <= FEW
     vocabulary = words.frequent(VOCABULARY, 1 if few else 2)  # what occurs once teaches what an unknown value is
     if not vocabulary:
@@ -69,7 +69,7 @@ def _text(column: Column, found: Any, inputs: Mapping[str, Any], seen: Seen, *, 
     lookup = keras.layers.IntegerLookup if number else keras.layers.StringLookup
     numbers = lookup(vocabulary=vocabulary)(found)
     width = min(32, 4 + int(len(vocabulary) ** 0.5))
-    embedded = keras.layers.Embedding(len(vocabulary) + 1, width)(numbers)
+    embedded = layers.Embedded(len(vocabulary) + 1, width)(numbers)
     if ragged:
         return layers.Mean()(embedded, inputs[column.name + MASK])
     return keras.layers.Flatten()(embedded) if column.shape else embedded

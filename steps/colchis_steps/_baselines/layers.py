@@ -78,6 +78,22 @@ class Dates(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         return tf.concat([self.scaled(values), *(tf.stack([tf.sin(a), tf.cos(a)], -1) for a in angles)], -1)
 
 
+class Embedded(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """int64 [rows, …] below ``count`` to [rows, …, width], which is learnt.
+
+    Keras's Embedding has sparse gradients, of which its optimizers square each part alone; so steps of it depend on how
+    a batch is parted, and one worker learns other values than two. These are dense.
+    """
+
+    def __init__(self, count: int, width: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.table = self.add_weight(shape=(count, width), initializer="uniform", name="table")
+
+    def call(self, numbers: Any) -> Any:
+        """Look the rows of the table up."""
+        return tf.gather(tf.convert_to_tensor(self.table) * 1.0, numbers)
+
+
 class Mean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """[rows, longest, n] and bool [rows, longest]: the mean over the places that have a value, and their share."""
 

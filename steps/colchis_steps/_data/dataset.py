@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._data.arrays import as_read
+from colchis_steps._data.arrays import MASK, as_read
 from colchis_steps._data.checking import check_column, check_labels
 from colchis_steps._data.ordering import Window, rebatch, windows
 from colchis_steps._data.reader import Reader
@@ -40,7 +40,8 @@ class Batch:
 
     ``features`` has one array a column that a model may take (rows first, raw dtype), ``labels`` are as ``targets``
     tells, ``weights`` is float32: 1 for a row of the data, 0 for padding. ``total`` counts the rows of the data in the
-    whole global batch. ``others`` has the columns of other roles: weight, group, time, key, slice.
+    whole global batch. ``others`` has the columns of other roles: weight, group, time, key, slice; and of a sequence
+    ``<label>__mask``, which says where a label is.
     """
 
     features: "dict[str, Array]"
@@ -189,7 +190,9 @@ class DataSet:
             weights=(np.arange(size) < len(mine)).astype(np.float32),
             total=total,
             others={
-                n: v[chosen] for n, v in rows.items() if n in columns and columns[n].role not in {"feature", "label"}
+                n: v[chosen]
+                for n, v in rows.items()
+                if n in columns and (columns[n].role not in {"feature", "label"} or n == self.manifest.label + MASK)
             },
         )
 

@@ -224,6 +224,11 @@ def results_key(tree: str, data: str, digest: str) -> str:
     return f"{results_prefix(tree)}{'/'.join(one.removeprefix('sha256:')[:16] for one in (data, digest))}.npy"
 
 
+def tree_of(key: str) -> str:
+    """Return the first 16 digits of the tree that results by row are of, by their key."""
+    return key.split("/")[1]
+
+
 def requests_prefix(model: str, version: int) -> str:
     """Return the prefix of the samples of requests to a version; below it they are in order of time."""
     return f"requests/{model}/{version}/"

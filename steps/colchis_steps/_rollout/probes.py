@@ -14,6 +14,7 @@ from colchis_steps._formats.keys import requests_prefix
 from colchis_steps._formats.models import Golden
 from colchis_steps._formats.requests import RequestLog
 from colchis_steps._rollout.checks import least_row
+from colchis_steps._rollout.golden import nulled
 from colchis_steps._rollout.judge import Answer
 from colchis_steps._serving.client import Away, call
 from colchis_steps._step.errors import InputError
@@ -25,6 +26,7 @@ OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
 FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
 NAMED = "colchis_named_requests_total"
 COUNTERS = f"colchis_requests_total|{NAMED}|:tensorflow:serving:request_count"
+HALF = 0.5  # of a probability: from here on a row has the label
 BINS = 4  # of equal golden rows, for answers without a class
 log = logging.getLogger("colchis")
 
@@ -42,7 +44,9 @@ class Prober:
 
     def __init__(self, url: str, model: str, golden: Golden | None, version: int, sampled: Sequence[Any] = ()) -> None:
         self.base, self.random = f"{url}/v1/models/{model}/versions", random.Random()  # noqa: S311 - no secret
-        self.rows = [*(rows_of(golden.inputs) if golden else ()), *sampled] or [least_row(url, model, version)]
+        rows = [nulled(row) for row in (*(rows_of(golden.inputs) if golden else ()), *sampled)]
+        self.rows = [row for row in rows if whole(row)] or rows or [least_row(url, model, version)]
+        self.only = next(iter(golden.outputs)) if golden and len(golden.outputs) == 1 else ""  # such answers come bare
         answers = list(rows_of(golden.outputs)) if golden else []
         found = [first for answer in answers if isinstance(first := first_number(answer), int | float)]
         numbers = sorted(float(first) for first in found if math.isfinite(first))
@@ -76,8 +80,15 @@ class Prober:
         return Answer(ok=True, seconds=seconds, label=self.label(answer))
 
     def label(self, answer: Any) -> Any:
-        """Return the class of an answer: its whole numbers, texts and truths; else the bin of its first number."""
-        values = [answer[name] for name in sorted(answer)] if isinstance(answer, dict) else [answer]
+        """Return the class of an answer: its whole numbers, texts and truths; else the bin of its first number.
+
+        The names of classes are left out, as golden answers have none. Of several labels it is the likeliest, or -1
+        where a row has none.
+        """
+        if self.only == "probability":
+            shares = answer.get("probability", ()) if isinstance(answer, dict) else answer
+            return max(range(len(shares)), key=shares.__getitem__) if max(shares, default=0) >= HALF else -1
+        values = [answer[name] for name in sorted(answer) if name != "label"] if isinstance(answer, dict) else [answer]
         classes = tuple(value for value in values if isinstance(value, int | str))
         if classes or not isinstance(number := first_number(answer), int | float):
             return classes

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
+from colchis_steps._data.arrays import MASK
 from colchis_steps._data.dataset import Batch, DataSet
 from colchis_steps._formats.data import Column
 from colchis_steps._formats.hyperparameters import Settings
@@ -131,6 +132,13 @@ class Source:
         return self.training.weights or self.data.weight
 
     @functools.cached_property
+    def _is_stepwise(self) -> bool:
+        """Whether the model answers each place of a sequence: then what is padded has no weight."""
+        shape = getattr(self.training.model, "output_shape", None)
+        longest = self.data.columns[self.data.manifest.label].shape[:1]
+        return isinstance(shape, tuple) and self.data.task.kind == "sequence" and shape[1:2] == longest
+
+    @functools.cached_property
     def class_weights(self) -> Any:
         """The weight of each class, float32 [classes], or None where all weigh alike.
 
@@ -169,6 +177,8 @@ class Source:
         if split == "train" and self.class_weights is not None:
             balance = self.class_weights[batch.labels]
             weights = balance if weights is None else weights * balance
+        if (mask := batch.others.get(self.data.manifest.label + MASK)) is not None and self._is_stepwise:
+            weights = mask.astype("float32") if weights is None else weights[:, None] * mask.astype("float32")
         inputs = as_inputs({name: tf.constant(batch.features[name]) for name in self.columns})
         return Rows(
             inputs, tf.constant(batch.labels), None if weights is None else tf.constant(weights), tf.constant(count)

@@ -58,3 +58,8 @@ def test_numbers_are_the_same_within_rounding_and_all_else_exactly(one: Any, oth
 )
 def test_a_difference_is_told_with_its_row(outputs: Any, told: str) -> None:
     assert difference({"class": [1, 2]}, outputs) == told
+
+
+def test_a_small_number_among_great_ones_is_rounded_as_they_are() -> None:
+    assert not difference({"value": [[0.2], [200_000.0]]}, [[0.3], [200_001.0]])
+    assert "golden row 0" in difference({"value": [[0.2], [20.0]]}, [[0.3], [20.0]])

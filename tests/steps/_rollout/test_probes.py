@@ -122,3 +122,18 @@ def test_counts_never_fall_below_nothing(before: tuple[int, int], after: tuple[i
 def test_golden_numbers_that_are_not_finite_make_no_bins() -> None:
     golden = Golden("r", {"x": [[0]] * 9}, {"price": [float("nan"), *map(float, range(8))]})
     assert Prober("http://127.0.0.1:1", "m", golden, 1).edges == [2.0, 4.0, 6.0]
+
+
+def test_of_several_labels_the_likeliest_counts_and_names_do_not() -> None:
+    golden = Golden("r", {"x": [0.0, 1.0]}, {"probability": [[0.1, 0.9], [0.2, 0.1]]})
+    prober = Prober("http://127.0.0.1:9", "m", golden, 1)
+    assert prober.classes == {1, -1}
+    assert prober.label({"probability": [0.6, 0.9], "labels": ["a", "b"]}) == prober.label([0.6, 0.9]) == 1
+    named = Prober("http://127.0.0.1:9", "m", CLASSES, 1)
+    assert named.label({"class": 3, "label": "three", "probability": [0.1, 0.9]}) in named.classes
+
+
+def test_rows_with_nulls_are_asked_only_where_there_are_no_others() -> None:
+    nan = float("nan")
+    assert Prober("http://127.0.0.1:9", "m", Golden("r", {"x": [nan, 1.0]}, {"y": [0.0, 1.0]}), 1).rows == [{"x": 1.0}]
+    assert Prober("http://127.0.0.1:9", "m", Golden("r", {"x": [nan]}, {"y": [0.0]}), 1).rows == [{"x": None}]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.arrays import MASK, VALID
-from colchis_steps._data.importing.request import Request
+from colchis_steps._data.importing.request import LABEL, Request
 from colchis_steps._data.importing.tables import Table, columns_found
 from colchis_steps._step.errors import InputError
 
@@ -30,7 +30,7 @@ def chosen(request: Request, tables: Sequence[Table]) -> "pa.Schema":
     for table in tables[1:]:
         _same(first, table)
     _named(request, first)
-    kept = {*request.keep, *request.roles, *filter(None, [request.split_column])}
+    kept = {LABEL, *request.keep, *request.roles, *filter(None, [request.split_column])}
     names = [name for name in first.schema.names if name and (not request.keep or name in kept)]
     fields = []
     for name in names:

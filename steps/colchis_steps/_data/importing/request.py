@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from colchis_steps._formats.data import Parent
 
+LABEL = "label"  # the column that is the label where none is named
 SHARES = {"train": 0.7, "eval": 0.15, "test": 0.15}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.importing.columns import leaf, names_of
-from colchis_steps._data.importing.request import Request
+from colchis_steps._data.importing.request import LABEL, Request
 from colchis_steps._data.importing.tables import columns_found
 from colchis_steps._data.targets import class_name
 from colchis_steps._formats.data import RAGGED, TASKS, Task
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 FEW = 20  # distinct whole numbers up to which they are taken for classes
 MOST = 100_000  # classes
-LABEL = "label"  # the column that is the label where none is named
 KINDS = ", ".join(TASKS)
 
 
@@ -84,6 +83,8 @@ class Target:
             return "multilabel"
         if real and RAGGED not in shapes[0]:
             return "regression"
+        if len(types) > 1 and not real and not text:
+            return ""
         return self._ask("its labels may be of several tasks")
 
     def add(self, batch: "pa.RecordBatch", split: "np.ndarray[Any, Any]", where: str, start: int) -> None:
@@ -202,8 +203,7 @@ class Target:
 
     def _ask(self, why: str) -> str:
         raise InputError(
-            f"what is to be told? {why[0].upper()}{why[1:]}: give --task with one of {KINDS}; there are "
-            f"{columns_found(self.schema)}"
+            f"{why}, so the task is open: give --task with one of {KINDS}; there are {columns_found(self.schema)}"
         )
 
     def _refuse(self, why: str) -> None:

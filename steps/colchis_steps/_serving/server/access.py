@@ -20,6 +20,7 @@ from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+ASKED = frozenset({b"host", b"origin", b"authorization"})  # the headers that are looked at
 ALL = "*"  # stands for each model, in the file of tokens
 OPEN = ("/v2/health/", "/metrics")  # what probes and Prometheus ask
 MODEL = re.compile(r"/(?:v1/models|v2/models|board)/([^/:]+)")

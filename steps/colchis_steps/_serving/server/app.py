@@ -15,7 +15,6 @@ import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -24,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import pages, protocol
-from colchis_steps._serving.server.access import PREFLIGHT, Access
+from colchis_steps._serving.server.access import ASKED, PREFLIGHT, Access
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Predictions, Settings
 from colchis_steps._serving.server.refusals import CODES, Refused
@@ -114,7 +113,7 @@ def app(
         """Let in who may ask; while draining ask for the connection's end with each answer, so that none is lost."""
         if scope["type"] != "http":
             return await application(scope, receive, send)
-        headers = Headers(scope=scope)
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in ASKED}
         more = [(name.lower().encode(), value.encode("latin-1")) for name, value in access.told(headers).items()]
 
         async def sent(message: Message) -> None:
@@ -212,7 +211,10 @@ class _Routes:
 
     async def metadata_v2(self, request: Request) -> Response:
         version = self._find(request)
-        parameters = {name: msgspec.to_builtins(found) for name, found in version.served.inputs.items()}
+        parameters: dict[str, dict[str, Any]] = {}
+        for told in (version.served.inputs, version.served.columns):
+            for name, known in told.items():
+                parameters.setdefault(name, {}).update(msgspec.to_builtins(known))
         return _json(
             {
                 "name": version.model,
@@ -224,6 +226,7 @@ class _Routes:
                     "version": str(version.number),
                     "tree": version.served.tree,
                     "classes": list(version.served.classes),
+                    "task": version.served.task,
                 },
             }
         )

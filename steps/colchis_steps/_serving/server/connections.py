@@ -5,6 +5,7 @@ many it closes the one that has waited longest for its client, so that who comes
 """
 
 import json
+import math
 import resource
 from collections import Counter
 from dataclasses import dataclass, field
@@ -128,8 +129,7 @@ class Guarded(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Note that from here on it is the client that waits."""
         self._unseen = 0
-        if self._timer:
-            self._timer.cancel()
+        self._deadline = math.inf
         self.table.waiting.pop(self, None)
         super().on_message_complete()
 
@@ -167,11 +167,17 @@ class Guarded(HttpToolsProtocol):
         self.transport.abort()
 
     def _wait(self, seconds: float) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self._late)
+        """Set the time by which the client has to go on; a timer that runs looks again, as a new one costs more."""
+        self._deadline = self.loop.time() + seconds
+        if self._timer is None:
+            self._timer = self.loop.call_at(self._deadline, self._late)
 
     def _late(self) -> None:
+        self._timer, now = None, self.loop.time()
+        if self._deadline > now:
+            if self._deadline < math.inf:  # the next request's head may be due sooner
+                self._timer = self.loop.call_at(min(self._deadline, now + HEAD_SECONDS), self._late)
+            return
         if self._unseen and not self._answering():
             self._refuse(408, "DEADLINE_EXCEEDED", "the request did not arrive in time; send it at once")
         else:

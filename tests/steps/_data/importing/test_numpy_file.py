@@ -61,7 +61,7 @@ def test_labels_are_taken_as_people_write_them(
         ({"x": np.zeros((3, 2))}, r"which column is the label\? .* there are x fixed_size_list<item: double>\[2\]"),
         ({"x": np.zeros((3, 2)), "label": np.zeros(2, int)}, "give each as many rows"),
         ({"x": np.zeros((3, 2)), "label": np.array([0, np.nan, 1])}, "'label' has 1 nulls, the first in row 1 of"),
-        ({"x": np.zeros((3, 2)), "label": np.arange(3.0)}, "what is to be told.* 3 whole numbers, kept as fractions"),
+        ({"x": np.zeros((3, 2)), "label": np.arange(3.0)}, "3 whole numbers, kept as fractions, so the task is open"),
         (
             {"x": changed(np.zeros((60, 6)), (slice(0, None, 17), 2), np.nan), "label": np.zeros(60, int)},
             "column 'x' has lists with 4 values that are null or NaN, the first in row 0 of",

@@ -59,9 +59,9 @@ def test_an_inference_service_is_the_deployments_pod_in_mode_standard() -> None:
 
 
 def test_kserves_storage_container_gets_the_versions_place_in_the_bucket() -> None:
-    stored = msgspec.structs.replace(SERVED, volume="storage", store="s3://bucket/team/")
+    stored = msgspec.structs.replace(SERVED, volume="storage", store="s3://bucket/team/", tree="sha256:7")
     predictor = inference_service(stored, "{}")["spec"]["predictor"]
-    uri = {"name": "STORAGE_URI", "value": "colchis+s3://bucket/team/models/digits/2"}
+    uri = {"name": "STORAGE_URI", "value": "colchis+s3://bucket/team/models/digits/2@sha256:7"}
     assert uri in predictor["containers"][0]["env"]
     assert (stored.path, [volume["name"] for volume in predictor["volumes"]]) == (
         "/mnt/models/2",
