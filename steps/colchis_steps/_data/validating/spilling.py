@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
+from colchis_steps._step.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,6 +61,15 @@ class Spill:
             self._flush()
 
     def _flush(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            raise InputError(
+                f"there is no room for the hashes of rows in {tempfile.gettempdir()} ({error.strerror}): 24 bytes "
+                "for each; free some, or set TMPDIR"
+            ) from error
+
+    def _write(self) -> None:
         import numpy as np
 
         if not self._files:
