@@ -162,7 +162,7 @@ def test_what_is_inferred_holds_and_names_what_was_seen(data: Path, capsys: pyte
     found = yaml.safe_load(text)
     assert found["columns"]["island"] == {"type": "string", "nullable": False, "values": ["Biscoe", "Dream"]}
     assert found["columns"]["id"]["unique"] is True
-    assert found["columns"]["id"]["pattern"]["limit"] == "[A-Z]{2}\\-[0-9]{4}"
+    assert found["columns"]["id"]["pattern"]["limit"] == "AB\\-[0-9]{4}"
     assert found["columns"]["count"]["max"] == {"limit": 6, "severity": "warn"}
     assert found["columns"]["when"]["min"]["limit"] == DAYS
     assert found["columns"]["tags"]["shape"] == [-1]

@@ -104,6 +104,9 @@ def common_pattern(words: set[str]) -> str:
         return ""
     parts = []
     for column in zip(*runs, strict=True):
+        if len(set(column)) == 1:
+            parts.append(re.escape(column[0]))
+            continue
         kinds = {
             next((kind for kind in ("[A-Z]", "[a-z]", "[0-9]") if re.match(kind, one)), re.escape(one))
             for one in column

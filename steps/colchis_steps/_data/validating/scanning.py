@@ -149,6 +149,14 @@ def scan(
                 for batch in batches(store, manifest, shard, found.faults):
                     taking.take(number, into, batch, shard.path, into.rows - first)
                 done(shard)
+        _release()
         found.alike, found.keys, found.groups = (spill.alike(len(splits)) for spill in spills)
         found.unique = {name: spill.alike(len(splits)) for name, spill in unique.items()}
     return found
+
+
+def _release() -> None:
+    """Give back what Arrow holds of the batches, before hashes are sorted."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from colchis_steps._data.validating.holding import described
+from colchis_steps._data.validating.inferring import common_pattern
 from colchis_steps._data.validating.looking import look
 from colchis_steps._data.validating.measuring import measured
 from colchis_steps._data.validating.numbers import BINS, bins
@@ -118,3 +119,18 @@ def test_truth_values_and_negative_bytes() -> None:
 def test_nothing_has_a_profile_too() -> None:
     assert profile(pa.nulls(3)).values == 0
     assert profile(pa.array([], pa.float32())).histogram == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        ({"AB-1", "CDE-22"}, r"[A-Z]{2,3}\-[0-9]{1,2}"),
+        ({"P-1", "P-2"}, r"P\-[0-9]"),
+        ({"a1", "B1"}, ""),
+        ({"a", "a b"}, ""),
+        ({""}, ""),
+        (set(), ""),
+    ],
+)
+def test_a_pattern_is_what_all_words_have_in_common(words: set[str], pattern: str) -> None:
+    assert common_pattern(words) == pattern
