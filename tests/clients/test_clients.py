@@ -37,7 +37,7 @@ class Adds:
         self.inputs = {"t": TEXT, "x": Tensor("x", "float32", (None, 2))}
         self.outputs = {"t": TEXT, "y": Tensor("y", "float32", (None,))}
 
-    def warm_up(self) -> None:
+    def warm_up(self, _: object = ()) -> None:
         """Be warm at once."""
 
     def predict(self, arrays: Arrays) -> Arrays:

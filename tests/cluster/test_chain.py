@@ -55,7 +55,7 @@ def answer(model: str) -> str:
     """Ask the model through the gateway for a prediction; give the version that answered."""
     status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": [[[0] * 8] * 8]}, timeout=10)
     assert status == 200, found
-    assert set(found["predictions"][0]) == {"class", "probability"}
+    assert {"class", "probability"} <= set(found["predictions"][0])
     status, found = call(f"{GATEWAY}/v1/models/{model}", timeout=10)
     (version,) = (known["version"] for known in found["model_version_status"] if known["state"] == "AVAILABLE")
     return str(version)

@@ -39,7 +39,7 @@ class Summing:
         self.gate.set()
         self.computes = threading.Event()
 
-    def warm_up(self) -> None:
+    def warm_up(self, _: object = ()) -> None:
         """Nothing is to be made warm."""
 
     def predict(self, arrays: Arrays) -> Arrays:

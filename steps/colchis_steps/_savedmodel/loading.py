@@ -1,7 +1,8 @@
 """A SavedModel in this process: its signature, its warm-up and its predictions. Importing this needs no TensorFlow."""
 
+import base64
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,11 @@ from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
 
 SIGNATURE = "serving_default"
+TEXTS = (b"", b"1")
+PIXELS = tuple(  # a black one and a white one, as PNG
+    base64.b64decode(f"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42m{rest}")
+    for rest in ("NgYGAAAAAEAAHI6uv5AAAAAElFTkSuQmCC", "P4//8/AAX+Av4zEpUUAAAAAElFTkSuQmCC")
+)
 log = logging.getLogger("colchis")
 
 
@@ -92,14 +98,19 @@ class SavedModel:
         except (self._errors.InvalidArgumentError, self._errors.OutOfRangeError) as error:
             raise ValuesError(f"the model refuses these values: {_clip(error)}") from error
 
-    def warm_up(self) -> bool:
+    def warm_up(self, pictures: Collection[str] = ()) -> bool:
         """Call the model on zeros and ones: the first calls build its kernels, and no client should wait for them.
+
+        ``pictures`` names inputs of encoded pictures, for which these are a black and a white one.
 
         Return whether it answers zeros: one that knows all words or codes that there are refuses others.
         """
         answers: list[Arrays] = []
         try:
-            low, high = ({name: filled(tensor, value) for name, tensor in self.inputs.items()} for value in (0, 1))
+            low, high = (
+                {n: filled(tensor, value, PIXELS if n in pictures else TEXTS) for n, tensor in self.inputs.items()}
+                for value in (0, 1)
+            )
             answers.append(self.predict(low))
             if all(tensor.shape[:1] == (None,) for tensor in (*self.inputs.values(), *self.outputs.values())):
                 answers.append(self.predict(high))
@@ -111,11 +122,11 @@ class SavedModel:
         return bool(answers)
 
 
-def filled(tensor: Tensor, value: int) -> np.ndarray[Any, Any]:
-    """Return a tensor that fits, full of 0 or 1 (of empty strings, or of "1"); each length that is free is 1."""
+def filled(tensor: Tensor, value: int, texts: Sequence[bytes] = TEXTS) -> np.ndarray[Any, Any]:
+    """Return a tensor that fits, full of 0 or 1 (of these texts, where it is of strings); each free length is 1."""
     shape = tuple(1 if length is None else length for length in tensor.shape)
     return (
-        np.full(shape, b"1" * value, dtype=object) if tensor.dtype == "string" else np.full(shape, value, tensor.dtype)
+        np.full(shape, texts[value], dtype=object) if tensor.dtype == "string" else np.full(shape, value, tensor.dtype)
     )
 
 

@@ -15,6 +15,7 @@ from colchis_steps._serving.server.refusals import Refused
 VALUES = 1 << 21  # of a request whose signature leaves lengths free
 SPARE = 1024  # separators for names, parameters and what else surrounds the values
 WIDEST = 32  # bytes of a number in JSON, its separators and spaces included
+SPACE = 8  # bytes around a name: quotes, colon, comma, spaces
 LEAST = 1 << 20  # bytes that any body may have
 CHUNK = 1 << 20
 WIDTHS = {"bool": 6, "float16": 9, "float32": 21, "float64": 25, "int8": 5, "int16": 7, "int32": 12, "int64": 21}
@@ -22,10 +23,14 @@ _SEPARATES = np.isin(np.arange(256), list(b",[{"))
 
 
 def body_limit(inputs: Mapping[str, Tensor], rows: int, most: int) -> int:
-    """Return how many bytes a body can need for ``rows`` rows, where the signature says so; at most ``most``."""
+    """Return how many bytes a body can need for ``rows`` rows, where the signature says so; at most ``most``.
+
+    In a row each input may stand behind its name.
+    """
     if any(tensor.dtype == "string" or None in tensor.shape[1:] for tensor in inputs.values()):
         return most
-    return min(most, max(LEAST, WIDEST * sum(_values(tensor, rows) for tensor in inputs.values())))
+    named = rows * sum(len(name) + SPACE for name in inputs)
+    return min(most, max(LEAST, named + WIDEST * sum(_values(tensor, rows) for tensor in inputs.values())))
 
 
 def check_body(body: bytes, inputs: Mapping[str, Tensor], rows: int) -> None:

@@ -171,7 +171,7 @@ class Registry:
             if warning := entry.tensorflow and judge_versions(entry.tensorflow, installed()):
                 log.warning("%s", warning)
             saved = self.load(Path(entry.path), entry.allow_operations)
-            saved.warm_up()
+            saved.warm_up([column for column, written in entry.columns.items() if written.media.startswith("image/")])
         except InputError as error:
             log.error("%s version %s is not served: %s", name, number, error)  # noqa: TRY400 - the sentence says it
             self.failures[name, number] = str(error)

@@ -117,7 +117,7 @@ def test_chunks_carry_whether_a_text_is_open(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_body_may_have_what_the_rows_can_need() -> None:
     most = 32 << 20
-    assert limits.body_limit(IMAGE, ROWS, most) == ROWS * 64 * limits.WIDEST
+    assert limits.body_limit(IMAGE, ROWS, most) == ROWS * (64 * limits.WIDEST + len("image") + limits.SPACE)
     assert limits.body_limit(REAL, 1, most) == limits.LEAST
     assert limits.body_limit(TEXT, ROWS, most) == most
     assert limits.body_limit({"x": Tensor("x", "float32", (None, None))}, ROWS, most) == most

@@ -28,7 +28,7 @@ class Known:
             raise InputError(f"{path} reads files")
         self.path, self.warm, self.self = path, False, self  # as a SavedModel's parts refer to each other
 
-    def warm_up(self) -> None:
+    def warm_up(self, _: object = ()) -> None:
         self.warm = True
 
 

@@ -30,7 +30,7 @@ class Picky:
             raise InputError("there is no such model")
         self.inputs = self.outputs = {"x": Tensor("x", "int64", (None,))}
 
-    def warm_up(self) -> None:
+    def warm_up(self, _: object = ()) -> None:
         """Be warm at once."""
 
     def predict(self, arrays: Arrays) -> Arrays:

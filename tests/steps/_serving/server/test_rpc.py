@@ -58,7 +58,7 @@ class Adds:
     def __init__(self, path: Path, allowed: object = ()) -> None:
         del path, allowed
 
-    def warm_up(self) -> None:
+    def warm_up(self, _: object = ()) -> None:
         """Be warm at once."""
 
     def predict(self, arrays: Arrays) -> Arrays:
