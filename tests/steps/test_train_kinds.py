@@ -15,6 +15,7 @@ from tests.steps.training_data import Trainer
 from colchis_steps._content.fetching import fetch_files
 from colchis_steps._formats.data import Task
 from colchis_steps._models.candidates import blobs_of
+from colchis_steps._savedmodel.loading import SavedModel
 from colchis_steps._store.opening import open_store
 
 pytestmark = pytest.mark.tensorflow
@@ -68,6 +69,9 @@ def test_pictures_are_decoded_in_the_model(tmp_path: Path) -> None:
     found = serve(image=table["image"].to_pylist())["class"].numpy()
     assert np.mean(found == np.arange(len(found)) % 2) > 0.85
     assert serve(image=[b""])["class"].shape == (1,)  # no picture is a black one
+    loaded = SavedModel(tmp_path / "model")
+    assert loaded.warm_up(["image"])
+    assert loaded.rows_apart  # so that requests are batched
 
 
 def sentences(count: int) -> tuple[pa.Table, Task]:

@@ -53,10 +53,6 @@ def labels(task: Task, columns: Mapping[str, Column], rows: "Mapping[str, Array]
         return found
     if task.kind == "multilabel":
         return _many(task, rows, where)
-    if task.kind == "sequence" and task.classes and (mask := rows.get(task.target[0] + MASK)) is not None:
-        found = np.zeros(given[0].shape, np.int64)
-        found[mask] = numbers(given[0][mask], task.classes, where)
-        return found
     if columns[task.target[0]].classes is not None or (task.kind == "sequence" and not task.classes):
         return given[0].astype(np.int64) if given[0].dtype.kind in "biu" else given[0]
     mask = rows.get(task.target[0] + MASK)
