@@ -127,7 +127,7 @@ def test_one_peer_has_half_of_the_connections_and_its_oldest_idle_ones_end_first
     with serving(most=8) as address:
         opened = [socket.create_connection(address) for _ in range(4)]
         try:
-            assert answered(opened[0]), "from now on it is the youngest of those that wait"
+            assert all(map(answered, [*opened, opened[0]])), "from now on the first is the youngest of those that wait"
             opened.append(socket.create_connection(address))
             assert told(opened[1]) == b""
             assert alive(address), "it takes the place of another one"
