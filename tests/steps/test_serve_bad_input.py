@@ -191,3 +191,35 @@ def test_bytes_that_are_no_http_do_not_stop_it(served: tuple[str, Summing], clie
         while raw.recv(4096):
             pass
     assert client.get("/v2/health/live").status_code == 200
+
+
+STOPPED = {  # requests that stopped the server for seconds, took gigabytes, or counted as its own fault
+    "shape": (
+        "/v2/models/m/infer",
+        b'{"inputs": [{"name": "x", "datatype": "UINT8", "data": [0], "shape": [%s]}]}'
+        % b",".join([b"9" * 18] * 3_000),
+    ),
+    "text": ("/v1/models/m:predict", json.dumps({"instances": ["a" * 12_000, *[""] * 12_000]}).encode()),
+    "outputs": (
+        "/v2/models/m/infer",
+        json.dumps(
+            {
+                "inputs": [{"name": "x", "datatype": "UINT8", "shape": [1, 2, 2], "data": [0] * 4}],
+                "outputs": [{"name": "y"}] * 2000,
+            }
+        ).encode(),
+    ),
+    "scalars": ("/v1/models/m:predict", b'{"instances": [' + b"0," * 30_000 + b"0]}"),
+    "signature": ("/v1/models/m:predict", b'{"signature_name": []}'),
+    "label": ("/v1/models/m/labels/moon:predict", b"{}"),
+    "header": ("/v2/models/m/infer", b"{}"),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_what_stopped_the_server_is_a_clients_error_and_counts_as_none_of_ours(client: httpx.Client, name: str) -> None:
+    path, body = STOPPED[name]
+    headers = {"Inference-Header-Content-Length": "9" * 18} if name == "header" else {}
+    status, _ = refused(client, body, path, **headers)
+    assert status == (404 if name == "label" else 400)
+    assert 'code="500"' not in client.get("/metrics").text

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import filecmp
 import json
+import re
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -321,3 +324,58 @@ def test_a_column_that_may_be_null_may_be_left_out() -> None:
     assert (arrays["x"].tolist(), arrays["x__valid"].tolist()) == ([0, 0], [False, False])
     with pytest.raises(Refused):
         tensorflow_serving.read(tf.PredictRequest(), version)
+
+
+BESIDE = """
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+from colchis_steps._savedmodel.loading import Tensor
+from colchis_steps._serving.server.rpc import serving_pb2 as pb
+from colchis_steps._serving.server.rpc import tensorflow_serving as ours
+from colchis_steps._serving.server.rpc.tensors import TENSORFLOW, to_values
+
+for name, dtype in ours.DTYPES.items():
+    made = np.array([b"a", b"\\xff"], object) if name == "string" else np.array([0, 1]).astype(name)
+    sent = pb.TensorProto.FromString(tf.make_tensor_proto(made).SerializeToString())
+    assert ours._array(Tensor("x", name, (None,)), sent, nan=False).tolist() == made.tolist(), name
+    told = pb.TensorProto(dtype=dtype, tensor_shape=pb.TensorShapeProto(dim=[pb.TensorShapeProto.Dim(size=2)]))
+    getattr(told, TENSORFLOW[name]).extend(to_values(made))
+    found = tf.make_ndarray(TensorProto.FromString(told.SerializeToString()))
+    assert found.tolist() == made.tolist(), name
+print("alike")
+"""
+
+
+@pytest.mark.tensorflow
+def test_tensors_are_tensorflows_own_on_the_wire_and_both_load_in_one_process() -> None:
+    done = subprocess.run([sys.executable, "-c", BESIDE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alike\n"), done.stderr[-2000:]
+
+
+@pytest.mark.servers
+def test_the_step_serves_grpc_until_it_is_asked_to_stop(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"models": {}}')
+    command = [sys.executable, "-m", "colchis_steps.serve", f"--config={tmp_path / 'config.json'}", "--port=0"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "--grpc-port=0"], stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while not (found := re.search(r"serving gRPC on (\S+)", (tmp_path / "log").read_text())):
+            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
+            select.select([], [], [], 0.05)
+
+        async def live() -> bytes:
+            async with aio.insecure_channel(found[1]) as channel:
+                ask: Any = channel.unary_unary(f"{INFERENCE}/ServerLive")
+                return bytes(await ask(b"", timeout=30, wait_for_ready=True))
+
+        assert v2.ServerLiveResponse.FromString(asyncio.run(live())).live
+        taken = subprocess.run(
+            [*command, f"--grpc-port={found[1].rpartition(':')[2]}"], capture_output=True, text=True, check=False
+        )
+        assert (taken.returncode, "is in use by another program" in taken.stderr) == (65, True)
+    finally:
+        process.terminate()
+    assert process.wait(60) == 0
