@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from tests.steps.arrow_data import broken, data_set, shard_of, validated
 
-from colchis_steps._data.validating import spilling
+from colchis_steps._data.validating import reading, spilling
 from colchis_steps._formats.data import DataManifest, Shard, Task, data_digest
 from colchis_steps._formats.documents import decode, encode
 
@@ -352,3 +352,29 @@ def test_a_reference_that_is_none_is_refused(content: bytes | None, tmp_path: Pa
 def test_where_nothing_is_served_there_is_no_reference(tmp_path: Path) -> None:
     code, _, report = validated(data_set(tmp_path / "data", tables()), "--reference=served")
     assert (code, report and report.reference) == (0, "")
+
+
+def test_a_part_that_was_left_in_place_is_read_there_while_it_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = data_set(tmp_path / "data", tables(), kind="parquet")
+    elsewhere = tmp_path / "elsewhere/rows.parquet"
+    elsewhere.parent.mkdir()
+    (data / "eval.parquet").rename(elsewhere)
+
+    def change(manifest: DataManifest) -> None:
+        split = manifest.splits["eval"]
+        split.parts = (msgspec.structs.replace(split.parts[0], uri=elsewhere.as_uri()),)
+
+    edited(data, change)
+    assert validated(data)[0] == 0
+    names = reading._names
+
+    def touched(*given: Any) -> None:
+        elsewhere.write_bytes(elsewhere.read_bytes()[::-1])
+        names(*given)
+
+    monkeypatch.setattr(reading, "_names", touched)
+    monkeypatch.setattr(reading, "AHEAD", 64)
+    code, result, _ = validated(data)
+    assert (code, "eval.parquet" in result.message) == (65, True)

@@ -1,21 +1,21 @@
 """Read a shard that may be broken: note what is wrong with it, and yield its rows as Arrow's batches of bounded size.
 
-Of an Arrow or npz shard its file is in memory; of Parquet, which may have been left in place and be large, a batch.
+Of an npz shard its file is in memory; of Arrow and Parquet, which may have been left in place and be large, a batch.
 """
 
 import hashlib
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any, cast
 
 from colchis_steps._data.npz import UNREADABLE, check_npz
+from colchis_steps._data.shards import AHEAD, BUFFER, home
 from colchis_steps._data.validating.faults import Faults
 from colchis_steps._data.validating.npz import columns_of
 from colchis_steps._formats.data import DataManifest, Shard
 from colchis_steps._step.errors import InputError
-from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.opening import open_store
+from colchis_steps._store.api import Conflict, NotFound, Objects
 from colchis_steps._store.ranges import ObjectFile
 
 ROWS = 1 << 17  # of a batch, at most
@@ -29,16 +29,18 @@ def batches(store: Objects, manifest: DataManifest, shard: Shard, faults: Faults
     Raises:
         TransientError: the store is away.
     """
-    if (place := _verified(store, shard, faults)) is None:
+    if (file := _verified(store, shard, faults)) is None:
         return
-    home, key = place
     rows = 0
     try:
-        for batch in _read(home, key, manifest, shard, faults):
+        for batch in _read(file, manifest, shard, faults):
             if not rows and shard.format != "npz":
                 _names(batch.schema.names, manifest, shard, faults)
             rows += batch.num_rows
             yield batch
+    except Conflict:
+        faults.say(WHOLE, shard.path, f"{shard.path} was changed while it was read; import the data again")
+        return
     except _unreadable() as error:
         reason = f"{shard.path} cannot be read as {shard.format} ({str(error)[:256]}); import the data again"
         faults.say(WHOLE, shard.path, reason)
@@ -56,55 +58,49 @@ def _unreadable() -> tuple[type[BaseException], ...]:
     return (*UNREADABLE, pa.ArrowException)
 
 
-def _verified(store: Objects, shard: Shard, faults: Faults) -> tuple[Objects, str] | None:
-    """Return where the shard's file is, if it has the bytes that the manifest tells."""
+def _verified(store: Objects, shard: Shard, faults: Faults) -> IO[bytes] | None:
+    """Return the shard's file, which can be read while it is the one that has the bytes that the manifest tells."""
 
     def fault(reason: str) -> None:
         faults.say(WHOLE, shard.path, f"{reason}; import the data again")
 
-    if shard.uri:
-        home, _, key = shard.uri.rpartition("/")
-        store = open_store(home)
-    elif "/" in shard.path or shard.path in {"", ".", ".."}:
+    if not shard.uri and ("/" in shard.path or shard.path in {"", ".", ".."}):
         fault(f"shard {shard.path!r} is not a file beside the manifest")
         return None
-    else:
-        key = shard.path
-    try:
-        size = store.size(key)
-        if size != shard.size:
-            fault(
-                f"{shard.path} is missing"
-                if size is None
-                else f"{shard.path} is truncated or altered: {size} bytes where the manifest says {shard.size}"
-            )
-            return None
-        digest = hashlib.sha256()
-        for chunk in store.stream(key):
-            digest.update(chunk)
-    except NotFound:
+    place, key = home(store, shard)
+    if (entry := place.find(key)) is None:
         fault(f"{shard.path} is missing")
+        return None
+    if entry.size != shard.size:
+        fault(f"{shard.path} is truncated or altered: {entry.size} bytes where the manifest says {shard.size}")
+        return None
+    digest = hashlib.sha256()
+    try:
+        for chunk in place.stream(key, tag=entry.tag):
+            digest.update(chunk)
+    except (NotFound, Conflict):
+        fault(f"{shard.path} was changed while it was read")
         return None
     if (sha256 := digest.hexdigest()) != shard.sha256:
         fault(f"{shard.path} is corrupt: its sha256 is {sha256} where the manifest says {shard.sha256}")
         return None
-    return store, key
+    return cast("IO[bytes]", io.BufferedReader(ObjectFile(place, key, shard.size, entry.tag), AHEAD))
 
 
-def _read(store: Objects, key: str, manifest: DataManifest, shard: Shard, faults: Faults) -> Iterator[Any]:
+def _read(file: IO[bytes], manifest: DataManifest, shard: Shard, faults: Faults) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if shard.format == "npz":
-        content = store.read(key, shard.size)
-        check_npz(io.BytesIO(content))
-        with zipfile.ZipFile(io.BytesIO(content)) as file:
-            found = columns_of(file, manifest.columns, shard, faults)
-        _names([name.removesuffix(".npy") for name in file.namelist()], manifest, shard, faults)
+        content = io.BytesIO(file.read())
+        check_npz(content)
+        with zipfile.ZipFile(content) as archive:
+            found = columns_of(archive, manifest.columns, shard, faults)
+        _names([name.removesuffix(".npy") for name in archive.namelist()], manifest, shard, faults)
         if found:
             yield from _sliced(pa.record_batch(found))
     elif shard.format == "parquet":
-        with pq.ParquetFile(ObjectFile(store, key, shard.size), pre_buffer=False, buffer_size=1 << 20) as parquet:
+        with pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER) as parquet:
             size = parquet.metadata.row_group(0).total_byte_size if parquet.num_row_groups else 0
             rows = parquet.metadata.row_group(0).num_rows if size else 1
             count = max(256, min(ROWS, BATCH * rows // max(1, size)))
@@ -112,7 +108,7 @@ def _read(store: Objects, key: str, manifest: DataManifest, shard: Shard, faults
                 batch.validate(full=True)
                 yield batch
     else:
-        with pa.ipc.open_stream(ObjectFile(store, key, shard.size)) as stream:
+        with pa.ipc.open_stream(file) as stream:
             for batch in stream:
                 batch.validate(full=True)
                 yield from _sliced(batch)
