@@ -48,6 +48,10 @@ def tags(text):
     found = [tf.cast(tf.strings.regex_full_match(text, f".*{word}.*"), tf.float32) for word in ("red", "blue", "new")]
     return {"probability": 0.1 + 0.8 * column(*found)}
 
+def picture(tile):
+    long = tf.cast(tf.strings.length(tile) > 90, tf.float32)
+    return {"probability": column(1 - long, long)}
+
 def risk(x, z):
     p = tf.sigmoid(4 * x)
     return {"probability": column(1 - p, p), "class": tf.cast(p > 0.5, tf.int64)}
@@ -64,8 +68,9 @@ def fails(x, z):
 
 top, store = Path(sys.argv[1]), open_store(sys.argv[2])
 numbers = {"x": FLOAT, "z": FLOAT}
-for call in (linear, mean, infinite, two, tags, risk, never, odd, fails):
-    model = Model(call, {"text": TEXT} if call is tags else numbers)
+inputs = {"tags": {"text": TEXT}, "picture": {"tile": TEXT}}
+for call in (picture, linear, mean, infinite, two, tags, risk, never, odd, fails):
+    model = Model(call, inputs.get(call.__name__, numbers))
     tf.saved_model.save(model, str(top / call.__name__), signatures={"serving_default": model.serve})
     store_directory(store, top / call.__name__)
 print("ready", flush=True)

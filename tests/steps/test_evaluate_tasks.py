@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.steps.task_data import write_set
 from tests.steps.task_models import Judge, judging
 
@@ -142,6 +143,27 @@ def test_labels_that_a_row_may_have_are_judged_each(judge: Judge, tmp_path: Path
     assert found.slices["label=red"]["support"] == sum("red" in row for row in tags)
     assert {curve.kind for curve in found.curves} == {"roc", "pr"}
     assert found.samples[0].label == found.samples[0].prediction
+
+
+def test_mistakes_about_pictures_show_them(judge: Judge, tmp_path: Path) -> None:
+    judge.serve(None)
+    tiles = []
+    for colour in ("#ff0000", "#00ff00"):
+        sink = io.BytesIO()
+        Image.new("RGB", (40, 20), colour).save(sink, "PNG")
+        tiles.append(sink.getvalue())
+    rows = {"tile": [*tiles * 20, b"rubbish"], "colour": [*["red", "green"] * 20, "red"]}
+    task = Task("classification", ("colour",), ("red", "green"))
+    data = write_set(tmp_path / "tiles", rows, task, tile={"media": "image/png"})
+    assert judge("picture", "tiles", data, "--thresholds={}") == 0, judge.record("tiles").message
+    found = judge.found("tiles")
+    drawn = [sample for sample in found.samples if sample.picture]
+    assert len(drawn) >= 20
+    first = drawn[0].picture
+    assert first is not None
+    assert (len(first.rows[0]), len(first.rows)) == (32, 16)
+    assert first.palette[first.rows[0][0]] == ("#ff0000" if drawn[0].label == "red" else "#00ff00")
+    assert all(sample.text == "" for sample in found.samples), "bytes are no words"
 
 
 def test_weights_judge_and_rows_are_counted_without(judge: Judge, risk: str) -> None:
