@@ -205,7 +205,7 @@ def test_a_negative_weight_is_refused_with_its_row(judge: Judge, tmp_path: Path)
         tmp_path / "odd", {**NUMBERS, "p": X, "w": weights}, Task("regression", ("p",)), w={"role": "weight"}
     )
     assert judge("linear", "weights", data) == 65
-    assert "values such as -1, the first in row 7, and is the weight" in judge.record("weights").message
+    assert "value such as -1, the first in row 7, and is the weight" in judge.record("weights").message
 
 
 def test_a_model_that_fails_at_rows_of_the_test_split_is_said(judge: Judge, price: str) -> None:
