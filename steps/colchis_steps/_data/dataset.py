@@ -136,6 +136,7 @@ class DataSet:
                 loaded = self._reader.load(window)
                 for at in range(0, len(order), loaded.step):
                     yield loaded.take(order[at : at + loaded.step])
+                del loaded  # before the next one is in memory
 
     def batches(
         self,

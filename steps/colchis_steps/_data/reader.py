@@ -13,7 +13,7 @@ from colchis_steps._formats.data import Column, DataManifest, Shard
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
-KEPT = 192 << 20  # bytes of verified shards that stay in memory from one epoch to the next
+KEPT = 128 << 20  # bytes of verified shards that stay in memory from one epoch to the next
 
 
 @dataclass
