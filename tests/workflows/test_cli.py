@@ -42,6 +42,15 @@ def test_each_verb_shows_its_help(verb: str) -> None:
 
 
 @pytest.mark.servers
+@pytest.mark.parametrize("word", ["import", "show", "infer"])
+def test_what_is_done_with_data_shows_its_help(word: str) -> None:
+    words = [sys.executable, "-m", "colchis_workflows.cli", "data", word, "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: colchis data {word} ")
+
+
+@pytest.mark.servers
 def test_a_step_s_help_says_what_was_typed() -> None:
     words = [sys.executable, "-m", "colchis_steps.import_data", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)

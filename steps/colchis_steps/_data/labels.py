@@ -13,35 +13,12 @@ if TYPE_CHECKING:
 MOST = 1_000_000  # classes
 
 
-def named_labels(values: "Array", where: str) -> "tuple[Array, tuple[str, ...]]":
-    """Return all labels of new data as int64 [rows], and the names of their classes: the strings in order, or numbers.
-
-    ``values`` are whole numbers from 0 on (of any dtype), booleans or strings; [rows] or [rows, 1].
-
-    Raises:
-        InputError: they are something else; the sentence begins with ``where`` and names the first such row.
-    """
-    import numpy as np
-
-    flat = _flat(values, where)
-    if flat.dtype.kind == "U":
-        names, numbers = np.unique(flat, return_inverse=True)
-        return numbers.astype(np.int64), tuple(str(name) for name in names)
-    labels = _whole(flat, where)
-    if len(labels) and labels.min() != 0:
-        low, high = int(labels.min()), int(labels.max())
-        raise InputError(
-            f"{where}: labels are {low} to {high}: number the classes from 0, "
-            f"e.g. {f'subtract {low}' if low > 0 else f'add {-low}'}, or give names as strings"
-        )
-    return labels, tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
-
-
 def known_labels(values: "Array", classes: Sequence[str], where: str) -> "Array":
     """Return labels of some rows as int64 [rows], by the known names of the classes; bounds are the reader's to check.
 
     Raises:
-        InputError: as for ``named_labels``; or a string is the name of no class.
+        InputError: they are something else; the sentence begins with ``where`` and names the first such row. Or a
+            string is the name of no class.
     """
     import numpy as np
 

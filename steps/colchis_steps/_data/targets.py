@@ -55,12 +55,7 @@ def labels(task: Task, columns: Mapping[str, Column], rows: "Mapping[str, Array]
         return _many(task, rows, where)
     if columns[task.target[0]].classes is not None or (task.kind == "sequence" and not task.classes):
         return given[0].astype(np.int64) if given[0].dtype.kind in "biu" else given[0]
-    mask = rows.get(task.target[0] + MASK)
-    if mask is None:
-        return numbers(given[0], task.classes, where)
-    told = np.zeros(mask.shape, np.int64)
-    told[mask] = numbers(given[0][mask], task.classes, where)
-    return told
+    return numbers(given[0], task.classes, where)
 
 
 def numbers(values: "Array", classes: Sequence[str], where: str) -> "Array":

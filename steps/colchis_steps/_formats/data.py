@@ -74,7 +74,11 @@ class Shard(Part):
 
 
 class Split(Part):
-    """Rows of one use; the digest is over the hashes of its rows in their order, and empty where none was made."""
+    """Rows of one use.
+
+    The digest is the sha256 of the 64-bit hashes (little-endian) of its rows over all columns of its parts, in their
+    order: the same rows have the same one in any release. It is empty where none was made.
+    """
 
     rows: int
     digest: str

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._data.labels import known_labels, named_labels
+from colchis_steps._data.labels import known_labels
 from colchis_steps._step.errors import InputError
 
 NUMBERS = st.lists(st.integers(0, 4), min_size=1).map(lambda found: [*found, 0])
@@ -26,25 +26,20 @@ WRITTEN = [
 
 @given(NUMBERS, st.sampled_from(WRITTEN))
 def test_whole_numbers_of_any_dtype_are_classes(numbers: list[int], written: Any) -> None:
-    labels, classes = named_labels(written(np.array(numbers)), "here")
+    labels = known_labels(written(np.array(numbers)), ("a", "b", "c", "d", "e"), "here")
     assert labels.dtype == np.int64
     assert labels.tolist() == numbers
-    assert classes == tuple(map(str, range(max(numbers) + 1)))
-    assert known_labels(written(np.array(numbers)), ("a", "b", "c", "d", "e"), "here").tolist() == numbers
 
 
 def test_truths_are_0_and_1() -> None:
-    labels, classes = named_labels(np.array([True, False, True]), "here")
-    assert (labels.tolist(), classes) == ([1, 0, 1], ("0", "1"))
     assert known_labels(np.array([[True], [False]]), ("no", "yes"), "here").tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("dtype", ["U", "S", "O"])
-def test_names_are_sorted_into_classes_and_found_again(dtype: str) -> None:
+def test_names_are_found_again(dtype: str) -> None:
     given_labels = np.array(["dog", "cat", "emu", "cat"]).astype(dtype)
-    labels, classes = named_labels(given_labels, "here")
-    assert labels.dtype == np.int64
-    assert (labels.tolist(), classes) == ([1, 0, 2, 0], ("cat", "dog", "emu"))
+    classes = ("cat", "dog", "emu")
+    assert known_labels(given_labels, classes, "here").tolist() == [1, 0, 2, 0]
     assert known_labels(given_labels[::-1], classes, "here").tolist() == [0, 2, 0, 1]
     assert known_labels(given_labels[:0], classes, "here").tolist() == []
 
@@ -56,7 +51,6 @@ def test_names_are_sorted_into_classes_and_found_again(dtype: str) -> None:
             [1, 2, 3],
             r"^here: labels are 1 to 3: number the classes from 0, e\.g\. subtract 1, or give names as strings$",
         ),
-        ([-1, 0, 1], r"labels are -1 to 1: number the classes from 0, e\.g\. add 1,"),
         ([0, 1.5, 0.25], r"2 labels are not whole numbers, the first is 1\.5 in row 1; give the number"),
         ([0, 1, np.nan], r"1 labels are not whole numbers, the first is NaN in row 2; "),
         ([np.inf, 0.0], r"the first is inf in row 0"),
@@ -68,7 +62,7 @@ def test_names_are_sorted_into_classes_and_found_again(dtype: str) -> None:
 )
 def test_others_are_refused_and_the_sentence_says_what_to_do(values: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        named_labels(np.asarray(values), "here")
+        known_labels(np.asarray(values), ("a", "b", "c"), "here")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ from colchis_steps._step.errors import InputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NUMBERS = ("", "Unnamed: 0", "__index_level_0__")  # names of the column that pandas makes of an index
+
 
 def chosen(request: Request, tables: Sequence[Table]) -> "pa.Schema":
     """Return the schema of the columns that are kept, with the types that they are kept as.
@@ -31,7 +33,7 @@ def chosen(request: Request, tables: Sequence[Table]) -> "pa.Schema":
         _same(first, table)
     _named(request, first)
     kept = {LABEL, *request.keep, *request.roles, *filter(None, [request.split_column])}
-    names = [name for name in first.schema.names if name and (not request.keep or name in kept)]
+    names = [name for name in first.schema.names if (name in kept if request.keep else not_numbers(name, request))]
     fields = []
     for name in names:
         if name.endswith((VALID, MASK)):
@@ -39,6 +41,11 @@ def chosen(request: Request, tables: Sequence[Table]) -> "pa.Schema":
         asked = request.types.get(name)
         fields.append(pa.field(name, _asked(name, asked) if asked else _merged(name, tables)))
     return pa.schema(fields)
+
+
+def not_numbers(name: str, request: Request) -> bool:
+    """Return whether a column is other than the row numbers that pandas leaves, unless it was named."""
+    return name not in NUMBERS or name in {*request.roles, *request.types}
 
 
 def _same(first: Table, other: Table) -> None:

@@ -66,6 +66,17 @@ def without_values(columns: Sequence[str]) -> list[str]:
     )
 
 
+def left_out(columns: Sequence[str], kept: Sequence[str], asked: Sequence[str]) -> list[str]:
+    """Return a sentence where columns were left out that nobody asked to leave."""
+    left = [] if asked else [name for name in columns if name not in kept]
+    if not left:
+        return []
+    shown = ", ".join(map(repr, left))
+    return [
+        f"the column {shown} has the row numbers that pandas writes and is left out; name it in --columns to keep it"
+    ]
+
+
 def contradictions(count: int, equal: int) -> list[str]:
     """Return a sentence where rows differ in the label alone."""
     if not count:

@@ -17,7 +17,7 @@ from colchis_steps._data.importing.request import Request
 from colchis_steps._data.importing.spill import Spill
 from colchis_steps._data.importing.tables import Table
 from colchis_steps._data.importing.target import Target
-from colchis_steps._formats.data import DataManifest, Source, data_digest
+from colchis_steps._formats.data import Column, DataManifest, Source, data_digest
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import DATA_MANIFEST, data_prefix
 from colchis_steps._step.errors import InputError
@@ -103,6 +103,9 @@ class Import:
         else:
             made = {name: parts.make(self.kept, name, self.directory, self.request.shard_rows, twins) for name in NAMES}
         told = self.facts.columns()
+        if self.request.in_place:  # where the files have all columns
+            others = [field for field in self.tables[0].schema if field.name not in self.schema.names]
+            told += tuple(Column(field.name, str(field.type), role="ignored", nullable=True) for field in others)
         warnings = (
             *doubts.empty(self.kept.rows, self.way.told.shares),
             *doubts.lacking(self.target.rows(), self.kept.rows),
@@ -110,6 +113,7 @@ class Import:
             *self.windows.told(),
             *doubts.contradictions(twins.other, twins.equal),
             *doubts.without_values(self.facts.empty),
+            *doubts.left_out(self.tables[0].schema.names, self.schema.names, self.request.keep),
         )
         for warning in warnings:
             log.warning("%s", warning)

@@ -13,7 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from tests.steps.imports import Importer, read
 
+from colchis_steps._data.dataset import open_data
 from colchis_steps._data.importing import files, making
+from colchis_steps._step.errors import InputError
 
 ROWS = "x,label\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(50))
 
@@ -153,9 +155,8 @@ def test_a_disk_that_is_full_leaves_nothing(importer: Importer, monkeypatch: pyt
         patched.setattr("colchis_steps._data.importing.spill.Bucket.append", full)
         assert "is full; an import needs twice as much room there" in importer.refuses(path)
     with monkeypatch.context() as patched:
-        patched.setattr("colchis_steps._store.directory.FileStore._put", full)
-        with pytest.raises(OSError, match="No space"):
-            importer.does(path)
+        patched.setattr("os.fsync", full)
+        assert importer.refuses(path).endswith("is full; free space there, or give another store")
     assert not list(importer.store.rglob("manifest.json"))
 
 
@@ -179,6 +180,43 @@ def test_a_bucket_is_read_by_ranges(importer: Importer, bucket: str) -> None:
     assert importer.does(f"s3://{bucket}/in/*.csv").manifest.digest == csv.manifest.digest
     assert [source.name for source in parquet.manifest.sources] == ["t.parquet"]
     assert "names no object" in importer.refuses(f"s3://{bucket}/out")
+
+
+@pytest.mark.servers
+def test_parquet_stays_in_a_bucket_and_an_object_that_changes_is_refused(
+    importer: Importer, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = boto3.client("s3")
+    pq.write_table(table(), importer.directory / "t.parquet")
+    for name in ("train", "eval", "test"):
+        client.upload_file(str(importer.directory / "t.parquet"), bucket, f"in/{name}.parquet")
+    data = importer.does(f"s3://{bucket}/in", "--in-place", "--columns=x")
+    assert data.manifest.by_name["label"].role == "label"
+    assert data.shards("test")[0].uri == f"s3://{bucket}/in/test.parquet"
+    assert sorted(read(data)["x"].tolist()) == sorted([*range(50)] * 3)
+    again = open_data(data.uri).batches("train", 10)
+    client.put_object(Bucket=bucket, Key="in/train.parquet", Body=b"PAR1")
+    with pytest.raises(InputError, match="is damaged: 4 bytes instead of"):
+        next(again)
+    taken = making.Import.read
+
+    def read_and_write(self: making.Import, bar: Any) -> None:
+        taken(self, bar)
+        client.put_object(Bucket=bucket, Key="in/one.csv", Body=(ROWS + "99,a\n").encode())
+
+    client.put_object(Bucket=bucket, Key="in/one.csv", Body=ROWS.encode())
+    monkeypatch.setattr(making.Import, "read", read_and_write)
+    assert "in/one.csv was changed while it was read" in importer.refuses(f"s3://{bucket}/in/one.csv")
+
+
+def test_row_numbers_of_pandas_are_left_out(importer: Importer) -> None:
+    lines = ROWS.splitlines()
+    numbered = f",{lines[0]}\n" + "".join(f"{i},{line}\n" for i, line in enumerate(lines[1:]))
+    data = importer.does(importer.write("t.csv", numbered))
+    assert list(data.manifest.by_name) == ["x", "label"]
+    assert any("the column '' has the row numbers that pandas writes" in warning for warning in data.manifest.warnings)
+    named = importer.does(importer.write("n.csv", numbered.replace(",x", "Unnamed: 0,x", 1)), "--key=Unnamed: 0")
+    assert named.manifest.by_name["Unnamed: 0"].role == "key"
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
