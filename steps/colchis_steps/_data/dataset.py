@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("colchis")
 WINDOW = 4  # shards that are shuffled together at most: the bound of how far a row can move
 ROOM = 64 << 20  # bytes of the shards that are shuffled together, but for one that is larger
-PIECE = 16 << 20  # bytes, as they are stored, of the rows of Parquet that are shuffled together
+PIECE = 8 << 20  # bytes, as they are stored, of the rows of Parquet that are shuffled together
 OTHERS = ("weight", "group", "time", "key", "slice")  # roles of columns that no model takes, and a row has
 
 

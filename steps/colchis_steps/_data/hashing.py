@@ -1,8 +1,8 @@
 """A 64-bit hash of each row of Arrow's columns: the same on every machine and in every release, streamed or not.
 
 Numbers are mixed by splitmix64 (Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014). Text is
-hashed by a polynomial modulo 2⁶⁴, whose value for each row comes of prefix sums over all rows' bytes; long bytes such
-as images go by blake2b. Two of n different rows share a hash with a probability of about n²/2⁶⁵.
+hashed by a polynomial modulo 2⁶⁴, whose value for each row comes of prefix sums over all rows' bytes; texts of more
+than LONG bytes, and images, go by blake2b. Two of n different rows share a hash with a probability of about n²/2⁶⁵.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2⁶⁴
 NULL = 0x5851F42D4C957F2D
-LONG = 512  # bytes a row on average, from which on blake2b is faster
+LONG = 512  # bytes of a text, from which on blake2b is faster
 PIECE = 1 << 20  # bytes whose prefix sums are in memory at a time
 
 
@@ -113,13 +113,18 @@ def _texts(values: Any) -> "Array":
     places = np.frombuffer(offsets, kind, len(values) + 1, values.offset * kind.itemsize).astype(np.int64)
     first = int(places[0]) if len(places) else 0
     content = np.frombuffer(data or b"", np.uint8)[first : int(places[-1]) if len(places) else 0]
-    if len(values) and len(content) > LONG * len(values):
-        view = content.data
-        found = np.empty(len(values), np.uint64)
-        for i, (begin, end) in enumerate(zip(places[:-1] - first, places[1:] - first, strict=True)):
-            found[i] = int.from_bytes(hashlib.blake2b(view[begin:end], digest_size=8).digest(), "little")
-        return found
-    return _polynomial(content, places - first)
+    starts, lengths = places[:-1] - first, np.diff(places)
+    long = lengths > LONG
+    if not long.any():
+        return _polynomial(content, places - first)
+    found, view = np.empty(len(values), np.uint64), content.data
+    for i in np.flatnonzero(long).tolist():
+        end = int(starts[i] + lengths[i])
+        found[i] = int.from_bytes(hashlib.blake2b(view[int(starts[i]) : end], digest_size=8).digest(), "little")
+    if not long.all():
+        offsets = np.concatenate([[0], np.cumsum(lengths[~long])])
+        found[~long] = _polynomial(content[np.repeat(~long, lengths)], offsets)
+    return found
 
 
 def _polynomial(items: "Array", offsets: "Array") -> "Array":

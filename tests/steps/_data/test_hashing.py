@@ -13,7 +13,7 @@ ROW = st.fixed_dictionaries(
     {
         "i": st.none() | st.integers(-(2**63), 2**63 - 1),
         "f": st.none() | st.floats(),
-        "s": st.none() | st.text(max_size=12),
+        "s": st.none() | st.text(max_size=12) | st.text("ab", min_size=510, max_size=515),
         "b": st.none() | st.binary(max_size=12),
         "t": st.none() | st.booleans(),
         "l": st.none() | st.lists(st.integers(-9, 9), max_size=4),
@@ -71,8 +71,5 @@ def test_a_dictionary_hashes_as_its_values() -> None:
 
 def test_hashes_stay_what_they_are() -> None:
     table = pa.table({"x": [0.0, -0.0, 1.5], "s": ["", "Kolchis", "a" * 600], "i": np.array([1, 2, 3], np.uint8)})
-    assert row_hashes(table, ["x", "s", "i"]).tolist() == [
-        11503973793090977371,
-        5819562908629289075,
-        14525928712481488469,
-    ]
+    known = [11503973793090977371, 5819562908629289075, 10516641223695484332]
+    assert row_hashes(table, ["x", "s", "i"]).tolist() == known

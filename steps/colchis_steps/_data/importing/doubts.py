@@ -72,9 +72,7 @@ def left_out(columns: Sequence[str], kept: Sequence[str], asked: Sequence[str]) 
     if not left:
         return []
     shown = ", ".join(map(repr, left))
-    return [
-        f"the column {shown} has the row numbers that pandas writes and is left out; name it in --columns to keep it"
-    ]
+    return [f"the column {shown} has the row numbers of pandas and is left out; name it in --columns to keep it"]
 
 
 def contradictions(count: int, equal: int) -> list[str]:
