@@ -52,10 +52,12 @@ EXPORT = Path(__file__).parents[1] / "steps" / "exported_models.py"
 INSTALLED = {
     "test_approval",
     "test_attacks",
+    "test_batch",
     "test_chain",
     "test_faults",
     "test_faults_away",
     "test_keys",
+    "test_prepare",
     "test_series",
     "test_site_models",
     "test_stop",

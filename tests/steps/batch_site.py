@@ -102,3 +102,24 @@ def publish(store: Objects, directory: Path, data: str, version: int = 1, graph:
     put_on_record(store, manifest, "registry/buyers@sha256:1", data=data)
     store.write("models/buyers/aliases/stable.json", encode(Alias("buyers", version, now())))
     return manifest
+
+
+LENGTHS = (Column("scale", "float"), Column("text", "string"))  # the model "two" multiplies one by the other's length
+
+
+def lengths(first: int, count: int) -> pa.Table:
+    """Return rows for that model, with consecutive ids."""
+    rows = np.arange(first, first + count)
+    return pa.table({"id": rows, "scale": rows.astype(np.float32), "text": ["ä" * (n % 5) for n in rows.tolist()]})
+
+
+def publish_lengths(store: Objects, directory: Path, splits: Mapping[str, Split] | None = None) -> str:
+    """Put the model ``two`` of the directory into the store as version 1 of lengths; return the URI of its data."""
+    data = DataManifest("texts", "", Task("none"), LENGTHS, dict(splits or {}), Division("given"), now())
+    data.digest = data_digest(data)
+    store.write("data/texts/1/manifest.json", encode(data))
+    files = tuple(store_directory(store, directory).files)
+    manifest = Manifest("lengths", 1, "r", files, tree_digest(files), now())
+    put_on_record(store, manifest, "registry/lengths@sha256:1", data="data/texts/1")
+    store.write("models/lengths/aliases/stable.json", encode(Alias("lengths", 1, now())))
+    return f"{store.url.rstrip('/')}/data/texts/1"
