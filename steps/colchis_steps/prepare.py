@@ -18,6 +18,8 @@ from pathlib import Path
 
 from colchis_steps._content.code import describe_code, unpack_code
 from colchis_steps._data.dataset import DataSet, open_data, read_manifest
+from colchis_steps._data.validating.rules import RULES
+from colchis_steps._data.validating.whole import sentence, validate
 from colchis_steps._formats.data import Parent
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import DATA_MANIFEST, prepared_key
@@ -96,6 +98,8 @@ def concluded(args: argparse.Namespace, store: Objects, given: Path, made: Path)
         raise InputError(f"{args.data} is {before.digest} now and was {asked.parent.data}; run the pipeline again")
     uri = take(store, made / "output", before, asked.parent)
     after = read_manifest(open_store(uri), uri)
+    if wrong := sentence(validate(open_store(uri), after, RULES).checks):
+        raise InputError(f"what the command made spoils a model: {wrong}")
     found = Prepared(asked.parent, relative(store, uri), after.digest)
     if asked.parent.code:
         store.write(prepared_key(before.name, asked.parent), encode(found))

@@ -14,73 +14,25 @@ Writes  runs/<run>/validate_data.json: every check, a profile of each split, dri
 import argparse
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._data.dataset import newest, open_data, read_manifest
-from colchis_steps._data.validating.comparing import compare, edges_of
-from colchis_steps._data.validating.contract import Contract
-from colchis_steps._data.validating.holding import known
-from colchis_steps._data.validating.holding import rules as of_columns
-from colchis_steps._data.validating.judging import drifted, judge, profiled, structure
-from colchis_steps._data.validating.keeping import Reference, find_reference, find_schema
-from colchis_steps._data.validating.rules import RULES, Rule, laid_over, parse_rules
-from colchis_steps._data.validating.scanning import scan
-from colchis_steps._formats.data import DataManifest
+from colchis_steps._data.validating.keeping import find_reference, find_schema
+from colchis_steps._data.validating.rules import RULES, laid_over, parse_rules
+from colchis_steps._data.validating.whole import sentence, validate
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
-from colchis_steps._formats.profiles import DataReport
-from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
-from colchis_steps._step.progress import Progress
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
 
 log = logging.getLogger("colchis")
-
-
-def validate(
-    store: Objects,
-    manifest: DataManifest,
-    rules: Mapping[str, Rule],
-    contract: Contract | None = None,
-    reference: Reference | None = None,
-) -> DataReport:
-    """Hold the data set against its manifest, the rules and a schema; every check is in the report, passed or not."""
-    contract, reference = contract or Contract(), reference or Reference()
-    checks = list(structure(manifest))
-    report = DataReport(manifest.name, manifest.digest, {}, (), (), reference.where, contract.digest)
-    if all(known(column) for column in manifest.columns):
-        with Progress(
-            "validating", sum(shard.size for split in manifest.splits.values() for shard in split.parts)
-        ) as bar:
-            found = scan(store, manifest, contract, edges_of(reference.splits), lambda shard: bar.advance(shard.size))
-        checks += [
-            Check(rule, rule not in found.faults, reason=found.faults[rule].reason if rule in found.faults else "")
-            for rule in dict.fromkeys([*of_columns(manifest.columns), *found.faults])
-            if not rule.startswith("schema: ")
-        ]
-        checks += judge(manifest, found, rules)
-        columns = {name: split.columns for name, split in found.splits.items()}
-        checks += contract.checks(manifest, found.faults, columns, found.unique)
-        report.splits = profiled(manifest, found)
-        if reference.splits:
-            report.drift, report.verdict = compare(reference.splits, report.splits)
-            checks.append(drifted(report, rules["max_drifted_columns"]))
-    report.checks = tuple(checks)
-    return report
-
-
-def sentence(checks: Iterable[Check]) -> str:
-    """Return what to tell of the rules that must hold and do not: the first in full, and how many more; or nothing."""
-    reasons = [check.reason for check in checks if not check.passed and check.severity == "error"]
-    more = f" ({len(reasons) - 1} more rules do not hold: see the report)" if len(reasons) > 1 else ""
-    return reasons[0] + more if reasons else ""
 
 
 def seen(store: Objects, model: str, digest: str) -> int | None:

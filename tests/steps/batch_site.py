@@ -37,7 +37,7 @@ def people(first: int, count: int) -> pa.Table:
             "id": [f"p{number}" for number in numbers],
             "income": [None if number % 7 == 0 else float(number) for number in numbers],
             "job": [JOBS[number % 3] for number in numbers],
-            "buys": ["yes" if number > 100 else "no" for number in numbers],
+            "buys": ["yes" if number % 4 == 1 else "no" for number in numbers],
         }
     )
 

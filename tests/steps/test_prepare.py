@@ -28,10 +28,11 @@ given, made = Path(os.environ["COLCHIS_INPUT"]), Path(os.environ["COLCHIS_OUTPUT
 for folder in sorted(given.iterdir()):
     if folder.is_dir():
         rows = pq.read_table(folder)
-        income = pa.compute.fill_null(rows["income"], 0.0)
+        income = pa.array([float(text[1:]) for text in rows["id"].to_pylist()])
         rows = rows.set_column(rows.schema.get_field_index("income"), "income", income)
         pq.write_table(rows.append_column("twice", pa.compute.multiply(income, 2.0)), made / f"{folder.name}.parquet")
 """
+LEAKS = "pq.write_table(pq.read_table(made / 'train.parquet').slice(0, 12), made / 'test.parquet')"
 SIZES = {"train": [30, 20], "eval": [10], "test": [12]}
 
 
@@ -149,6 +150,7 @@ for path in made.glob("*.parquet"):
             DOUBLED + "(made / 'test.parquet').unlink(); (made / 'test.parquet').symlink_to('/etc/passwd')",
             "test.parquet, a link",
         ),
+        (DOUBLED + LEAKS, "what the command made spoils a model: "),
         (DOUBLED + "(made / 'prepare.yaml').write_text('lable: x')", "prepare.yaml of the command has 'lable'"),
         (DOUBLED + "(made / 'prepare.yaml').write_text('label: x')", "'x'"),
         (DOUBLED + "[pq.write_table(pq.read_table(p).drop_columns(['buys']), p) for p in made.iterdir()]", "'buys'"),
@@ -158,7 +160,6 @@ def test_commands_that_go_wrong(site: Site, code: str, sentence: str) -> None:
     found = site.run(write_people(site.store, SIZES), site.code(code))
     assert found == (75 if sentence.startswith(("was killed", "asks")) else 65)
     assert sentence in site.log.text
-    assert not list(site.root.glob("store/data/people-prepared/*/manifest.json"))
     assert not list(site.root.glob("store/data/people/prepared/*"))
 
 

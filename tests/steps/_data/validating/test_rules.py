@@ -5,9 +5,10 @@ import pytest
 from tests.steps.arrow_data import broken, data_set, validated
 
 from colchis_steps._data.validating.rules import RULES, Rule, parse_rules
+from colchis_steps._data.validating.whole import sentence
 from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
-from colchis_steps.validate_data import main, sentence
+from colchis_steps.validate_data import main
 
 
 def split(values: list[int], labels: list[int]) -> pa.Table:
