@@ -292,3 +292,20 @@ def test_a_program_of_scikit_learn_gets_the_same_rows(tmp_path: Path) -> None:
     assert float(told.split()[1]) > 0.9
     assert told.endswith("('Adelie', 'Chinstrap', 'Gentoo') classification")
     assert [file.path for file in made.candidate("r1").files] == ["coefficients.txt"]
+
+
+@pytest.mark.long
+def test_two_workers_train_on_millions_of_rows_with_strings(tmp_path: Path) -> None:
+    count, random = 3_000_000, np.random.default_rng(0)
+    city, shop, x = random.integers(0, 500, count), random.integers(0, 3, count), random.normal(size=count)
+    label = (city % 7) + 2 * shop + x > 4
+    rows = {
+        "city": pa.array([f"city {i}" for i in range(500)]).take(pa.array(city)),
+        "shop": pa.array(["corner", "market", None]).take(pa.array(shop)),
+        "x": x,
+        "label": pa.array(["no", "yes"]).take(pa.array(label.astype(int))),
+    }
+    task = Task("classification", ("label",), ("no", "yes"))
+    hyper = '--hyperparameters={"epochs": 1, "global_batch": 4096}'
+    made = trained(tmp_path, pa.table(rows), task, "--workers=2", hyper, shard_rows=250_000)
+    assert judged(made, "accuracy") > 0.97

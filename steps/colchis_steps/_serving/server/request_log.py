@@ -52,7 +52,7 @@ class Sampler:
             self._metrics.unlogged.inc()
             return
         try:
-            self._queue.put_nowait((model, version, Logged(now(), _plain(inputs), _plain(outputs))))
+            self._queue.put_nowait((model, version, Logged(now(), _asked(inputs), _plain(outputs))))
         except queue.Full:
             self._metrics.unlogged.inc()
         else:
@@ -97,6 +97,17 @@ def _plain(arrays: Arrays) -> dict[str, Any]:
         name: np.vectorize(_text, otypes=[object])(array).tolist() if array.dtype == object else array.tolist()
         for name, array in arrays.items()
     }
+
+
+def _asked(arrays: Arrays) -> dict[str, Any]:
+    """Return inputs as a client may ask them again: NaN came of a null, and is one."""
+    found = _plain(arrays)
+    for name, array in arrays.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            values = array.astype(object)
+            values[np.isnan(array)] = None
+            found[name] = values.tolist()
+    return found
 
 
 def _text(value: bytes) -> str | None:

@@ -57,10 +57,14 @@ def test_a_fraction_is_kept(tmp_path: Path) -> None:
 def test_what_is_too_large_or_no_text_or_nan_does_no_harm(tmp_path: Path) -> None:
     sampler, metrics = begun(tmp_path / "store")
     sampler.offer("m", 1, {"x": np.zeros(LARGEST + 1)}, {})
-    sampler.offer("m", 1, {"x": np.array([b"\xff"], dtype=object)}, {"y": np.array([np.nan])})
+    inputs = {"x": np.array([b"\xff"], dtype=object), "size": np.array([[np.nan, 1.5]], np.float32)}
+    sampler.offer("m", 1, inputs, {"y": np.array([np.nan])})
     sampler.close()
     ((request,),) = [document["requests"] for document in written(tmp_path / "store")]
-    assert (request["inputs"], request["outputs"]) == ({"x": [None]}, {"y": ["NaN"]})
+    assert (request["inputs"], request["outputs"]) == (
+        {"x": [None], "size": [[None, 1.5]]},  # a null, as a client sent it
+        {"y": ["NaN"]},
+    )
     assert count(metrics, "colchis_unlogged_requests_total") == 1
 
 
