@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "--thresholds",
         default="",
         metavar="JSON",
-        help="bounds by metric: min, max, not_worse, better, min_change, max_change (default: by the task)",
+        help="bounds by metric: min, max, confidence, not_worse, better, min_change, max_change (default: by the task)",
     )
     p.add_argument(
         "--metrics", default="", metavar="MODULE:FUNCTION", help="a function of yours that gives more figures"

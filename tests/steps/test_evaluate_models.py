@@ -220,7 +220,10 @@ def test_whoever_states_no_thresholds_is_protected(gate: Gate) -> None:
     assert [check.rule for check in details.checks if not check.passed] == [
         "better than a constant answer",
         "each class is found",
+        "enough rows for the margin",
     ]
+    assert gate.judge("good", "sure", {"accuracy": {"min": 0.95, "confidence": 0.95}}) == 0
+    assert gate.record("sure").verdict == "pass"
     gate.serve("good")
     assert gate.judge("bad", "worse", {}, "--thresholds=") == 0
     found, details = gate.result("worse")

@@ -3,7 +3,8 @@
 A metric's name is ``accuracy``, or ``recall/label=3`` for one of its slices, or ``recall/*`` for each of them, or
 ``rmse/region=*`` for those that begin so. A change is the candidate's value minus the baseline's. The semantics are
 those of TFX's "blessing": value thresholds and change thresholds, both, where the first model has no baseline to change
-against. ``not_worse`` and ``better`` are told by a test; bounds on values and changes take the figures as they are.
+against. ``not_worse`` and ``better`` are told by a test, and ``values`` judges those with a confidence; other bounds
+take the figures as they are.
 """
 
 import json
@@ -17,7 +18,7 @@ Rules = Mapping[str, Mapping[str, float]]
 
 
 PAIRED = ("not_worse", "better")  # margins, which ``changes`` judges on the same rows
-BOUNDS = ("min", "max", "min_change", "max_change", *PAIRED)
+BOUNDS = ("min", "max", "min_change", "max_change", *PAIRED, "confidence")
 ROUNDING = 1e-9  # 0.94 - 0.95 is a little less than -0.01
 
 
@@ -43,6 +44,11 @@ def rules(text: str, otherwise: Rules | None = None) -> Rules:
         for bound, value in bounds.items():
             if type(value) not in {int, float} or not math.isfinite(value):
                 raise InputError(f"threshold {bound} of {metric[:128]!r} is {str(value)[:128]!r}; give a finite number")
+            if bound == "confidence" and not (0.5 <= value < 1 and {"min", "max"} & bounds.keys()):
+                raise InputError(
+                    f"threshold confidence of {metric[:128]!r} is {value:g}; give a number from 0.5 to below 1, such "
+                    "as 0.95, beside min or max"
+                )
             least = 0 if bound == "better" else 1e-4
             if bound in PAIRED and not least <= value < 1:
                 raise InputError(
@@ -90,7 +96,7 @@ def judge(
     for name, bounds in expand(given, candidate):
         value = candidate[name]
         for bound, limit in bounds.items():
-            if bound in PAIRED:
+            if bound in PAIRED or ("confidence" in bounds and not bound.endswith("_change")):
                 continue
             if not bound.endswith("_change"):
                 checks.append(_check(name, bound, limit, value))

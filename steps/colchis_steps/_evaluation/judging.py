@@ -13,6 +13,7 @@ from colchis_steps._evaluation.ask import ANSWERS, GOLDEN, predictions
 from colchis_steps._evaluation.chance import above_chance
 from colchis_steps._evaluation.changes import check, judge_changes
 from colchis_steps._evaluation.curves import curves
+from colchis_steps._evaluation.enough import rows_tell
 from colchis_steps._evaluation.errors import Errors
 from colchis_steps._evaluation.fetch import BASELINE, CANDIDATE, GIVEN, fetched_data
 from colchis_steps._evaluation.gate import Rules, judge, never_right, rules, verdict
@@ -27,6 +28,7 @@ from colchis_steps._evaluation.slicing import cuts
 from colchis_steps._evaluation.statistics.bootstrap import seed
 from colchis_steps._evaluation.tasks import DEFAULTS, OUTPUTS, targets
 from colchis_steps._evaluation.units import Units
+from colchis_steps._evaluation.values import judge_values
 from colchis_steps._formats.documents import content_digest, encode
 from colchis_steps._formats.evaluation import Answers, Given
 from colchis_steps._formats.models import Golden
@@ -58,12 +60,15 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the models did; ``baseline`` and ``pair`` are None where there is none, ``results`` where rows have none."""
+    """What the models did: ``baseline`` and ``pair`` are None where there is none.
+
+    ``alone`` has the candidate in both places; None where there are no figures.
+    """
 
     candidate: Figures
     baseline: Figures | None = None
     drawn: Drawn = Drawn()
-    results: "Array | None" = None
+    alone: Pair | None = None
     pair: Pair | None = None
 
 
@@ -100,7 +105,9 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
     _, checks = judge(thresholds, candidate.flat(), before, args.first_model, missing)
     changes = judge_changes(thresholds, candidate.flat(), scored.pair, data.task.kind)
     faults = tuple(Check(rule, passed=False, reason=reason) for rule, reason in candidate.faults)
-    checks = (*faults, *checks, *map(check, changes), *_worth(args, data, scored))
+    sure = judge_values(thresholds, candidate.flat(), scored.alone, data.task.kind)
+    told = rows_tell(thresholds, changes, data.rows("test"), data.task.kind)
+    checks = (*faults, *checks, *sure, *map(check, changes), *_worth(args, data, scored), *told)
     rows = encode(parts.golden)
     images = {name: os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "") for name in ("judge", "ask")}
     details = Evaluation(
@@ -175,7 +182,8 @@ def _worth(args: argparse.Namespace, data: DataSet, scored: Scored) -> tuple[Che
     """Return what protects whoever states no thresholds; whoever does is warned of classes that are never found."""
     if args.thresholds.strip():
         return never_right(scored.candidate.slices)
-    constant = () if scored.results is None else above_chance(data.task.kind, data.classes, scored.results)
+    alone = scored.alone
+    constant = () if alone is None else above_chance(data.task.kind, data.classes, alone.candidate)
     return (*constant, *never_right(scored.candidate.slices, "error"))
 
 
@@ -202,19 +210,19 @@ def _scored(args: argparse.Namespace, data: DataSet, handed: Handed, store: Obje
             earlier = Kept(data, Path(directory) / f"{BASELINE}.npy")
             known, _ = score(data, predictions(args.answers, BASELINE, 0, data), parts, [earlier])
             before = np.load(earlier.path)
-    pair = None
+    begin, units_of = seed(found.tree, found.baseline_tree), (units.groups, units.parts)
+    alone, pair = Pair(data.task.kind, data.classes, results, results, begin, *units_of), None
     if before is not None:
         if (before.shape, before.dtype) != (results.shape, results.dtype):
             raise InputError(f"the results by row of version {found.baseline} are of another form; evaluate it again")
-        begin = seed(found.tree, found.baseline_tree)
         same = found.tree == found.baseline_tree
-        pair = Pair(data.task.kind, data.classes, results, before, begin, units.groups, units.parts, same)
+        pair = Pair(data.task.kind, data.classes, results, before, begin, *units_of, same)
     confusion = (
         tuple(tuple(map(int, line)) for line in scores.confusion) if isinstance(scores, classification.Scores) else ()
     )
     residuals = errors.told() if is_regression else ()
     drawn = Drawn(confusion, samples.chosen(), curves(scores), residuals, stored)
-    return Scored(candidate, known, drawn, results, pair)
+    return Scored(candidate, known, drawn, alone, pair)
 
 
 def _with_own(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from colchis_steps._evaluation.chance import above_chance
 from colchis_steps._evaluation.changes import check, check_told, judge_changes, told, worse_parts
+from colchis_steps._evaluation.enough import rows_tell
 from colchis_steps._evaluation.gate import verdict
 from colchis_steps._evaluation.pairs import Pair
 from colchis_steps._evaluation.results import KINDS
@@ -192,6 +193,21 @@ def test_a_first_model_is_compared_with_nothing_and_its_rules_are_checked_all_th
     assert judge_changes({"accuracy": {"not_worse": 0.01}}, ["accuracy"], None, "classification") == ()
     with pytest.raises(InputError):
         judge_changes({"auc": {"better": 0.0}}, ["auc"], None, "classification")
+
+
+def test_too_few_rows_for_the_margin_are_warned_of_before_and_after() -> None:
+    rules = {"accuracy": {"not_worse": 0.01}}
+    (first,) = rows_tell(rules, (), 360, "classification")
+    assert first.severity == "warn"
+    assert first.reason.startswith(
+        "360 rows tell little: where two models differ on 5 % of them, one just as good passes"
+    )
+    assert "in 20 % of cases; a margin of 0.021 would pass it in half" in first.reason
+    changes = (told(pair(360, 4, 5), "accuracy", "not_worse", 0.01),)
+    assert "differ on 2.5 % of them" in rows_tell(rules, changes, 360, "classification")[0].reason
+    assert rows_tell(rules, (), 10_000, "classification") == ()
+    assert rows_tell({"accuracy": {"min": 0.9}}, (), 30, "classification") == ()
+    assert rows_tell({"cost": {"max": 3}}, (), 30, "none") == ()
 
 
 def test_the_most_frequent_class_is_no_model() -> None:
