@@ -19,16 +19,14 @@ Counted = tuple[Sequence[int], Sequence[int], str]  # the reference's counts, th
 
 
 def compare(reference: Mapping[str, SplitProfile], now: Mapping[str, SplitProfile]) -> tuple[tuple[Drift, ...], str]:
-    """Return how each column of each split differs, and the verdict: alike, drifted, or unknown by too few rows."""
+    """Return how each column of each split differs, and the verdict: alike, drifted, or unknown where nothing compares."""
     found: list[Drift] = []
-    judged = False
     for name, split in now.items():
         other = reference.get(name)
         if other is None or min(other.rows, split.rows) < LEAST:
             continue
-        judged = True
         found += _split(name, other, split)
-    return tuple(found), "unknown" if not judged else "drifted" if any(one.drifted for one in found) else "alike"
+    return tuple(found), "unknown" if not found else "drifted" if any(one.drifted for one in found) else "alike"
 
 
 def edges_of(reference: Mapping[str, SplitProfile]) -> dict[str, dict[str, tuple[float, ...]]]:

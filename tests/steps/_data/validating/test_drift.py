@@ -112,6 +112,12 @@ def test_of_few_rows_there_is_no_verdict() -> None:
     assert comparing.compare({}, few) == ((), "unknown")
 
 
+def test_a_profile_of_an_earlier_release_is_no_reference() -> None:
+    before = split(ColumnProfile("x", minimum=0.0, maximum=1.0, histogram=(500, 500)))
+    before["train"].rows = 1000
+    assert comparing.compare(before, split(profile(np.zeros(1000), EDGES))) == ((), "unknown")
+
+
 def texts(**counts: int) -> dict[str, SplitProfile]:
     total = sum(counts.values())
     column = ColumnProfile("s", "string", rows=total, values=total, distinct=len(counts), top=tuple(counts.items()))
