@@ -19,7 +19,7 @@ Counted = tuple[Sequence[int], Sequence[int], str]  # the reference's counts, th
 
 
 def compare(reference: Mapping[str, SplitProfile], now: Mapping[str, SplitProfile]) -> tuple[tuple[Drift, ...], str]:
-    """Return how each column of each split differs, and the verdict: alike, drifted, or unknown where nothing compares."""
+    """Return how each column of each split differs, and the verdict: alike, drifted or unknown."""
     found: list[Drift] = []
     for name, split in now.items():
         other = reference.get(name)
