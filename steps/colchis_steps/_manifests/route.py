@@ -1,8 +1,8 @@
 """Who answers a request for a model: one HTTPRoute (Gateway API v1) of weights and headers over its versions.
 
 Pure: values in, manifests out. The gateway takes the most specific path first, then the rule with more headers, then
-the first rule. So in this order: a version's own path and the tester's override header, the routes by header, the
-sticky ones, and the weights for all others.
+the first rule. So in this order: a version's own path and the tester's override header, the labels' paths, the routes
+by header, the sticky ones, and the weights for all others.
 """
 
 import re
@@ -38,6 +38,7 @@ class Traffic(msgspec.Struct, frozen=True):
     headers: tuple[HeaderRoute, ...] = ()
     sticky: str = ""  # the header whose last two hex digits choose among the weights
     mirror: int | None = None  # the version that also gets a copy of each request, whose answer nobody sees
+    labels: dict[str, int] = {}  # versions by label, as stable and canary, that requests may name
 
 
 def route_name(model: str) -> str:
@@ -49,12 +50,13 @@ def route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: Backe
     """Describe the model's HTTPRoute on a Gateway, which is given by namespace and name.
 
     Raises:
-        ValueError: the weights do not add up to 100, or a header or the mirror leads to a version without one.
+        ValueError: the weights do not add up to 100, or a header, label or the mirror leads to a version without one.
     """
     weights = traffic.weights
     if sum(weights.values()) != 100:
         raise ValueError(f"weights {dict(weights)} do not add up to 100")
     named = {header.version for header in traffic.headers} | ({traffic.mirror} if traffic.mirror else set())
+    named |= set(traffic.labels.values())
     if named - weights.keys():
         raise ValueError(f"version {min(named - weights.keys())} is not among those that have a weight")
 
@@ -68,6 +70,8 @@ def route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: Backe
         own = matches(f"models/{model}/versions/{version}")
         asked = with_header(shared, OVERRIDE, "Exact", str(version))
         rules.append({"matches": [*own, *asked], "backendRefs": [to(version)]})
+    for label, version in sorted(traffic.labels.items()):
+        rules.append({"matches": matches(f"models/{model}/labels/{label}"), "backendRefs": [to(version)]})
     for header in traffic.headers:
         matched = with_header(shared, header.name, "Exact", header.value)
         rules.append({"matches": matched, "backendRefs": [to(header.version)]})
@@ -83,7 +87,7 @@ def route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: Backe
 def rule_count(traffic: Traffic) -> int:
     """Return how many rules the route for this traffic has."""
     sticky = len(patterns(traffic.weights)) if traffic.sticky else 0
-    return len(traffic.weights) + len(traffic.headers) + sticky + 1
+    return len(traffic.weights) + len(traffic.labels) + len(traffic.headers) + sticky + 1
 
 
 def mirror_probe(model: str, version: int, gateway: tuple[str, str], backend: Backend) -> Object:
@@ -137,7 +141,8 @@ def routed(found: Object | None) -> dict[int, int]:
     """Return the weights by version that a route has; 0 is a version that is reached by name only."""
     weights: dict[int, int] = {}
     for rule in found["spec"].get("rules", []) if found else []:
-        everybody = not any("headers" in match for match in rule.get("matches", []))
+        matched = rule.get("matches", [])
+        everybody = not any("headers" in match or "/labels/" in match["path"]["value"] for match in matched)
         for ref in rule.get("backendRefs", []):
             if number := NUMBER.search(ref["name"]):
                 version = int(number[1])

@@ -67,7 +67,9 @@ def shift(place: Place, plan: Plan, rollout: Rollout, canary: Alias, *, way: Way
         move_canary(place.store, canary)
         mirror = version if plan.mirror else None
         weights = {stable: 100 - weight, version: weight}
-        move(place.cluster, place.target, place.model, Traffic(weights, plan.headers, plan.sticky, mirror), way)
+        labels = {"stable": stable, "canary": version}
+        traffic = Traffic(weights, plan.headers, plan.sticky, mirror, labels)
+        move(place.cluster, place.target, place.model, traffic, way)
         log.info("version %d of %s has %d %% of the traffic, beside version %d", version, place.model, weight, stable)
         prober = prober or Prober(way.url, place.model, golden, version, sampled_rows(place.store, place.model, stable))
         step = judged(place, plan, rollout, weight, prober)

@@ -71,6 +71,8 @@ def test_weights_that_do_not_add_up_are_refused(weights: dict[int, int]) -> None
 def test_a_header_leads_only_to_a_version_that_is_served() -> None:
     with pytest.raises(ValueError, match="version 7 is not among"):
         made(Traffic({1: 100}, (HeaderRoute("a", "b", 7),)))
+    with pytest.raises(ValueError, match="version 8 is not among"):
+        made(Traffic({1: 100}, labels={"canary": 8}))
 
 
 def test_a_version_is_known_by_the_end_of_its_service_s_name() -> None:

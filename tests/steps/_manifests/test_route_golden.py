@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 import yaml
 
-from colchis_steps._manifests.route import HeaderRoute, Traffic, route
+from colchis_steps._manifests.route import HeaderRoute, Traffic, route, routed
 from colchis_steps._rollout.targets import deployment, kserve
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 GATEWAY = ("traefik", "models")
 HEADERS = (HeaderRoute("style", "transfer", 3), HeaderRoute("style", "plain", 1))
+CANARY = Traffic({1: 90, 2: 10}, labels={"stable": 1, "canary": 2})
 WHOLE = Traffic({1: 60, 2: 30, 3: 10}, HEADERS, sticky="x-user", mirror=2)
 
 
 def made(name: str) -> dict[str, Any]:
     """Return the route, made anew: what is made while tests are collected shows no mutant."""
     if name == "canary":
-        return route("digits", Traffic({1: 90, 2: 10}), GATEWAY, deployment.backend)
+        return route("digits", CANARY, GATEWAY, deployment.backend)
     return route("digits", WHOLE, GATEWAY, kserve.backend)
 
 
@@ -85,3 +86,10 @@ def test_a_version_s_own_path_leads_to_it_whatever_the_headers_say(version: int,
     for headers in ({}, {"style": "transfer"}, {"x-user": "00"}):
         found = chosen(made("whole"), f"/{below.format(version)}", headers)
         assert found == {f"colchis-digits-{version}-predictor": 1}
+
+
+@pytest.mark.parametrize("below", ["v1/models/digits/labels/{}:predict", "v2/models/digits/labels/{}/infer"])
+def test_a_labels_path_leads_to_its_version_and_is_no_share(below: str) -> None:
+    for label, version in CANARY.labels.items():
+        assert chosen(made("canary"), f"/{below.format(label)}", {}) == {f"colchis-digits-{version}": 1}
+    assert routed(made("canary")) == {1: 90, 2: 10}

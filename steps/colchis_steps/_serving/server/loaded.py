@@ -118,13 +118,16 @@ class Registry:
         return held.versions[int(number)]
 
     def labelled(self, model: str, label: str) -> Version:
-        """Return the version of a label: those of the configuration, and ``stable``, which is else the default.
+        """Return the version of a label: of the configuration, else of the gateway in front of a server of one version.
+
+        ``stable`` is else the default.
 
         Raises:
             Refused: as ``find``; 404 also where no version has the label.
         """
-        default = self.find(model)
-        labels = {"stable": default.number, **self.held[model].labels}
+        default, held = self.find(model), self.held[model]
+        labels = {"stable": default.number, **({"canary": default.number} if len(held.versions) == 1 else {})}
+        labels |= held.labels
         if label not in labels:
             known = ", ".join(sorted(labels))
             raise Refused(404, f"model {model!r} has no version labelled {label[:64]!r}; the labels are: {known}")

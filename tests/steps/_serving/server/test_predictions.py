@@ -89,6 +89,9 @@ def test_labels_name_versions() -> None:
     assert [answer.json()["model_version_status"][0]["version"] for answer in told] == ["1", "2"]
     (unknown,) = answers(BOTH, [("POST", "/v1/models/m/labels/moon:predict", ONE)])
     assert (unknown.status_code, "the labels are: canary, stable" in unknown.text) == (404, True)
+    alone = Config({"m": ServedModel({7: "/one"})})  # the gateway in front has chosen
+    told = answers(alone, [("POST", f"{path}:predict", ONE) for path in paths])
+    assert [answer.headers["colchis-version"] for answer in told] == ["7", "7"]
 
 
 def test_kserves_client_finds_health_as_v1_has_it() -> None:
