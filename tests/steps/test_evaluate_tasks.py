@@ -4,16 +4,20 @@ import hashlib
 import io
 import json
 import math
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tests.steps.task_data import write_set
 from tests.steps.task_models import Judge, judging
 
+from colchis_steps import import_data
 from colchis_steps._content.code import listed, pack
 from colchis_steps._formats.data import Task
 from colchis_steps._formats.documents import content_digest, encode, now
@@ -206,6 +210,27 @@ def test_a_negative_weight_is_refused_with_its_row(judge: Judge, tmp_path: Path)
     )
     assert judge("linear", "weights", data) == 65
     assert "value such as -1, the first in row 7, and is the weight" in judge.record("weights").message
+
+
+def test_parts_that_were_left_in_place_are_judged_where_they_cannot_be_reached(
+    judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The container that asks gets copies: it has no key for the place where they lie."""
+    judge.serve(None)
+    (tmp_path / "files").mkdir()
+    for i, split in enumerate(("train", "eval", "test")):
+        rows = pa.table({"x": X + i, "z": Z, "price": 2 * (X + i) + Z})
+        pq.write_table(rows, tmp_path / "files" / f"{split}.parquet")
+    flags = ["--label=price", "--task=regression", "--in-place", f"--to={(tmp_path / 'store').as_uri()}"]
+    assert import_data.main(["left", f"--from={tmp_path / 'files'}", *flags]) == 0
+    data = capsys.readouterr().out.strip()
+    parts = [f"--{name}={tmp_path / name}" for name in ("given", "answers", "measured")]
+    assert judge("linear", "left", data, "--part=fetch", *parts) == 0
+    shutil.rmtree(tmp_path / "files")
+    shutil.rmtree(tmp_path / "store")
+    for part in ("ask", "measure", "judge"):
+        assert judge("linear", "left", data, f"--part={part}", *parts) == 0, judge.record("left").message
+    assert judge.found("left").metrics["mae"] == pytest.approx(0, abs=1e-5)
 
 
 def test_a_model_that_fails_at_rows_of_the_test_split_is_said(judge: Judge, price: str) -> None:
