@@ -17,7 +17,7 @@ from pathlib import Path
 from colchis_steps._formats.documents import now
 from colchis_steps._models.binding import read_version
 from colchis_steps._models.signing.check import check_signed
-from colchis_steps._models.signing.dsse import NAMED, PublicKey, made
+from colchis_steps._models.signing.dsse import PublicKey, made
 from colchis_steps._models.signing.sealing import PRIVATE, PUBLIC, find_signer, key_directory, seal
 from colchis_steps._models.signing.trust import Trust, Trusted, encode_trust, read_trust, trust_file, trust_of
 from colchis_steps._packing.signature import attach_signature
@@ -89,9 +89,7 @@ def make(args: argparse.Namespace) -> None:
     write_atomically(trust_file(), encode_trust(trust))  # first: a key that signs is one that is trusted
     _write_private(private, pem)
     write_atomically(place / PUBLIC, public.pem)
-    log.info(
-        "versions are signed by key %s (%s) from now on, which counts for %d days", name, public.id[:NAMED], args.days
-    )
+    log.info("versions are signed by key %s (%s) from now on, which counts for %d days", name, public.short, args.days)
     if before:
         log.info(
             "what the key before it signed counts for %d days more; sign it again: colchis keys sign MODEL:N",
@@ -113,7 +111,7 @@ def add(args: argparse.Namespace) -> None:
     (key,) = trust_of([args.key]).keys
     trust = trusting(read_trust(), key.public, args.name or args.key.stem, days=args.days)
     write_atomically(trust_file(), encode_trust(trust))
-    log.info("%s trusts key %s now", trust.source, key.public.id[:NAMED])
+    log.info("%s trusts key %s now", trust.source, key.public.short)
 
 
 def show() -> None:
@@ -121,20 +119,15 @@ def show() -> None:
     trust, signer = read_trust(), find_signer(None)
     if trust is None and signer is None:
         return log.info("no key signs, and none is trusted in %s; make one: colchis keys make", trust_file().parent)
-    mine = signer.public.id if signer else ""
     for key in trust.keys if trust else ():
         state = key.fault(now()).removeprefix("which ") or f"counts until {key.not_after or 'it is removed'}"
-        print(
-            printable(f"{key.name}  {key.public.id[:NAMED]}  {state}{', signs here' if key.public.id == mine else ''}")
-        )
+        mine = ", signs here" if signer and signer.public.id == key.public.id else ""
+        print(printable(f"{key.name}  {key.public.short}  {state}{mine}"))
     if trust and not trust.required:
         log.info("%s does not insist: what is not signed is served, with a warning", trust.source)
-    if mine and not (trust and trust.by_id(mine)):
-        log.info(
-            "key %s signs here, and is not trusted; trust it: colchis keys add %s",
-            mine[:NAMED],
-            key_directory() / PUBLIC,
-        )
+    if signer and not (trust and trust.by_id(signer.public.id)):
+        public = key_directory() / PUBLIC
+        log.info("key %s signs here, and is not trusted; trust it: colchis keys add %s", signer.public.short, public)
     return None
 
 
@@ -161,7 +154,6 @@ def sign_again(store: Objects, model: str, version: int | None, *, insecure: boo
     bundle = seal(store, found, signer=signer)
     check_signed(store, found, trust)
     attach_signature(found.record.image, bundle, insecure=insecure)
-    log.info("%s:%d is signed by key %s", model, version, signer.public.id[:NAMED])
 
 
 def parser() -> argparse.ArgumentParser:

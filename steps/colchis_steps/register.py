@@ -36,7 +36,6 @@ from colchis_steps._models.kept_job import annotate_job
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
 from colchis_steps._models.signing.check import check_signed
-from colchis_steps._models.signing.dsse import NAMED as SHOWN
 from colchis_steps._models.signing.dsse import Signer
 from colchis_steps._models.signing.sealing import find_signer, seal
 from colchis_steps._models.signing.trust import Trust, read_trust
@@ -168,7 +167,6 @@ def make_signed(
     found = read_version(store, record.model, record.version)
     if signer and record.run == args.run:
         bundle = seal(store, found, signer=signer, stated=stated)
-        log.info("%s/%d is signed by key %s", record.model, record.version, signer.public.id[:SHOWN])
         attach_signature(record.image, bundle, insecure=args.insecure_registry)
     check_signed(store, found, trust)
 

@@ -67,7 +67,7 @@ def seals(store: Objects, found: Version, trust: Trust | None) -> Iterator[Seal]
 
 def _fault(bundle: Bundle, trusted: Trusted, statement: bytes, place: str) -> str:
     """Return why a signature does not count; "" where it does."""
-    who = f"key {trusted.name} ({trusted.public.id[:NAMED]})"
+    who = f"key {trusted.name} ({trusted.public.short})"
     if why := trusted.fault(now()):
         return f"it is signed by {who}, {why}"
     if not verified(bundle, trusted.public):

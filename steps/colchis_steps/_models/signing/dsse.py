@@ -27,6 +27,11 @@ class PublicKey:
     pem: str
     key: Any
 
+    @property
+    def short(self) -> str:
+        """The id as sentences have it."""
+        return self.id[:NAMED]
+
 
 @dataclass(frozen=True)
 class Signer:
@@ -139,15 +144,13 @@ def sign(payload: bytes, signer: Signer) -> Bundle:
         signature = Library(payload, IN_TOTO, {}).sign(signer.signer)
     except Exception as error:  # each provider raises its own
         raise TransientError(
-            f"key {signer.public.id[:NAMED]} does not sign ({str(error)[:256]}); ask its KMS, and try again"
+            f"key {signer.public.short} does not sign ({str(error)[:256]}); ask its KMS, and try again"
         ) from error
     hint = Hint(base64.b64encode(bytes.fromhex(signer.public.id)).decode())
     envelope = Envelope(payload, IN_TOTO, (Signed(bytes.fromhex(signature.signature)),))
     bundle = Bundle(BUNDLE, Material(hint), envelope)
     if not verified(bundle, signer.public):
-        raise InputError(
-            f"what signs is not the private half of key {signer.public.id[:NAMED]}; give the two of one pair"
-        )
+        raise InputError(f"what signs is not the private half of key {signer.public.short}; give the two of one pair")
     return bundle
 
 

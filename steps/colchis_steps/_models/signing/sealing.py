@@ -5,6 +5,7 @@ Reads   $COLCHIS_KEYS, or in a pod /var/run/colchis/signing (Secret ``colchis-si
 Writes  models/<model>/<n>/signatures/<key>.sigstore.json
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from colchis_steps._formats.documents import now
 from colchis_steps._formats.keys import signature_key
 from colchis_steps._formats.signatures import Bundle, decode_bundle, encode_bundle
 from colchis_steps._models.binding import Version
-from colchis_steps._models.signing.dsse import NAMED, Signer, public_key, sign, signer_at, signer_in, verified
+from colchis_steps._models.signing.dsse import Signer, public_key, sign, signer_at, signer_in, verified
 from colchis_steps._models.signing.trust import KEYS, Trust
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.home import home
@@ -21,6 +22,7 @@ from colchis_steps._store.documents import document_bytes
 
 PRIVATE, PUBLIC, URI = "private.pem", "public.pem", "uri"
 MOUNTED = Path("/var/run/colchis/signing")
+log = logging.getLogger("colchis")
 
 
 def key_directory() -> Path:
@@ -53,7 +55,7 @@ def find_signer(trust: Trust | None) -> Signer | None:
     known = trust.by_id(signer.public.id)
     why = known.fault(now()) if known else f"which {trust.source} does not have"
     if why and trust.required:
-        name = known.name if known else signer.public.id[:NAMED]
+        name = known.name if known else signer.public.short
         raise InputError(f"versions would be signed by key {name}, {why}; add it, or a new one: colchis keys")
     return signer
 
@@ -94,6 +96,7 @@ def seal(store: Objects, found: Version, *, signer: Signer, stated: bytes | None
             ) from None
         bundle = sign(found.statement, signer)
         if store.create(key, encode_bundle(bundle)):
+            log.info("%s:%d is signed by key %s", record.model, record.version, signer.public.short)
             return bundle
         there = decode_bundle(document_bytes(store, key), f"{store.url}/{key}")  # another was faster
     if there.envelope.payload != found.statement or not verified(there, signer.public):
