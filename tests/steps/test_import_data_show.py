@@ -39,6 +39,7 @@ def test_a_data_set_is_shown(
             "day": pa.array(rows, pa.date32()),
             "v": pa.array([[1, 2]] * 200, pa.list_(pa.int8(), 2)),
             "b": [b"\x1b[31m" * 3] * 200,
+            "n": pa.array([None, 5] * 100),
             "kind": ["dog", "cat"] * 100,
         }
     )
@@ -57,9 +58,10 @@ def test_a_data_set_is_shown(
     assert any(line.split()[:5] == ["x", "double", "feature", "yes", "0"] for line in lines)
     train = open_data(uri).manifest.splits["train"]
     assert any(line.split()[:2] == ["train", str(train.rows)] for line in lines)
-    assert lines[-3].split() == ["x", "day", "v", "b", "kind"]
+    assert lines[-3].split() == ["x", "day", "v", "b", "n", "kind"]
     assert "int8[2]" in lines[-1]
     assert "15 bytes" in lines[-1]
+    assert {("null", "dog"), ("5", "cat")} >= {tuple(line.split()[-2:]) for line in lines[-2:]}
 
 
 def test_what_is_not_there_is_not_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,8 +1,9 @@
 """A data set in lines for a person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from colchis_steps._data.arrays import VALID
 from colchis_steps._data.shards import first_rows
 from colchis_steps._formats.data import RAGGED, Column, DataManifest
 from colchis_steps._step.text import one_line
@@ -36,7 +37,7 @@ def lines(store: Objects, uri: str, found: DataManifest, rows: int) -> Iterator[
     if first:
         kept = [column for column in found.columns if column.role != "ignored"]
         values = first_rows(store, first, kept, rows)
-        shown = [[_value(values[column.name][i]) for column in kept] for i in range(min(rows, first.rows))]
+        shown = [[_shown(values, column, i) for column in kept] for i in range(min(rows, first.rows))]
         yield ""
         yield from _table([column.name for column in kept], shown)
 
@@ -46,6 +47,13 @@ def _told(column: Column) -> list[str]:
     bounds = ["" if bound is None else f"{bound:g}" for bound in (column.minimum, column.maximum)]
     return [column.name, column.type + shape + (f" {column.media}" if column.media else ""), column.role,
             "yes" if column.nullable else "no", *bounds]  # fmt: skip
+
+
+def _shown(values: Mapping[str, Any], column: Column, row: int) -> str:
+    value = values[column.name][row]
+    valid = values.get(column.name + VALID)
+    null = value != value if column.nullable and column.dtype.startswith("float") else False  # noqa: PLR0124 - NaN
+    return "null" if null or (valid is not None and not valid[row]) else _value(value)
 
 
 def _value(value: Any) -> str:

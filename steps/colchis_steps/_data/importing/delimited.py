@@ -183,7 +183,8 @@ class Reader:
         if twice:
             named = f"named {twice[0]!r}" if twice[0] else "without a name"
             raise InputError(f"{where} has two columns {named}; rename one of them")
-        if all(re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", name) for name in names):
+        numbers = all(re.fullmatch(r"-?[0-9.]+(e-?[0-9]+)?", name) for name in names)
+        if numbers and names != [str(i) for i in range(len(names))]:  # as pandas names columns without names
             raise InputError(
                 f"{where} begins with the numbers {', '.join(names[:4])}, not with names of columns; add such a line"
             )

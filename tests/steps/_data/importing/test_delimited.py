@@ -54,6 +54,12 @@ def test_nothing_and_na_are_nulls_and_quoted_lines_stay_whole(importer: Importer
     assert "two\nlines" in found["s"]
 
 
+def test_columns_that_are_numbered_have_names(importer: Importer) -> None:
+    text = "0,1,2\n" + "".join(f"{i},{i / 2},{'ab'[i % 2]}\n" for i in range(60))
+    data = importer.does(importer.write("t.csv", text), "--label=2")
+    assert list(data.manifest.by_name) == ["0", "1", "2"]
+
+
 def test_compressed_text_is_read(importer: Importer) -> None:
     plain = importer.does(importer.write("t.csv", rows()), "--label=y")
     packed = importer.does(importer.write("t.csv.gz", gzip.compress(rows().encode())), "--label=y")
