@@ -1,6 +1,6 @@
 """An entry for pictures: a small convolutional network, and an answer by task.
 
-A picture is bytes of PNG, JPEG, GIF or BMP, which the model decodes, or uint8 [height, width] or [height, width,
+A picture is bytes of PNG, JPEG, WebP, GIF or BMP, which the model decodes, or uint8 [height, width] or [height, width,
 channels].
 
 Hyper-parameters: ``image_size`` (pixels; the most common one of the data, up to 128), ``learning_rate`` (by the number

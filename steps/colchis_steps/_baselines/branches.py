@@ -120,7 +120,7 @@ def _common_size(name: str, seen: Seen) -> tuple[int, int]:
             shape = tf.io.decode_image(content, expand_animations=False).shape
         except tf.errors.InvalidArgumentError as error:
             raise InputError(
-                f"column {name!r} has a picture that is no PNG, JPEG, GIF or BMP; leave it out, or convert it"
+                f"column {name!r} has a picture that is no PNG, JPEG, WebP, GIF or BMP; leave it out, or convert it"
             ) from error
         sizes[(int(shape[0]), int(shape[1]))] += 1
     if not sizes:

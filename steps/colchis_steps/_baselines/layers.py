@@ -109,7 +109,7 @@ class Mean(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
 
 class Pictures(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
-    """tf.string [rows] of PNG, JPEG, GIF or BMP to float32 [rows, height, width, 3] from 0 to 1.
+    """tf.string [rows] of PNG, JPEG, WebP, GIF or BMP to float32 [rows, height, width, 3] from 0 to 1.
 
     Empty bytes, which stand for no picture, are black; others that cannot be decoded are refused.
     """
