@@ -132,6 +132,8 @@ def _named(value: Any, columns: Columns, where: str) -> dict[str, Any]:
         return dict.fromkeys(columns.own, value)
     if not isinstance(value, dict) or not columns.needed <= value.keys() <= columns.inputs.keys():
         got = f"holds {_names(value)}" if isinstance(value, dict) else f"is {shown(value)}"
+        if isinstance(value, dict) and value.keys() <= columns.inputs.keys():
+            got = f"lacks {_names(columns.needed - value.keys())}"
         raise Refused(400, f"{where} {got}; send an object with {_names(columns.own)}")
     return value
 

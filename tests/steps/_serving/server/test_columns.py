@@ -92,6 +92,11 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], sentence: str) -> 
     assert sentence in str(refused.value)
 
 
+def test_a_row_that_lacks_columns_is_told_which() -> None:
+    with pytest.raises(Refused, match=r"instances\[0\] lacks codes, day; send an object with age, at, codes, day, job"):
+        v1({"instances": [{"age": 1}]})
+
+
 def test_companions_are_in_all_rows_or_in_none() -> None:
     with pytest.raises(Refused, match="age__valid is there in some rows"):
         v1({"instances": [ROW, ROW | {"age__valid": True}]})
