@@ -7,6 +7,7 @@ margin of a loss is a share of the baseline's. Each test errs in ERROR to one si
 import math
 from collections.abc import Collection
 from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -16,10 +17,16 @@ from colchis_steps._evaluation.statistics.bootstrap import bounds, draw, sums
 from colchis_steps._evaluation.statistics.multiple import holm
 from colchis_steps._evaluation.statistics.power import ERROR, least_rows, rows_for
 from colchis_steps._evaluation.statistics.proportions import better, interval, not_worse, score, tail, worse
+from colchis_steps._evaluation.statistics.ranking import auc
 from colchis_steps._formats.runs import Change, Check
 from colchis_steps._step.errors import InputError
 
 LEAST_OF_PART = 50  # rows
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
 PASS, FAIL, UNDECIDED = "pass", "fail", "undecided"
 MANY = 10**8  # rows that nobody has
 Z = NormalDist().inv_cdf(1 - ERROR)
@@ -41,14 +48,17 @@ def told(pair: Pair, metric: str, kind: str, margin: float) -> Change:
             return blank
         if name == HITS[pair.kind] and bool((there.weight == 1).all()):
             return _of_shares(there, blank)
+        if name == "auc" and pair.kind == "classification" and len(pair.classes) == 2:
+            return _of_ranks(there, blank)
         if (how := made(there, name)) is not None:
             return _of_draws(there, how, replace(blank, relative=name in LOSSES[pair.kind]))
     raise InputError(f"there are no results by row of {metric!r}; bound it by min_change or max_change")
 
 
-def check_told(kind: str, metric: str, bound: str) -> None:
+def check_told(kind: str, metric: str, bound: str, classes: int = 0) -> None:
     """Raise InputError where no change of the figure can be told by a test."""
     known = [*filter(None, [HITS[kind], *LOSSES[kind], *MADE[kind]])] if kind in HITS else []
+    known += ["auc"] if (kind, classes) == ("classification", 2) else []
     name, _, part = metric.partition("/")
     if name not in known and not (name == "recall" and part.startswith("label=") and kind == "classification"):
         raise InputError(
@@ -95,7 +105,31 @@ def _of_draws(pair: Pair, how: Made, change: Change) -> Change:
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(how.change(table.sum(axis=0)[None])[0])
         low, high = bounds(draw(lambda counts: how.change(counts @ table), len(table), pair.begin), 1 - 2 * ERROR)
-    found = replace(change, value=value, low=low, high=high, rows=units)
+    return _by_bounds(pair, replace(change, value=value, low=low, high=high, rows=units))
+
+
+def _of_ranks(pair: Pair, change: Change) -> Change:
+    """Tell the change of the area under the ROC curve of two classes; as many rows of each are drawn as there are."""
+    import numpy as np
+
+    weight, positive = pair.weight, pair.candidate["label"] == 1
+    now, then = (auc(rows["score"], positive) for rows in (pair.candidate, pair.baseline))
+    groups = None if pair.groups is None else np.unique(pair.groups, return_inverse=True)[1]
+    units = len(weight) if groups is None else int(groups.max()) + 1
+
+    def statistic(counts: "Array") -> "Array":
+        each = (counts if groups is None else counts[:, groups]) * weight
+        found: Array = now(each) - then(each)
+        return found
+
+    value = float(statistic(np.ones((1, units)))[0])
+    low, high = bounds(draw(statistic, units, pair.begin, positive if groups is None else None), 1 - 2 * ERROR)
+    return _by_bounds(pair, replace(change, value=value, low=low, high=high, rows=units))
+
+
+def _by_bounds(pair: Pair, found: Change) -> Change:
+    """Return the change with the verdict that its interval gives."""
+    change, low, high, units = found, found.low, found.high, found.rows
     if pair.equal:
         return _of_equals(found)
     worst, best = (-high, -low) if change.relative else (low, high)  # upwards is better
@@ -109,7 +143,9 @@ def _of_equals(change: Change) -> Change:
     return replace(change, test="equal", verdict=PASS if change.kind == "not_worse" else FAIL)
 
 
-def judge_changes(given: Rules, known: Collection[str], pair: Pair | None, kind: str) -> tuple[Change, ...]:
+def judge_changes(
+    given: Rules, known: Collection[str], pair: Pair | None, kind: str, classes: int = 0
+) -> tuple[Change, ...]:
     """Tell each change that the rules bound by not_worse or better; none without a baseline.
 
     A figure that may not be worse may not be so in a part of the data either.
@@ -120,7 +156,7 @@ def judge_changes(given: Rules, known: Collection[str], pair: Pair | None, kind:
     found: list[Change] = []
     for metric, bounds_of in expand(given, known):
         for bound in (name for name in bounds_of if name in PAIRED):
-            check_told(kind, metric, bound)
+            check_told(kind, metric, bound, classes)
             if pair is not None:
                 found.append(told(pair, metric, bound, bounds_of[bound]))
                 if bound == "not_worse" and metric == HITS[kind]:

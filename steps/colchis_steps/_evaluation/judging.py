@@ -103,7 +103,7 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
     missing = answered.missing or "no version of this model is stable yet"
     before = baseline.flat() if baseline else None
     _, checks = judge(thresholds, candidate.flat(), before, args.first_model, missing)
-    changes = judge_changes(thresholds, candidate.flat(), scored.pair, data.task.kind)
+    changes = judge_changes(thresholds, candidate.flat(), scored.pair, data.task.kind, len(data.classes))
     faults = tuple(Check(rule, passed=False, reason=reason) for rule, reason in candidate.faults)
     sure = judge_values(thresholds, candidate.flat(), scored.alone, data.task.kind)
     told = rows_tell(thresholds, changes, data.rows("test"), data.task.kind)

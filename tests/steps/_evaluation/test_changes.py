@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from colchis_steps._evaluation.chance import above_chance
 from colchis_steps._evaluation.changes import check, check_told, judge_changes, told, worse_parts
@@ -92,6 +93,23 @@ def test_figures_made_of_sums_change_as_the_figures_do(metric: str) -> None:
     if metric != "brier":
         assert found.value == pytest.approx(-0.03, abs=2e-3)
     assert found.low < found.value < found.high
+
+
+def test_the_order_of_two_classes_is_told_with_as_many_rows_of_each() -> None:
+    random = np.random.default_rng(2)
+    label = (random.random(1_000) < 0.1).astype(int)
+    now, then = results(np.ones(1_000, bool), label), results(np.ones(1_000, bool), label)
+    common = random.normal(size=1_000)
+    now["score"] = 0.5 * label + common + 0.1 * random.normal(size=1_000)
+    then["score"] = 2 * label + common + 0.1 * random.normal(size=1_000)
+    two = Pair("classification", CLASSES, now, then, 7)
+    found = told(two, "auc", "not_worse", 0.02)
+    wanted = roc_auc_score(label, now["score"]) - roc_auc_score(label, then["score"])
+    assert found.value == pytest.approx(wanted, abs=1e-6)
+    assert (found.test, found.verdict, found.rows) == ("bootstrap", "fail", 1_000)
+    back = Pair("classification", CLASSES, then, now, 7, groups=np.arange(1_000) // 2)
+    assert told(back, "auc", "better", 0.02).verdict == "pass"
+    check_told("classification", "auc", "not_worse", 2)
 
 
 def test_rows_of_groups_are_not_taken_for_so_many_facts() -> None:
