@@ -19,7 +19,7 @@ from pathlib import Path
 
 from colchis_steps._data.dataset import newest, open_data, read_manifest
 from colchis_steps._data.validating.keeping import find_reference, find_schema
-from colchis_steps._data.validating.rules import RULES, laid_over, parse_rules
+from colchis_steps._data.validating.rules import RULES, defaults, laid_over, parse_rules
 from colchis_steps._data.validating.whole import sentence, validate
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             log.info("%s", recorder.message)
             return
         contract = find_schema(args.schema, data)
-        rules = parse_rules(args.rules, laid_over(RULES, contract.rules, "the schema"))
+        rules = parse_rules(args.rules, laid_over(defaults(data.manifest.division), contract.rules, "the schema"))
         report = validate(data.store, data.manifest, rules, contract, find_reference(args.reference, store, args.model))
         recorder.details = report
         for check in report.checks:

@@ -14,7 +14,7 @@ import pytest
 from tests.steps.arrow_data import broken, data_set, shard_of, validated
 
 from colchis_steps._data.validating import reading, spilling
-from colchis_steps._formats.data import DataManifest, Shard, Task, data_digest
+from colchis_steps._formats.data import DataManifest, Division, Shard, Task, data_digest
 from colchis_steps._formats.documents import decode, encode
 
 PICTURE = {"media": "image/png"}
@@ -378,3 +378,27 @@ def test_a_part_that_was_left_in_place_is_read_there_while_it_is_what_it_was(
     monkeypatch.setattr(reading, "AHEAD", 64)
     code, result, _ = validated(data)
     assert (code, "eval.parquet" in result.message) == (65, True)
+
+
+@pytest.mark.parametrize(
+    ("division", "code"),
+    [
+        (Division("given"), 65),
+        (Division("hash"), 65),
+        (Division("hash", ("key",)), 0),
+        (Division("group", ("who",)), 0),
+        (Division("time", ("when",)), 0),
+    ],
+    ids=lambda value: value.way if isinstance(value, Division) else "",
+)
+def test_equal_features_in_two_splits_are_a_chance_where_rows_are_divided_by_who_or_when(
+    division: Division, code: int, tmp_path: Path
+) -> None:
+    splits = tables()
+    splits["eval"] = pa.concat_tables([splits["eval"], splits["train"].slice(0, 1)])
+
+    def change(manifest: DataManifest) -> None:
+        manifest.division = division
+
+    found, _, report = validated(edited(data_set(tmp_path / "data", splits), change))
+    assert (found, list(broken(report))) == (code, ["train and eval: at most 0 rows in both"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from colchis_steps._formats.data import Division
 from colchis_steps._step.errors import InputError
 
 Severity = Literal["error", "warn", "info"]
@@ -35,6 +36,17 @@ RULES = {
     "max_bad_images": Rule(0),  # pictures that cannot be decoded
     "max_drifted_columns": Rule(0, "warn"),  # columns that differ from the reference's
 }
+
+
+def defaults(division: Division) -> dict[str, Rule]:
+    """Return the rules of a data set that was divided so.
+
+    Where rows are divided by who or when they are from, others of the same features may be on both sides by chance: a
+    table of few columns has them. It is a warning then, and an error where the same key or group is on both sides.
+    """
+    by_features = division.way == "given" or (division.way == "hash" and not division.by)
+    severity: Severity = "error" if by_features else "warn"
+    return RULES | {"max_leaked_rows": msgspec.structs.replace(RULES["max_leaked_rows"], severity=severity)}
 
 
 def parse_rules(text: str, over: Mapping[str, Rule] = RULES) -> dict[str, Rule]:
