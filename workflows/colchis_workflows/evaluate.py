@@ -95,7 +95,7 @@ def _part(name: str) -> list[str]:
 def _early(name: str, image: str, mounts: list[models.VolumeMount]) -> UserContainer:
     """Return a container that runs a part before the main one."""
     has_key = KEYS in mounts
-    size = resources("100m", "256Mi", "1Gi") if has_key else resources("250m", "1Gi", "4Gi")
+    size = resources("100m", "256Mi", "4Gi") if has_key else resources("250m", "1Gi", "4Gi")
     return UserContainer(
         name=name,
         image=image,
