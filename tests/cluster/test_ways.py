@@ -150,7 +150,7 @@ def test_a_night_without_new_data_skips_and_says_so(here: Installation, night: d
     run = here.ended(name, 120)
     assert run.phase == "Succeeded", run.told()
     assert run.outputs["summary"] == no_news
-    assert run.node("candidate")["phase"] == "Skipped"
+    assert run.node("candidate")["phase"] == "Omitted"
     assert run.node("publish")["phase"] == "Omitted"
     assert [n["displayName"] for n in run.nodes if n["type"] == "Pod" and "onExit" not in n["name"]] == [
         "validate-data(0)"
