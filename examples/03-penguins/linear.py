@@ -21,9 +21,7 @@ def table(context: Context, split: str, names: list[str]) -> tuple[np.ndarray, n
     return np.stack(columns, axis=1), np.concatenate([block[context.label] for block in blocks])
 
 
-def export(
-    model: LogisticRegression, means: np.ndarray, spread: np.ndarray, context: Context, names: list[str]
-) -> None:
+def export(model: LogisticRegression, scaler: StandardScaler, context: Context, names: list[str]) -> None:
     """Write a SavedModel of a few multiplications, whose inputs are the columns."""
     import tensorflow as tf
 
