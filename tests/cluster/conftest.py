@@ -56,6 +56,7 @@ INSTALLED = {
     "test_chain",
     "test_faults",
     "test_faults_away",
+    "test_jobs",
     "test_keys",
     "test_prepare",
     "test_series",
