@@ -16,7 +16,7 @@ class Job:
     thresholds: str
     settings: dict[str, str] = field(default_factory=dict)
     code: str = ""  # a directory of code that is pushed
-    says: str = "prediction"
+    says: str = ""
     set_name: str = ""  # where the set is one that Colchis knows
 
     @property
@@ -33,7 +33,7 @@ JOBS = (
         '{"accuracy": {"min": 0.9}}',
         says="prediction (Adelie|Gentoo|Chinstrap)",
     ),
-    Job("diabetes", sources.diabetes, ("--label=progression",), '{"r2": {"min": 0.3}}', says=r"prediction \d+"),
+    Job("diabetes", sources.diabetes, ("--label=progression",), '{"r2": {"min": 0.3}}', says=r"value \d+"),
     Job("tiles", sources.tiles, (), '{"accuracy": {"min": 0.85}}', says="prediction (china|flower)"),
     Job(
         "sentences",

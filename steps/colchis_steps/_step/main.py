@@ -105,6 +105,9 @@ def entrypoint(main: Callable[[Sequence[str] | None], None]) -> Main:
         _end_with_parent()
         try:
             main(argv)
+            sys.stdout.flush()
+        except BrokenPipeError:  # who reads, such as `head`, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except StepError as error:
             sentence = one_line(str(error), SENTENCE)
             log.error("%s", sentence)  # noqa: TRY400 - the sentence says it; a traceback would bury it
