@@ -48,8 +48,8 @@ JOBS = (
         "tags",
         sources.tags,
         ("--label=red,round,rare,old", "--task=multilabel"),
-        '{"f1/macro": {"min": 0.8}}',
-        says="prediction",
+        '{"macro_f1": {"min": 0.8}}',
+        says=r"(red|round|old)",
     ),
     Job(
         "cancer",

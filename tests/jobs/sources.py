@@ -1,7 +1,7 @@
 """Data as people have it, of packages or seeded: what the jobs import. Each maker writes files below a directory."""
 
 import gzip
-import importlib
+import importlib.util
 import struct
 from collections.abc import Callable
 from pathlib import Path
