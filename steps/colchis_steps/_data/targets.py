@@ -55,7 +55,10 @@ def labels(task: Task, columns: Mapping[str, Column], rows: "Mapping[str, Array]
         return _many(task, rows, where)
     if columns[task.target[0]].classes is not None or (task.kind == "sequence" and not task.classes):
         return given[0].astype(np.int64) if given[0].dtype.kind in "biu" else given[0]
-    return numbers(given[0], task.classes, where)
+    told = rows.get(task.target[0] + MASK, np.ones(given[0].shape, bool))  # where a sequence has not ended
+    found = np.zeros(given[0].shape, np.int64)
+    found[told] = numbers(given[0][told], task.classes, where)
+    return found
 
 
 def numbers(values: "Array", classes: Sequence[str], where: str) -> "Array":
