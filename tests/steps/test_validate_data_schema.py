@@ -151,6 +151,14 @@ def test_a_schema_is_found_beside_the_data_or_its_name_and_changes_no_digest(dat
     assert validated(data, '--rules={"min_rows": 40}')[0] == 0
 
 
+def test_a_schema_is_given_by_its_path(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("rules: {min_rows: 1000}")
+    code, result, _ = validated(data, "--schema=mine.yaml")
+    assert code == 65
+    assert "1000" in result.message
+
+
 def test_a_schema_that_is_not_there_is_refused(data: Path) -> None:
     code, result, _ = validated(data, f"--schema=file://{data}/none.yaml")
     assert (code, "there is no schema at" in result.message) == (65, True)

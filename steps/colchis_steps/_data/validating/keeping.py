@@ -5,6 +5,7 @@ of them: ``<data>/schema.yaml``. It is no part of a data set's digest: whoever e
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -69,7 +70,7 @@ def find_reference(given: str, store: Objects, model: str) -> Reference:
         if record is None or not result:
             return Reference()
         return Reference(_report(result, given).splits, f"the data of {model} version {record.version}")
-    home, _, key = given.rpartition("/")
+    home, key = _place(given)
     try:
         result = decode(StepResult, document_bytes(open_store(home), key), given)
     except NotFound as error:
@@ -88,8 +89,14 @@ def _report(result: StepResult, where: str) -> DataReport:
 
 
 def _read(uri: str) -> bytes | None:
-    home, _, key = uri.rpartition("/")
+    home, key = _place(uri)
     try:
         return open_store(home).read(key, LARGEST)
     except NotFound:
         return None
+
+
+def _place(given: str) -> tuple[str, str]:
+    """Return the directory's URL and the name of a file at a URI or a path."""
+    home, _, key = (given if "://" in given else Path(given).absolute().as_uri()).rpartition("/")
+    return home, key
