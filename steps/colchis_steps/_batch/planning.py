@@ -91,11 +91,6 @@ def plan_at(to: Objects, wanted: Plan) -> Plan:
     return there
 
 
-def is_complete(to: Objects) -> bool:
-    """Return whether the manifest is there, which is written last."""
-    return to.size(MANIFEST) is not None
-
-
 def _difference(there: Plan, wanted: Plan) -> str:
     for name, what in (("model", "another model"), ("tree", "other files"), ("keys", "other keys")):
         if getattr(there, name) != getattr(wanted, name):
