@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from colchis_steps._batch.place import MANIFEST, PLAN, find_plan
+from colchis_steps._batch.place import PLAN, find_plan
 from colchis_steps._batch.version import Chosen
 from colchis_steps._data.dataset import read_manifest
 from colchis_steps._formats.batch import Input, Plan
