@@ -46,7 +46,7 @@ def demo(home: Path) -> str:
 
 @pytest.fixture(scope="module")
 def data(home: Path, demo: str) -> str:
-    return colchis(home, "data", "digits", "--to", (home / "store").as_uri()).stdout.strip()
+    return colchis(home, "data", "import", "digits", "--to", (home / "store").as_uri()).stdout.strip()
 
 
 def told(output: str, name: str) -> str:

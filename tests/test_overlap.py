@@ -80,7 +80,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def data(home: Home) -> list[str]:
     """The same rows as two data sets: their shards differ, and so do their digests."""
     sizes = ("512", "300")
-    found = [home.colchis("data", "digits", "--to", home.store.url, f"--shard-rows={rows}") for rows in sizes]
+    found = [home.colchis("data", "import", "digits", "--to", home.store.url, f"--shard-rows={rows}") for rows in sizes]
     uris = [done.stdout.strip() for done in found]
     assert uris[0] != uris[1]
     return uris

@@ -261,7 +261,7 @@ class Installation:
 
 def import_digits(url: str) -> str:
     """Import the digits as a user does; give the data URI."""
-    command = ["colchis", "data", "digits", "--to", url]
+    command = ["colchis", "data", "import", "digits", "--to", url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -128,7 +128,9 @@ def test_a_run_is_submitted_watched_and_its_report_read(here: Installation) -> N
     assert [phase for phase in dict.fromkeys(run.phase for run in seen) if phase] == ["Running", "Failed"]
     assert run.workflow["metadata"]["labels"]["colchis.dev/model"] == "ui"
     (pod,) = run.attempts("validate-data")
-    sentence = f"{here.url}/data/absent holds no data set; import one (colchis data NAME --to STORE) and give the URI"
+    sentence = (
+        f"{here.url}/data/absent holds no data set; import one (colchis data import NAME --to STORE) and give the URI"
+    )
     assert pod["message"].startswith(f"main: Error (exit code 65): {sentence}")
     assert run.outputs["summary"].startswith(f"validate_data failed: {sentence}")
     assert "holds no data set" in here.report(run)

@@ -19,10 +19,10 @@ from tests.pages.blocks import PAGES, ROOT, blocks, commands
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 RUNS = {page: [block.runs for block in blocks(page) if block.language == "console"] for page in PAGES}
 TRIED = """
-colchis data digits --to file:///tmp/store
+colchis data import digits --to file:///tmp/store
 colchis push-code examples/01-digits --store file:///tmp/store
 colchis run --run try --set model=digits --set store=file:///tmp/store --set repository=oci:/tmp/images \
-  --set data=$(colchis data digits --to file:///tmp/store) --set workers=1 --set entry=digits:build \
+  --set data=$(colchis data import digits --to file:///tmp/store) --set workers=1 --set entry=digits:build \
   --set code=$(colchis push-code examples/01-digits --store file:///tmp/store) \
   --set 'hyperparameters={"epochs": 2, "global_batch": 64, "seed": 1}' --set thresholds={}
 colchis models stop

@@ -130,4 +130,4 @@ def test_data_that_is_not_there_yet_is_fetched_by_the_line_that_is_shown(
     assert local.main(["--home", str(tmp_path)]) == 65
     said = capsys.readouterr().err
     assert "validate-data  Failed exit code 65: " in said
-    assert f"data:   colchis data digits --to file://{tmp_path}/store" in said
+    assert f"data:   colchis data import digits --to file://{tmp_path}/store" in said

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # what an earlier demo left unsigned goes on serving
             first = not any(home.glob("store/models/*/*/record.json"))
             _ask("keys", "make", "--name=demo", f"--required={str(first).lower()}")
-        data = _ask("data", "digits", "--to", store)
+        data = _ask("data", "import", "digits", "--to", store)
         code = _ask("push-code", str(EXAMPLE), "--store", store)
         arguments = {
             "model": MODEL,

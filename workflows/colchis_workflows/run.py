@@ -155,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
         prog="colchis run",
         description="Run a workflow template on this machine, with Argo's meaning and without a cluster.",
         epilog="examples:\n"
-        "  colchis run --set data=$(colchis data digits --to file://$PWD/.colchis/store)\n"
+        "  colchis run --set data=$(colchis data import digits --to file://$PWD/.colchis/store)\n"
         "  colchis run --run RUN                      go on with a run: what succeeded is not run again\n"
         "  colchis run --file my-workflow.yaml        run a template or workflow of your own\n\n"
         "exit codes: 0 done, 3 the gate said no, 2 usage, 65 refused, 75 stopped, 130 interrupted,\n"

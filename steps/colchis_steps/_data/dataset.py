@@ -243,6 +243,6 @@ def newest(uri: str) -> str:
             log.warning("left out: %s", error)
     if not made:
         raise InputError(
-            f"{uri} holds no data set; import one (colchis data NAME --to STORE) and give the URI it prints"
+            f"{uri} holds no data set; import one (colchis data import NAME --to STORE) and give the URI it prints"
         )
     return f"{uri.rstrip('/')}/{max(made, key=lambda key: (made[key], key)).removesuffix(f'/{name}')}"

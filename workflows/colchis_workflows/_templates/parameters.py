@@ -58,7 +58,7 @@ PARAMETERS = {
     "code": Text("The URI that `colchis push-code DIR` prints. Empty: the entry is in the training image.", ""),
     "created-by": Text("Who asked for the run, or the workflow's labels as JSON; for the version's record.", ""),
     "data": Text(
-        "The URI that `colchis data NAME --to STORE` prints; without its last part, the newest data set there is.",
+        "The URI that `colchis data import NAME` prints; without its last part, the newest data set there is.",
         f"{STORE}/data/digits/b998b704837bf9f7",
     ),
     "data-digest": Text("The digest of the data that were validated; other data are refused.", ""),
