@@ -27,6 +27,7 @@ def test_what_is_packed_is_unpacked() -> None:
         (b"{}", "br", 415),
         (gzip.compress(gzip.compress(b"{}")), "gzip, gzip", 415),
     ],
+    ids=["not packed", "cut", "empty", "too large", "unknown", "packed twice"],  # gzip holds the time
 )
 def test_what_is_not_is_refused(body: bytes, encoding: str, status: int) -> None:
     with pytest.raises(Refused) as refused:
