@@ -141,7 +141,7 @@ def conclude(engine: Engine, display: Display, phase: str, code: int) -> None:
         data = engine.arguments.get("data", "")
         if data.startswith("file://") and not Path(data.removeprefix("file://")).exists():
             store, _, name = data.rpartition("/data/")  # where the run looks for it, whatever its own store is
-            display.say(f"data:   colchis data {name.partition('/')[0] or 'NAME'} --to {store or 'STORE'}")
+            display.say(f"data:   colchis data import {name.partition('/')[0] or 'NAME'} --to {store or 'STORE'}")
     elif code == REJECTED or record.outputs.get("verdict") == "undecided":
         display.say(record.outputs.get("summary") or "the gate or the canary said no; the report says why")
     elif code == 0 and "endpoint" in record.outputs:
