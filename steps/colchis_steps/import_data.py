@@ -11,14 +11,18 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from colchis_steps._data.dataset import open_data
 from colchis_steps._data.importing import flags
 from colchis_steps._data.importing.run import run
 from colchis_steps._data.sets import LOADERS, write
+from colchis_steps._formats.data import Parent
 from colchis_steps._step.flags import COMMAND, model_name, prog
 from colchis_steps._step.home import default_store
 from colchis_steps._step.main import entrypoint
+from colchis_steps._step.outputs import write_output
 from colchis_steps._store.opening import open_store
 
 MODULE = "colchis_steps.import_data"
@@ -44,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
         help="the store: s3://bucket/prefix or file:///directory (default: the local one)",
     )
     flags.add(p)
+    p.add_argument("--data-path", type=Path, metavar="PATH", help="where to write the URI, for a template of Argo's")
+    p.add_argument("--digest-path", type=Path, metavar="PATH", help="where to write the data's digest")
     return p
 
 
@@ -57,12 +63,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.name not in LOADERS:
         if not args.given:
             p.error(f"{args.name} is none of {', '.join(sorted(LOADERS))}; for rows of your own add --from FILE")
-        uri = run(open_store(args.to), flags.request(args))
+        request = flags.request(args)
+        if args.parent:
+            request = replace(request, parent=Parent(open_data(args.parent).manifest.digest, "", ""))
+        uri = run(open_store(args.to), request)
     else:
         if args.given and (args.name != "fashion-mnist" or len(args.given) > 1):
             p.error(f"--from goes with fashion-mnist, once; {args.name} comes with scikit-learn")
         directory = Path(args.given[0].place) if args.given else None
         uri = write(open_store(args.to), LOADERS[args.name](directory), args.shard_rows or SHARD_ROWS)
+    write_output(args.data_path, uri)
+    if args.digest_path:
+        write_output(args.digest_path, open_data(uri).manifest.digest)
     sys.stdout.write(f"{uri}\n")
 
 

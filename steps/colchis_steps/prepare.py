@@ -5,7 +5,8 @@ Writes  data/<set>-prepared/<16 hex>/…          what the command made, with it
         data/<set>/prepared/<16 hex>.json       which it is, by data, code and command: the same again runs nothing
         runs/<run>/prepare.json; --data-path, --digest-path: the data set, for later steps to hold
 
-In a pod its parts have a container each: the one that runs the command has no key.
+In a pod its parts have a container each: the one that runs the command has no key. Where a WorkflowTemplate of the
+user's makes the data, this step looks at them afterwards: --made-data and --made-digest.
 """
 
 import argparse
@@ -20,14 +21,16 @@ from colchis_steps._content.code import describe_code, unpack_code
 from colchis_steps._data.dataset import DataSet, open_data, read_manifest
 from colchis_steps._data.validating.rules import RULES
 from colchis_steps._data.validating.whole import sentence, validate
-from colchis_steps._formats.data import Parent
+from colchis_steps._formats.data import DataManifest, Parent
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.keys import DATA_MANIFEST, prepared_key
 from colchis_steps._formats.prepared import Prepared
+from colchis_steps._prepare.asked import TEMPLATE, kind_of
+from colchis_steps._prepare.checking import check
 from colchis_steps._prepare.command import execute
 from colchis_steps._prepare.exporting import export
 from colchis_steps._prepare.taking import take
-from colchis_steps._step.child import PREFIX, words_of
+from colchis_steps._step.child import words_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -49,17 +52,10 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
     Raises:
         InputError: one of them is missing or damaged, or the command is none.
     """
-    if not args.prepare.startswith(PREFIX):
-        raise InputError(
-            f"--prepare={args.prepare[:64]!r} is no command; give 'command:python features.py', or put a template of "
-            "your own into the pipeline with Hera, as docs/own-steps.md shows"
-        )
+    if kind_of(args.prepare) != "command":
+        raise InputError(f"--prepare={args.prepare[:64]!r} is no command; this step runs 'command:python features.py'")
     words_of(args.prepare)
-    data = open_data(args.data)
-    if args.data_digest not in {"", data.manifest.digest}:
-        raise InputError(
-            f"{args.data} is {data.manifest.digest}, but {args.data_digest} was validated; run the pipeline again"
-        )
+    data = validated(args)
     code = describe_code(args.code)[0] if args.code else ""
     asked = Prepared(Parent(data.manifest.digest, code, args.prepare))
     here = open_store(given.as_uri())
@@ -70,6 +66,16 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
         unpack_code(args.code, given / "code")
     export(data, given / "input")
     here.write(ASKED, encode(asked))
+
+
+def validated(args: argparse.Namespace) -> DataSet:
+    """Return the data. Raises InputError: they are not what was validated."""
+    data = open_data(args.data)
+    if args.data_digest not in {"", data.manifest.digest}:
+        raise InputError(
+            f"{args.data} is {data.manifest.digest}, but {args.data_digest} was validated; run the pipeline again"
+        )
+    return data
 
 
 def made_before(store: Objects, data: DataSet, asked: Prepared) -> Prepared | None:
@@ -103,8 +109,20 @@ def concluded(args: argparse.Namespace, store: Objects, given: Path, made: Path)
     found = Prepared(asked.parent, relative(store, uri), after.digest)
     if asked.parent.code:
         store.write(prepared_key(before.name, asked.parent), encode(found))
+    return found, told(after)
+
+
+def checked(args: argparse.Namespace, store: Objects) -> tuple[Prepared, str]:
+    """Look at what a template of the user's made; return it and a sentence."""
+    before = validated(args).manifest
+    after = check(args.made_data, args.made_digest, before, args.prepare)
+    return Prepared(Parent(before.digest, "", args.prepare), relative(store, args.made_data), after.digest), told(after)
+
+
+def told(after: DataManifest) -> str:
+    """Return what was made, as a sentence."""
     rows = ", ".join(f"{name} {split.rows}" for name, split in after.splits.items())
-    return found, f"{after.name}: rows {rows}; features {', '.join(c.name for c in after.of_role('feature'))[:256]}"
+    return f"{after.name}: rows {rows}; features {', '.join(c.name for c in after.of_role('feature'))[:256]}"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -122,9 +140,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--prepare",
         required=True,
-        metavar="COMMAND",
+        metavar="HOW",
         help="'command:python features.py', run in the code's directory without a shell; it reads $COLCHIS_INPUT and "
-        "writes $COLCHIS_OUTPUT",
+        "writes $COLCHIS_OUTPUT; or 'template:NAME', where --made-data is what that WorkflowTemplate made",
     )
     p.add_argument("--code", default="", metavar="URI", help="the code, as push_code printed it; '' if none is needed")
     p.add_argument(
@@ -132,6 +150,8 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--given", type=Path, metavar="DIR", help="with --part: what was fetched")
     p.add_argument("--made", type=Path, metavar="DIR", help="with --part: what the command made")
+    p.add_argument("--made-data", default="", metavar="URI", help="look at this alone: what the template NAME made")
+    p.add_argument("--made-digest", default="", metavar="DIGEST", help="its digest, as the template gave it")
     p.add_argument("--data-path", type=Path, metavar="PATH", help="where to write the URI of the data set")
     p.add_argument("--digest-path", type=Path, metavar="PATH", help="where to write its digest")
     return p
@@ -144,6 +164,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     if args.part and not (args.given and args.made):
         p.error("--part needs --given=DIR and --made=DIR")
+    if args.prepare.startswith(TEMPLATE) and not args.part:
+        conclude(args)
+        return
     with contextlib.ExitStack() as stack:
         if not args.part:
             top = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -173,7 +196,10 @@ def conclude(args: argparse.Namespace) -> None:
     store = open_store(args.store)
     flags = {name: value for name, value in vars(args).items() if name not in {"part", "given", "made"}}
     with recorded(store, args.run, "prepare", flags) as recorder:
-        found, recorder.message = concluded(args, store, args.given, args.made)
+        if kind_of(args.prepare) == "template":
+            found, recorder.message = checked(args, store)
+        else:
+            found, recorder.message = concluded(args, store, args.given, args.made)
         recorder.outputs = {"data": absolute(store, found.uri), "digest": found.digest}
         for name, value in recorder.outputs.items():
             write_output(vars(args)[f"{name}_path"], value)

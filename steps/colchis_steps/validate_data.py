@@ -7,8 +7,8 @@ Reads   --data    a data set's manifest and each of its shards, one at a time; o
         models/<model>/aliases/stable.json and its record, with --only-new-data=true
 Writes  runs/<run>/validate_data.json: every check, a profile of each split, drift; --digest-path: the data's digest
         --data-path: the URI of the one data set; --new-data-path: "false" where the served version has seen it
-        --prepares-path: whether --prepare names a command; --ready-path, --ready-digest-path: data and digest where
-        not, as then nothing comes between these data and the training
+        --prepares-path: command, template or false, as --prepare is; --ready-path, --ready-digest-path: data and digest
+        where it is empty, as then nothing comes between these data and the training
 """
 
 import argparse
@@ -23,6 +23,7 @@ from colchis_steps._data.validating.rules import RULES, defaults, laid_over, par
 from colchis_steps._data.validating.whole import sentence, validate
 from colchis_steps._formats.keys import alias_key, record_key
 from colchis_steps._formats.models import Alias, Record
+from colchis_steps._prepare.asked import kind_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -81,11 +82,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="BOOL",
         help="true: end at once, and say so, where the model's served version was trained on these data",
     )
-    p.add_argument("--prepare", default="", metavar="COMMAND", help="what is to make the training's data of these")
+    p.add_argument("--prepare", default="", metavar="HOW", help="what is to make the training's data of these")
     p.add_argument("--digest-path", type=Path, metavar="PATH", help="where to write the data's digest")
     p.add_argument("--data-path", type=Path, metavar="PATH", help="where to write the URI of the one data set")
     p.add_argument("--new-data-path", type=Path, metavar="PATH", help="where to write true, or false: nothing to do")
-    p.add_argument("--prepares-path", type=Path, metavar="PATH", help="where to write true where --prepare is given")
+    p.add_argument("--prepares-path", type=Path, metavar="PATH", help="where to write command, template or false")
     p.add_argument("--ready-path", type=Path, metavar="PATH", help="where to write the URI where it is not")
     p.add_argument("--ready-digest-path", type=Path, metavar="PATH", help="where to write the digest where it is not")
     return p
@@ -98,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     store = open_store(args.store)
     with recorded(store, args.run, "validate_data", vars(args)) as recorder:
         parse_rules(args.rules)
+        prepares = kind_of(args.prepare)
         data = open_data(newest(args.data))
         recorder.outputs = {"digest": data.manifest.digest, "data": data.uri, "new-data": "true"}
         write_output(args.data_path, data.uri)
@@ -124,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         recorder.message = f"{report.name} passes {passed} of {len(report.checks)} checks; rows: {rows}"
         log.info("%s", recorder.message)
         write_output(args.digest_path, report.digest)
-        write_output(args.prepares_path, "true" if args.prepare else "false")
+        write_output(args.prepares_path, prepares)
         write_output(args.ready_path, "" if args.prepare else data.uri)
         write_output(args.ready_digest_path, "" if args.prepare else report.digest)
         write_output(args.new_data_path, "true")

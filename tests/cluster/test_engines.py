@@ -1,4 +1,4 @@
-"""Same meaning, two engines: sixteen small DAGs through Argo; tests/workflows/_engine/test_dags.py runs them locally.
+"""Same meaning, two engines: seventeen small DAGs through Argo; tests/workflows/_engine/test_dags.py runs them locally.
 
 All are submitted at once, in a namespace of their own.
 """

@@ -1,4 +1,4 @@
-"""A command makes the data of a training, and a step of one's own its seed; then the command need not run again."""
+"""A command, or a template of one's own, makes the data of a training, and a step of one's own its seed."""
 
 import json
 import subprocess
@@ -67,3 +67,26 @@ def test_own_steps_make_the_data_and_the_seed(here: Installation, tmp_path: Path
     told = read_document(here.store, result_key("again", "prepare"), StepResult)
     assert told.message.startswith("made before by the same code and command")
     assert told.outputs["digest"] == made.manifest.digest
+
+
+def test_a_template_of_ones_own_makes_the_data_by_its_name(here: Installation, tmp_path: Path) -> None:
+    """The pipeline is the installed one: only the template is applied; one that is not there ends a run by its name."""
+    render = ["-m", "colchis_workflows.cli", "render", f"--to={tmp_path}", f"--registry={IMAGES}", f"--tag={TAG}"]
+    subprocess.run([sys.executable, *render], check=True)
+    example = [sys.executable, str(ROOT / "examples/33-own-step/template.py"), str(tmp_path / "base")]
+    here.kubectl(
+        "apply", "--filename=-", given=subprocess.run(example, check=True, capture_output=True).stdout.decode()
+    )
+    given = QUICK | {"store": here.url, "data": here.data, "model": "own-data", "builder": "direct"}
+    given |= {"repository": f"{REPOSITORY}/{here.namespace}"}
+    run = here.ended(here.submit(prepare="template:own-data", **given), 600)
+    assert run.phase == "Succeeded", run.told()
+    found = record(here, "own-data", 1)
+    made = open_data(absolute(here.store, found.data)).manifest
+    assert (made.name, made.digest) == ("digits-own", found.data_digest)
+    assert made.parent is not None
+    assert made.parent.data == open_data(here.data).manifest.digest
+
+    absent = here.ended(here.submit(prepare="template:absent", **given | {"model": "absent"}), 300)
+    assert absent.phase in {"Error", "Failed"}
+    assert any("absent" in str(node.get("message")) for node in absent.nodes), absent.told()

@@ -166,7 +166,8 @@ def test_commands_that_go_wrong(site: Site, code: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--prepare=template:mine"], "put a template of your own into the pipeline with Hera"),
+        (["--prepare=mine"], "says neither command nor template"),
+        (["--prepare=template:mine"], "gave no data or no digest"),
         (["--prepare=command:"], "names no command"),
         (["--prepare=command:'python"], "is not a command"),
         (["--prepare=command:no-such-program"], "cannot be started"),

@@ -27,7 +27,7 @@ def test_data_are_ready_or_go_to_the_command(tmp_path: Path) -> None:
     found = {"digest": digest, "data": data, "new-data": "true"}
     assert handed_on(tmp_path, data) == found | {"prepares": "false", "ready": data, "ready-digest": digest}
     assert handed_on(tmp_path, data, "--prepare=command:python it's 'quoted'.py") == found | {
-        "prepares": "true", "ready": "", "ready-digest": "",
+        "prepares": "command", "ready": "", "ready-digest": "",
     }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
         "rolls it out. `report` shows what happened, whatever happened.",
         ARGUMENTS,
-        [_pipeline(), _prepare(), _candidate(), _publish(), _again(), _release(), _approval(), _approve()],
+        [_pipeline(), *prepare.dags(), _candidate(), _publish(), _again(), _release(), _approval(), _approve()],
         hooks={"exit": _report()},
         workflow_metadata=models.WorkflowMetadata(
             labels_from={
@@ -114,17 +114,6 @@ def _pipeline() -> DAG:
                 when="{{tasks.candidate.outputs.parameters.verdict}} == pass",
             ),
         ],
-    )
-
-
-def _prepare() -> DAG:
-    """Return what makes the training's data of the validated ones, if anything does; its outputs are empty else."""
-    return DAG(
-        name="prepare",
-        target="prepare",
-        inputs=[Parameter(name=name) for name in [*prepare.INPUTS, "prepares"]],
-        outputs=[output_of("prepare", "data"), output_of("prepare", "digest")],
-        tasks=[task("prepare", inputs_of(prepare.INPUTS), when="{{inputs.parameters.prepares}} == true")],
     )
 
 

@@ -40,6 +40,24 @@ def test_depends(text: str, phases: dict[str, str], want: bool) -> None:
     assert holds(condition, phases) is want
 
 
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("a startsWith 'temp' ? trimPrefix(a, 'template:') : 'other'", "x"),
+        ("a startsWith 'tempt' ? trimPrefix(a, 'template:') : 'other'", "other"),
+        ("trimPrefix(a, 'x')", "template:x"),
+    ],
+)
+def test_prefixes(text: str, want: str) -> None:
+    assert evaluate(parse(text), {"a": "template:x"}) == want
+
+
+@pytest.mark.parametrize("text", ["1 startsWith 'a'", "a startsWith 1", "trimPrefix(1, 'a')", "trimPrefix('a')"])
+def test_prefixes_are_texts(text: str) -> None:
+    with pytest.raises(BadExpressionError):
+        evaluate(parse(text), {"a": "x"})
+
+
 @pytest.mark.parametrize("text", ["a.Suceeded", "a &&", "(a", "a b", "a & b"])
 def test_what_is_no_depends_is_refused(text: str) -> None:
     with pytest.raises(BadExpressionError):

@@ -200,6 +200,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     ">=": _alike(">=", float, str)(lambda a, b: a >= b),
     "in": _in,
     "not in": lambda a, b: not _in(a, b),
+    "startsWith": _alike("startsWith", str)(str.startswith),
     "+": _alike("+", float, str)(lambda a, b: a + b),
     "-": _alike("-", float)(lambda a, b: a - b),
     "*": _alike("*", float)(lambda a, b: a * b),
@@ -216,8 +217,14 @@ def _replace(text: Any, old: Any, new: Any) -> str:
     return str(text).replace(old, new)
 
 
+def _trim_prefix(text: Any, prefix: Any) -> str:
+    if not (isinstance(text, str) and isinstance(prefix, str)):
+        raise BadExpressionError("'trimPrefix' takes two texts")
+    return text.removeprefix(prefix)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {"asInt": int, "int": int, "asFloat": float, "float": float, "string": str}
-FUNCTIONS["replace"] = _replace
+FUNCTIONS |= {"replace": _replace, "trimPrefix": _trim_prefix}
 
 
 def evaluate(node: Node, names: Mapping[str, Any]) -> Any:

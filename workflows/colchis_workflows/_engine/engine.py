@@ -25,6 +25,7 @@ from colchis_workflows._engine.scopes import (
     dag_phase,
     failure,
     global_scope,
+    named,
     outputs_of_dag,
     outputs_of_skipped,
 )
@@ -40,7 +41,7 @@ class _Dag:
 
     def __init__(self, found: Found, scope: dict[str, str]) -> None:
         self.found, self.scope = found, scope
-        self.tasks = {str(task["name"]): task for task in found.template.part("dag").parts("tasks")}
+        self.tasks = {str(task["name"]): named(task, scope) for task in found.template.part("dag").parts("tasks")}
         read = {name: depends(depends_text(task)) for name, task in self.tasks.items()}
         self.waits = {name: waits for name, (waits, _) in read.items()}
         self.conditions = {name: condition for name, (_, condition) in read.items()}

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from copy import copy
 from datetime import UTC, datetime
 from getpass import getuser
 from typing import Any
@@ -12,7 +13,7 @@ from colchis_workflows._argo.documents import Object
 from colchis_workflows._argo.errors import InputError
 from colchis_workflows._argo.expressions import evaluate, parse
 from colchis_workflows._argo.grammars import BadExpressionError
-from colchis_workflows._argo.tags import fill
+from colchis_workflows._argo.tags import fill, tags
 from colchis_workflows._engine.record import Record
 from colchis_workflows._runs.node import BAD, Node
 
@@ -95,6 +96,21 @@ def arguments_of(use: Object, scope: Scope) -> dict[str, str]:
         InputError: one has a tag without a value.
     """
     return {str(p["name"]): fill(str(p.get("value")), scope) for p in use.part("arguments").parts("parameters")}
+
+
+def named(use: Object, scope: Scope) -> Object:
+    """Return a task whose ``templateRef`` names its document; Argo fills that in by the DAG's inputs, before any task.
+
+    Raises:
+        InputError: the name has a tag without a value among them.
+    """
+    reference = use.part("templateRef")
+    if not tags(name := str(reference.get("name", ""))):
+        return use
+    inputs = {key: value for key, value in scope.items() if not key.startswith("tasks.")}
+    found, known = copy(use), copy(reference)
+    known["name"], found["templateRef"] = fill(name, inputs), known
+    return found
 
 
 def failure(node: Node, record: Record) -> dict[str, str]:

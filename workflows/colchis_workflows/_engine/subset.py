@@ -16,6 +16,7 @@ from colchis_workflows._argo.grammars import BadExpressionError
 from colchis_workflows._argo.literal import literal_input
 from colchis_workflows._argo.tags import TAG, replace, tags, texts
 from colchis_workflows._argo.when import parse, when
+from colchis_workflows._engine.scopes import named
 
 POD = {"affinity", "automountServiceAccountToken", "executor", "nodeSelector", "podPriorityClassName", "podSpecPatch"}
 POD |= {"priorityClassName", "schedulerName", "securityContext", "serviceAccountName", "tolerations", "volumes"}
@@ -63,11 +64,14 @@ def _program(template: Object, name: str) -> None:
 
 
 def _expressions(template: Object, name: str) -> None:
-    """Refuse expressions, but the one by which a container gets an input as it is."""
+    """Refuse expressions, but that by which a container gets an input as it is, and those that name a template."""
     containers = [template.part("container"), *template.parts("initContainers")]
     allowed = {word for one in containers for key in ("command", "args") for word in one.get(key) or []}
     allowed |= {str(variable.get("value")) for one in containers for variable in one.parts("env")}
+    names = {str(task.part("templateRef").get("name")) for task in template.part("dag").parts("tasks")}
     for text, line in texts(template):
+        if text in names:
+            continue
         if any(tag.startswith("=") and not (text in allowed and literal_input(tag)) for tag in tags(text)):
             raise InputError(
                 f"{template.file}:{line}: {name} uses {{{{= }}}}, which a local run does not have; run it on Argo"
@@ -183,6 +187,12 @@ class Walk:
                 return
         except BadExpressionError as error:
             raise _refuse(task, name, f"has a when that is not a condition: {error}", "mend it") from error
+        try:  # what an input gets from a task is not known yet, and its tag no value
+            task = named(task, {key: value for key, value in scope.items() if not TAG.search(value)})
+        except InputError as error:
+            raise _refuse(
+                task, name, f"names its template by what is not known before the run: {error}", "use the DAG's inputs"
+            ) from error
         used = self.catalog.template(found.document, task)
         if used is None:
             wanted = task.get("template") or "/".join(map(str, task.part("templateRef").values()))

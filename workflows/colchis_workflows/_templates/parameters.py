@@ -136,11 +136,13 @@ PARAMETERS = {
     ),
     "preheat": choice("Whether all nodes get the model's image before traffic moves to it.", "false", "true"),
     "prepare": Text(
-        "What makes the training's data of the validated ones, `command:python features.py`, run in the code's "
-        "directory. Empty: they are taken as they are.",
+        "What makes the training's data of the validated ones: `command:python features.py`, run in the code's "
+        "directory, or `template:NAME`, a WorkflowTemplate of your own. Empty: they are taken as they are.",
         "",
     ),
-    "prepares": Text("Whether there is something to prepare; validate-data says it.", "false"),
+    "prepares": Text("What prepares the data, `command`, `template` or `false`; validate-data says it.", "false"),
+    "made-data": Text("The data that a template of your own made.", ""),
+    "made-digest": Text("Their digest, as that template gave it.", ""),
     "repository": Text("Where model images go, `host:5000/prefix`.", "registry.example/models"),
     "rules": Text("More rules for the data, as JSON; docs/steps/validate_data.md lists them.", "{}"),
     "schema": Text(

@@ -23,6 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a file, folder or pattern, s3://bucket/key or https://…: CSV, Parquet, TFRecord, npz, Arrow IPC, or a "
         "folder of images; several times for several; train=PLACE, eval=PLACE or test=PLACE for splits of your own",
     )
+    where.add_argument("--parent", default="", metavar="URI", help="the data set that these were made of")
     where.add_argument("--delimiter", type=_delimiter, metavar="C", help="of CSV (found from its first lines)")
     where.add_argument("--encoding", default="", metavar="NAME", help="of CSV, such as latin-1 (default utf-8)")
     what = parser.add_argument_group("what is in it")
