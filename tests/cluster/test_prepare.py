@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.cluster.installed import IMAGES, NEEDS_CLUSTER, QUICK, REPOSITORY, ROOT, TAG, Installation
 from tests.cluster.test_chain import record
 
@@ -69,6 +70,7 @@ def test_own_steps_make_the_data_and_the_seed(here: Installation, tmp_path: Path
     assert told.outputs["digest"] == made.manifest.digest
 
 
+@pytest.mark.long
 def test_a_template_of_ones_own_makes_the_data_by_its_name(here: Installation, tmp_path: Path) -> None:
     """The pipeline is the installed one: only the template is applied; one that is not there ends a run by its name."""
     render = ["-m", "colchis_workflows.cli", "render", f"--to={tmp_path}", f"--registry={IMAGES}", f"--tag={TAG}"]
