@@ -1,8 +1,9 @@
 """Labels as people write them, made what a data set holds: the number of each row's class, int64, from 0 on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from colchis_steps._data.targets import numbers
 from colchis_steps._step.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ def known_labels(values: "Array", classes: Sequence[str], where: str) -> "Array"
         InputError: they are something else; the sentence begins with ``where`` and names the first such row. Or a
             string is the name of no class.
     """
-    import numpy as np
-
     flat = _flat(values, where)
     if flat.dtype.kind != "U":
         labels = _whole(flat, where)
@@ -31,13 +30,7 @@ def known_labels(values: "Array", classes: Sequence[str], where: str) -> "Array"
                 "or give names as strings"
             )
         return labels
-    numbers: Mapping[str, int] = {name: i for i, name in enumerate(classes)}
-    found, places = np.unique(flat, return_inverse=True)
-    for i, name in enumerate(found):
-        if str(name) not in numbers:
-            row = int(np.flatnonzero(places == i)[0])
-            raise InputError(f"{where}: label {str(name)!r} in row {row} is none of the classes {_some(classes)}")
-    return np.array([numbers[str(name)] for name in found], np.int64)[places]
+    return numbers(flat, classes, where)
 
 
 def plain(values: "Array") -> "Array":
@@ -97,8 +90,3 @@ def _whole(values: "Array", where: str) -> "Array":
 
 def _shown(value: Any) -> str:
     return "NaN" if value != value else f"{value:g}"  # noqa: PLR0124 - NaN alone is not itself
-
-
-def _some(classes: Sequence[str]) -> str:
-    shown = ", ".join(classes[:8])
-    return f"{shown} and {len(classes) - 8} more" if len(classes) > 8 else shown or "(there are none)"

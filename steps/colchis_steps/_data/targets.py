@@ -75,9 +75,13 @@ def numbers(values: "Array", classes: Sequence[str], where: str) -> "Array":
     for i, name in enumerate(named):
         if name not in known:
             row = int(np.flatnonzero(places == i)[0])
-            shown = ", ".join(classes[:8]) + (f" and {len(classes) - 8} more" if len(classes) > 8 else "")
-            raise InputError(f"{where}: label {name[:64]!r} in row {row} is none of the classes {shown}")
+            raise InputError(f"{where}: label {name[:64]!r} in row {row} is none of the classes {_some(classes)}")
     return np.array([known[name] for name in named], np.int64)[places].reshape(values.shape)
+
+
+def _some(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:8])
+    return f"{shown} and {len(classes) - 8} more" if len(classes) > 8 else shown or "(there are none)"
 
 
 def _many(task: Task, rows: "Mapping[str, Array]", where: str) -> "Array":
