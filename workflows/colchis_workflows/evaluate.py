@@ -8,13 +8,12 @@ container of the training's image, which has no key either and may write nothing
 from hera.workflows import UserContainer, WorkflowTemplate, models
 
 from colchis_workflows._argo.literal import literal
+from colchis_workflows._templates.parts import early, place, unwritable
 from colchis_workflows._templates.step import (
     KEYS,
     KEYS_FILE,
-    LOCKED,
     MODEL,
     SCRATCH,
-    SETTINGS,
     TMP,
     TRUST,
     TRUST_AT,
@@ -64,20 +63,20 @@ def template(settings: Settings) -> WorkflowTemplate:
         size=resources("250m", "512Mi", "4Gi"),
         hopeless=HOPELESS,
     )
-    given, answers, measured, tmp = (_mount(path) for path in (GIVEN, ANSWERS, MEASURED, TMP))
+    given, answers, measured, tmp = (place(path) for path in (GIVEN, ANSWERS, MEASURED, TMP))
     places = {name: models.VolumeMount(name=name, mount_path=TMP) for name in ("ask", "measure")}  # each its own
     container.init_containers = [
         _early("fetch", settings.image("data"), [given, tmp, KEYS, read_only(TRUST, TRUST_AT)]),
-        _early("ask", settings.image("train"), [_read_only(given), answers, places["ask"]]),
+        _early("ask", settings.image("train"), [unwritable(given), answers, places["ask"]]),
         _early(
             "measure",
             "{{inputs.parameters.train-image}}",
-            [_read_only(given), _read_only(answers), measured, places["measure"]],
+            [unwritable(given), unwritable(answers), measured, places["measure"]],
         ),
     ]
     volumes = [empty(name) for name in (*(str(one.name) for one in (answers, measured)), *places)]
     container.volumes = [SCRATCH, keys_of(ACCOUNT), TRUST, empty(given.name, MODEL), *volumes]
-    container.volume_mounts = [tmp, *map(_read_only, (given, answers, measured)), KEYS]
+    container.volume_mounts = [tmp, *map(unwritable, (given, answers, measured)), KEYS]
     container.annotations = {"eks.amazonaws.com/skip-containers": "ask,measure"}  # a role of the account is a key
     return workflow_template(
         settings,
@@ -93,26 +92,5 @@ def _part(name: str) -> list[str]:
 
 
 def _early(name: str, image: str, mounts: list[models.VolumeMount]) -> UserContainer:
-    """Return a container that runs a part before the main one."""
-    has_key = KEYS in mounts
-    size = resources("100m", "256Mi", "4Gi") if has_key else resources("250m", "1Gi", "4Gi")
-    return UserContainer(
-        name=name,
-        image=image,
-        image_pull_policy="IfNotPresent",
-        command=["python", "-m", "colchis_steps.evaluate"],
-        args=[*flags(FLAGS), *_part(name)],
-        env=environment(**KEYS_FILE) if has_key else environment(),
-        resources=size,
-        security_context=LOCKED,
-        volume_mounts=mounts,
-        env_from=SETTINGS if has_key else None,
-    )
-
-
-def _mount(path: str) -> models.VolumeMount:
-    return models.VolumeMount(name=path.strip("/"), mount_path=path)
-
-
-def _read_only(mount: models.VolumeMount) -> models.VolumeMount:
-    return mount.model_copy(update={"read_only": True})
+    size = resources("100m", "256Mi", "4Gi") if KEYS in mounts else resources("250m", "1Gi", "4Gi")
+    return early("evaluate", name, image, args=[*flags(FLAGS), *_part(name)], mounts=mounts, size=size)

@@ -6,16 +6,13 @@ main one takes what was made. ``check`` looks at what a template of the user's m
 
 from hera.workflows import DAG, Container, Parameter, UserContainer, WorkflowTemplate, models
 
+from colchis_workflows._templates.parts import early, place, unwritable
 from colchis_workflows._templates.step import (
     KEYS,
-    KEYS_FILE,
-    LOCKED,
     MODEL,
     SCRATCH,
-    SETTINGS,
     TMP,
     empty,
-    environment,
     flags,
     inputs_of,
     keys_of,
@@ -57,15 +54,15 @@ def template(settings: Settings) -> WorkflowTemplate:
         hours=24,
         hopeless=HOPELESS,
     )
-    given, made, tmp = (_mount(path) for path in (FETCHED, MADE, TMP))
+    given, made, tmp = (place(path) for path in (FETCHED, MADE, TMP))
     own = models.VolumeMount(name="command", mount_path=TMP)  # not the place that outputs are read from
     container.init_containers = [
         _early(sent, "fetch", settings.image("data"), [given, tmp, KEYS]),
-        _early(sent, "command", "{{inputs.parameters.train-image}}", [_read_only(given), made, own]),
+        _early(sent, "command", "{{inputs.parameters.train-image}}", [unwritable(given), made, own]),
     ]
     volumes = [SCRATCH, keys_of(ACCOUNT), empty(given.name, MODEL), empty(made.name, MODEL), empty(own.name)]
     container.volumes = volumes
-    container.volume_mounts = [tmp, _read_only(given), _read_only(made), KEYS]
+    container.volume_mounts = [tmp, unwritable(given), unwritable(made), KEYS]
     return workflow_template(
         settings,
         "Colchis: prepare",
@@ -135,26 +132,5 @@ def _part(name: str) -> list[str]:
 
 
 def _early(sent: list[str], name: str, image: str, mounts: list[models.VolumeMount]) -> UserContainer:
-    """Return a container that runs a part before the main one."""
-    has_key = KEYS in mounts
-    size = resources("250m", "512Mi", "2Gi") if has_key else resources("500m", "1Gi", "4Gi")
-    return UserContainer(
-        name=name,
-        image=image,
-        image_pull_policy="IfNotPresent",
-        command=["python", "-m", "colchis_steps.prepare"],
-        args=[*flags(sent), *_part(name)],
-        env=environment(**KEYS_FILE) if has_key else environment(),
-        resources=size,
-        security_context=LOCKED,
-        volume_mounts=mounts,
-        env_from=SETTINGS if has_key else None,
-    )
-
-
-def _mount(path: str) -> models.VolumeMount:
-    return models.VolumeMount(name=path.strip("/"), mount_path=path)
-
-
-def _read_only(mount: models.VolumeMount) -> models.VolumeMount:
-    return mount.model_copy(update={"read_only": True})
+    size = resources("250m", "512Mi", "2Gi") if KEYS in mounts else resources("500m", "1Gi", "4Gi")
+    return early("prepare", name, image, args=[*flags(sent), *_part(name)], mounts=mounts, size=size)
