@@ -29,7 +29,7 @@ def check_target(path: Path | None) -> None:
 
 @contextmanager
 def writing(path: Path | None) -> Iterator[Write]:
-    """Give what takes rows and their answers; the file is there when all are, under its name."""
+    """Yield what takes rows and their answers; the file is there when all are, under its name."""
     if path is None:
         yield _Printed().write
         return

@@ -68,7 +68,7 @@ def check_told(kind: str, metric: str, bound: str, classes: int = 0) -> None:
 
 
 def _of_shares(pair: Pair, change: Change) -> Change:
-    """Tell the change of a share of rows; where they are in groups, no sooner than draws of whole groups tell it."""
+    """Return the change of a share of rows; where they are in groups, no sooner than draws of whole groups tell it."""
     now, then = (hits(pair.kind, rows) for rows in (pair.candidate, pair.baseline))
     rows, gained, lost = len(now), int((now & ~then).sum()), int((then & ~now).sum())
     low, high = (float(bound) for bound in interval(gained, lost, rows, 1 - 2 * ERROR))
@@ -97,7 +97,7 @@ def _of_shares(pair: Pair, change: Change) -> Change:
 
 
 def _of_draws(pair: Pair, how: Made, change: Change) -> Change:
-    """Tell the change of a figure that is made of sums."""
+    """Return the change of a figure that is made of sums."""
     import numpy as np
 
     table = sums(how.table, pair.groups)
@@ -109,7 +109,7 @@ def _of_draws(pair: Pair, how: Made, change: Change) -> Change:
 
 
 def _of_ranks(pair: Pair, change: Change) -> Change:
-    """Tell the change of the area under the ROC curve of two classes; as many rows of each are drawn as there are."""
+    """Return the change of the area under the ROC curve of two classes; as many rows of each are drawn as there are."""
     import numpy as np
 
     weight, positive = pair.weight, pair.candidate["label"] == 1
@@ -146,7 +146,7 @@ def _of_equals(change: Change) -> Change:
 def judge_changes(
     given: Rules, known: Collection[str], pair: Pair | None, kind: str, classes: int = 0
 ) -> tuple[Change, ...]:
-    """Tell each change that the rules bound by not_worse or better; none without a baseline.
+    """Return each change that the rules bound by not_worse or better; none without a baseline.
 
     A figure that may not be worse may not be so in a part of the data either.
 

@@ -116,7 +116,7 @@ def verdict(checks: Sequence[Check]) -> str:
 
 
 def never_right(slices: Mapping[str, Mapping[str, float]], severity: str = "warn") -> tuple[Check, ...]:
-    """Tell of classes that have rows and are never predicted rightly: accuracy may be high without them."""
+    """Return a check of classes that have rows and are never predicted rightly: accuracy may be high without them."""
     lost = [name for name, values in slices.items() if values.get("support") and values.get("recall") == 0]
     if not lost:
         return ()

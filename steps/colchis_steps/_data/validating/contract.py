@@ -93,7 +93,7 @@ class Contract:
         columns: Mapping[str, Mapping[str, Measured]],
         unique: Mapping[str, Alike],
     ) -> Iterator[Check]:
-        """Give every term's check; ``columns`` are those of each split, ``unique`` what is twice in a column."""
+        """Yield every term's check; ``columns`` are those of each split, ``unique`` what is twice in a column."""
         for term in self.terms:
             if term.rule in ODD:
                 actual, reason = "", faults[term.title].reason if term.title in faults else ""

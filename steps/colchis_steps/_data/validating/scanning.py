@@ -156,7 +156,7 @@ def scan(
 
 
 def _release() -> None:
-    """Give back what Arrow holds of the batches, before hashes are sorted."""
+    """Release what Arrow holds of the batches, before hashes are sorted."""
     import pyarrow as pa
 
     pa.default_memory_pool().release_unused()

@@ -108,7 +108,7 @@ class Guarded(HttpToolsProtocol):
             self._too_large()
 
     def on_message_begin(self) -> None:
-        """Give the head its time."""
+        """Start the time that the head has."""
         super().on_message_begin()
         self._wait(HEAD_SECONDS)
 
@@ -149,7 +149,7 @@ class Guarded(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def pause_writing(self) -> None:
-        """Give the client time to take what is written."""
+        """Start the time that the client has to take what is written."""
         super().pause_writing()
         if self._writing:
             self._writing.cancel()

@@ -94,7 +94,7 @@ def metadata(request: pb.GetModelMetadataRequest, version: Version) -> Any:
 
 
 def status(registry: Registry, spec: pb.ModelSpec) -> Any:
-    """Tell the state of a model's versions. Raises Refused (404)."""
+    """Return the state of a model's versions. Raises Refused (404)."""
     number = str(version_of(registry, spec, None).number) if spec.version_label else None
     number = str(spec.version.value) if spec.HasField("version") else number
     answer = pb.GetModelStatusResponse()
