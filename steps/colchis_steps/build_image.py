@@ -25,7 +25,6 @@ from colchis_steps._packing.base import parse_base, stand_on
 from colchis_steps._packing.known import in_cache, in_store, remember
 from colchis_steps._packing.pack import Known, pack
 from colchis_steps._packing.sources import DirectorySource, StoreSource
-from colchis_steps._savedmodel.files import check_saved_model
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -35,6 +34,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import located
+from colchis_steps._tensors.formats import format_of
 
 EMPTY = b"{}"
 log = logging.getLogger("colchis")
@@ -105,11 +105,11 @@ def prepare(
 
 
 def version_of(store: Objects, model: str, version: int) -> Manifest:
-    """Read the version's manifest. Raises InputError where it is altered or of no SavedModel."""
+    """Read the version's manifest. Raises InputError where it is altered or of no model."""
     manifest = read_document(store, manifest_key(model, version), Manifest)
     if tree_digest(manifest.files) != manifest.tree:
         raise InputError(f"the manifest of {model}/{version} in {store.url} is altered; upload anew")
-    check_saved_model([file.path for file in manifest.files], f"{model}/{version} in {store.url}")
+    format_of([file.path for file in manifest.files], f"{model}/{version} in {store.url}")
     return manifest
 
 
@@ -125,7 +125,9 @@ def pack_version(
 
     source = StoreSource(store, manifest.files)
     with Progress("build-image", sum(file.size for file in source.files)) as progress:
-        report = pack(source, repository, str(manifest.version), known=known, sent=progress.advance)
+        report = pack(
+            source, repository, str(manifest.version), known=known, kind=manifest.format, sent=progress.advance
+        )
     sent = attach_lineage(repository, store, manifest, candidate, report)
     return msgspec.structs.replace(report, bytes_sent=report.bytes_sent + sent)
 
@@ -133,9 +135,9 @@ def pack_version(
 def pack_directory(directory: Path, version: int, repository: Repository) -> ImageReport:
     """Pack a directory as it stands."""
     source = DirectorySource(directory)
-    check_saved_model([file.path for file in source.files], str(directory))
+    kind = format_of([file.path for file in source.files], str(directory))
     with Progress("build-image", sum(file.size for file in source.files)) as progress:
-        report = pack(source, repository, str(version), known=in_cache(source), sent=progress.advance)
+        report = pack(source, repository, str(version), known=in_cache(source), kind=kind, sent=progress.advance)
     remember(source, report)
     return report
 
@@ -167,9 +169,7 @@ def parser() -> argparse.ArgumentParser:
     run_flags(p)
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="the image is REPOSITORY/NAME")
     p.add_argument("--version", required=True, type=positive, metavar="N", help="the version to pack; also the tag")
-    p.add_argument(
-        "--from", type=given, metavar="DIRECTORY", help="direct: pack this SavedModel, not the store's version"
-    )
+    p.add_argument("--from", type=given, metavar="DIRECTORY", help="direct: pack this model, not the store's version")
     p.add_argument(
         "--base", default="", metavar="IMAGE", help="direct: pack a second image on this one, tag N-<its name>"
     )

@@ -47,6 +47,31 @@ class Context:
     """``blocks(split, epoch)``: the stored rows, shuffled for the split train, some shards' at a time."""
     task: Task = field(default_factory=lambda: Task("classification"))
     weight: str = ""
+    export: str = ""
+    """The directory of what a command's rank 0 leaves as the candidate, ``$COLCHIS_EXPORT``."""
+
+    def rows(self, split: str) -> "Rows":
+        """Return all rows of a split by column, in memory at once: ``pandas.DataFrame(context.rows("train"))``."""
+        import numpy as np
+
+        blocks = list(self.blocks(split, 0))
+        return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
+
+    def matrix(self, rows: "Mapping[str, np.ndarray[Any, np.dtype[Any]]]") -> "np.ndarray[Any, np.dtype[Any]]":
+        """Return the numbers of all features side by side, float32 [rows, numbers], for models without names.
+
+        Raises:
+            InputError: a feature is text or bytes.
+        """
+        import numpy as np
+
+        from colchis_steps._step.errors import InputError
+
+        for name, column in self.columns.items():
+            if column.dtype in {"str", "bytes"}:
+                raise InputError(f"the column {name!r} is {column.dtype}, which a matrix does not hold; leave it out")
+        parts = [np.asarray(rows[name], np.float32) for name in self.columns]
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
     @property
     def target(self) -> tuple[str, ...]:
@@ -164,4 +189,5 @@ def from_environment() -> Context:
         blocks=lambda split, epoch: data.blocks(split, seed=seed if split == "train" else None, epoch=epoch),
         task=data.task,
         weight=data.weight,
+        export=os.environ.get("COLCHIS_EXPORT", ""),
     )

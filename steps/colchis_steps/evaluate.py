@@ -1,7 +1,8 @@
 """Decide whether a trained model may ship: the exported SavedModel against thresholds and against the served version.
 
 Reads   runs/<run>/candidate/, the version that the model's alias stable names, the data's test split; the user's code
-Writes  runs/<run>/evaluate.json; --verdict-path gets pass, fail or undecided: a no is a result, not an error
+Writes  runs/<run>/evaluate.json; --verdict-path gets pass, fail or undecided: a no is a result, not an error;
+        unjudged, where an adopted model comes without data
         --tree-path, --evaluation-path, --golden-path, --baseline-path: what was judged, for later steps to hold
         runs/<run>/golden.json: some rows and what the model answers; a rollout asks them again of what is served
         evaluations/<tree>/<data>/…: what the candidate did, row by row
@@ -24,28 +25,27 @@ from pathlib import Path
 import msgspec
 
 from colchis_steps._content.confirmed import confirm
+from colchis_steps._evaluation.again import UNKNOWN, judged_again
 from colchis_steps._evaluation.ask import ask
-from colchis_steps._evaluation.fetch import GIVEN, fetch
-from colchis_steps._evaluation.gate import rules
+from colchis_steps._evaluation.fetch import GIVEN, allowed_operations, fetch
 from colchis_steps._evaluation.judging import judged
 from colchis_steps._evaluation.own import check_function, measure
 from colchis_steps._formats.evaluation import Given
 from colchis_steps._formats.keys import golden_key
 from colchis_steps._formats.numbers import written
 from colchis_steps._formats.runs import Evaluation
-from colchis_steps._manifests.serve_options import serve_options
-from colchis_steps._models.verdict import baseline_name, evaluation_digest
+from colchis_steps._models.verdict import PUBLISHED, baseline_name, evaluation_digest
 from colchis_steps._step.errors import InputError, Rejected
 from colchis_steps._step.flags import boolean, operations, prog, run_flags
 from colchis_steps._step.main import alive_pipe, entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.progress import progress
-from colchis_steps._store.documents import find_document, recorded
+from colchis_steps._store.documents import Recorder, find_document, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.refusal import is_refused, refused
 
-PARTS = ("fetch", "ask", "measure", "judge")
-PLACES = {"part", "given", "answers", "measured"}  # flags that a record need not have
+PARTS = ("fetch", "ask", "measure", "judge", "again")
+PLACES = {"part", "given", "answers", "measured", "evaluation"}  # flags that a record need not have
 log = logging.getLogger("colchis")
 
 
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run_flags(p)
     p.add_argument("--model", required=True, metavar="NAME", help="the model's name")
-    p.add_argument("--data", required=True, metavar="URI", help="the data set's directory in a store")
+    p.add_argument("--data", required=True, metavar="URI", help="the data set's directory; empty: of an adopted model")
     p.add_argument(
         "--thresholds",
         default="",
@@ -98,7 +98,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--part",
         choices=PARTS,
-        help="do one part alone, in a container of its own: fetch and judge have a key (default: all)",
+        help="do one part alone, in a container of its own: those but ask and measure have a key; again judges once "
+        "more, by what is kept row by row (default: all but again)",
+    )
+    p.add_argument(
+        "--evaluation", default="", metavar="DIGEST", help="with --part=again: what evaluate found; else both are asked"
     )
     p.add_argument("--given", type=Path, metavar="DIR", help="with --part: what was fetched")
     p.add_argument("--answers", type=Path, metavar="DIR", help="with --part: what the models answered")
@@ -106,7 +110,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
     )
-    p.add_argument("--verdict-path", type=Path, metavar="PATH", help="where to write pass, fail or undecided")
+    p.add_argument(
+        "--verdict-path", type=Path, metavar="PATH", help="gets pass, fail or undecided; of again also unknown"
+    )
     for name in ("tree", "evaluation", "golden"):
         p.add_argument(f"--{name}-path", type=Path, metavar="PATH", help=f"where to write the digest of the {name}")
     p.add_argument("--baseline-path", type=Path, metavar="PATH", help="where to write N@digest, or none")
@@ -118,6 +124,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Do all of it here, or one part."""
     p = parser()
     args = p.parse_args(argv)
+    if args.part == "again":
+        return conclude_again(args)
     if args.part and not (args.given and args.answers and args.measured):
         p.error("--part needs --given=DIR, --answers=DIR and --measured=DIR")
     with contextlib.ExitStack() as stack:
@@ -127,14 +135,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.part in {None, "fetch"}:
             progress(0, 2)
             with refused(args.given):
-                rules(args.thresholds)
+                _check_flags(args)
                 if args.metrics:
                     check_function(args.metrics)
                 fetch(args, open_store(args.store), args.given)
         if args.part in {None, "ask"} and not is_refused(args.given):
             with refused(args.answers):
-                allowed = (*args.allow_operations, *serve_options(args.serve_options).allow_operations)
-                ask(args.run, args.data, args.given, args.answers, allowed)
+                ask(args.run, args.data, args.given, args.answers, allowed_operations(args))
             progress(1, 2)
         if not args.part and args.metrics:
             _measure_apart(args)
@@ -143,6 +150,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 measure(args.metrics, args.data, args.given, args.answers, args.measured)
         if args.part in {None, "judge"}:
             conclude(args)
+    return None
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    """Raise InputError where something is to be judged, and no data to judge it by."""
+    if not args.data and (args.thresholds.strip() not in {"", "{}"} or args.metrics):
+        raise InputError("thresholds or metrics are given, and no data to judge by; give --data, or leave them out")
 
 
 def _measure_apart(args: argparse.Namespace) -> None:
@@ -158,7 +172,7 @@ def _measure_apart(args: argparse.Namespace) -> None:
 
 
 def conclude(args: argparse.Namespace) -> None:
-    """Judge and write the verdict down. Raises Rejected where it is no pass and the caller asked for that."""
+    """Judge and write the verdict down. Raises as ``tell``."""
     store, given = open_store(args.store), find_document(open_store(args.given.as_uri()), GIVEN, Given)
     flags = {name: value for name, value in vars(args).items() if name not in PLACES}
     with recorded(store, args.run, "evaluate", flags, began=given.began if given else None) as recorder:
@@ -166,22 +180,53 @@ def conclude(args: argparse.Namespace) -> None:
         store.write(golden_key(args.run), golden)
         if given:
             confirm(store, args.run, given.blobs)
-        broken, failed = [check for check in details.checks if not check.passed], details.verdict == "fail"
-        reasons = [check.reason for check in broken if check.severity == ("error" if failed else "undecided")]
-        recorder.verdict, recorder.details, recorder.outputs = details.verdict, details, outputs(details)
-        recorder.message = "; ".join(reasons)
-        for name, value in recorder.outputs.items():
-            write_output(vars(args)[f"{name}_path"], value)
+        note(args, recorder, details)
     progress(2, 2)
-    for check in broken:
-        if check.severity == "warn":
+    tell(args, details)
+
+
+def conclude_again(args: argparse.Namespace) -> None:
+    """Judge what was judged before against what is stable now, and write that down in its place, as ``conclude`` does.
+
+    Where that cannot be told by what is kept, the verdict is unknown, and what was found before stays.
+    """
+    store = open_store(args.store)
+    details = judged_again(args, store)
+    if details is None:
+        write_output(args.verdict_path, UNKNOWN)
+        return
+    flags = {name: value for name, value in vars(args).items() if name not in PLACES}
+    with recorded(store, args.run, "evaluate", flags) as recorder:
+        note(args, recorder, details)
+    tell(args, details)
+
+
+def reasons_of(details: Evaluation) -> list[str]:
+    """Return why the verdict is no pass."""
+    severity = "error" if details.verdict == "fail" else "undecided"
+    return [check.reason for check in details.checks if not check.passed and check.severity == severity]
+
+
+def note(args: argparse.Namespace, recorder: Recorder, details: Evaluation) -> None:
+    """Write down what was found, and hand it on."""
+    recorder.verdict, recorder.details, recorder.outputs = details.verdict, details, outputs(details)
+    recorder.message = "; ".join(reasons_of(details))
+    for name, value in recorder.outputs.items():
+        write_output(vars(args)[f"{name}_path"], value)
+
+
+def tell(args: argparse.Namespace, details: Evaluation) -> None:
+    """Say how it ended. Raises Rejected where it is no pass and the caller asked for that."""
+    reasons = reasons_of(details)
+    for check in details.checks:
+        if not check.passed and check.severity == "warn":
             log.warning("%s", check.reason)
     figures = ", ".join(f"{name} {value:.4f}" for name, value in details.metrics.items())
     log.info("%s: %s%s", details.verdict, figures, f" ({'; '.join(reasons)})" if reasons else "")
-    if details.verdict != "pass" and args.fail_on_reject:
+    if details.verdict not in PUBLISHED and args.fail_on_reject:
         raise Rejected(
             f"the gate rejects the model: {'; '.join(reasons)}; train a better one, or change the thresholds"
-            if failed
+            if details.verdict == "fail"
             else f"the gate cannot tell whether the model may ship: {'; '.join(reasons)}"
         )
 

@@ -18,6 +18,7 @@ from colchis_steps._data.dataset import open_data
 from colchis_steps._data.importing import flags
 from colchis_steps._data.importing.run import run
 from colchis_steps._data.sets import LOADERS, write
+from colchis_steps._evaluation.enough import split_tells
 from colchis_steps._formats.data import Parent
 from colchis_steps._step.flags import COMMAND, model_name, prog
 from colchis_steps._step.home import default_store
@@ -72,9 +73,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             p.error(f"--from goes with fashion-mnist, once; {args.name} comes with scikit-learn")
         directory = Path(args.given[0].place) if args.given else None
         uri = write(open_store(args.to), LOADERS[args.name](directory), args.shard_rows or SHARD_ROWS)
+    data = open_data(uri)
+    if doubt := split_tells(data.rows("test"), data.task.kind):
+        log.warning("%s", doubt)
     write_output(args.data_path, uri)
     if args.digest_path:
-        write_output(args.digest_path, open_data(uri).manifest.digest)
+        write_output(args.digest_path, data.manifest.digest)
     sys.stdout.write(f"{uri}\n")
 
 

@@ -20,11 +20,11 @@ from colchis_steps._asking.served import describe, post
 from colchis_steps._asking.words import columns_of, in_words
 from colchis_steps._asking.writing import check_target, writing
 from colchis_steps._data.arrays import MASK, VALID
-from colchis_steps._formats.keys import alias_key, record_key
-from colchis_steps._formats.models import Alias, Record
+from colchis_steps._formats.keys import alias_key, manifest_key, record_key
+from colchis_steps._formats.models import Alias, Manifest, Record
+from colchis_steps._models.binding import golden_of
 from colchis_steps._models.candidates import find_candidate
 from colchis_steps._rollout.local import serving
-from colchis_steps._savedmodel.values import plain
 from colchis_steps._serving.daemon import endpoint_now
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import prog
@@ -35,6 +35,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
+from colchis_steps._tensors.values import plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,6 +140,19 @@ def _inputs(store: Objects, model: str, data: "DataSet") -> list[str]:
     return [name for name in data.features if name in taken] if taken.keys() <= data.features.keys() else []
 
 
+def kept_row(store: Objects, model: str, number: int) -> dict[str, Any]:
+    """Return a row that the stable version answered when it was adopted without data. Raises InputError."""
+    version = _stable(store, model).version
+    golden = golden_of(store, read_document(store, record_key(model, version), Record))
+    rows = list(zip(*golden.inputs.values(), strict=True)) if golden else []
+    if golden is None or not 0 <= number < len(rows):
+        raise InputError(
+            f"{model}:{version} was adopted without data, and row {number} is none of the {len(rows)} kept ones; give "
+            "a request of your own as --json, or rows as --from"
+        )
+    return dict(zip(golden.inputs, rows[number], strict=True))
+
+
 def answer_file(place: str, url: str, to: Path | None) -> None:
     """Ask all rows of a file, and print or write the answers.
 
@@ -170,17 +184,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         return answer_file(place, url.rstrip("/"), args.to)
     from colchis_steps._data.dataset import open_data
 
-    uri = args.data
+    uri, version = args.data, 0
     if not uri:
         version = _stable(store, args.model).version
         uri = absolute(store, read_document(store, record_key(args.model, version), Record).data)
-    data = open_data(uri)
-    instance, label = instance_of(data, args.row, _inputs(store, args.model, data))
+    if uri:
+        data = open_data(uri)
+        instance, label = instance_of(data, args.row, _inputs(store, args.model, data))
+        classes, task = data.classes, data.task.kind
+    else:
+        made = read_document(store, manifest_key(args.model, version), Manifest)
+        instance, label = kept_row(store, args.model, args.row), None
+        classes, task = made.classes or (), made.task
     if args.show_instance:
         return print(json.dumps(next(iter(instance.values())) if len(instance) == 1 else instance))
     url = args.url or endpoint_now(serving(), _stable(store, args.model).endpoint)
     answer = post(url.rstrip("/"), {"instances": [instance]})
-    return print(printable(in_words(answer["predictions"][0], data.classes, label, data.task.kind)))
+    return print(printable(in_words(answer["predictions"][0], classes, label, task)))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def fetch(args: argparse.Namespace, store: Objects, given: Path) -> None:
         raise InputError(f"--prepare={args.prepare[:64]!r} is no command; this step runs 'command:python features.py'")
     words_of(args.prepare)
     data = validated(args)
-    code = describe_code(args.code)[0] if args.code else ""
+    code = describe_code(args.code).digest if args.code else ""
     asked = Prepared(Parent(data.manifest.digest, code, args.prepare))
     here = open_store(given.as_uri())
     if found := made_before(store, data, asked):

@@ -54,7 +54,16 @@ def since(found: Object) -> datetime:
 def needed(cluster: Cluster, store: Objects, model: str) -> set[int]:
     """Return the versions of a model that an alias names or a route leads to. Raises Unreadable."""
     aliases = [find_document(store, alias_key(model, name), Alias) for name in ("stable", "canary")]
-    return {alias.version for alias in aliases if alias} | set(routed(cluster.get("HTTPRoute", route_name(model))))
+    routes = [cluster.get(kind, route_name(model)) for kind in filter(cluster.knows, ("HTTPRoute", "GRPCRoute"))]
+    return {alias.version for alias in aliases if alias} | {version for route in routes for version in routed(route)}
+
+
+def stray(cluster: Cluster) -> Iterator[str]:
+    """Return the models that have a GRPCRoute and no HTTPRoute: a rollout that died left it."""
+    for found in cluster.list("GRPCRoute", MANAGED) if cluster.knows("GRPCRoute") else []:
+        model = found["metadata"]["labels"].get(LABEL_MODEL, "")
+        if found["metadata"]["name"] == route_name(model) and cluster.get("HTTPRoute", route_name(model)) is None:
+            yield model
 
 
 def expired(cluster: Cluster, store: Objects, before: datetime) -> Iterator[tuple[str, int, datetime]]:
@@ -112,6 +121,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 cluster.discard(kind, version_name(model, version), {LABEL_MODEL: model})
         count += 1
         print(f"{model} {version} {'would go' if args.dry_run else 'removed'}, at rest since {when:%Y-%m-%dT%H:%M:%SZ}")
+    for model in stray(cluster):
+        if not args.dry_run:
+            cluster.discard("GRPCRoute", route_name(model), {LABEL_MODEL: model})
+        print(f"{model}: its GRPCRoute {'would go' if args.dry_run else 'removed'}, as it has no HTTPRoute")
     log.info("%d versions %s in namespace %s", count, "would go" if args.dry_run else "removed", cluster.namespace)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._content.code import listed, pack
-from colchis_steps._content.revision import revision_of
+from colchis_steps._content.revision import repository_of, revision_of
 from colchis_steps._formats.keys import code_key
 from colchis_steps._step.flags import prog
 from colchis_steps._step.main import entrypoint
@@ -26,11 +26,12 @@ EXAMPLE = "example: python -m colchis_steps.push_code examples/01-digits --store
 def push(store: Objects, directory: Path) -> str:
     """Store the directory's code unless it is there; return its URI."""
     files = listed(directory)
-    revision = revision_of(directory, files)
-    content = pack(directory, files, revision)
+    revision, repository = revision_of(directory, files), repository_of(directory)
+    content = pack(directory, files, revision, repository)
     key = code_key(hashlib.sha256(content).hexdigest())
     new = store.create(key, content)
-    log.info("%d files, revision %s, %s", len(files), revision or "unknown", "stored" if new else "stored before")
+    place = f"{revision} of {repository}" if revision and repository else revision or "unknown"
+    log.info("%d files, revision %s, %s", len(files), place, "stored" if new else "stored before")
     return f"{store.url}/{key}"
 
 

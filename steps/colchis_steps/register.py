@@ -7,6 +7,7 @@ Writes  models/<model>/<n>/record.json     never over another
         models/<model>/<n>/signatures/<key>.sigstore.json  where there is a key to sign with; the image gets it, too
         models/<model>/aliases/latest.json  last, and never back to a lower version
         in a pod, the record's mirror among the cluster's modelversions, where it knows them
+        the image's digest in the ConfigMap colchis-served, where the cluster has that
         annotations of the job that trained, where it is kept
         --record-path  the record's digest, for the rollout to hold
 """
@@ -33,6 +34,7 @@ from colchis_steps._models.aliases import move_latest
 from colchis_steps._models.binding import MANIFEST, RECORD, is_external, read_version
 from colchis_steps._models.candidates import read_candidate
 from colchis_steps._models.kept_job import annotate_job
+from colchis_steps._models.listing import list_digest
 from colchis_steps._models.mirror import mirror
 from colchis_steps._models.provenance import statement
 from colchis_steps._models.signing.check import check_signed
@@ -44,6 +46,7 @@ from colchis_steps._oci.repository import parse_reference
 from colchis_steps._packing.signature import attach_signature
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, positive, prog, run_flags
+from colchis_steps._step.home import used_image
 from colchis_steps._step.main import entrypoint
 from colchis_steps._step.outputs import write_output
 from colchis_steps._step.text import one_line
@@ -128,13 +131,16 @@ def describe(store: Objects, args: argparse.Namespace, results: dict[str, StepRe
         golden=evaluated.golden,
         baseline=evaluated.baseline_version,
         baseline_digest=evaluated.baseline_digest,
+        policy=evaluated.policy,
+        format=manifest.format,
+        origin=candidate.origin,
     )
     return record, manifest
 
 
 def images_of(args: argparse.Namespace) -> dict[str, str]:
-    """Return the images of the run's steps, as far as they are told."""
-    return {"steps": args.steps_image, "train": args.train_image}
+    """Return the images that the run's steps ran in, as far as they are told."""
+    return {"steps": used_image(args.steps_image), "train": used_image(args.train_image)}
 
 
 def state(store: Objects, record: Record, manifest: Manifest, documents: dict[str, str]) -> bytes:
@@ -240,6 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         stated = state(store, record, manifest, {RECORD: content_digest(content), MANIFEST: record.manifest_digest})
         make_signed(store, record, stated, args, trust=trust, signer=signer)
         mirror(located(store, record), f"{store.url}/{key}")
+        list_digest(record)
         move_latest(store, record)
         annotate_job(record, results.get("train"))
         recorder.outputs = {"record": content_digest(content)}

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from colchis_steps._formats.keys import run_key
+from colchis_steps._origins.page import UNENCODABLE
 from colchis_steps._report import story as _story
-from colchis_steps._report.page import UNENCODABLE, render
+from colchis_steps._report.page import render
 from colchis_steps._report.story import Story
 from colchis_steps._step.errors import StepError
 from colchis_steps._step.flags import prog, run_flags

@@ -19,6 +19,7 @@ from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._kube.cluster import Cluster
 from colchis_steps._manifests.route import MOST_RULES, Traffic, rule_count
 from colchis_steps._manifests.serve_options import serve_options
+from colchis_steps._models.policy import check_operations_allowed, read_policy
 from colchis_steps._rollout import cluster, flags, local
 from colchis_steps._rollout.canary import Plan
 from colchis_steps._rollout.judge import tolerances
@@ -87,6 +88,9 @@ def parser() -> argparse.ArgumentParser:
         "--mirror", type=boolean, default=False, metavar="BOOL", help="true: the canary gets copies of all requests"
     )
     traffic.add_argument(
+        "--testers", type=boolean, default=False, metavar="BOOL", help="true: requests may name the canary (false)"
+    )
+    traffic.add_argument(
         "--approval",
         choices=["auto", "manual"],
         default="auto",
@@ -148,11 +152,32 @@ def plan_of(args: argparse.Namespace) -> Plan:
         headers=args.headers,
         sticky=args.sticky,
         mirror=args.mirror,
+        testers=args.testers,
         approval=approval,
         tolerances=tolerances(args.tolerances),
         seconds=args.step_seconds,
         deadline=args.judge_seconds,
     )
+
+
+def demanded(store: Objects, args: argparse.Namespace) -> None:
+    """Let the model's policy ask for an approval, whatever the run says.
+
+    Raises:
+        InputError: the run shares traffic out without one, or allows a model operations that the policy does not.
+    """
+    demands = read_policy(store, args.model)
+    check_operations_allowed(demands, args.model, tuple(serve_options(args.serve_options).allow_operations))
+    if args.action != "canary" or demands.policy.approval == "auto":
+        return
+    if args.split:
+        raise InputError(
+            f"--split gives version {args.version} traffic without an approval, which {demands.name} of {args.model} "
+            "demands; roll it out by --steps"
+        )
+    if args.approval == "auto":
+        log.info("%s of %s asks for an approval: the version waits before it has all traffic", demands.name, args.model)
+        args.approval = "manual"
 
 
 def change(store: Objects, args: argparse.Namespace) -> RolloutReport:
@@ -229,7 +254,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.split and args.version not in args.split:
         p.error(f"--split gives version {args.version} no share; add {args.version}=0, or more")
     if args.split and args.target in TARGETS:
-        rules = rule_count(Traffic(args.split, args.headers, args.sticky))
+        stable = next((version for version in args.split if version != args.version), None)
+        rules = rule_count(Traffic(args.split, args.headers, args.sticky, stable=stable, testers=args.testers, key="-"))
         if rules > MOST_RULES:
             p.error(
                 f"--split, --headers and --sticky make a route of {rules} rules, and a Gateway takes {MOST_RULES}; "
@@ -237,6 +263,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
     store = open_store(args.store)
     with recorded(store, args.run, "rollout", vars(args)) as record:
+        demanded(store, args)
         report = change(store, args)
         # a version that was asked to go is one that does not serve, as one that was refused
         verdict = "fail" if args.action == "rollback" else report.verdict

@@ -1,4 +1,4 @@
-"""Serve SavedModels over HTTP: TensorFlow Serving's V1 REST and the Open Inference Protocol V2.
+"""Serve SavedModels and ONNX models over HTTP: TensorFlow Serving's V1 REST and the Open Inference Protocol V2.
 
 Reads   --config    which models and versions, as JSON; read again whenever it changes
         --model     NAME=DIR in its place, once a model
@@ -153,9 +153,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", type=Path, metavar="FILE", help="JSON, read again when it changes")
-    what.add_argument(
-        "--model", action="append", metavar="NAME=DIR", help="a SavedModel, or versions 1, 2, … below DIR"
-    )
+    what.add_argument("--model", action="append", metavar="NAME=DIR", help="a model, or versions 1, 2, … below DIR")
     p.add_argument(
         "--allow-operations", type=operations, default=(), metavar="NAMES", help="TensorFlow's, that may reach out"
     )

@@ -38,6 +38,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import Recorder, find_step, recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import portable
+from colchis_steps._tensors.formats import format_of
 from colchis_steps._training.backends.epochs import StoredEpochs
 from colchis_steps._training.backends.job import ROLE, Watch, run_job
 from colchis_steps._training.backends.local import Job, run_workers
@@ -110,6 +111,7 @@ def train(args: argparse.Namespace, store: Objects, recorder: Recorder, workdir:
         frameworks=result.frameworks,
         created_at=now(),
         beside=True,
+        format=format_of([file.path for file in result.files], f"run {args.run}"),
     )
 
 
@@ -173,13 +175,12 @@ def render(args: argparse.Namespace) -> None:
 
 
 def code_of(args: argparse.Namespace) -> Code:
-    """Return what identifies the user's code: its URI has the digest, and the end of the zip git's revision."""
+    """Return what identifies the user's code: its URI has the digest, and the end of the zip what git knows of it."""
     if not args.code:
         return Code(entry=args.entry)
     from colchis_steps._content.code import describe_code
 
-    digest, revision = describe_code(args.code)
-    return Code(entry=args.entry, uri=args.code, digest=digest, revision=revision)
+    return Code(entry=args.entry, uri=args.code, **describe_code(args.code)._asdict())
 
 
 def worker_flags(args: argparse.Namespace, key: str) -> list[str]:

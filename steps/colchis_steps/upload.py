@@ -1,6 +1,6 @@
 """Make a stored candidate a version of its model: verify its blobs, allot the next number, write the manifest.
 
-Reads   runs/<run>/candidate/  the model that train stored, or --from DIRECTORY: a SavedModel made elsewhere
+Reads   runs/<run>/candidate/  the model that train or adopt stored; --from DIRECTORY stores one as it is
         runs/<run>/evaluate.json  what was judged; another candidate is refused
 Writes  blobs/sha256/<hex>     its files, large ones copied by the server; with --from sent, unless they are there
         models/<model>/<n>/files/…        with --plain-prefix=true: the files under their names, copied by the server
@@ -14,6 +14,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from colchis_steps._content.blobs import plain_files
 from colchis_steps._content.confirmed import check_confirmed
 from colchis_steps._content.plain import publish
@@ -22,13 +24,13 @@ from colchis_steps._content.taking import take_over
 from colchis_steps._data.dataset import open_data
 from colchis_steps._data.facts import Facts, served_facts
 from colchis_steps._formats.documents import encode, now
-from colchis_steps._formats.keys import candidate_key, manifest_key
+from colchis_steps._formats.keys import blob_key, candidate_key, manifest_key
 from colchis_steps._formats.models import Candidate, Code, Manifest, tree_digest
 from colchis_steps._formats.runs import UploadReport
 from colchis_steps._models.candidates import blobs_of, find_candidate
 from colchis_steps._models.verdict import claim_flags, claims_of, evaluation_of, moved, passed
 from colchis_steps._models.versions import newest
-from colchis_steps._savedmodel.files import check_saved_model
+from colchis_steps._savedmodel.listing import MOST, reaching_operations
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.flags import boolean, model_name, prog, run_flags
 from colchis_steps._step.main import entrypoint
@@ -38,6 +40,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
+from colchis_steps._tensors.formats import format_of
 
 log = logging.getLogger("colchis")
 EXAMPLE = (
@@ -70,9 +73,12 @@ def allot(store: Objects, candidate: Candidate, *, plain: bool = False) -> tuple
             tree=candidate.tree,
             created_at=now(),
             inputs=found and found.inputs,
-            classes=found and found.classes,
-            task=found.task if found else "",
+            classes=found.classes if found else candidate.classes,
+            task=found.task if found else candidate.task,
             columns=found and found.columns,
+            targets=found.targets if found else (),
+            format=candidate.format,
+            origin=candidate.origin,
         )
         if plain:
             publish(store, manifest)
@@ -97,7 +103,7 @@ def facts(store: Objects, candidate: Candidate) -> Facts | None:
 def adopt(store: Objects, run: str, model: str, directory: Path) -> tuple[Candidate, int]:
     """Store a directory as the run's candidate; return it and the bytes sent. What only TensorFlow reads stays {}."""
     listed = plain_files(directory)
-    check_saved_model(listed, str(directory))
+    kind = format_of(listed, str(directory))
     with Progress("store", sum(found.st_size for found in listed.values())) as bar:
         files, sent = store_directory(store, directory, bar.advance, listed)
     candidate = Candidate(
@@ -112,6 +118,7 @@ def adopt(store: Objects, run: str, model: str, directory: Path) -> tuple[Candid
         signature={},
         frameworks={},
         created_at=now(),
+        format=kind,
     )
     before = find_candidate(store, run)
     if before and (before.model, before.tree, before.beside) == (model, candidate.tree, False):
@@ -129,13 +136,25 @@ def stored_candidate(store: Objects, run: str, model: str) -> Candidate:
     key = candidate_key(run)
     candidate = find_candidate(store, run)
     if candidate is None:
-        raise InputError(f"run {run} has no candidate in {store.url} ({key}); train first, or give --from DIRECTORY")
+        raise InputError(f"run {run} has no candidate in {store.url} ({key}); train or adopt one first")
     if candidate.model != model:
         raise InputError(f"run {run} trained model {candidate.model!r}, not {model!r}; name the same one to both steps")
     if tree_digest(candidate.files) != candidate.tree:
         raise InputError(f"{store.url}/{key} is altered: its tree digest is not that of its files; train again")
-    check_saved_model([file.path for file in candidate.files], f"{store.url}/{key}")
-    return candidate
+    kind = format_of([file.path for file in candidate.files], f"{store.url}/{key}")
+    return msgspec.structs.replace(candidate, format=kind)
+
+
+def told(store: Objects, candidate: Candidate) -> tuple[str, ...]:
+    """Return the operations by which the model can reach out of itself, and tell them, for who publishes it."""
+    graph = next((file for file in candidate.files if file.path == "saved_model.pb" and file.size <= MOST), None)
+    found = reaching_operations(store.read(blob_key(graph.sha256))) if graph else ()
+    if found:
+        names = ", ".join(found)
+        log.warning(
+            "%s has operations that can reach out of it: %s; they need allow_operations", candidate.model, names
+        )
+    return found
 
 
 def is_current(store: Objects, candidate: Candidate, args: argparse.Namespace) -> bool:
@@ -166,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
     )
     run_flags(p)
     p.add_argument("--model", required=True, type=model_name, metavar="NAME", help="lower case letters, digits and '-'")
-    p.add_argument("--from", default="", metavar="DIRECTORY", help="a SavedModel that train did not make")
+    p.add_argument("--from", default="", metavar="DIRECTORY", help="a SavedModel or ONNX model that train did not make")
     p.add_argument(
         "--plain-prefix",
         type=boolean,
@@ -206,10 +225,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                     sent = take_over(store, blobs_of(store, args.run), args.run, files, bar.advance)
                 else:
                     check_confirmed(store, args.run, files, bar.advance)
+        operations = told(store, candidate)
         manifest, reused = allot(store, candidate, plain=args.plain_prefix)
         total = sum(file.size for file in candidate.files)
         recorder.outputs["version"] = str(manifest.version)
-        recorder.details = UploadReport(files=len(candidate.files), bytes=total, bytes_sent=sent, reused=reused)
+        recorder.details = UploadReport(len(candidate.files), total, sent, reused, operations)
         state = "was there" if reused else "is made"
         log.info(
             "%s version %d %s: %d files, %d bytes", args.model, manifest.version, state, len(candidate.files), total

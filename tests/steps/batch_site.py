@@ -16,8 +16,8 @@ from colchis_steps._content.storing import store_directory
 from colchis_steps._formats.data import Column, DataManifest, Division, Shard, Split, Task, data_digest
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.models import Alias, Manifest, tree_digest
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._store.api import Objects
+from colchis_steps._tensors.tensor import Tensor
 
 TASK = Task("classification", ("buys",), ("no", "yes"))
 COLUMNS = (

@@ -22,7 +22,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel as Graph  # noqa
 from tensorflow.python.client import pywrap_tf_session  # noqa: E402
 from tensorflow.python.trackable.resource import TrackableResource  # noqa: E402
 
-from colchis_steps._savedmodel.checking import read_graph  # noqa: E402
+from colchis_steps._savedmodel.checking import is_steady, read_graph  # noqa: E402
 from colchis_steps._savedmodel.loading import SavedModel  # noqa: E402
 from colchis_steps._savedmodel.reach import reaching  # noqa: E402
 from colchis_steps._step.errors import InputError  # noqa: E402
@@ -196,7 +196,8 @@ for name, text in made.items():
         told["refused"] = str(error)
     told["written"] = written.exists()
     try:
-        told["found"] = reaching(read_graph(top / name, name))
+        told["found"] = reaching(graph := read_graph(top / name, name))
+        told["steady"] = is_steady(graph)
     except ValueError as error:
         told["found"] = str(error)
     found[name] = told
@@ -218,4 +219,5 @@ texts = {
     for one in operations.op
 }
 named = sorted(name for name, of in texts.items() if KINDS.search(name) or any(NAMED.search(one) for one in of))
-print(json.dumps({"models": found, "named": named, "all": sorted(texts)}))
+calling = [one.name for one in operations.op if any(attribute.type in {"func", "list(func)"} for attribute in one.attr)]
+print(json.dumps({"models": found, "named": named, "calling": calling, "all": sorted(texts)}))

@@ -16,10 +16,10 @@ from colchis_steps import batch
 from colchis_steps._batch import working
 from colchis_steps._formats.batch import Batch
 from colchis_steps._formats.documents import decode
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._step.errors import TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
+from colchis_steps._tensors.tensor import Tensor
 
 
 @dataclass
@@ -61,7 +61,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     class Model(Stand):
         asked: list[int] = []  # noqa: RUF012 - of this test alone
 
-    monkeypatch.setattr(working, "SavedModel", Model)
+    monkeypatch.setattr(working, "open_model", Model)
     return Site(open_store((tmp_path / "store").as_uri()), tmp_path, Model, caplog)
 
 
@@ -106,7 +106,7 @@ def test_rows_of_an_npz_have_numbers(site: Site, monkeypatch: pytest.MonkeyPatch
             sums = arrays["image"][:, :3].sum(axis=2).astype(np.float32)
             return {"probability": sums / sums.sum(axis=1, keepdims=True)}
 
-    monkeypatch.setattr(working, "SavedModel", Bright)
+    monkeypatch.setattr(working, "open_model", Bright)
     data = write_data(site.root / "thirds", {"train": [9], "test": [6, 5]})
     publish(site.store, site.root / "model", data)
     assert site.predict(data, "--split=test") == 0

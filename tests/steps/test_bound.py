@@ -18,18 +18,22 @@ from colchis_steps._formats.keys import (
     candidate_key,
     golden_key,
     manifest_key,
+    policy_key,
     record_key,
     result_key,
     statement_key,
 )
 from colchis_steps._formats.models import Alias, Candidate, Code, File, Golden, Manifest, Record, tree_digest
+from colchis_steps._formats.policy import Policy
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._models.binding import golden_of, read_version
 from colchis_steps._models.candidates import blobs_of
+from colchis_steps._models.policy import write_policy
 from colchis_steps._models.verdict import evaluation_digest
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
+from colchis_steps.keys import main as keys_verb
 from colchis_steps.verify import main as verify
 
 RUN, MODEL = "r1", "digits"
@@ -262,7 +266,7 @@ def test_golden_rows_that_were_swapped_are_not_asked(chain: Chain, capsys: pytes
     assert verify([f"--store={chain.store.url}"]) == 0
 
 
-@pytest.mark.parametrize("verdict", ["fail", "", "unjudged", "PASS"])
+@pytest.mark.parametrize("verdict", ["fail", "", "undecided", "PASS"])
 def test_a_forged_record_without_a_pass_is_never_served(
     chain: Chain, verdict: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -339,3 +343,89 @@ def test_an_alias_that_names_what_never_passed_leads_nowhere(
     another_manifest(chain)
     assert rollout.main(chain.flags("--version=2", "--action=rollback", "--target=local")) == 65
     assert "version 1 of digits must not be served: " in caplog.text
+
+
+def test_a_policy_that_came_after_the_evaluation_sends_the_model_back_to_its_gate(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    digest = write_policy(chain.store, MODEL, Policy(first_model="reject"))
+    assert chain.upload() == 65
+    assert f"was judged by no policy, and it has policy {digest[7:19]} now; evaluate it again" in caplog.text
+    assert chain.upload("--on-moved=tell") == 0
+    assert chain.output("current") == "false"
+
+
+def test_a_policy_that_was_altered_between_evaluate_and_rollout_serves_nothing(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.until("register")
+    write_policy(chain.store, MODEL, Policy(first_model="reject"))
+    assert chain.served() == 65
+    assert "digits:1 was judged by no policy, and digits has policy " in caplog.text
+    assert chain.rollout("--run=by-hand") == 65, "nor by hand, as it never served"
+    stable_is(chain, 2)
+    assert chain.rollout("--run=by-hand") == 0, "what is gone back to was judged by the policy of its day"
+    chain.store.write(policy_key(MODEL), b'{"kind": "colchis.dev/policy/v2"}')
+    assert chain.rollout("--run=by-hand") == 65
+    assert "a colchis.dev/policy/v2 one, of a newer release; upgrade Colchis here" in caplog.text
+
+
+def test_an_unjudged_version_is_served_only_where_no_policy_forbids_it(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.until("register")
+    manifest = read_document(chain.store, manifest_key(MODEL, 1), Manifest)
+    put_on_record(chain.store, manifest, chain.output("image"), verdict="unjudged", evaluation="")
+    assert chain.rollout() == 0
+    write_policy(chain.store, MODEL, Policy())
+    assert chain.rollout() == 65
+    assert "digits:1 was never judged, and policy " in caplog.text
+    write_policy(chain.store, MODEL, Policy(unjudged=True))
+    assert chain.rollout() == 0
+
+
+def test_a_policy_says_who_must_sign(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.until("register")
+    write_policy(chain.store, MODEL, Policy(signers=("second",)))
+    stable_is(chain, 2)
+    monkeypatch.setenv("COLCHIS_KEYS", str(chain.root / "keys"))
+    assert chain.rollout() == 65
+    assert "digits:1 has to be signed by second, and no trust.json says who that is" in caplog.text
+    assert keys_verb(["make", "--name=first"]) == 0
+    assert keys_verb(["sign", "digits:1", f"--store={chain.store.url}"]) == 0
+    assert chain.rollout() == 65
+    assert "it has to be signed by second too" in caplog.text
+    monkeypatch.setenv("COLCHIS_HOME", str(chain.root / "home"))
+    going_back = rollout.main(chain.flags("--version=2", "--action=rollback", "--target=local"))
+    assert going_back == 65, "nothing was before"
+    chain.store.write(alias_key(MODEL, "stable"), encode(Alias(MODEL, 2, now(), previous=1)))
+    caplog.clear()
+    assert rollout.main(chain.flags("--version=2", "--action=rollback", "--target=local")) == 65
+    assert "it has to be signed by second too" in caplog.text, "nor is it gone back to"
+
+
+def test_a_run_allows_no_operation_that_the_policy_does_not(chain: Chain, caplog: pytest.LogCaptureFixture) -> None:
+    chain.until("register")
+    stable_is(chain, 2)
+    write_policy(chain.store, MODEL, Policy(operations=("ReadFile",)))
+    assert chain.rollout('--serve-options={"allow_operations": ["WriteFile"]}') == 65
+    assert "the run allows the operation WriteFile, and policy " in caplog.text
+    assert "of digits allows ReadFile; leave it out" in caplog.text
+    assert chain.rollout("--run=by-hand", '--serve-options={"allow_operations": ["ReadFile"]}') == 0
+
+
+def test_a_run_that_asks_for_no_approval_gets_one_where_the_policy_does(
+    chain: Chain, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.until("register")
+    stable_is(chain, 2)
+    write_policy(chain.store, MODEL, Policy(approval="manual"))
+    caplog.set_level("INFO")
+    given = rollout.parser().parse_args(chain.flags("--version=1", "--image=x", "--action=canary"))
+    rollout.demanded(chain.store, given)
+    assert rollout.plan_of(given).approval
+    assert "asks for an approval: the version waits" in caplog.text
+    assert chain.rollout("--action=canary", "--split=1=50,2=50") == 65
+    assert "--split gives version 1 traffic without an approval" in caplog.text

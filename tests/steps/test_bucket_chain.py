@@ -10,6 +10,7 @@ from uuid import uuid4
 import boto3
 import pytest
 from tests.cluster.beside import free_port
+from tests.steps.onnx_made import linear
 from tests.steps.test_bucket import people, secrets, setup
 
 from colchis_steps._formats import keys
@@ -101,6 +102,17 @@ def test_each_step_does_its_work_with_its_own_key(chain: Chain, tmp_path: Path) 
         assert re.search(r"denies PutObject of runs/r1/upload.json in s3://", again.stderr)
     finally:
         chain.does("rollout", "models", "stop")
+
+
+def test_what_is_adopted_again_is_known_by_its_key(chain: Chain, tmp_path: Path) -> None:
+    model = linear(tmp_path / "model.onnx", [[3.0, -3.0], [-3.0, 3.0]])
+    for run in ("r1", "r2"):  # the second finds the first one's files
+        found = [f"--{name}-path={tmp_path / name}" for name in ("verdict", "tree", "evaluation", "golden", "baseline")]
+        chain.step("adopt", "adopt", "--model=sides", f"--source={model}", "--unjudged=true", run=run)
+        chain.step("evaluate", "evaluate", "--model=sides", "--data=", *found, run=run)
+        claims = [f"--{path.split('=')[0][2:-5]}={Path(path.split('=')[1]).read_text()}" for path in found[1:]]
+        chain.step("publish", "upload", "--model=sides", *claims, f"--version-path={tmp_path}/version", run=run)
+    assert (tmp_path / "version").read_text() == "1"
 
 
 def test_a_training_that_rewrites_what_judges_it_ends_there(chain: Chain, tmp_path: Path) -> None:

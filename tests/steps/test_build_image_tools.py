@@ -96,6 +96,7 @@ def below(directory: Path) -> dict[str, bytes]:
     return {p.relative_to(directory).as_posix(): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 
+@pytest.mark.long
 def test_crane_gives_the_digest_and_the_files(pushed: Pushed, tmp_path: Path) -> None:
     crane = tool(lambda: go_program(*CRANE))
     name, _, digest = pushed.reference.partition("@")

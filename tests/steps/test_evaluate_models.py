@@ -221,6 +221,7 @@ def test_whoever_states_no_thresholds_is_protected(gate: Gate) -> None:
         "better than a constant answer",
         "each class is found",
         "enough rows for the margin",
+        "answers differ by row",
     ]
     assert gate.judge("good", "sure", {"accuracy": {"min": 0.95, "confidence": 0.95}}) == 0
     assert gate.record("sure").verdict == "pass"
@@ -233,7 +234,8 @@ def test_whoever_states_no_thresholds_is_protected(gate: Gate) -> None:
     assert gate.judge("near", "default", {}, "--thresholds=") == 0
     assert gate.record("default").verdict == "pass"
     assert gate.judge("near", "refused", {"auc": {"not_worse": 0.01}}) == 65
-    assert "told of accuracy, loss, brier, balanced_accuracy, macro_f1 alone" in gate.message("refused")
+    told = "told of accuracy, loss, brier, balanced_accuracy, macro_f1, macro_precision, ece alone"
+    assert told in gate.message("refused")
 
 
 def test_a_first_model_can_be_rejected(gate: Gate) -> None:
@@ -361,3 +363,25 @@ def test_a_run_without_a_model_is_said(gate: Gate) -> None:
     )
     assert done.returncode == 65
     assert "has no runs/absent/candidate/model.json" in done.stderr
+
+
+def test_budgets_are_measured_where_they_are_asked_for_and_the_signature_is_told(gate: Gate) -> None:
+    gate.serve(None)
+    wanted = {
+        "accuracy": {"min": 0.9},
+        "p95_ms/*": {"max": 60_000},
+        "memory_mib": {"max": 1e-6},
+        "size_mib": {"max": 9},
+    }
+    assert gate.judge("good", "costs", wanted) == 0
+    found, details = gate.result("costs")
+    assert found.message.startswith("memory_mib is ")
+    assert found.message.endswith(", above 1e-06")
+    assert details.costs.keys() == {
+        "size_mib", "memory_mib", "p50_ms/rows=1", "p95_ms/rows=1", "p50_ms/rows=32", "p95_ms/rows=32"
+    }  # fmt: skip
+    assert 0 < details.costs["p50_ms/rows=1"] <= details.costs["p95_ms/rows=1"]
+    assert details.signature["inputs"] == {"image": {"dtype": "uint8", "shape": [None, 4, 4]}}
+    assert details.signature["outputs"].keys() == {"class", "probability"}
+    assert gate.judge("good", "free", {"accuracy": {"min": 0.9}}) == 0
+    assert gate.result("free")[1].costs.keys() == {"size_mib"}

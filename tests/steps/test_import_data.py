@@ -42,6 +42,11 @@ def test_digits_become_three_splits_that_share_no_image(tmp_path: Path, capsys: 
     assert np.bincount(labels).min() >= 26
 
 
+def test_an_import_says_where_the_test_rows_tell_little(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["digits", "--to", f"file://{tmp_path}/store"]) == 0
+    assert "the split test: 269 rows tell little: where two models differ on 5 % of them" in caplog.text
+
+
 def test_the_same_again_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = imported(tmp_path, capsys)
     before = files(tmp_path)

@@ -151,7 +151,8 @@ def test_without_a_key_or_a_version_nothing_is_signed(published: Any, caplog: Sa
 def explained(published: Any, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
     assert explain(["digits/1", f"--store={published.store.url}"]) == 0
-    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("signature "))
+    told = (line.strip() for line in capsys.readouterr().out.splitlines())
+    (line,) = (line for line in told if line.startswith("signature "))
     return line.removeprefix("signature").strip()
 
 

@@ -64,7 +64,9 @@ def served(directory: Path, golden: Golden, log: Path) -> str:
             server.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize("kernels", [("0", "1", "0"), ("1", "0", "1")], ids="-".join)
+@pytest.mark.parametrize(
+    "kernels", [("0", "1", "0"), pytest.param(("1", "0", "1"), marks=pytest.mark.long)], ids="-".join
+)
 def test_the_chain_is_quiet_and_answers_the_same(
     trainer: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: tuple[str, str, str]
 ) -> None:

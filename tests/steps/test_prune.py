@@ -7,12 +7,13 @@ import pytest
 
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.models import Alias
+from colchis_steps._manifests.grpc_route import grpc_route
 from colchis_steps._manifests.objects import HELD_SINCE, Object
 from colchis_steps._manifests.route import Traffic, route
 from colchis_steps._rollout.targets.deployment import backend
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
-from colchis_steps.prune import duration, expired, parser, since
+from colchis_steps.prune import duration, expired, parser, since, stray
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 
@@ -69,6 +70,16 @@ def test_what_rests_long_enough_goes_but_nothing_that_is_named_or_routed_to(stor
     routes = route("a", Traffic({1: 100, 3: 0}), ("g", "g"), backend)
     assert gone(store, *found, routes, before=NOW - timedelta(days=2)) == [("a", 4)]
     assert gone(store, *found, routes, before=NOW) == [("a", 4), ("a", 5)]
+
+
+def test_what_grpc_is_led_to_stays_and_a_grpc_route_alone_is_stray(store: Objects) -> None:
+    found = [thing("Deployment", "a", str(version), "2026-01-02T00:00:00Z") for version in (1, 2)]
+    over_grpc = grpc_route("a", Traffic({1: 100}), ("g", "g"), backend)
+    assert gone(store, *found, over_grpc) == [("a", 2)]
+    cluster: Any = Listed(over_grpc)
+    assert list(stray(cluster)) == ["a"]
+    cluster = Listed(over_grpc, route("a", Traffic({1: 100}), ("g", "g"), backend))
+    assert list(stray(cluster)) == []
 
 
 def test_what_a_rollout_left_that_died_goes_too_and_what_only_looks_like_ours_stays(store: Objects) -> None:

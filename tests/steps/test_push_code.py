@@ -14,7 +14,7 @@ import pytest
 
 from colchis_steps._content import code as _code
 from colchis_steps._content.code import describe_code, listed, unpack_code
-from colchis_steps._content.revision import revision_of
+from colchis_steps._content.revision import repository_of, revision_of
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.opening import open_store
@@ -47,7 +47,7 @@ def test_code_goes_around(store: Objects, code: Path, tmp_path: Path, capsys: py
     key = uri.removeprefix(f"{store.url}/")
     digest = hashlib.sha256(store.read(key)).hexdigest()
     assert key == f"code/{digest}.zip"
-    assert describe_code(uri) == (f"sha256:{digest}", "")
+    assert describe_code(uri) == (f"sha256:{digest}", "", "")
     unpack_code(uri, tmp_path / "back")
     back = {p.relative_to(tmp_path / "back").as_posix(): p for p in (tmp_path / "back").rglob("*") if p.is_file()}
     assert sorted(back) == ["digits.py", "inner.py", "package/__init__.py", "package/labels.txt"]
@@ -73,7 +73,7 @@ def test_equal_files_give_equal_bytes(store: Objects, code: Path) -> None:
 @pytest.mark.servers
 def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Objects, code: Path, tmp_path: Path) -> None:
     def revision() -> str:
-        return describe_code(push(store, code))[1]
+        return describe_code(push(store, code)).revision
 
     git(tmp_path, "init")
     assert revision() == ""
@@ -91,6 +91,33 @@ def test_the_revision_is_recorded_with_what_git_does_not_hold(store: Objects, co
     (code / "untracked.py").unlink()
     (code / "digits.py").write_text("# changed\n")
     assert revision() == f"{head}-dirty"
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(
+    ("origin", "told"),
+    [
+        ("https://Git.example/team/models.git", "https://git.example/team/models"),
+        ("https://medea:s3cret@git.example:8443/team/models/", "https://git.example:8443/team/models"),
+        ("git@git.example:team/models.git", "https://git.example/team/models"),
+        ("ssh://git@git.example:2222/team/models.git", "https://git.example/team/models"),
+        ("/home/medea/models", ""),
+        ("../models", ""),
+        ("file:///home/medea/models.git", ""),
+        ("https://git.example:port/team/models", ""),
+        ("https://git.example/team/<script>", ""),
+        ("ext::sh -c 'touch ran'", ""),
+        (f"https://git.example/{'x' * 300}", ""),
+    ],
+)
+def test_the_repository_is_where_its_origin_is(store: Objects, code: Path, origin: str, told: str) -> None:
+    git(code, "init")
+    git(code, "remote", "add", "origin", origin)
+    assert repository_of(code) == told
+    assert describe_code(push(store, code))[1:] == ("", "")  # not of a commit
+    git(code, "add", ".")
+    git(code, "commit", "-m", "x")
+    assert describe_code(push(store, code))[1:] == (git(code, "rev-parse", "HEAD"), told)
 
 
 @pytest.mark.servers

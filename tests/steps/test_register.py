@@ -129,6 +129,17 @@ def test_the_statement_keeps_to_in_toto_and_slsa(published: Any, tmp_path: Path)
     assert told["predicate"]["runDetails"]["metadata"]["invocationId"] == "run-1"
 
 
+def test_a_run_without_pods_names_no_image_that_never_ran(
+    published: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLCHIS_HERE", "true")
+    assert register(published, run_steps(published, tmp_path), "--train-image=ghcr.io/colchis/train:1") == 0
+    assert record(published).step_images == {"train": "run on this machine"}
+    definition = json.loads(published.store.read("models/digits/1/statement.json"))["predicate"]["buildDefinition"]
+    assert [one["name"] for one in definition["resolvedDependencies"]] == ["data", "code"]
+    assert definition["internalParameters"]["imagesNotUsed"] == {"train": "run on this machine"}
+
+
 def test_again_changes_nothing_and_repairs_what_a_kill_left_out(published: Any, tmp_path: Path) -> None:
     image = run_steps(published, tmp_path)
     assert register(published, image) == 0
@@ -179,7 +190,7 @@ def test_a_failed_or_rejected_run_makes_no_record(
     assert not [key for key in published.store.keys("models/") if "record" in key or "alias" in key]
 
 
-@pytest.mark.parametrize("verdict", ["fail", "", "unjudged"])
+@pytest.mark.parametrize("verdict", ["fail", "", "undecided"])
 def test_what_the_gate_did_not_pass_makes_no_record(
     published: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture, verdict: str
 ) -> None:

@@ -83,7 +83,7 @@ def test_the_pace_of_each_epoch_is_a_curve(whole: Path) -> None:
 
 def test_mistakes_come_first_and_are_marked_by_more_than_colour(whole: Path) -> None:
     page = parsed(reported(whole)[0])
-    first, second = next(e for e in page.iter("ul") if e.get("class") == "samples")
+    (first,), (second,) = (e for e in page.iter("ul") if e.get("class") == "samples")
     assert (first.get("class"), second.get("class")) == ("miss", None)
     assert "✕" in text(first)
 
@@ -195,4 +195,4 @@ def test_a_step_that_left_no_record_is_told_by_the_engine(tmp_path: Path) -> Non
     failures = '[{"displayName": "train", "message": "ErrImagePull"}]'
     page, summary = reported(tmp_path, "Failed", failures)
     assert summary == "train failed: ErrImagePull"
-    assert sections(parsed(page)) == ["lineage"]
+    assert sections(parsed(page)) == ["failure", "lineage"]

@@ -327,7 +327,7 @@ def test_a_wrong_flag_is_a_usage_error(run: Run, flags: list[str]) -> None:
     told = ["--store=file:///nowhere", "--run=r", "--model=tiny", "--version=1", "--image=x"]
     ended = run("rollout", *told, *flags)
     assert (ended.returncode, "usage:" in ended.stderr) == (2, True)
-    assert ("a route of 21 rules, and a Gateway takes 16" in ended.stderr) is ("--sticky=x-user" in flags)
+    assert ("a route of 22 rules, and a Gateway takes 16" in ended.stderr) is ("--sticky=x-user" in flags)
 
 
 @pytest.mark.servers

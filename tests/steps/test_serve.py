@@ -137,7 +137,7 @@ def test_v2_answers(server: str) -> None:
         ("GET /v1/models/tiny:predict", b"", 405, "GET does not go"),
         ("DELETE /v2/models/tiny/infer", b"", 405, "DELETE does not go"),
         ("GET /v1/moons", b"", 404, "nothing at /v1/moons"),
-        ("GET /board/two", b"", 404, "does not take one square grey image"),
+        ("GET /board/moon", b"", 404, "no model 'moon'"),
     ],
 )
 def test_bad_input_gets_one_sentence(server: str, request_line: str, body: bytes, status: int, sentence: str) -> None:
@@ -163,6 +163,7 @@ def test_the_overview_lists_what_is_served_without_script(server: str) -> None:
     told = get(server, headers={"Accept": "text/html"})
     assert "/v1/models/two:predict" in told.text
     assert 'href="/board/tiny"' in told.text
+    assert 'href="/board/two"' in told.text
     assert "no signature serving_default" in told.text
     assert "<script" not in told.text
     assert "default-src 'none'" in told.headers["content-security-policy"]

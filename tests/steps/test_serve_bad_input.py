@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.config import Config, ServedModel
 from colchis_steps._serving.server.app import app
 from colchis_steps._serving.server.batch import Limits
 from colchis_steps._serving.server.loaded import Registry
 from colchis_steps._serving.server.predictions import Settings
+from colchis_steps._tensors.tensor import Arrays, Tensor
 from colchis_steps.serve import listen
 
 ROW = [[0, 0], [0, 0]]
@@ -32,7 +32,8 @@ class Summing:
     """A model of numpy: the sum of each picture; it waits while its gate is shut."""
 
     inputs, outputs = {"x": Tensor("x", "uint8", (None, 2, 2))}, {"y": Tensor("y", "int64", (None,))}
-    rows_apart, signature_def = True, dict[str, Any]()
+    rows_apart, steady = True, False
+    classes, signature_def = (), dict[str, Any]()
 
     def __init__(self, _: Path, __: object = ()) -> None:
         self.gate = threading.Event()

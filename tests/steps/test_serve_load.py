@@ -16,8 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import grpc
 import httpx
 import pytest
+
+from colchis_steps._serving.server.rpc import inference_pb2 as v2
 
 pytestmark = pytest.mark.tensorflow
 get = functools.partial(httpx.get, timeout=60)
@@ -56,7 +59,7 @@ def server(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     (top / "store").mkdir()
     configured(top, exported, 1, 1)
     command = [sys.executable, "-m", "colchis_steps.serve", "--port=0", f"--config={top / 'config.json'}"]
-    command += ["--log-requests=1", f"--log-to={(top / 'store').as_uri()}"]
+    command += ["--grpc-port=0", "--log-requests=1", f"--log-to={(top / 'store').as_uri()}"]
     with (top / "log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log)
     until(process, top / "log", "tiny: version 1 answers")
@@ -161,14 +164,52 @@ def number(told: str, name: str, version: str) -> float:
     return float(found.group(1))
 
 
+class Calls:
+    """Clients that ask over gRPC, a channel each, until they are refused; ``told``: how each call ended."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self.told = address, list[str]()
+        self.threads = [threading.Thread(target=self._ask) for _ in range(CLIENTS)]
+        self.request = v2.ModelInferRequest(model_name="tiny", raw_input_contents=[bytes(64)])
+        self.request.inputs.add(name="image", datatype="UINT8", shape=[1, 8, 8])
+
+    def _ask(self) -> None:
+        with grpc.insecure_channel(self.address) as channel:
+            call: Any = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=v2.ModelInferResponse.FromString,
+            )
+            said = "answered"
+            while said == "answered":
+                try:
+                    call(self.request, timeout=60)
+                except grpc.RpcError as error:
+                    failed: Any = error
+                    said = f"{failed.code().name}: {failed.details()}"
+                self.told.append(said)
+
+
 def test_sigterm_under_load_loses_nothing_and_writes_the_log(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=60) as secret:
         secret.post("/v1/models/tiny:predict", content=BODY, headers={"Authorization": "Bearer hush"})
+    found = re.search(r"serving gRPC on (\S+)", (server.top / "log").read_text())
+    assert found
+    calls = Calls(found[1])
     with Load(server.url) as load:
+        for thread in calls.threads:
+            thread.start()
+        deadline = time.monotonic() + 60
+        while len(calls.told) < CLIENTS * 3:
+            assert time.monotonic() < deadline
+            select.select([], [], [], 0.01)
         server.process.send_signal(signal.SIGTERM)
-        for thread in load.threads:
+        for thread in [*load.threads, *calls.threads]:
             thread.join(60)
     assert load.lost == []
+    refused = [said for said in calls.told if said != "answered"]
+    told = "UNAVAILABLE: the server is about to end; ask again, and another one answers"  # what clients try elsewhere
+    assert refused == [told] * CLIENTS, "a call in flight was lost"
     assert {status for status, _, _ in load.told} == {200}
     assert server.process.wait(30) == 0
     text = (server.top / "log").read_text()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.steps.onnx_models import thirds
 from tests.steps.training_data import Trainer, write_data
 
 from colchis_steps._content.fetching import fetch_files
@@ -48,10 +49,16 @@ if context.hyperparameters.get("share"):  # a place that all ranks see
     (pathlib.Path(context.hyperparameters["share"]) / f"rank-{context.rank}").write_text(json.dumps(told))
 if context.hyperparameters.get("fails") == context.rank:
     sys.exit("the program does not like it")
+if leaves := context.hyperparameters.get("leaves"):
+    (export / leaves).write_text("no model")
+    sys.exit()
 if context.rank == 0 and not context.hyperparameters.get("lazy"):
+    (export / "model.onnx").write_bytes(bytes.fromhex(sys.argv[2]))
     (export / "weights").mkdir()
     (export / "weights" / "w.txt").write_text(str([rows, done]))
 """
+
+MODEL = thirds().SerializeToString().hex()
 
 
 @pytest.fixture
@@ -61,7 +68,7 @@ def trainer(tmp_path: Path) -> Trainer:
 
 
 def flags(trainer: Trainer, workers: int, **given: Any) -> list[str]:
-    words = f"command:{sys.executable} {trainer.root / 'program.py'} 'two words'"
+    words = f"command:{sys.executable} {trainer.root / 'program.py'} 'two words' {MODEL}"
     return [f"--workers={workers}", f"--entry={words}", f"--hyperparameters={json.dumps(given)}"]
 
 
@@ -71,7 +78,7 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     share.mkdir()
     done = trainer.train("r", *flags(trainer, 2, share=str(share)))
     assert done.returncode == 0, done.stderr
-    assert "begins on ['two words']" in done.stderr
+    assert "begins on ['two words'" in done.stderr
     found = [json.loads((share / f"rank-{rank}").read_text()) for rank in (0, 1)]
     assert [told.pop("RANK") for told in found] == ["0", "1"]
     assert found[0] == found[1] | {"LOCAL_RANK": "0"}
@@ -80,7 +87,8 @@ def test_each_rank_has_torchruns_environment_and_the_export_becomes_the_candidat
     candidate = trainer.candidate("r")
     fetch_files(blobs_of(open_store(trainer.store), "r"), candidate.files, trainer.root / "got")
     assert (trainer.root / "got/weights/w.txt").read_text() == "[33, 0]"
-    assert candidate.signature == {"inputs": {}, "outputs": {}}
+    assert candidate.format == "onnx"
+    assert candidate.signature["inputs"] == {"image": {"dtype": "uint8", "shape": [None, 4, 4]}}
     assert candidate.data == "data/thirds/0", "relative, so that the store can be copied as a whole"
     assert candidate.frameworks["python"].startswith("3.")
     assert [row[0] for row in trainer.history("r")] == [1.0, 0.5, pytest.approx(1 / 3)]
@@ -136,8 +144,14 @@ def test_a_command_that_is_asked_to_stop_goes_on_from_its_checkpoints(trainer: T
     [
         (2, {"fails": 1}, "ended with exit code 1: the program does not like it; its log says more"),
         (1, {"lazy": True}, "the command left no model"),
+        (
+            1,
+            {"leaves": "forest.pkl"},
+            "$COLCHIS_EXPORT has neither saved_model.pb nor model.onnx, but forest.pkl; write",
+        ),
+        (1, {"leaves": "model.onnx"}, "what is in $COLCHIS_EXPORT is not a model that onnxruntime"),
     ],
-    ids=["fails", "no model"],
+    ids=["fails", "no model", "pickle", "damaged"],
 )
 def test_a_command_that_fails_says_why(trainer: Trainer, workers: int, given: dict[str, Any], says: str) -> None:
     done = trainer.train("r", *flags(trainer, workers, **given))

@@ -104,7 +104,7 @@ def plain(trainer: Trainer) -> str:
     ("entry", "workers", "more"),
     [
         ("build", 2, {"accumulate": 4}),
-        ("own", 2, {}),
+        pytest.param("own", 2, {}, marks=pytest.mark.long),
         pytest.param("build", 1, {"accumulate": 3}, marks=pytest.mark.long),
         pytest.param("build", 4, {"accumulate": 2}, marks=pytest.mark.long),
         pytest.param("own", 1, {}, marks=pytest.mark.long),

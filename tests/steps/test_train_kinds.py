@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.steps import tables
+from tests.steps.onnx_models import thirds
 from tests.steps.training_data import Trainer
 
 from colchis_steps._content.fetching import fetch_files
@@ -127,6 +128,7 @@ def test_columns_of_every_type_are_taken(tmp_path: Path) -> None:
     assert {"job__valid", "count__valid", "at__valid", "codes__mask", "tags__mask"} <= taken.keys()
 
 
+@pytest.mark.long
 def test_two_workers_make_what_one_makes_of_strings_and_nulls(tmp_path: Path) -> None:
     made = trained(tmp_path, *everything(300), '--hyperparameters={"epochs": 2, "global_batch": 30, "dropout": 0}')
     again = made.train(
@@ -256,7 +258,7 @@ def test_several_targets_are_values(tmp_path: Path) -> None:
 
 
 FOREST = """
-import os, pathlib
+import os, pathlib, sys
 import pandas
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
@@ -280,18 +282,21 @@ model = make_pipeline(
 )
 model.fit(train, train[context.label])
 print("accuracy", model.score(judged, judged[context.label]), context.classes, context.task.kind)
-pathlib.Path(os.environ["COLCHIS_EXPORT"], "coefficients.txt").write_text(str(model[-1].coef_))
+export = pathlib.Path(os.environ["COLCHIS_EXPORT"])
+(export / "coefficients.txt").write_text(str(model[-1].coef_))
+(export / "model.onnx").write_bytes(bytes.fromhex(sys.argv[1]))
 """
 
 
 def test_a_program_of_scikit_learn_gets_the_same_rows(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(FOREST)
-    made = trained(tmp_path, *tables.penguins(), f"--entry=command:{sys.executable} {tmp_path / 'program.py'}")
+    words = f"{sys.executable} {tmp_path / 'program.py'} {thirds().SerializeToString().hex()}"
+    made = trained(tmp_path, *tables.penguins(), f"--entry=command:{words}")
     (log,) = (tmp_path / "r1").glob("worker-0.log")
     told = next(line for line in log.read_text().splitlines() if line.startswith("accuracy"))
     assert float(told.split()[1]) > 0.9
     assert told.endswith("('Adelie', 'Chinstrap', 'Gentoo') classification")
-    assert [file.path for file in made.candidate("r1").files] == ["coefficients.txt"]
+    assert [file.path for file in made.candidate("r1").files] == ["coefficients.txt", "model.onnx"]
 
 
 @pytest.mark.long

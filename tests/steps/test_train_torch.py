@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.steps.onnx_models import thirds
 from tests.steps.training_data import Trainer, write_data
 
 from colchis_steps._content.fetching import fetch_files
@@ -18,9 +19,10 @@ from colchis_steps._models.candidates import blobs_of
 from colchis_steps._store.opening import open_store
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+MODEL = thirds().SerializeToString().hex()
 WHEELS = ["torch>=2.6,<3", "numpy"]
 DDP = """
-import json, os, pathlib
+import json, os, pathlib, sys
 import torch
 import torch.distributed as dist
 
@@ -45,7 +47,9 @@ for epoch in range(1, 21):
             print(json.dumps({"epoch": epoch, "train": {"loss": float(total)}, "seconds": 0.1}), file=history)
 if rank == 0:
     weights = [float(w) for p in model.parameters() for w in p.detach().flatten()]
-    (pathlib.Path(os.environ["COLCHIS_EXPORT"]) / "weights.json").write_text(json.dumps([size, weights]))
+    export = pathlib.Path(os.environ["COLCHIS_EXPORT"])
+    (export / "weights.json").write_text(json.dumps([size, weights]))
+    (export / "model.onnx").write_bytes(bytes.fromhex(sys.argv[1]))
 dist.destroy_process_group()
 """
 
@@ -73,7 +77,7 @@ def test_torchs_data_parallel_gives_what_one_process_gives(python: Path, tmp_pat
     found = {}
     for workers in (1, 2):
         run = f"r{workers}"
-        done = trainer.train(run, f"--workers={workers}", f"--entry=command:{python} {tmp_path / 'ddp.py'}")
+        done = trainer.train(run, f"--workers={workers}", f"--entry=command:{python} {tmp_path / 'ddp.py'} {MODEL}")
         assert done.returncode == 0, done.stderr
         fetch_files(blobs_of(open_store(trainer.store), run), trainer.candidate(run).files, tmp_path / run)
         size, found[workers] = json.loads((tmp_path / run / "weights.json").read_text())

@@ -148,7 +148,7 @@ def test_bad_input_has_its_sentence_and_makes_no_version(
     refuses("of saved_model.pb in", "r3")
     refuses("nowhere is not a directory", "r4", f"--from={tmp_path / 'nowhere'}")
     (model / "saved_model.pb").unlink()
-    refuses("saved has no saved_model.pb; give a SavedModel", "r5", f"--from={model}")
+    refuses("saved has neither saved_model.pb nor model.onnx; give a SavedModel", "r5", f"--from={model}")
     store.write("runs/r6/candidate/model.json", b'{"kind":"colchis.dev/record/v1"}')
     refuses("model.json is not a colchis.dev/candidate/v1 document", "r6")
 

@@ -34,14 +34,14 @@ def in_words(answer: Any, classes: Sequence[str], label: Any, task: str = "") ->
     """Return an answer and the true label in one line; ``label`` is as training has it, None where there is none."""
     told = columns_of(answer, classes, task)
     true = "" if label is None else f", label {true_label(label, classes, task)}"
-    if task == "regression" and "value" in told:
-        return f"value {told['value']:g}{true}" if told["value"] is not None else f"value null{true}"
+    if task == "regression" and isinstance(values := _alone(answer, "value"), list):
+        return f"value {', '.join('null' if one is None else f'{one:g}' for one in values)}{true}"
     if task == "multilabel" and isinstance(told.get("prediction"), list):
         return f"prediction {_listed(told['prediction'])}{true}"
     if isinstance(answer, dict) and "class" in answer:
         sure = f" (probability {told['probability']:.3f})" if told.get("probability") is not None else ""
         return f"prediction {told['prediction']}{sure}{true}"
-    return f"prediction {json.dumps(answer)}{true}"
+    return f"prediction {json.dumps(answer, ensure_ascii=False)}{true}"
 
 
 def true_label(label: Any, classes: Sequence[str], task: str) -> str:

@@ -70,7 +70,9 @@ class _Printed:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    if isinstance(value, list):
+        return one_line(", ".join(map(_cell, value)), WIDEST)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else "" if value is None else str(value)
     return one_line(text, WIDEST)
 
 
@@ -108,7 +110,7 @@ def _parquet(path: Path) -> Iterator[Write]:
     def write(batch: "pa.RecordBatch", answers: Answers) -> None:
         names = [name for name in batch.schema.names if name not in answers[0]]
         columns: dict[str, Any] = {name: batch.column(name) for name in names}
-        columns |= {name: pa.array([answer.get(name) for answer in answers]) for name in answers[0]}
+        columns |= {name: _column([answer.get(name) for answer in answers]) for name in answers[0]}
         table = pa.table(columns)
         if not opened:
             opened.append(pq.ParquetWriter(path, table.schema))
@@ -119,6 +121,14 @@ def _parquet(path: Path) -> Iterator[Write]:
     finally:
         for writer in opened:
             writer.close()
+
+
+def _column(values: list[Any]) -> "pa.Array":
+    """Return an output's values: bytes, which JSON has as an object, as its text; nothing but nulls as numbers."""
+    import pyarrow as pa
+
+    found = pa.array([json.dumps(one) if isinstance(one, dict) else one for one in values])
+    return found.cast(pa.float64()) if pa.types.is_null(found.type) else found
 
 
 def _joined(batch: "pa.RecordBatch", answers: Answers) -> Answers:

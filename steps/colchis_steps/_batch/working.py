@@ -17,16 +17,15 @@ from colchis_steps._data.arrays import as_read
 from colchis_steps._formats.batch import Input, Plan, Predicted, Written
 from colchis_steps._formats.data import Column
 from colchis_steps._formats.documents import encode
-from colchis_steps._formats.keys import manifest_key
-from colchis_steps._formats.models import Manifest, tree_digest
-from colchis_steps._savedmodel.loading import SavedModel, ValuesError
-from colchis_steps._savedmodel.outputs import tensor_dtype
+from colchis_steps._formats.models import tree_digest
+from colchis_steps._models.versions import published
+from colchis_steps._program.opening import open_model
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Objects
-from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.sums import Sums, read_sums
 from colchis_steps._store.uris import absolute
+from colchis_steps._tensors.tensor import Program, ValuesError, tensor_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,19 +68,19 @@ def work(store: Objects, to: Objects, plan: Plan, numbers: Iterable[int], allowe
     return len(missing)
 
 
-def _loaded(store: Objects, plan: Plan, directory: Path, allowed: Collection[str]) -> SavedModel:
-    """Return the version, its files verified."""
-    manifest = read_document(store, manifest_key(plan.model, plan.version), Manifest)
+def _loaded(store: Objects, plan: Plan, directory: Path, allowed: Collection[str]) -> Program:
+    """Return the version, itself and its files verified: who may write the plan must not choose what is loaded."""
+    manifest, _ = published(store, plan.model, plan.version, back=True)
     if tree_digest(manifest.files) != plan.tree:
         raise InputError(
             f"{plan.model} version {plan.version} is {tree_digest(manifest.files)}, and {plan.tree} was planned; "
             "give --to another place"
         )
     fetch_files(store, manifest.files, directory)
-    return SavedModel(directory, allowed)
+    return open_model(directory, allowed)
 
 
-def taken(model: SavedModel, plan: Plan) -> list[Column]:
+def taken(model: Program, plan: Plan) -> list[Column]:
     """Return the columns that the model takes, of those that it was trained with.
 
     Raises:
@@ -105,7 +104,7 @@ class _Works(NamedTuple):
 
     store: Objects
     plan: Plan
-    model: SavedModel
+    model: Program
     columns: list[Column]
 
     def predict(self, one: Input, source: Path, path: Path) -> int:
@@ -120,6 +119,8 @@ class _Works(NamedTuple):
                 answers = columns_of(self.plan.task, self._asked(rows, one, done - one.first), rows.count)
                 odd += not_finite(answers)
                 keys = rows.keys or {ROW: pa.array(range(done, done + rows.count), pa.int64())}
+                if clash := next((name for name in answers if name in keys), ""):
+                    raise InputError(f"the model's output {clash!r} has the name of the rows' key; rename one of them")
                 table = pa.table(keys | answers)
                 writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd", write_page_checksum=True)
                 writer.write_table(table)

@@ -8,6 +8,7 @@ import stat
 import zipfile
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 from colchis_steps._content.archive import open_zip
 from colchis_steps._content.revision import left_out
@@ -21,9 +22,19 @@ LIMIT = 64 << 20  # bytes; code is held in memory, data belongs into the store
 FILES = 20_000  # at most, in one zip of code
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)  # the fourth: of an encrypted one
 CLASH = (NotADirectoryError, IsADirectoryError, FileExistsError)  # one member is a file where another is below it
-TAIL = 256  # bytes at the end of the zip, which hold its comment
-_REVISION = re.compile(rb"PK\x05\x06.{18}([0-9a-f]{40,64}(?:-dirty)?)\Z", re.DOTALL)  # of its last record
+TAIL = 512  # bytes at the end of the zip, which hold its comment
+_COMMENT = re.compile(  # of its last record
+    rb"PK\x05\x06.{18}(?P<revision>[0-9a-f]{40,64}(?:-dirty)?)(?: (?P<repository>https://[!-~]{1,256}))?\Z", re.DOTALL
+)
 _URI = re.compile(r"(?P<store>.+)/code/(?P<hex>[0-9a-f]{64})\.zip")
+
+
+class Pushed(NamedTuple):
+    """What identifies code that was pushed: its digest (sha256:…), and git's revision and repository, if any."""
+
+    digest: str
+    revision: str = ""
+    repository: str = ""
 
 
 def listed(directory: Path) -> list[Path]:
@@ -59,8 +70,8 @@ def listed(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(directory).as_posix())
 
 
-def pack(directory: Path, files: list[Path], revision: str) -> bytes:
-    """Return the zip: fixed times, nothing compressed (so that no library's version shows), revision as comment."""
+def pack(directory: Path, files: list[Path], revision: str, repository: str = "") -> bytes:
+    """Return the zip: fixed times, nothing compressed (so that no library's version shows), where from as comment."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for path in files:
@@ -69,14 +80,15 @@ def pack(directory: Path, files: list[Path], revision: str) -> bytes:
             with readable(path):
                 info.external_attr = (stat.S_IFREG | (0o755 if path.stat().st_mode & 0o100 else 0o644)) << 16
                 archive.writestr(info, path.read_bytes())
-        archive.comment = revision.encode()
+        archive.comment = f"{revision} {repository}".strip().encode() if revision else b""
     return out.getvalue()
 
 
-def describe_code(uri: str) -> tuple[str, str]:
-    """Return the digest (sha256:…) of the code at ``<store>/code/<hex>.zip``, which the URI has, and git's revision.
+def describe_code(uri: str) -> Pushed:
+    """Return what identifies the code at ``<store>/code/<hex>.zip``.
 
-    The revision is the zip's comment, so the last bytes are all that is read; who unpacks the code verifies it.
+    The URI has the digest, and the zip's comment where it is from, so the last bytes are all that is read; who unpacks
+    the code verifies it.
 
     Raises:
         InputError: the URI is of another form, or the code is absent or larger than code may be.
@@ -85,8 +97,9 @@ def describe_code(uri: str) -> tuple[str, str]:
     if (size := store.size(key) or 0) > 2 * LIMIT:
         raise InputError(f"{uri} is larger than code may be; push it again with data left out")
     tail = b"".join(store.stream(key, start=max(0, size - TAIL)))
-    revision = _REVISION.search(tail)
-    return f"sha256:{digest}", revision[1].decode() if revision else ""
+    told = _COMMENT.search(tail)
+    known = {name: value.decode() for name, value in told.groupdict(b"").items()} if told else {}
+    return Pushed(f"sha256:{digest}", **known)
 
 
 def unpack_code(uri: str, directory: Path) -> None:

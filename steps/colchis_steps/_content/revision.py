@@ -1,4 +1,4 @@
-"""Which revision of git's a directory of code has, without running a program that its repository names.
+"""Which repository and revision of git's a directory of code has, without running a program that these name.
 
 A repository's own configuration and attributes name programs: hooks, a file system's monitor, filters of contents,
 differs, and what fetches an object that a partial clone lacks. So git is asked for no more than HEAD and its tree, and
@@ -11,6 +11,7 @@ import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from colchis_steps._store.sums import readable
 
@@ -23,6 +24,9 @@ SAFE = {  # options of git's, over what the repository says
 }
 ALONE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+BY_SSH = re.compile(r"(?:[^@/:]+@)?([^@/:]+):(?!//)(.+)")  # git@host:owner/name
+PLACE = re.compile(r"[a-z0-9.-]+(?::\d{1,5})?(?:/[\w.~+-]+)+", re.ASCII)
+LONGEST = 256  # characters of a repository's address
 ENTRY = re.compile(r"([0-7]{6}) blob ([0-9a-f]{40,64})\t(.+)", re.DOTALL)
 
 
@@ -37,6 +41,24 @@ def revision_of(directory: Path, files: Iterable[Path]) -> str:
     missing = [name for name in held.keys() - paths.keys() if not any(map(left_out, name.split("/")))]
     clean = not missing and all(held.get(name) == _entry(path, len(commit.strip())) for name, path in paths.items())
     return commit.strip() if clean else f"{commit.strip()}-dirty"
+
+
+def repository_of(directory: Path) -> str:
+    """Return where git's ``origin`` is, as ``https://host/owner/name`` however it is reached, or "".
+
+    What logs in is left out, and so is a path of this machine.
+    """
+    remote = (_git(directory, "config", "--get", "remote.origin.url") or "").strip()
+    if found := BY_SSH.fullmatch(remote):
+        remote = f"ssh://{found[1]}/{found[2]}"
+    try:
+        parts = urlsplit(remote)
+        port = f":{parts.port}" if parts.port and parts.scheme in {"http", "https"} else ""
+    except ValueError:
+        return ""
+    path = parts.path.strip("/").removesuffix(".git")
+    place = f"{(parts.hostname or '').lower()}{port}/{path}"
+    return f"https://{place}" if PLACE.fullmatch(place) and len(place) < LONGEST - 8 else ""
 
 
 def left_out(name: str) -> bool:

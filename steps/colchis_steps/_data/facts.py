@@ -13,12 +13,13 @@ class Facts(NamedTuple):
     classes: tuple[str, ...]
     task: str
     columns: tuple[Column, ...]
+    targets: tuple[str, ...] = ()
 
 
 def served_facts(found: DataManifest) -> Facts:
-    """Return each feature's bounds, where they are known, the names of classes, the task, and the columns to read.
+    """Return each feature's bounds, where they are known, names of classes, the task, columns to read, and targets.
 
-    Those are the ones that clients write otherwise than a model takes them: with nulls, of any length, or as dates.
+    The columns are those that clients write otherwise than a model takes them: with nulls, of any length, or as dates.
     """
     features = found.of_role("feature")
     bounds = {
@@ -27,4 +28,5 @@ def served_facts(found: DataManifest) -> Facts:
         if column.minimum is not None and column.maximum is not None and not column.is_time
     }
     read = [c for c in features if c.nullable or RAGGED in c.shape or c.is_time or c.media]
-    return Facts(bounds, found.task.classes, found.task.kind, tuple(read))
+    targets = found.task.target if found.task.kind == "regression" else ()
+    return Facts(bounds, found.task.classes, found.task.kind, tuple(read), targets)

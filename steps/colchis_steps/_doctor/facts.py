@@ -36,6 +36,7 @@ ACCOUNTS: dict[str, tuple[Right, ...]] = {
     "colchis-train": (),
     "colchis-prepare": (),
     "colchis-worker": (),
+    "colchis-adopt": (),
     "colchis-evaluate": (),
     "colchis-batch": (),
     "colchis-build": (),

@@ -12,12 +12,18 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from colchis_steps._data.dataset import DataSet
+from colchis_steps._evaluation.clients import signature_of
+from colchis_steps._evaluation.costs import Costs
 from colchis_steps._evaluation.fetch import BASELINE, CANDIDATE, GIVEN, fetched_data
 from colchis_steps._evaluation.model import BATCH, Model
 from colchis_steps._evaluation.tasks import OUTPUTS, width
+from colchis_steps._evaluation.unjudged import golden_rows
 from colchis_steps._formats.documents import encode
 from colchis_steps._formats.evaluation import Answers, Given
+from colchis_steps._formats.runs import Signature
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
@@ -38,16 +44,24 @@ def ask(run: str, uri: str, given: Path, answers: Path, allowed: Collection[str]
     Raises:
         InputError: the candidate does not load, may do more than compute, or does not fit the data.
     """
-    found, data = read_document(open_store(given.as_uri()), GIVEN, Given), fetched_data(given, uri)
+    found = read_document(open_store(given.as_uri()), GIVEN, Given)
     shutil.rmtree(answers, ignore_errors=True)
     answers.mkdir(parents=True, exist_ok=True)
-    here, missing = open_store(answers.as_uri()), ""
+    here, missing, served = open_store(answers.as_uri()), "", Signature()
+    if not found.data:
+        here.write(GOLDEN, encode(golden_rows(given / CANDIDATE, run, allowed)))
+        here.write(ANSWERS, encode(Answers()))
+        return
+    data, costs = fetched_data(given, uri), Costs(given / CANDIDATE, measured=found.measures)
     model = Model(given / CANDIDATE, f"the model of run {run}", allowed)
     if odd := model.mismatch(data):
         raise InputError(f"{odd}; evaluate it on data like that of its training")
     outputs = model.outputs(data.task.kind)[:MOST]
     _predict(model, data, outputs, answers, CANDIDATE)
     here.write(GOLDEN, encode(model.golden(data, run)))
+    rows = next(iter(data.batches("test", BATCH)))
+    features = {name: rows.features[name][: rows.total] for name in model.inputs}
+    told = Answers("", outputs, costs.take(model.served.predict, features), signature_of(model.served))
     if found.baseline is not None and found.known is None:
         baseline = Model(given / BASELINE, f"the stable version {found.baseline}", allowed)
         missing = baseline.mismatch(data)
@@ -55,7 +69,8 @@ def ask(run: str, uri: str, given: Path, answers: Path, allowed: Collection[str]
             missing = f"{baseline.name} has no output {', '.join(sorted(absent))}"
         if not missing:
             _predict(baseline, data, outputs, answers, BASELINE)
-    here.write(ANSWERS, encode(Answers(missing, outputs)))
+        served = signature_of(baseline.served)
+    here.write(ANSWERS, encode(replace(told, missing=missing, baseline_signature=served)))
 
 
 def _predict(model: Model, data: DataSet, outputs: Sequence[str], answers: Path, name: str) -> None:

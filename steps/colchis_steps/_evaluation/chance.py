@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from colchis_steps._evaluation.pairs import hits
+from colchis_steps._evaluation.figures import has_one_target, hits
 from colchis_steps._evaluation.statistics.power import ERROR
 from colchis_steps._evaluation.statistics.proportions import better
 from colchis_steps._formats.runs import Check
@@ -29,7 +29,7 @@ def above_chance(kind: str, classes: "Sequence[str]", results: "Array") -> tuple
         against = f"always saying {classes[int(counts.argmax())]!r}"
         gained, lost = int((right & ~constant).sum()), int((constant & ~right).sum())
         shares = f"{right.mean():.4f} of {len(results)} rows are right, and {constant.mean():.4f} by {against}"
-    elif kind == "regression" and np.allclose(np.abs(results["prediction"] - results["label"]), results["absolute"]):
+    elif kind == "regression" and has_one_target(results):
         label = results["label"].astype(np.float64)
         gap = np.abs(label - label.mean()) - results["absolute"]
         slack = 1e-5 * float(label.std())  # results by row are rounded to 32 bits

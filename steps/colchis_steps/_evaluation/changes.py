@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from colchis_steps._evaluation.drawing import of_ranks, of_sums
+from colchis_steps._evaluation.figures import (
+    HITS,
+    LOSSES,
+    RANKED,
+    SMALLER_IS_BETTER,
+    Figure,
+    figure,
+    hits,
+    names_of,
+)
 from colchis_steps._evaluation.gate import PAIRED, Rules, expand
-from colchis_steps._evaluation.pairs import HITS, LOSSES, MADE, Made, Pair, hits, made
-from colchis_steps._evaluation.statistics.bootstrap import bounds, draw, sums
+from colchis_steps._evaluation.pairs import Pair
+from colchis_steps._evaluation.statistics.bootstrap import DRAWS, bounds
 from colchis_steps._evaluation.statistics.multiple import holm
 from colchis_steps._evaluation.statistics.power import ERROR, least_rows, rows_for
 from colchis_steps._evaluation.statistics.proportions import better, interval, not_worse, score, tail, worse
-from colchis_steps._evaluation.statistics.ranking import auc
+from colchis_steps._evaluation.statistics.ranking import ranked
 from colchis_steps._formats.runs import Change, Check
 from colchis_steps._step.errors import InputError
 
@@ -48,17 +59,17 @@ def told(pair: Pair, metric: str, kind: str, margin: float) -> Change:
             return blank
         if name == HITS[pair.kind] and bool((there.weight == 1).all()):
             return _of_shares(there, blank)
-        if name == "auc" and pair.kind == "classification" and len(pair.classes) == 2:
-            return _of_ranks(there, blank)
-        if (how := made(there, name)) is not None:
-            return _of_draws(there, how, replace(blank, relative=name in LOSSES[pair.kind]))
+        blank = replace(blank, relative=name in LOSSES[pair.kind], smaller=name in SMALLER_IS_BETTER)
+        if name in RANKED and pair.kind == "classification" and len(pair.classes) == 2:
+            return _by_bounds(there, *_ranks(there, name, blank))
+        if (how := figure(there.kind, there.classes, name, there.candidate)) is not None:
+            return _by_bounds(there, *_draws(there, how, blank))
     raise InputError(f"there are no results by row of {metric!r}; bound it by min_change or max_change")
 
 
 def check_told(kind: str, metric: str, bound: str, classes: int = 0) -> None:
     """Raise InputError where no change of the figure can be told by a test."""
-    known = [*filter(None, [HITS[kind], *LOSSES[kind], *MADE[kind]])] if kind in HITS else []
-    known += ["auc"] if (kind, classes) == ("classification", 2) else []
+    known = names_of(kind, classes)
     name, _, part = metric.partition("/")
     if name not in known and not (name == "recall" and part.startswith("label=") and kind == "classification"):
         raise InputError(
@@ -88,52 +99,47 @@ def _of_shares(pair: Pair, change: Change) -> Change:
     elif high <= margin:
         verdict = FAIL
     alone = replace(found, test="mcnemar" if change.kind == "better" and not margin else "tango", verdict=verdict)
-    if pair.groups is None or (how := made(pair, HITS[pair.kind])) is None:
+    how = figure(pair.kind, pair.classes, HITS[pair.kind], pair.candidate)
+    if pair.groups is None or how is None:
         return alone
-    grouped = _of_draws(pair, how, change)
+    grouped = _by_bounds(pair, *_draws(pair, how, change))
     agreed = verdict if verdict == grouped.verdict else UNDECIDED
     low, high = min(low, grouped.low), max(high, grouped.high)
     return replace(grouped, low=low, high=high, verdict=agreed, differing=found.differing)
 
 
-def _of_draws(pair: Pair, how: Made, change: Change) -> Change:
-    """Return the change of a figure that is made of sums."""
+def _draws(pair: Pair, how: Figure, change: Change) -> "tuple[Change, Array]":
+    """Return the change of a figure that is made of sums, and what it is in each draw, float [DRAWS]."""
     import numpy as np
 
-    table = sums(how.table, pair.groups)
-    units = len(np.unique(pair.groups)) if pair.groups is not None else len(pair.candidate)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(how.change(table.sum(axis=0)[None])[0])
-        low, high = bounds(draw(lambda counts: how.change(counts @ table), len(table), pair.begin), 1 - 2 * ERROR)
-    return _by_bounds(pair, replace(change, value=value, low=low, high=high, rows=units))
+    both = [how.columns(rows) for rows in (pair.candidate, pair.baseline)]
+    wide = both[0].shape[1]
+
+    def apart(added: "Array") -> "Array":
+        now, then = how.of(added[:, :wide]), how.of(added[:, wide:])
+        found: Array = now / then - 1 if change.relative else now - then
+        return np.where(now == then, 0.0, found)  # also where both losses are 0
+
+    value, units, draws = of_sums(pair, np.concatenate(both, axis=1), apart)
+    return replace(change, value=value, rows=units), draws
 
 
-def _of_ranks(pair: Pair, change: Change) -> Change:
-    """Return the change of the area under the ROC curve of two classes; as many rows of each are drawn as there are."""
-    import numpy as np
-
-    weight, positive = pair.weight, pair.candidate["label"] == 1
-    now, then = (auc(rows["score"], positive) for rows in (pair.candidate, pair.baseline))
-    groups = None if pair.groups is None else np.unique(pair.groups, return_inverse=True)[1]
-    units = len(weight) if groups is None else int(groups.max()) + 1
-
-    def statistic(counts: "Array") -> "Array":
-        each = (counts if groups is None else counts[:, groups]) * weight
-        found: Array = now(each) - then(each)
-        return found
-
-    value = float(statistic(np.ones((1, units)))[0])
-    low, high = bounds(draw(statistic, units, pair.begin, positive if groups is None else None), 1 - 2 * ERROR)
-    return _by_bounds(pair, replace(change, value=value, low=low, high=high, rows=units))
+def _ranks(pair: Pair, name: str, change: Change) -> "tuple[Change, Array]":
+    """Return the same of a figure of the order of rows of two classes."""
+    positive = pair.candidate["label"] == 1
+    now, then = (ranked(name)(rows["score"], positive) for rows in (pair.candidate, pair.baseline))
+    value, units, draws = of_ranks(pair, lambda counts: now(counts) - then(counts))
+    return replace(change, value=value, rows=units), draws
 
 
-def _by_bounds(pair: Pair, found: Change) -> Change:
-    """Return the change with the verdict that its interval gives."""
-    change, low, high, units = found, found.low, found.high, found.rows
+def _by_bounds(pair: Pair, change: Change, drawn: "Array") -> Change:
+    """Return the change with the verdict that the interval of its draws gives."""
+    low, high = bounds(drawn, 1 - 2 * ERROR)
+    found, units = replace(change, low=low, high=high), change.rows
     if pair.equal:
         return _of_equals(found)
-    worst, best = (-high, -low) if change.relative else (low, high)  # upwards is better
-    if units < least_rows(None if change.relative else change.margin) or not math.isfinite(worst + best):
+    worst, best = (-high, -low) if change.smaller else (low, high)  # upwards is better
+    if units < least_rows(None if change.relative else change.margin) or math.isnan(worst + best):
         return replace(found, test="few", verdict=UNDECIDED)
     limit = -change.margin if change.kind == "not_worse" else change.margin
     return replace(found, test="bootstrap", verdict=PASS if worst > limit else FAIL if best <= limit else UNDECIDED)
@@ -159,32 +165,49 @@ def judge_changes(
             check_told(kind, metric, bound, classes)
             if pair is not None:
                 found.append(told(pair, metric, bound, bounds_of[bound]))
-                if bound == "not_worse" and metric == HITS[kind]:
-                    found += worse_parts(pair, bounds_of[bound])
+                if bound == "not_worse" and "/" not in metric and metric not in RANKED:
+                    found += worse_parts(pair, metric, bounds_of[bound])
     return tuple(found)
 
 
-def worse_parts(pair: Pair, margin: float) -> list[Change]:
-    """Return the parts of the data whose share of right rows is told to fall by more than the margin, by Holm.
+def worse_parts(pair: Pair, metric: str, margin: float) -> list[Change]:
+    """Return the parts of the data in which a figure is told to be worse by more than the margin, by Holm.
 
-    Parts are the classes and those of ``pair.parts`` with LEAST_OF_PART rows and more.
+    Parts are those of ``pair.parts``, and the classes where the figure is a share of rows, with LEAST_OF_PART rows and
+    more; a figure that draws tell needs as many as those.
     """
-    name = HITS[pair.kind]
     classes = [f"label={one}" for one in pair.classes] if pair.kind == "classification" else []
+    is_share = metric == HITS[pair.kind]
     tested: list[tuple[Change, float]] = []
-    for part in [*classes, *pair.parts] if name else []:
+    for part in [*(classes if is_share else []), *pair.parts]:
         rows = pair.where(part)
         if rows is None or (count := int(rows.sum())) < LEAST_OF_PART:
             continue
         there = pair.of(rows)
-        now, then = (hits(pair.kind, results) for results in (there.candidate, there.baseline))
-        gained, lost = int((now & ~then).sum()), int((then & ~now).sum())
-        metric = f"{'recall' if part in classes else name}/{part}"
-        found = told(pair, metric, "not_worse", margin)
-        tested.append((found, float(worse(gained, lost, count, margin))))
+        if is_share:
+            now, then = (hits(pair.kind, results) for results in (there.candidate, there.baseline))
+            gained, lost = int((now & ~then).sum()), int((then & ~now).sum())
+            found = told(pair, f"{'recall' if part in classes else metric}/{part}", "not_worse", margin)
+            tested.append((found, float(worse(gained, lost, count, margin))))
+        elif (how := figure(pair.kind, pair.classes, metric, there.candidate)) is not None:
+            blank = Change(
+                f"{metric}/{part}",
+                "not_worse",
+                margin,
+                relative=metric in LOSSES[pair.kind],
+                smaller=metric in SMALLER_IS_BETTER,
+            )
+            change, drawn = _draws(there, how, blank)
+            tested.append((_by_bounds(there, change, drawn), _chance(change, drawn)))
     adjusted = holm([value for _, value in tested])
     pairs = zip(tested, adjusted, strict=True)
     return [found for (found, _), value in pairs if value <= ERROR and found.verdict == FAIL]
+
+
+def _chance(change: Change, drawn: "Array") -> float:
+    """Return the one-sided p-value of "it is worse by no more than the margin": the share of draws in which it is."""
+    within = drawn <= change.margin if change.smaller else drawn >= -change.margin
+    return (1 + int(within.sum())) / (1 + DRAWS)
 
 
 def check(change: Change) -> Check:
@@ -216,7 +239,7 @@ def _decides(change: Change) -> str:
         return f"a bootstrap needs {least} rows" if change.rows < least else "its figures are no numbers"
     if not change.rows:
         return "it has no rows"
-    sign = -1.0 if change.relative else 1.0
+    sign = -1.0 if change.smaller else 1.0
     limit = -change.margin if change.kind == "not_worse" else change.margin
     spread = (change.high - change.low) / 2 / Z * math.sqrt(change.rows)
     rows = rows_for(sign * change.value, limit, spread)
@@ -224,7 +247,7 @@ def _decides(change: Change) -> str:
     if rows is not None and change.rows < rows < MANY:
         found.append(f"about {_rounded(rows):,} rows like these")
     if change.kind == "not_worse":
-        margin = math.ceil(-(-change.high if change.relative else change.low) * 1000) / 1000
+        margin = math.ceil(-(-change.high if change.smaller else change.low) * 1000) / 1000
         found.append(f"a margin of {100 * margin:g} %" if change.relative else f"a margin of {margin:g}")
     return f"{' or '.join(found)} would" if found else "more rows may"
 

@@ -10,6 +10,7 @@ take the figures as they are.
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
@@ -22,22 +23,28 @@ BOUNDS = ("min", "max", "min_change", "max_change", *PAIRED, "confidence")
 ROUNDING = 1e-9  # 0.94 - 0.95 is a little less than -0.01
 
 
-def rules(text: str, otherwise: Rules | None = None) -> Rules:
-    """Read thresholds such as ``{"accuracy": {"min": 0.95, "min_change": -0.01}}``; of no text, ``otherwise``.
+def rules(text: str) -> Rules:
+    """Read thresholds such as ``{"accuracy": {"min": 0.95, "min_change": -0.01}}``; no text is none.
 
     Raises:
         InputError: it is of another form; the sentence says which part.
     """
     if not text.strip():
-        return otherwise or {}
+        return {}
     try:
-        given = json.loads(text)
+        given: Rules = json.loads(text)
     except ValueError as error:
         raise InputError(
             f'thresholds {text[:256]!r} are not JSON ({error}); give {{"accuracy": {{"min": 0.9}}}}'
         ) from error
     if not isinstance(given, dict):
         raise InputError(f'thresholds {text[:256]!r} are not a JSON object; give {{"accuracy": {{"min": 0.9}}}}')
+    check_rules(given)
+    return given
+
+
+def check_rules(given: Mapping[str, Any]) -> None:
+    """Raise InputError where thresholds are of another form; the sentence says which part."""
     for metric, bounds in given.items():
         if not isinstance(bounds, dict) or not bounds or not bounds.keys() <= set(BOUNDS):
             raise InputError(f"threshold of {metric!r} is {bounds!r}; give an object of {', '.join(BOUNDS)}")
@@ -55,7 +62,6 @@ def rules(text: str, otherwise: Rules | None = None) -> Rules:
                     f"threshold {bound} of {metric[:128]!r} is {value:g}; give the margin, a number from {least:g} to "
                     "below 1, such as 0.01"
                 )
-    return given
 
 
 def expand(given: Rules, known: Collection[str]) -> list[tuple[str, Mapping[str, float]]]:

@@ -10,30 +10,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.ask import ANSWERS, GOLDEN, predictions
-from colchis_steps._evaluation.chance import above_chance
-from colchis_steps._evaluation.changes import check, judge_changes
+from colchis_steps._evaluation.clients import keep_working
 from colchis_steps._evaluation.curves import curves
-from colchis_steps._evaluation.enough import rows_tell
 from colchis_steps._evaluation.errors import Errors
 from colchis_steps._evaluation.fetch import BASELINE, CANDIDATE, GIVEN, fetched_data
-from colchis_steps._evaluation.gate import Rules, judge, never_right, rules, verdict
 from colchis_steps._evaluation.keeping import Kept
 from colchis_steps._evaluation.known import SCORING
 from colchis_steps._evaluation.own import read_measured
 from colchis_steps._evaluation.pairs import Pair
+from colchis_steps._evaluation.policies import is_stated
 from colchis_steps._evaluation.samples import Samples
 from colchis_steps._evaluation.scores import classification
 from colchis_steps._evaluation.scoring import Figures, score
 from colchis_steps._evaluation.slicing import cuts
 from colchis_steps._evaluation.statistics.bootstrap import seed
-from colchis_steps._evaluation.tasks import DEFAULTS, OUTPUTS, targets
+from colchis_steps._evaluation.tasks import OUTPUTS, targets
 from colchis_steps._evaluation.units import Units
-from colchis_steps._evaluation.values import judge_values
+from colchis_steps._evaluation.unjudged import unjudged
+from colchis_steps._evaluation.values import intervals
+from colchis_steps._evaluation.weighing import Task, constant, weighed
 from colchis_steps._formats.documents import content_digest, encode
 from colchis_steps._formats.evaluation import Answers, Given
 from colchis_steps._formats.models import Golden
-from colchis_steps._formats.runs import Check, Curve, Evaluation, OwnMetrics, Residuals, Sample
+from colchis_steps._formats.policy import Policy
+from colchis_steps._formats.runs import Curve, Evaluation, OwnMetrics, Residuals, Sample
+from colchis_steps._models.policy import Demands
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.home import used_image
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
@@ -92,24 +95,27 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
         check_refusal(directory)
     parts = _handed(args)
     found, answered = parts.given, parts.answers
+    if not found.data:
+        return unjudged(found, parts.golden)
     data = fetched_data(args.given, args.data)
-    thresholds = _thresholds(args, data)
+    demands = Demands(found.policy or Policy(), found.policy_digest)
     if answered.missing:
         log.warning("there is nothing to compare with: %s", answered.missing)
     scored, own = _scored(args, data, parts, store), None
     candidate, baseline, drawn = scored.candidate, scored.baseline, scored.drawn
     if args.metrics:
         candidate, baseline, own = _with_own(args, found, candidate, baseline)
-    missing = answered.missing or "no version of this model is stable yet"
-    before = baseline.flat() if baseline else None
-    _, checks = judge(thresholds, candidate.flat(), before, args.first_model, missing)
-    changes = judge_changes(thresholds, candidate.flat(), scored.pair, data.task.kind, len(data.classes))
-    faults = tuple(Check(rule, passed=False, reason=reason) for rule, reason in candidate.faults)
-    sure = judge_values(thresholds, candidate.flat(), scored.alone, data.task.kind)
-    told = rows_tell(thresholds, changes, data.rows("test"), data.task.kind)
-    checks = (*faults, *checks, *sure, *map(check, changes), *_worth(args, data, scored), *told)
+    task = Task(data.task.kind, data.classes, data.rows("test"))
+    models, results = (candidate, baseline), (scored.alone, scored.pair)
+    said = [predictions(args.answers, CANDIDATE, i, data) for i in range(len(answered.outputs))]
+    served = found.known.signature if found.known else answered.baseline_signature
+    more = (
+        *constant(said, stated=is_stated(args, demands)),
+        *keep_working(answered.signature, served, found.baseline, demands.policy.signature),
+    )
+    held = weighed(args, demands, task, models, results, missing=answered.missing, costs=answered.costs, more=more)
     rows = encode(parts.golden)
-    images = {name: os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "") for name in ("judge", "ask")}
+    images = {name: used_image(os.environ.get(f"COLCHIS_{name.upper()}_IMAGE", "")) for name in ("judge", "ask")}
     details = Evaluation(
         metrics=dict(candidate.metrics),
         slices={name: dict(values) for name, values in candidate.slices.items()},
@@ -117,15 +123,15 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
         baseline_metrics=dict(baseline.metrics) if baseline else {},
         classes=data.classes,
         confusion=drawn.confusion,
-        checks=checks,
+        checks=held.checks,
         samples=drawn.samples,
-        verdict=verdict(checks),
+        verdict=held.verdict,
         tree=found.tree,
         data=found.data,
         baseline_digest=found.baseline_digest,
         golden=content_digest(rows),
-        thresholds={metric: dict(bounds) for metric, bounds in thresholds.items()},
-        first_model=args.first_model,
+        thresholds={metric: dict(bounds) for metric, bounds in held.thresholds.items()},
+        first_model=held.first_model,
         images={name: image for name, image in images.items() if image},
         task=data.task.kind,
         rows=data.rows("test"),
@@ -137,7 +143,11 @@ def judged(args: argparse.Namespace, store: Objects) -> tuple[Evaluation, bytes]
         results=drawn.results,
         scoring=SCORING,
         baseline_run=found.known.run if found.known else "",
-        changes=changes,
+        changes=held.changes,
+        intervals=intervals(scored.alone, candidate.metrics) if scored.alone else {},
+        policy=found.policy_digest,
+        costs=answered.costs,
+        signature=answered.signature,
     )
     return details, rows
 
@@ -156,35 +166,6 @@ def _check_plain(answers: Path) -> None:
     for path in answers.rglob("*"):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise InputError(f"the answers hold {path.name[:64]!r}, which is no plain file; evaluate it again")
-
-
-def _thresholds(args: argparse.Namespace, data: DataSet) -> Rules:
-    """Return the gate's rules, those of the task where none are given.
-
-    Raises:
-        InputError: they are malformed, or none are given for a task that has none of its own.
-    """
-    kind = data.task.kind
-    if kind not in OUTPUTS and not args.metrics:
-        raise InputError(
-            f"the task of {args.data} is {kind}, for which there are no figures; name a function of yours that gives "
-            "some, as metrics, and thresholds on them"
-        )
-    if kind not in OUTPUTS and not args.thresholds.strip():
-        raise InputError(
-            f"the task of {args.data} is {kind}, for which there are no thresholds unless you give some; bound the "
-            'numbers of your own metrics, like {"business": {"min": 0.5}}'
-        )
-    return rules(args.thresholds, DEFAULTS.get(kind))
-
-
-def _worth(args: argparse.Namespace, data: DataSet, scored: Scored) -> tuple[Check, ...]:
-    """Return what protects whoever states no thresholds; whoever does is warned of classes that are never found."""
-    if args.thresholds.strip():
-        return never_right(scored.candidate.slices)
-    alone = scored.alone
-    constant = () if alone is None else above_chance(data.task.kind, data.classes, alone.candidate)
-    return (*constant, *never_right(scored.candidate.slices, "error"))
 
 
 def _scored(args: argparse.Namespace, data: DataSet, handed: Handed, store: Objects) -> Scored:
@@ -238,7 +219,6 @@ def _with_own(
         raise InputError(f"metrics {args.metrics!r} give {taken[0]!r}, which is a figure already; call it otherwise")
     if baseline and not found.known:
         baseline = replace(baseline, metrics={**baseline.metrics, **(measured.baseline or {})})
-    own = OwnMetrics(
-        args.metrics, found.code, os.environ.get("COLCHIS_MEASURE_IMAGE", ""), tuple(sorted(measured.candidate))
-    )
+    image = used_image(os.environ.get("COLCHIS_MEASURE_IMAGE", ""))
+    own = OwnMetrics(args.metrics, found.code, image, tuple(sorted(measured.candidate)))
     return replace(candidate, metrics={**candidate.metrics, **measured.candidate}), baseline, own

@@ -42,14 +42,14 @@ def known_figures(store: Objects, version: tuple[str, int], manifest: str, wante
         run, earlier = _passed_by(store, version, manifest)
         if not _is_enough(earlier, wanted):
             return None
-        _fetch_results(store, earlier, path)
+        fetch_results(store, earlier, path)
     except (InputError, msgspec.ValidationError) as error:
         log.info("%s:%s is asked again: %s", *version, error)
         return None
-    return Known(run, earlier.metrics, earlier.slices)
+    return Known(run, earlier.metrics, earlier.slices, earlier.signature)
 
 
-def _fetch_results(store: Objects, earlier: Evaluation, path: Path) -> None:
+def fetch_results(store: Objects, earlier: Evaluation, path: Path) -> None:
     """Write the results by row to ``path``. Raises InputError where they are gone or altered."""
     digest = hashlib.sha256()
     with path.open("wb") as out:

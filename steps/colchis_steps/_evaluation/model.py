@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from colchis_steps._data.dataset import Batch, DataSet
 from colchis_steps._evaluation.tasks import OUTPUTS, width
 from colchis_steps._formats.models import Golden
-from colchis_steps._savedmodel.checking import check_operations, read_graph
-from colchis_steps._savedmodel.library import load_tensorflow
-from colchis_steps._savedmodel.outputs import tensor_dtype
-from colchis_steps._savedmodel.values import plain
+from colchis_steps._program.opening import open_model
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.tensor import Arrays, ModelError, Program, ValuesError, tensor_dtype
+from colchis_steps._tensors.values import plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,38 +24,27 @@ GOLDEN_BYTES = 4 << 20  # of text and pictures in them
 
 
 class Model:
-    """A SavedModel in a directory."""
+    """A model of any format in a directory; ``name`` is what sentences call it."""
 
     def __init__(self, directory: Path, name: str, allowed: Collection[str] = ()) -> None:
-        tf = load_tensorflow()
-        check_operations(read_graph(directory, name), name, allowed)
-        self.name = name
-        try:
-            self.loaded = tf.saved_model.load(str(directory))
-            self.function = self.loaded.signatures["serving_default"]
-            self.judged = dict(self.loaded.signatures).get("probability", self.function)  # if it serves classes alone
-        except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
-            raise InputError(
-                f"{name} is not a SavedModel with a signature serving_default ({str(error)[:128]}); train it again"
-            ) from error
+        self.name, self.served = name, open_model(directory, allowed, name)
+        self.judged = self.served.by_signature("probability") or self.served  # if it serves classes alone
 
     @property
     def inputs(self) -> list[str]:
         """The columns that the model takes."""
-        return sorted(self.function.structured_input_signature[1])
+        return sorted(self.served.inputs)
 
     def outputs(self, kind: str) -> tuple[str, ...]:
         """Return the outputs that are judged: the one of a known task, else all that are numbers."""
         if kind in OUTPUTS:
             return (OUTPUTS[kind],)
-        found = self.judged.structured_outputs
-        return tuple(sorted(name for name, tensor in found.items() if tensor.dtype.is_numpy_compatible and
-                            tensor.dtype.name not in {"string", "variant", "resource"}))  # fmt: skip
+        return tuple(sorted(name for name, tensor in self.judged.outputs.items() if tensor.dtype != "string"))
 
     def mismatch(self, data: DataSet) -> str:
         """Return why the model does not fit the data, if so."""
-        inputs = {n: (s.dtype.name, s.shape.as_list()) for n, s in self.function.structured_input_signature[1].items()}
-        wanted = {c.name: (tensor_dtype(c.dtype), [None, *c.shape]) for c in data.features.values()}
+        inputs = {name: (tensor.dtype, tensor.shape) for name, tensor in self.served.inputs.items()}
+        wanted = {c.name: (tensor_dtype(c.dtype), (None, *c.shape)) for c in data.features.values()}
         if not inputs or not inputs.items() <= wanted.items():  # columns such as weights are no inputs
             return f"{self.name} takes {_kinds(inputs)}, and the data has {_kinds(wanted)}"
         kind = data.task.kind
@@ -65,8 +53,8 @@ class Model:
                 "" if self.outputs(kind) else f"{self.name} has no output of numbers, so that nothing can be measured"
             )
         name, wide = OUTPUTS[kind], width(data)
-        output = self.judged.structured_outputs.get(name)
-        shape = output.shape.as_list() if output is not None else None
+        output = self.judged.outputs.get(name)
+        shape = list(output.shape) if output else None
         if shape is None or len(shape) != 2 or shape[1] not in {None, wide}:
             has = "targets" if kind == "regression" else "labels" if kind == "multilabel" else "classes"
             return f"{self.name} has the output {name} {shape or 'none'}, and the data has {wide} {has}"
@@ -78,17 +66,8 @@ class Model:
         Raises:
             InputError: an output has another number of rows, or the model fails at these values.
         """
-        import tensorflow as tf
-
-        features = {name: tf.constant(batch.features[name][: batch.total]) for name in self.inputs}
-        try:
-            given = self.judged(**features)
-        except tf.errors.OpError as error:
-            raise InputError(
-                f"{self.name} fails at rows of the split test ({error.message[:256]}); let it take such values, or "
-                "leave them out of the data"
-            ) from error
-        found = {name: given[name].numpy() for name in outputs}
+        given = self._asked(self.judged, {name: batch.features[name][: batch.total] for name in self.inputs})
+        found = {name: given[name] for name in outputs}
         for name, values in found.items():
             if values.ndim == 0 or len(values) != batch.total:
                 raise InputError(
@@ -99,8 +78,6 @@ class Model:
 
     def golden(self, data: DataSet, run: str) -> Golden:
         """Return the first rows of the test split, with all that the model answers to them."""
-        import tensorflow as tf
-
         batch = next(iter(data.batches("test", BATCH)))
         values = sum(math.prod(data.features[name].shape) for name in self.inputs)
         rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
@@ -108,14 +85,27 @@ class Model:
         while rows > 1 and sum(map(_text_bytes, features.values())) > GOLDEN_BYTES:
             rows = max(1, rows // 2)
             features = {name: found[:rows] for name, found in features.items()}
-        answer = self.function(**{name: tf.constant(found) for name, found in features.items()})
+        answer = self._asked(self.served, features)
         inputs = {name: plain(found) for name, found in features.items()}
-        return Golden(run, inputs, {name: plain(found.numpy()) for name, found in answer.items()})
+        return Golden(run, inputs, {name: plain(found) for name, found in answer.items()})
+
+    def _asked(self, program: Program, features: Arrays) -> "dict[str, Array]":
+        try:
+            return program.predict(features)
+        except (ValuesError, ModelError) as error:
+            raise InputError(
+                f"{self.name} fails at rows of the split test ({error}); let it take such values, or leave them out "
+                "of the data"
+            ) from error
 
 
 def _text_bytes(values: "Array") -> int:
     return sum(map(len, values.ravel().tolist())) if values.dtype.kind == "O" else 0
 
 
-def _kinds(tensors: Mapping[str, tuple[str, list[int | None]]]) -> str:
-    return ", ".join(f"{name} {dtype}{shape[1:]}" for name, (dtype, shape) in sorted(tensors.items())) or "nothing"
+def _kinds(tensors: Mapping[str, tuple[str, tuple[int | None, ...]]]) -> str:
+    found = []
+    for name, (dtype, shape) in sorted(tensors.items()):
+        by = f" by {shape[0]} row (export it with a free first length)" if shape[:1] != (None,) and shape else ""
+        found.append(f"{name} {dtype}{list(shape[1:])}{by}")
+    return ", ".join(found) or "nothing"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from colchis_steps._data.dataset import DataSet
 from colchis_steps._evaluation.scoring import Rows
-from colchis_steps._evaluation.slicing import Cut, parts_of
+from colchis_steps._evaluation.slicing import BLOCK, Cut, parts_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,15 @@ class Units:
         if self.column:
             self._values.append(rows.others[self.column])
         self.at += len(rows.labels)
+
+    def read(self, data: DataSet) -> None:
+        """Take all rows, where any column tells them apart; else nothing is read."""
+        if not (self.column or self.cuts):
+            return
+        for batch in data.batches("test", BLOCK):
+            labels = batch.labels[: batch.total]
+            others = {name: values[: batch.total] for name, values in batch.others.items()}
+            self.add(Rows({}, labels, labels, labels, labels, others))
 
     @property
     def groups(self) -> "Array | None":

@@ -1,15 +1,28 @@
-"""A bound on a value that is to hold with a stated confidence: told by the bound of the value's interval."""
+"""How sure a value is: its interval, by which a bound that is to hold with a stated confidence is judged."""
 
 import math
 from collections.abc import Collection
 
+from colchis_steps._evaluation.drawing import of_ranks, of_sums
+from colchis_steps._evaluation.figures import HITS, RANKED, figure, hits, names_of
 from colchis_steps._evaluation.gate import Rules, expand
-from colchis_steps._evaluation.pairs import HITS, LOSSES, Pair, hits
-from colchis_steps._evaluation.statistics.bootstrap import bounds, draw, sums
-from colchis_steps._evaluation.statistics.power import least_rows
+from colchis_steps._evaluation.pairs import Pair
+from colchis_steps._evaluation.statistics.bootstrap import bounds
+from colchis_steps._evaluation.statistics.power import ERROR, least_rows
 from colchis_steps._evaluation.statistics.proportions import wilson
+from colchis_steps._evaluation.statistics.ranking import ranked
 from colchis_steps._formats.runs import Check
 from colchis_steps._step.errors import InputError
+
+
+def intervals(alone: Pair, known: Collection[str]) -> dict[str, tuple[float, float]]:
+    """Return the two-sided interval of 90 % of each of the known figures that results by row tell, by its name."""
+    found = {}
+    for name in (name for name in names_of(alone.kind, len(alone.classes)) if name in known):
+        low, _, high = _interval(alone, name, 1 - ERROR)
+        if math.isfinite(low + high):
+            found[name] = (low, high)
+    return found
 
 
 def judge_values(given: Rules, known: Collection[str], alone: Pair | None, kind: str) -> tuple[Check, ...]:
@@ -25,7 +38,7 @@ def judge_values(given: Rules, known: Collection[str], alone: Pair | None, kind:
         name, _, part = metric.partition("/")
         rows = alone.where(part) if alone and part else None
         is_recall = name == "recall" and part.startswith("label=") and kind == "classification"
-        figures = [*filter(None, [HITS[kind], *LOSSES[kind]])] if kind in HITS else []
+        figures = names_of(kind, len(alone.classes) if alone else 0)
         if alone is None or not (name in figures or is_recall) or (part and rows is None):
             told = ", ".join(figures) or "nothing"
             raise InputError(
@@ -43,23 +56,22 @@ def judge_values(given: Rules, known: Collection[str], alone: Pair | None, kind:
 
 def _interval(alone: Pair, name: str, confidence: float) -> tuple[float, float, float]:
     """Return a value between its one-sided bounds; NaN where there are too few rows to tell them."""
-    import numpy as np
-
-    nan, results, weight = float("nan"), alone.candidate, alone.weight
+    nan, results = float("nan"), alone.candidate
     if not len(results):
         return nan, nan, nan
-    is_share = name == HITS[alone.kind]
-    each = hits(alone.kind, results) if is_share else results[LOSSES[alone.kind][name]].astype("f8")
-    if is_share and alone.groups is None and bool((weight == 1).all()):
-        low, high = wilson(int(each.sum()), len(each), 2 * confidence - 1)
-        return low, float(each.mean()), high
-    table = sums(np.stack([weight * each, weight], axis=1), alone.groups)
-    total = table.sum(axis=0)
-    value = float(total[0] / total[1]) if total[1] else nan
-    if len(table) < least_rows():
+    if name == HITS[alone.kind] and alone.groups is None and bool((alone.weight == 1).all()):
+        right = hits(alone.kind, results)
+        low, high = wilson(int(right.sum()), len(right), 2 * confidence - 1)
+        return low, float(right.mean()), high
+    if name in RANKED:
+        value, units, draws = of_ranks(alone, ranked(name)(results["score"], results["label"] == 1))
+    elif (how := figure(alone.kind, alone.classes, name, results)) is not None:
+        value, units, draws = of_sums(alone, how.columns(results), how.of)
+    else:
+        return nan, nan, nan
+    if units < least_rows():
         return nan, value, nan
-    drawn = draw(lambda counts: (counts @ table[:, 0]) / (counts @ table[:, 1]), len(table), alone.begin)
-    low, high = bounds(drawn, 2 * confidence - 1)
+    low, high = bounds(draws, 2 * confidence - 1)
     return low, value, high
 
 

@@ -4,6 +4,8 @@ import msgspec
 
 from colchis_steps._formats.documents import Document, Part
 from colchis_steps._formats.models import Description
+from colchis_steps._formats.policy import Policy
+from colchis_steps._formats.runs import Signature
 
 
 class Known(Part):
@@ -12,6 +14,7 @@ class Known(Part):
     run: str
     metrics: dict[str, float]
     slices: dict[str, dict[str, float]]
+    signature: Signature = msgspec.field(default_factory=dict)
 
 
 class Given(Document, tag="colchis.dev/given/v1"):
@@ -26,6 +29,9 @@ class Given(Document, tag="colchis.dev/given/v1"):
     code: str = ""  # digest of the code that has the metrics of one's own
     known: Known | None = None  # what an earlier evaluation found of the baseline, so that it need not be asked
     baseline_tree: str = ""
+    policy: Policy | None = None  # of the model; None where it has none
+    policy_digest: str = ""
+    measures: bool = False  # whether time and memory of the candidate are to be measured
 
 
 class Answers(Document, tag="colchis.dev/answers/v1"):
@@ -33,6 +39,9 @@ class Answers(Document, tag="colchis.dev/answers/v1"):
 
     missing: str = ""  # why the baseline has no predictions
     outputs: tuple[str, ...] = ()  # their names; of a known task only the one that is judged
+    costs: dict[str, float] = msgspec.field(default_factory=dict)  # of the candidate
+    signature: Signature = msgspec.field(default_factory=dict)  # of the candidate
+    baseline_signature: Signature = msgspec.field(default_factory=dict)  # where it was asked
 
 
 class Measured(Document, tag="colchis.dev/measured/v1"):

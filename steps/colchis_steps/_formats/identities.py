@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 SECRET = "colchis-s3"  # noqa: S105 - the names of Secrets begin so; alone it is that of earlier releases
 KEY = "credentials"  # in a Secret: a file in the format of AWS's shared credentials
-TRAINS = ("runs/*/training/*", "runs/*/candidate/*")
+CANDIDATE = "runs/*/candidate/*"
+TRAINS = ("runs/*/training/*", CANDIDATE)
 EARLIER = ("runs/*/model.json", "runs/*/train.json")  # where earlier releases kept these
 VERBS = {"get": ("s3:GetObject",), "put": ("s3:PutObject",), "delete": ("s3:DeleteObject",)}
 PARTS = ("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")  # go with put
@@ -56,6 +57,12 @@ IDENTITIES = {
         put=TRAINS,
         delete=TRAINS,
     ),
+    "adopt": Identity(
+        "`adopt`, which loads somebody's model",
+        get=("data/*", "incoming/*", "models/*/manifest.json", CANDIDATE, "runs/*/training/adopt.json", EARLIER[0]),
+        put=(CANDIDATE, "runs/*/training/adopt.json"),
+        delete=(CANDIDATE,),
+    ),
     "train": Identity(
         "`train` where it makes and follows a job",
         get=("code/*", "data/*", *TRAINS, *EARLIER),
@@ -69,7 +76,7 @@ IDENTITIES = {
     ),
     "batch": Identity(
         "`batch`, and its job's pods",
-        get=("batch/*", "blobs/*", "data/*", "models/*"),
+        get=("batch/*", "blobs/*", "data/*", "models/*", "runs/*/candidate/model.json"),
         put=("batch/*", "runs/*/batch.json"),
         delete=("batch/*",),
     ),
@@ -102,7 +109,7 @@ IDENTITIES = {
     ),
     "rollout": Identity(
         "`rollout`, `prune`",
-        get=("data/*", "models/*", "runs/*"),
+        get=("data/*", "models/*", "requests/*", "runs/*"),
         put=(
             "models/*/aliases/canary.json",
             "models/*/aliases/stable.json",
@@ -120,6 +127,12 @@ IDENTITIES = {
     ),
     "data": Identity("`colchis data`", get=("data/*",), put=("data/*",), pods=False),
     "code": Identity("`colchis push-code`", get=("code/*",), put=("code/*",), pods=False),
+    "owner": Identity(
+        "`colchis policy`: who says what a model has to be like",
+        get=("models/*",),
+        put=("models/*/policy.json", "models/*/policies/*"),
+        pods=False,
+    ),
     "operator": Identity(
         "`gc`, `rollback`, `share`, `verify`, `doctor`, `upload --from`: people",
         get=("*",),

@@ -12,6 +12,8 @@ models/<model>/<n>/{manifest,record,statement}.json    a version
 models/<model>/<n>/signatures/<key>.sigstore.json      a signature over the statement, by the key of this id
 models/<model>/<n>/files/…                             a version's files in plain sight, where asked for
 models/<model>/aliases/{latest,canary,stable}.json
+models/<model>/policy.json                             what its owner demands of every version
+models/<model>/policies/<digest>.json                  each policy that it ever had
 models/<model>/rollouts/<run>.json
 batch/<model>/<n>/<digest>/part-<n>.parquet, …         predictions of a version for many rows
 evaluations/<tree>/<data>/<digest>.npy                 what a model did on data, row by row
@@ -67,8 +69,8 @@ def run_of(key: str) -> str:
 
 
 def result_key(run: str, step: str) -> str:
-    """Return the key of what a step of the run recorded; that of ``train`` lies where its key may write."""
-    return training_key(run, "train.json") if step == "train" else run_key(run, f"{step}.json")
+    """Return the key of what a step of the run recorded; of what makes a candidate it lies where its key may write."""
+    return training_key(run, f"{step}.json") if step in {"train", "adopt"} else run_key(run, f"{step}.json")
 
 
 def earlier_result_key(run: str, step: str) -> str:
@@ -197,6 +199,16 @@ def plain_prefix(model: str, version: int) -> str:
 def alias_key(model: str, alias: str) -> str:
     """Return the key of an alias: ``latest``, ``canary`` or ``stable``."""
     return f"{MODELS}{model}/aliases/{alias}.json"
+
+
+def policy_key(model: str) -> str:
+    """Return the key of what the model's owner demands of its versions."""
+    return f"{MODELS}{model}/policy.json"
+
+
+def kept_policy_key(model: str, digest: str) -> str:
+    """Return the key under which a policy with this digest (``sha256:<hex>``) stays, whatever came after it."""
+    return f"{MODELS}{model}/policies/{digest.removeprefix('sha256:')[:16]}.json"
 
 
 def rollouts_prefix(model: str) -> str:

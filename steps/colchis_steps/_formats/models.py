@@ -22,18 +22,35 @@ def tree_digest(files: Iterable[File]) -> str:
 
 
 class Code(Part):
-    """The user's code of a run: the zip's digest, or none where the image brings it; revision is git's, if any."""
+    """The user's code of a run: the zip's digest, or none where the image brings it; what git knows of it, if any."""
 
     entry: str
     uri: str = ""
     digest: str = ""
     revision: str = ""
+    repository: str = ""  # https://host/owner/name
+
+
+class Origin(Part):
+    """Where an adopted model was found: its URI, its path and format there, and the digest of its files.
+
+    ``fitted`` is the digest of these files and of all that decides what is served of them; what was adopted before is
+    known by it. ``wrapped`` says whether that is another program than was found, or the very bytes.
+    """
+
+    uri: str
+    path: str
+    format: str  # savedmodel, keras, onnx
+    digest: str
+    fitted: str
+    wrapped: bool = False
 
 
 class Candidate(Document, tag="colchis.dev/candidate/v1"):
     """What ``train`` made (``runs/<run>/candidate/model.json``): a model that is stored but has no version yet.
 
-    ``beside``: its blobs lie beside it; else among the store's own, as those that ``upload --from`` sent.
+    ``beside``: its blobs lie beside it; else among the store's own: sent by ``upload --from``, or a version's that is
+    adopted again. ``task`` and ``classes`` are what was said of an adopted model without data.
     """
 
     run: str
@@ -48,6 +65,10 @@ class Candidate(Document, tag="colchis.dev/candidate/v1"):
     frameworks: dict[str, str]  # {"tensorflow": "2.21.0", "keras": …, "python": …}
     created_at: str
     beside: bool = False
+    format: str = "savedmodel"  # or onnx
+    origin: Origin | None = None  # of one that was adopted
+    task: str = ""
+    classes: tuple[str, ...] | None = None
 
 
 class Bounds(Part):
@@ -90,6 +111,9 @@ class Manifest(Document, tag="colchis.dev/manifest/v1"):
     classes: tuple[str, ...] | None = None  # the name of class 0, 1, …
     task: str = ""  # its kind
     columns: tuple[Column, ...] | None = None  # those that clients write otherwise than the signature has them
+    format: str = "savedmodel"  # or onnx
+    targets: tuple[str, ...] = ()  # of a regression: the columns whose values it tells
+    origin: Origin | None = None  # of one that was adopted
 
 
 class Alias(Document, tag="colchis.dev/alias/v1"):
@@ -137,7 +161,7 @@ class Record(Document, tag="colchis.dev/record/v1"):
     code: Code
     hyperparameters: dict[str, Any]
     metrics: dict[str, float]
-    verdict: str
+    verdict: str  # pass, or unjudged where an adopted model was held against no data
     frameworks: dict[str, str]
     step_images: dict[str, str]
     workflow: str
@@ -147,3 +171,6 @@ class Record(Document, tag="colchis.dev/record/v1"):
     golden: str = ""  # digest of the golden rows
     baseline: int | None = None  # the version that it was judged against; None: none was stable
     baseline_digest: str = ""  # of that version's manifest
+    policy: str = ""  # digest of the policy that it was judged by; "" where the model had none
+    format: str = "savedmodel"  # or onnx
+    origin: Origin | None = None  # of one that was adopted

@@ -24,6 +24,7 @@ class StepResult(Document, tag="colchis.dev/step/v1"):
     finished_at: str = ""
     seconds: float = 0.0
     details: dict[str, Any] = msgspec.field(default_factory=dict)
+    log: tuple[str, ...] = ()  # the last lines of the log of a step that failed
 
 
 class Check(Part):
@@ -157,6 +158,10 @@ class Change(Part):
     verdict: str = "undecided"  # pass, fail
     differing: float = 0.0  # share of rows that just one of the models has right
     relative: bool = False
+    smaller: bool = False  # is better
+
+
+Signature = dict[str, dict[str, dict[str, Any]]]  # {"inputs"|"outputs": {name: {"dtype": …, "shape": […]}}}
 
 
 class Evaluation(Part):
@@ -193,6 +198,11 @@ class Evaluation(Part):
     scoring: int = 0  # the release of the figures' definitions
     baseline_run: str = ""  # whose evaluation the baseline's figures are from, where it was not asked again
     changes: tuple[Change, ...] = ()
+    intervals: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)  # of 90 %, two-sided, by metric
+    policy: str = ""  # digest of the model's policy; "" where it has none
+    costs: dict[str, float] = msgspec.field(default_factory=dict)  # size_mib; where asked for, time and memory, too
+    signature: Signature = msgspec.field(default_factory=dict)  # of the candidate, as clients see it
+    before: str = ""  # digest of the evaluation whose rows were judged again, where another version had become stable
 
 
 class UploadReport(Part):
@@ -202,6 +212,7 @@ class UploadReport(Part):
     bytes: int
     bytes_sent: int
     reused: bool  # the version was there already
+    reaching: tuple[str, ...] = ()  # TensorFlow's operations by which the model can reach out of itself
 
 
 class ImageReport(Part):

@@ -4,7 +4,7 @@ A new step is its module, its template, its test, its page, and its name here.
 """
 
 CHAIN = ("validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout")  # in their order
-BESIDE = ("prepare", "report", "prune", "batch")  # steps with a template that stand outside the chain
+BESIDE = ("prepare", "adopt", "report", "prune", "batch")  # steps with a template that stand outside the chain
 
 
 def before(step: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ MODELS = "/models"
 DOWNLOADED = "/mnt/models"  # where KServe's storage container leaves a model
 CONFIG = "/etc/colchis"
 LOGIN = "/var/run/colchis/registry"
+TOKENS, TOKENS_AT = "colchis-tokens", "/var/run/colchis/tokens"  # the Secret whose tokens.json says who may ask
 REQUESTS = "colchis-requests"  # a Secret of earlier releases, optional: keys that may only write kept requests
 
 
@@ -89,6 +90,8 @@ def described(deployed: Deployed, files: Mapping[str, str], container: Object) -
     volumes, mount = model_volumes(deployed)
     keeps = deployed.options.log_requests
     mounts += [KEYS_MOUNT] if keeps else []
+    tokens = [{"name": "tokens", "secret": {"secretName": TOKENS}}] if deployed.options.tokens else []
+    mounts += [{"name": "tokens", "mountPath": TOKENS_AT, "readOnly": True}] if tokens else []
     pod: Object = {
         **LOCKED_POD,
         "volumes": [
@@ -96,6 +99,7 @@ def described(deployed: Deployed, files: Mapping[str, str], container: Object) -
             {"name": "tmp", "emptyDir": {"sizeLimit": deployed.options.disk}},
             {"name": "config", "downwardAPI": {"items": [annotation(names[name], name) for name in files]}},
             *([keys_volume("serve", REQUESTS)] if keeps or deployed.volume == "storage" else []),
+            *tokens,
         ],
         "initContainers": [copier(deployed)] if deployed.volume == "copy" else [],
         "containers": [{**container, "volumeMounts": [*mount, *mounts]}],
@@ -146,11 +150,12 @@ def server(deployed: Deployed) -> Object:
     if options.log_requests:
         logging = [f"--log-requests={options.log_requests:g}", literal(f"--log-to={deployed.store}")]
         settings, keys = {"envFrom": [SETTINGS]}, [KEYS_FILE]
+    tokens = [f"--tokens={TOKENS_AT}/tokens.json"] if options.tokens else []
     return {
         "name": "serve",
         "image": deployed.serve_image,
         "command": ["python", "-m", "colchis_steps.serve"],
-        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", *ports, *logging],
+        "args": [f"--config={CONFIG}/config.json", "--host=0.0.0.0", *ports, *logging, *tokens],
         **settings,
         "env": [{"name": "HOME", "value": SCRATCH}, {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}, *keys],
         "ports": [{"name": "http", "containerPort": PORT}, {"name": "grpc", "containerPort": GRPC_PORT}],

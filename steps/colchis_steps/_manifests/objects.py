@@ -8,6 +8,7 @@ KINDS = {  # kind: its group and version, and how it stands in a path
     "ConfigMap": ("v1", "configmaps"),
     "DaemonSet": ("apps/v1", "daemonsets"),
     "Deployment": ("apps/v1", "deployments"),
+    "GRPCRoute": ("gateway.networking.k8s.io/v1", "grpcroutes"),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "HTTPRoute": ("gateway.networking.k8s.io/v1", "httproutes"),
     "ImagePullJob": ("apps.kruise.io/v1alpha1", "imagepulljobs"),
@@ -51,6 +52,10 @@ KEYS_AT = "/var/run/colchis/s3"
 KEYS_FILE: Object = {"name": "AWS_SHARED_CREDENTIALS_FILE", "value": f"{KEYS_AT}/credentials"}
 KEYS_MOUNT: Object = {"name": "keys", "mountPath": KEYS_AT, "readOnly": True}
 SETTINGS: Object = {"configMapRef": {"name": "colchis", "optional": True}}  # an environment; none of it is a secret
+
+
+TRUST_MOUNT: Object = {"name": "trust", "mountPath": "/var/run/colchis/trust", "readOnly": True}
+TRUST: Object = {"name": "trust", "configMap": {"name": "colchis-trust", "optional": True}}
 
 
 def keys_volume(name: str, *earlier: str) -> Object:

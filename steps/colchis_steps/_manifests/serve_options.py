@@ -32,6 +32,7 @@ class ServeOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_requests: Annotated[float, Meta(ge=0, le=1)] = (
         0.0  # share of the requests that the embedded server keeps in the store
     )
+    tokens: bool = False  # whether requests need a bearer token of Secret colchis-tokens
     allow_operations: tuple[Operation, ...] = ()  # of TensorFlow's, that may reach out of the model
 
 

@@ -7,6 +7,7 @@ from colchis_steps._formats.keys import alias_key, manifest_key, model_prefix, r
 from colchis_steps._formats.models import Alias, Record
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._models.binding import is_external, outdated, read_version
+from colchis_steps._models.verdict import PUBLISHED
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import find_document
 
@@ -26,7 +27,7 @@ def version_faults(store: Objects, model: str, version: int) -> Iterator[str]:
     yield from (f"{name} {fault}" for fault in found.faults)
     if is_external(found.record):
         return
-    if found.record.verdict != "pass":
+    if found.record.verdict not in PUBLISHED:
         yield f"{name} is on record with the verdict {found.record.verdict[:32]!r}, which no served version has"
     yield from (f"{name} {fault}" for fault in outdated(store, found.record))
 

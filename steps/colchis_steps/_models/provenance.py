@@ -15,6 +15,7 @@ from colchis_steps._formats.models import File, Record
 from colchis_steps._formats.numbers import written
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._oci.image import TAR, image
+from colchis_steps._step.home import HERE
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PROVENANCE = "https://slsa.dev/provenance/v1"
@@ -54,7 +55,7 @@ def statement(
         repository = record.image.rpartition("@")[0]
         subjects[1:1] = [
             {"name": f"{repository}@{manifest.digest}", "digest": _digest(manifest.digest)}
-            for manifest in image(layers).manifests
+            for manifest in image(layers, kind=record.format).manifests
         ]
     subjects += [{"name": file.path, "digest": {"sha256": file.sha256}} for file in files]
     dependencies: list[dict[str, Any]] = []
@@ -63,13 +64,20 @@ def statement(
     if record.code.digest or record.code.revision:
         digests = _digest(record.code.digest) if record.code.digest else {}
         digests |= {"gitCommit": record.code.revision} if record.code.revision else {}
-        dependencies.append({"name": "code", "uri": record.code.uri, "digest": digests})
-    for step, name in sorted(record.step_images.items()):
+        where = {"annotations": {"repository": record.code.repository}} if record.code.repository else {}
+        dependencies.append({"name": "code", "uri": record.code.uri, "digest": digests, **where})
+    if record.origin:
+        name = f"{record.origin.uri}/{record.origin.path}".rstrip("/")
+        dependencies.append({"name": "model", "uri": name, "digest": _digest(record.origin.digest)})
+    images = {step: name for step, name in sorted(record.step_images.items()) if name != HERE}
+    for step, name in images.items():
         pinned: dict[str, Any] = {"digest": _digest(name.rpartition("@")[2])} if "@" in name else {}
         dependencies.append({"name": f"image of {step}", "uri": name, **pinned})
     times = sorted(result.started_at for result in results.values())
     train: dict[str, Any] = results["train"].details if "train" in results else {}
     internal: dict[str, Any] = {name: train[name] for name in ("backend", "workers", "global_batch") if name in train}
+    if here := sorted(record.step_images.keys() - images.keys()):
+        internal["imagesNotUsed"] = dict.fromkeys(here, HERE)
     predicate = {
         "buildDefinition": {
             "buildType": BUILD_TYPE,

@@ -13,10 +13,12 @@ from colchis_steps._formats.keys import manifest_key
 from colchis_steps._formats.models import Candidate, Manifest
 from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.aliases import stable
+from colchis_steps._models.policy import UNJUDGED, Demands, read_policy
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import document_bytes, find_step, read_document
 
+PUBLISHED = ("pass", UNJUDGED)  # the verdicts with which a version is made and served
 NONE = "none"  # the baseline where no version was stable
 CLAIMS = ("tree", "evaluation", "golden", "baseline")
 
@@ -89,19 +91,26 @@ def evaluation_of(store: Objects, run: str, candidate: Candidate, claims: Claims
 
 
 def passed(found: Evaluation, run: str) -> None:
-    """Raise InputError where the gate did not pass the model."""
-    if found.verdict != "pass":
+    """Raise InputError where the gate did not pass the model; one that it was not to judge passes as such."""
+    if found.verdict not in PUBLISHED:
         raise InputError(f"the gate of run {run} says {found.verdict!r}, so its model is not published; see its report")
 
 
 def moved(store: Objects, model: str, found: Evaluation) -> str:
     """Return in words that another version is stable now than the one that the model was judged against; "" if not.
 
-    A version of the very same files is no other: a run that is tried again finds its own.
+    Or that the model has another policy. A version of the very same files is no other: a run that is tried again finds
+    its own. What was not judged was compared with none.
 
     Raises:
         InputError: it is the same version, and no longer the same files.
     """
+    demands = read_policy(store, model)
+    if demands.digest != found.policy:
+        judged_by = Demands(demands.policy, found.policy).name
+        return f"the model was judged by {judged_by}, and it has {demands.name} now"
+    if found.verdict == UNJUDGED:
+        return ""
     alias = stable(store, model)
     now = alias.version if alias else None
     if now == found.baseline_version:

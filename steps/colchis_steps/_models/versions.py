@@ -6,7 +6,9 @@ from colchis_steps._formats.keys import manifest_key, model_prefix, version_of
 from colchis_steps._formats.models import Manifest, Record
 from colchis_steps._models.aliases import stable
 from colchis_steps._models.binding import is_external, read_version
+from colchis_steps._models.policy import UNJUDGED, check_demanded, read_policy
 from colchis_steps._models.signing.check import check_signed
+from colchis_steps._models.verdict import PUBLISHED
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import read_document
@@ -30,7 +32,7 @@ def published(
 
     Raises:
         InputError: one of them is missing or cannot be read, they do not agree, the gate did not pass the version, or
-            it is not signed where that is asked for.
+            it is not signed where that is asked for, or is not as the model's policy demands.
     """
     name = f"version {version} of {model}"
     try:
@@ -44,18 +46,21 @@ def published(
         )
     if found.faults:
         raise InputError(f"{name} must not be served: {found.faults[0]}; see: colchis verify {model}:{version}")
-    if found.record.verdict != "pass":
+    if found.record.verdict not in PUBLISHED:
         raise InputError(f"the gate says {found.record.verdict[:32]!r} of {name}, so it must not be served")
-    check_signed(store, found)
-    if is_external(found.record):
-        alias = stable(store, model)
-        if not back and (alias is None or version > alias.version):
+    demands, alias = read_policy(store, model), stable(store, model)
+    check_signed(store, found, signers=demands.policy.signers)
+    forward = not back and (alias is None or version > alias.version)
+    own = run == found.record.run and not back
+    check_demanded(demands, found.record, forward=own or forward)
+    if is_external(found.record) and found.record.verdict != UNJUDGED:
+        if forward:
             raise InputError(
                 f"{name} was registered by an older release, which bound its verdict to nothing; it can be gone back "
                 "to, not rolled out: run the pipeline again"
             )
         log.warning("%s was registered by an older release, which bound its verdict to nothing", name)
-    elif run == found.record.run and not back:
+    elif own and found.record.verdict != UNJUDGED:
         _check_baseline(store, found.record)
     return found.manifest, located(store, found.record)
 

@@ -20,6 +20,7 @@ from typing import Any
 from colchis_steps._formats.images import Layer
 from colchis_steps._formats.models import File
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.formats import ONNX, SAVED_MODEL
 
 Block = bytes | memoryview
 
@@ -33,6 +34,7 @@ ZSTD = f"{TAR}+zstd"
 EMPTY = "application/vnd.oci.empty.v1+json"
 LINEAGE = "application/vnd.colchis.lineage.v1+json"
 MODEL_PACK = "application/vnd.cncf.model.manifest.v1+json"
+MODEL_PACK_FORMATS = {SAVED_MODEL: "tensorflow", ONNX: "onnx"}
 MODEL_PACK_CONFIG = "application/vnd.cncf.model.config.v1+json"
 WEIGHT = {TAR: "application/vnd.cncf.model.weight.v1.tar", ZSTD: "application/vnd.cncf.model.weight.v1.tar+zstd"}
 ARCHITECTURES = ("amd64", "arm64")
@@ -131,15 +133,18 @@ def layer_name(files: Sequence[File]) -> str:
     return files[0].path if len(files) == 1 else f"{len(files)} small files"
 
 
-def image(layers: Sequence[Layer], bases: Sequence[Base] = SCRATCH) -> Image:
-    """Make config and manifest for each base, and the index over them; over nothing, ModelPack's manifest too."""
+def image(layers: Sequence[Layer], bases: Sequence[Base] = SCRATCH, kind: str = SAVED_MODEL) -> Image:
+    """Make config and manifest for each base, and the index over them; over nothing, ModelPack's manifest too.
+
+    ``kind`` is the model's format.
+    """
     shared = [_descriptor(layer, layer.media_type) for layer in layers]
     configs = [_config(base, layers) for base in bases]
     manifests = [_manifest(config, [*base.layers, *shared]) for config, base in zip(configs, bases, strict=True)]
     platforms = [dict(base.platform) for base in bases]
     if bases == SCRATCH:
         diffs = {"type": "layers", "diffIds": [layer.uncompressed for layer in layers]}
-        document = {"config": {"format": "tensorflow"}, "descriptor": {}, "modelfs": diffs}
+        document = {"config": {"format": MODEL_PACK_FORMATS[kind]}, "descriptor": {}, "modelfs": diffs}
         configs.append(_json(MODEL_PACK_CONFIG, document))
         weights = [_descriptor(layer, WEIGHT[layer.media_type]) for layer in layers]
         manifests.append(_manifest(configs[-1], weights, artifactType=MODEL_PACK))

@@ -41,11 +41,13 @@ def annotations(manifest: Manifest, candidate: Candidate | None) -> dict[str, st
         "dev.colchis.version": str(manifest.version),
         "dev.colchis.run": manifest.run,
         "dev.colchis.tree": manifest.tree,
+        "dev.colchis.format": manifest.format,
     }
     if candidate:
         revision = candidate.code.revision
         found |= {
             "org.opencontainers.image.revision": revision if REVISION.fullmatch(revision) else "",
+            "org.opencontainers.image.source": candidate.code.repository,
             "dev.colchis.data": candidate.data_digest,
             "dev.colchis.code": candidate.code.digest,
             "dev.colchis.entry": candidate.code.entry,
@@ -110,5 +112,6 @@ def _statement(store: Objects, manifest: Manifest, candidate: Candidate, report:
         workflow="",
         created_by="",
         created_at=manifest.created_at,
+        format=manifest.format,
     )
     return statement(record, manifest.files, report.layers, results, f"{store.url}/")

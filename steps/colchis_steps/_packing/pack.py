@@ -17,6 +17,7 @@ from colchis_steps._oci.repository import Repository
 from colchis_steps._packing.compression import LEAST, Compressed, pays, sampled
 from colchis_steps._packing.sources import NOTHING, Held, Source
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.formats import SAVED_MODEL
 
 PARALLEL = 4  # layers in flight; hashing and sending release the interpreter's lock
 
@@ -39,12 +40,13 @@ def pack(
     tag: str,
     *,
     known: Mapping[tuple[str, str], Known],
+    kind: str = SAVED_MODEL,
     sent: Callable[[int], object] = lambda _: None,
 ) -> ImageReport:
     """Write the files as an image; the tag names it last.
 
-    ``known`` are layers that an earlier image of the model has, by path and the source's key of their file. ``sent`` is
-    told the bytes of files as they are done, sent or not.
+    ``known`` are layers that an earlier image of the model has, by path and the source's key of their file; ``kind`` is
+    the model's format. ``sent`` is told the bytes of files as they are done, sent or not.
 
     Raises:
         InputError: a file is missing, altered or changes meanwhile (it is named, and no image is made), or the tag
@@ -52,7 +54,7 @@ def pack(
         TransientError: the store or the registry is away.
     """
     layers, count = write_layers(source, repository, known, sent)
-    made = image(layers)
+    made = image(layers, kind=kind)
     count += write_image(repository, made, tag)
     return ImageReport(
         builder="direct",

@@ -52,6 +52,11 @@ def stage(step: str, result: StepResult | None, *, said_no: bool, failed: bool) 
     return Stage(step, "no" if said_no else state, max(0.0, seconds), started)
 
 
+def told(stage: Stage) -> str:
+    """Return how long a step took, or what became of it."""
+    return duration(stage.seconds) if stage.state in {"done", "no", "failed"} and stage.started else WORDS[stage.state]
+
+
 def duration(seconds: float) -> str:
     """Return seconds as a person does."""
     if not math.isfinite(seconds):
@@ -82,10 +87,7 @@ def chain(stages: Sequence[Stage]) -> str:
         if MARKS[stage.state]:
             node(mark, "path", d=MARKS[stage.state])
         node(svg, "text", stage.title, x=x, y=58, text_anchor="middle", class_=f"step {stage.state}")
-        below = (
-            duration(stage.seconds) if stage.state in {"done", "no", "failed"} and stage.started else WORDS[stage.state]
-        )
-        node(svg, "text", below, x=x, y=75, text_anchor="middle", class_="tick")
+        node(svg, "text", told(stage), x=x, y=75, text_anchor="middle", class_="tick")
     return text_of(svg)
 
 

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._formats.runs import Curve, Evaluation
+from colchis_steps._origins.judging import bounds, range_of
+from colchis_steps._origins.judging import judged as meaning
 from colchis_steps._report import charts, plots
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+SAMPLES = 48
 SHOWN = 20  # classes, labels or slices that stand in the open; the others are folded
 CURVES = {
     "roc": ("ROC", ("false positives", "true positives"), True),
@@ -19,12 +22,44 @@ CURVES = {
 
 
 def comparison(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """Set each metric beside the baseline's; those of the user's own are marked."""
+    """Set each metric beside the baseline's, with what a test tells of the change; those of one's own are marked."""
     own = set(evaluation.own.names) if evaluation.own else set()
+    tested = {change.metric: change for change in evaluation.changes}
     for name, value in evaluation.metrics.items():
         before = evaluation.baseline_metrics.get(name)
         change = None if before is None or not math.isfinite(value - before) else value - before
-        yield {"name": name, "value": value, "before": before, "change": change, "own": name in own}
+        test = tested.get(name)
+        word, tone = meaning(name, change, test) if change is not None else ("", "")
+        yield {
+            "name": name,
+            "value": value,
+            "range": range_of(evaluation.intervals.get(name)),
+            "before": before,
+            "change": change,
+            "bounds": bounds(test.low, test.high, relative=test.relative) if test else "",
+            "word": word,
+            "tone": tone,
+            "own": name in own,
+        }
+
+
+def judged_by(evaluation: Evaluation) -> str:
+    """Return on what the verdict rests, in words."""
+    rows = f"on {evaluation.rows:,} rows of the test split" if evaluation.rows else "on the test split"
+    against = (
+        "no version was stable"
+        if evaluation.baseline_version is None
+        else f"against version {evaluation.baseline_version}"
+    )
+    weight = f"weighed by {evaluation.weight}" if evaluation.weight else ""
+    policy = f"by the model's policy {evaluation.policy}" if evaluation.policy else ""
+    return ", ".join(filter(None, [rows, against, weight, policy]))
+
+
+def samples(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Return the predictions that were kept, mistakes first."""
+    found = [{"sample": one, "right": one.label == one.prediction} for one in evaluation.samples]
+    return sorted(found, key=lambda one: bool(one["right"]))[:SAMPLES]
 
 
 def per_class(evaluation: Evaluation) -> list[dict[str, Any]]:

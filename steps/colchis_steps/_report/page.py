@@ -1,8 +1,6 @@
 """The report as one HTML page."""
 
-import functools
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,20 +9,17 @@ from colchis_steps._formats.documents import now
 from colchis_steps._formats.profiles import DataReport
 from colchis_steps._formats.runs import Evaluation, TrainingReport
 from colchis_steps._formats.steps import CHAIN
-from colchis_steps._report import chain, charts, columns, judged, plots
+from colchis_steps._origins.page import finished, template
+from colchis_steps._report import chain, charts, columns, intervals, judged, plots
 from colchis_steps._report import story as _story
 from colchis_steps._report.story import Story
-from colchis_steps._step.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import jinja2
     from markupsafe import Markup
 
-SAMPLES = 48
-JUDGED = ("comparison", "classes", "judged_curves", "errors", "slices", "samples")
-UNENCODABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")  # what no page may hold
+JUDGED = ("comparison", "classes", "judged_curves", "errors", "slices", "samples", "intervals")
 
 
 def curves(training: TrainingReport) -> "Iterator[tuple[str, Markup]]":
@@ -68,27 +63,12 @@ def pace(training: TrainingReport) -> "tuple[Markup, str] | None":
     return Markup(charts.shares("What a step's time goes to", parts)), words  # noqa: S704 - serialised from a tree
 
 
-@functools.cache
-def _template() -> "jinja2.Template":
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("colchis_steps._report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _story.number, "signed": _story.signed}
-    environment.filters |= {"duration": chain.duration, "bytes": size, "markup": Markup}
-    return environment.get_template("report.html.j2")
-
-
 def _judged(evaluation: Evaluation | None) -> dict[str, Any]:
     """Return what the page shows of the evaluation."""
+    from markupsafe import Markup
+
     if evaluation is None:
-        return {"matrix": None} | {name: [] for name in JUDGED}
+        return {"matrix": None, "judged_by": ""} | {name: [] for name in JUDGED}
     return {
         "comparison": list(judged.comparison(evaluation)),
         "classes": judged.per_class(evaluation),
@@ -96,7 +76,9 @@ def _judged(evaluation: Evaluation | None) -> dict[str, Any]:
         "judged_curves": judged.curves(evaluation),
         "errors": judged.errors(evaluation),
         "slices": judged.by_column(evaluation),
-        "samples": sorted(evaluation.samples, key=lambda s: s.label == s.prediction)[:SAMPLES],
+        "samples": judged.samples(evaluation),
+        "judged_by": judged.judged_by(evaluation),
+        "intervals": [Markup(one) for one in intervals.pictures(evaluation.changes)],  # noqa: S704 - from a tree
     }
 
 
@@ -107,16 +89,41 @@ def _data(data: DataReport | None) -> dict[str, Any]:
     return {"cards": columns.cards(data), "columns": columns.table(data), "drift": columns.drift(data)}
 
 
+def contents(story: Story, shown: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the page's sections that there are: where each begins, and what it is called."""
+    evaluation = story.evaluation
+    what = "Labels" if evaluation and evaluation.task == "multilabel" else "Classes"
+    known = (
+        ("failure", "What to mend", story.broken),
+        ("verdict", "Verdict", evaluation),
+        ("ask", "Ask it", story.curl),
+        ("changed", "What changed", story.changed is not None),
+        ("rollout", "Rollout", story.rollout and (story.rollout.steps or story.rollout.reason)),
+        ("classes", what, evaluation and evaluation.classes and shown["classes"]),
+        ("curves", "Curves", shown["judged_curves"]),
+        ("errors", "Errors", shown["errors"]),
+        ("slices", "Parts of the data", shown["slices"]),
+        ("samples", "Mistakes", shown["samples"]),
+        ("training", "Training", story.training),
+        ("data", "Data", story.data),
+        ("lineage", "Where it comes from", True),
+    )
+    return [(place, name) for place, name, there in known if there]
+
+
 def render(story: Story) -> str:
     """Return the page."""
-    sentence = _story.headline(story)
-    page: str = _template().render(
+    sentence, shown = _story.headline(story), _judged(story.evaluation)
+    page: str = template("colchis_steps._report", "report.html.j2").render(
         story=story,
         headline=sentence if sentence.split()[0] in CHAIN else sentence[:1].upper() + sentence[1:],
         advice=_story.advice(story),
         tone=_story.tone(story),
         pace=pace(story.training) if story.training else None,
-        **_judged(story.evaluation),
+        **shown,
+        broken=_story.mending(story),
+        gate=_story.gate(story),
+        contents=contents(story, shown),
         **_data(story.data),
         curves=list(curves(story.training)) if story.training else [],
         charts=charts,
@@ -125,13 +132,4 @@ def render(story: Story) -> str:
         shown=judged.SHOWN,
         made=now(),
     )
-    return printable(UNENCODABLE.sub("\N{REPLACEMENT CHARACTER}", page))
-
-
-def size(count: float) -> str:
-    """Return bytes as a person does."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return ""
+    return finished(page)

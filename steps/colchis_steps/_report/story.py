@@ -1,7 +1,6 @@
 """A run as its records have it, whichever there are: what happened, in a sentence, and what to do."""
 
 import json
-import math
 import re
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -9,7 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from colchis_steps._formats.documents import Part, converted
-from colchis_steps._formats.models import Candidate
+from colchis_steps._formats.keys import golden_key
+from colchis_steps._formats.models import Candidate, Golden
 from colchis_steps._formats.profiles import DataReport
 from colchis_steps._formats.runs import (
     Evaluation,
@@ -21,10 +21,14 @@ from colchis_steps._formats.runs import (
 )
 from colchis_steps._formats.steps import CHAIN
 from colchis_steps._models.candidates import find_candidate
+from colchis_steps._origins.differences import Difference, differences
+from colchis_steps._origins.gathering import baseline_of, of_run
+from colchis_steps._origins.judging import number
+from colchis_steps._report.asking import curl
 from colchis_steps._report.chain import Stage, stage
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import Objects
-from colchis_steps._store.documents import find_step
+from colchis_steps._store.documents import find_document, find_step
 from colchis_steps._store.uris import located
 
 P = TypeVar("P", bound=Part)
@@ -47,6 +51,9 @@ class Story:
     upload: UploadReport | None = None
     image: ImageReport | None = None
     rollout: RolloutReport | None = None
+    changed: dict[str, list[Difference]] | None = None  # since the version that was served; None where there was none
+    since: str = ""
+    curl: str = ""  # a request to paste
 
     def value(self, name: str) -> str:
         """Return an input or output of the run by name, from the first step that knows it."""
@@ -66,7 +73,11 @@ class Story:
         """The step whose answer was no, or nothing: a no is a result, and no failure."""
         for step in ("evaluate", "rollout"):
             result = self.results.get(step)
-            if result and result.status != "running" and result.verdict not in {"", "pass", "promoted", "served"}:
+            if (
+                result
+                and result.status != "running"
+                and result.verdict not in {"", "pass", "unjudged", "promoted", "served"}
+            ):
                 return step
         return ""
 
@@ -118,7 +129,22 @@ def read_story(store: Objects, run: str, status: str, failures: str) -> Story:
     story.upload = _details(story, "upload", UploadReport)
     story.image = _details(story, "build_image", ImageReport)
     story.rollout = _details(story, "rollout", RolloutReport)
+    try:
+        _add_changes(store, story)
+        if story.rollout and story.rollout.verdict == "pass" and story.rollout.endpoint:
+            story.curl = curl(story.rollout.endpoint, find_document(store, golden_key(run), Golden))
+    except StepError as error:
+        story.notes.append(str(error))
     return story
+
+
+def _add_changes(store: Objects, story: Story) -> None:
+    """Set the run beside the version that was stable when it was judged."""
+    if story.candidate is None or story.evaluation is None:
+        return
+    now = of_run(store, story.run)
+    if (before := baseline_of(store, now)) is not None:
+        story.changed, story.since = differences(before, now), f"version {story.evaluation.baseline_version}"
 
 
 def _details(story: Story, step: str, kind: type[P]) -> P | None:
@@ -150,18 +176,6 @@ def parse_failures(text: str) -> dict[str, str]:
         if not message.startswith(PARENTS):
             found.setdefault(name.replace("-", "_"), message)
     return found
-
-
-def number(value: float) -> str:
-    """Return a metric with three digits that matter."""
-    if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
-    return f"{value:.3f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
-
-
-def signed(value: float, digits: int) -> str:
-    """Return a change, or evidence, with its sign."""
-    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}") if math.isfinite(value) else number(value)
 
 
 def quality(evaluation: Evaluation | None) -> str:
@@ -258,3 +272,23 @@ def tone(story: Story) -> str:
     if story.rollout and story.rollout.waiting:
         return "done"
     return "served" if rollout and rollout.status == "succeeded" else "done"
+
+
+def gate(story: Story) -> str:
+    """Return the gate's verdict; of a run that left none but served, or did not, what it must have been."""
+    if story.evaluation and story.evaluation.verdict:
+        return story.evaluation.verdict
+    return story.results["evaluate"].verdict if "evaluate" in story.results else ""
+
+
+def mending(story: Story) -> dict[str, Any] | None:
+    """Return of a step that failed what to do, what happened, and the last lines of its log."""
+    if not story.broken:
+        return None
+    step, message = story.broken
+    what, _, fix = message.rpartition("; ")  # a step's sentence ends with what to do
+    log = story.results[step].log if step in story.results else ()
+    then = advice(story)
+    if not what:
+        return {"fix": f"{step}: {message}".replace("_", "-", step.count("_")), "what": "", "then": then, "log": log}
+    return {"fix": f"{fix[:1].upper()}{fix[1:]}", "what": what, "then": then, "log": log}

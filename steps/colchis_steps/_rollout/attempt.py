@@ -107,10 +107,12 @@ def share_out(attempt: Attempt, split: dict[int, int]) -> RolloutReport:
     alias.weight = split[alias.version]
     move_canary(place.store, alias)
     mirror = alias.version if plan.mirror else None
-    move(place.cluster, place.target, place.model, Traffic(split, plan.headers, plan.sticky, mirror), attempt.way)
+    stable, testers = attempt.rollout.stable, plan.testers
+    traffic = Traffic(split, plan.headers, plan.sticky, mirror, stable=stable, testers=testers)
+    move(place.cluster, place.target, place.model, traffic, attempt.way)
     write(place.store, attempt.rollout, "pass")
     report.seconds_to_move = round(time.monotonic() - began, 3)
-    report.endpoint, report.stable, report.weights = alias.endpoint, attempt.rollout.stable, _named(split)
+    report.endpoint, report.stable, report.weights = alias.endpoint, stable, _named(split)
     return report
 
 

@@ -3,16 +3,21 @@
 The gateway is asked for both versions by their own paths, so a verdict needs no user's request. Each look at the pods,
 the canary's own metrics and its alias is a second after the last one: a pod that ends for good, users' requests that
 fail, and an operator's rollback end the step at once.
+
+What a bad canary costs is its share times the seconds of a verdict and of the gateway that follows it, and a gateway
+takes as long as a verdict. So the first share is a taste, in which all measures are judged as in any step: what goes
+wrong as soon as users reach it has reached few.
 """
 
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias, Golden
-from colchis_steps._formats.rollouts import JudgedStep, Rollout
+from colchis_steps._formats.rollouts import Finding, JudgedStep, Rollout
 from colchis_steps._manifests.route import HeaderRoute, Traffic
 from colchis_steps._models.aliases import move_canary
 from colchis_steps._rollout import judge as _judge
@@ -27,6 +32,9 @@ from colchis_steps._step.progress import progress
 from colchis_steps._store.documents import find_document
 
 PACE = 0.02  # seconds between pairs, so that the questions take little of what users have
+GLANCE = 5.0  # seconds of questions, at most, before users reach the canary
+TASTE = 2  # per cent of the traffic, before a first share that is greater
+SIP = 10.0  # seconds of the taste, at least, where a step takes as long
 LOOK = 1.0  # seconds between looks at pods, metrics and alias
 log = logging.getLogger("colchis")
 
@@ -43,6 +51,7 @@ class Plan:
     headers: tuple[HeaderRoute, ...] = ()
     sticky: str = ""
     mirror: bool = False
+    testers: bool = False  # requests may name the canary
     approval: bool = False  # someone has to say yes before the version is promoted
     tolerances: Tolerances = Tolerances()  # noqa: RUF009 - frozen
     seconds: float = 30.0  # that a step takes at least
@@ -57,33 +66,73 @@ def shift(place: Place, plan: Plan, rollout: Rollout, canary: Alias, *, way: Way
     """
     stable, version = rollout.stable, rollout.version
     assert stable is not None, "a first model has nothing to be judged by"  # noqa: S101
-    passed = {step.weight for step in rollout.steps if step.verdict == "pass"}
+    passed = max((step.weight for step in rollout.steps if step.verdict == "pass"), default=-1)
+    weights = shares(plan.steps)
     prober: Prober | None = None
-    for number, weight in enumerate(plan.steps):
-        progress(number, len(plan.steps) + 1)
-        if weight in passed:
+
+    def lead(weight: int) -> Prober:
+        """Write the canary's weight; return who asks both versions, by the key that leads to them now."""
+        mirror = version if plan.mirror else None
+        labels = {"stable": stable, "canary": version}
+        split = {stable: 100 - weight, version: weight}
+        traffic = Traffic(split, plan.headers, plan.sticky, mirror, labels, stable, plan.testers)
+        key = move(place.cluster, place.target, place.model, traffic, way)
+        log.info("version %d of %s has %d %% of the traffic, beside version %d", version, place.model, weight, stable)
+        if prober is None:
+            sampled = sampled_rows(place.store, place.model, stable)
+            return Prober(way.url, place.model, golden, version, sampled, key=key)
+        prober.key = key
+        return prober
+
+    for number, weight in enumerate(weights):
+        progress(number, len(weights) + 1)
+        if weight <= passed:
             continue
         canary.weight = weight
         move_canary(place.store, canary)
-        mirror = version if plan.mirror else None
-        weights = {stable: 100 - weight, version: weight}
-        labels = {"stable": stable, "canary": version}
-        traffic = Traffic(weights, plan.headers, plan.sticky, mirror, labels)
-        move(place.cluster, place.target, place.model, traffic, way)
-        log.info("version %d of %s has %d %% of the traffic, beside version %d", version, place.model, weight, stable)
-        prober = prober or Prober(way.url, place.model, golden, version, sampled_rows(place.store, place.model, stable))
-        step = judged(place, plan, rollout, weight, prober)
+        step = None
+        if weight and not rollout.steps:
+            step = glance(plan, prober := lead(0), version, stable)
+        step = step or judged(place, plan, rollout, weight, prober=(prober := lead(weight)))
         rollout.steps = (*rollout.steps, step)
         write(place.store, rollout)
-        log.info("at %d %%: %s, %s", weight, step.verdict, step.reason or counts_of(step))
+        log.info("at %d %%: %s, %s", step.weight, step.verdict, step.reason or counts_of(step))
         if step.verdict != "pass":
-            return f"at {weight} % of the traffic: {step.reason}"
+            return f"at {step.weight} % of the traffic: {step.reason}"
     return ""
 
 
-def judged(place: Place, plan: Plan, rollout: Rollout, weight: int, prober: Prober) -> JudgedStep:
+def shares(steps: Sequence[int]) -> tuple[int, ...]:
+    """Return the shares of a plan, per cent and rising, with a taste before the first that users get."""
+    first = next((weight for weight in steps if weight), 0)
+    return tuple(sorted({*steps, TASTE})) if first > TASTE else tuple(steps)
+
+
+def least(plan: Plan, weight: int) -> float:
+    """Return how many seconds a share takes at least."""
+    return plan.seconds if weight in plan.steps else min(SIP, plan.seconds)
+
+
+def glance(plan: Plan, prober: Prober, version: int, stable: int) -> JudgedStep | None:
+    """Ask both versions some rows before users reach the canary; return the step where none is to reach it."""
+    judge, began = new_judge(plan, prober), time.monotonic()
+    while (passed := time.monotonic() - began) < GLANCE:
+        judge.pair(*prober.pair(version, stable))
+        if said := _judge.verdict(findings := judge.findings()):
+            found = JudgedStep(0, round(passed, 3), said, why_not(judge, findings), findings)
+            return found if said == "fail" else None
+        time.sleep(PACE)
+    return None
+
+
+def new_judge(plan: Plan, prober: Prober) -> Judge:
+    """Return who judges a step; the glance before the first is one more, so that all share the false alarms."""
+    return Judge(plan.tolerances, len(shares(plan.steps)) + 1, prober.labels.classes)
+
+
+def judged(place: Place, plan: Plan, rollout: Rollout, weight: int, *, prober: Prober) -> JudgedStep:
     """Ask canary and stable until the verdict is there, at least for the plan's seconds; a time-out is a no."""
-    judge = Judge(plan.tolerances, len(plan.steps), prober.classes)
+    judge = new_judge(plan, prober)
     began, looked = time.monotonic(), 0.0
     assert rollout.stable is not None  # noqa: S101 - see shift
     versions = (rollout.version, rollout.stable)
@@ -99,15 +148,19 @@ def judged(place: Place, plan: Plan, rollout: Rollout, weight: int, prober: Prob
             stop = stopped(place, rollout)
         findings = judge.findings()
         verdict = "fail" if stop else _judge.verdict(findings)
-        if verdict == "fail" or (verdict == "pass" and passed >= plan.seconds):
-            why = stop or (_judge.reason(findings) if verdict == "fail" else "")
-            why += f" ({judge.last_error})" if verdict == "fail" and judge.last_error and not stop else ""
+        if verdict == "fail" or (verdict == "pass" and passed >= least(plan, weight)):
+            why = stop or (why_not(judge, findings) if verdict == "fail" else "")
             return JudgedStep(weight, round(passed, 3), verdict, why, findings)
         if passed > plan.deadline:
             why = f"no verdict after {plan.deadline:.0f} s ({_judge.reason(findings)}"
             why += f"; {judge.unanswered} rows that stable did not answer" if judge.unanswered else ""
             return JudgedStep(weight, round(passed, 3), "fail", f"{why})", findings)
         time.sleep(PACE)
+
+
+def why_not(judge: Judge, findings: tuple[Finding, ...]) -> str:
+    """Return what speaks against the canary, with the last error that it answered."""
+    return _judge.reason(findings) + (f" ({judge.last_error})" if judge.last_error else "")
 
 
 def stopped(place: Place, rollout: Rollout) -> str:

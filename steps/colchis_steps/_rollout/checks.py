@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from colchis_steps._formats.models import Record
@@ -44,22 +45,28 @@ def wait(server: Running, digest: str, what: str) -> None:
         raise TransientError(f"{what} is not loaded after {LOADING:.0f} s ({last_line(top)}); read {top / LOG}")
 
 
-def check_answers(url: str, model: str, version: int) -> None:
+def check_answers(url: str, model: str, version: int, headers: Mapping[str, str] | None = None) -> None:
     """Ask the version once over HTTP, with the least value that each input takes.
 
-    A model may refuse such a row, as one does whose words or codes are all known; its golden rows say more.
+    A model may refuse such a row, as one does whose words or codes are all known; its golden rows say more. ``headers``
+    are those that let a question through to the version.
 
     Raises:
         InputError: the server could not load it, or it answers with an error, NaN or infinity.
     """
     v1 = f"{url}/v1/models/{model}/versions/{version}"
-    status, found = call(v1)
+    status, found = call(v1, headers=headers)
+    if status in {401, 403}:
+        raise InputError(
+            f"version {version} of {model} does not take the rollout's token ({_told(found)}); put one that is in its "
+            "tokens into the Secret colchis-token, or name a file with it in COLCHIS_TOKEN_FILE"
+        )
     if status != 200:
         raise InputError(f"version {version} of {model} is not served: {found}")
     if (state := found["model_version_status"][0])["state"] != "AVAILABLE":
         raise InputError(f"version {version} of {model} is not served: {state['status']['error_message']}")
-    inputs = {tensor["name"]: _least(tensor) for tensor in inputs_of(url, model, version)}
-    status, found = call(f"{v1}:predict", {"inputs": inputs})
+    inputs = {tensor["name"]: _least(tensor) for tensor in inputs_of(url, model, version, headers)}
+    status, found = call(f"{v1}:predict", {"inputs": inputs}, headers=headers)
     if status == 400:
         log.info("%s %d refuses a row of its least values, so that says nothing of it (%.256s)", model, version, found)
         return
@@ -69,18 +76,18 @@ def check_answers(url: str, model: str, version: int) -> None:
         raise InputError(f"{model} {version} answers a row of its least values with NaN or infinity; train it again")
 
 
-def least_row(url: str, model: str, version: int) -> dict[str, Any]:
+def least_row(url: str, model: str, version: int, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return a row of the least value that each input takes."""
-    tensors = inputs_of(url, model, version)
+    tensors = inputs_of(url, model, version, headers)
     return {tensor["name"]: _least({**tensor, "shape": tensor["shape"][1:]}) for tensor in tensors}
 
 
-def inputs_of(url: str, model: str, version: int) -> list[dict[str, Any]]:
+def inputs_of(url: str, model: str, version: int, headers: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
     """Describe a version's inputs as protocol V2 does; TensorFlow Serving, which has V1 alone, knows no ranges."""
-    status, found = call(f"{url}/v2/models/{model}/versions/{version}")
+    status, found = call(f"{url}/v2/models/{model}/versions/{version}", headers=headers)
     if status == 200:
         return list(found["inputs"])
-    return inputs_of_v1(call(f"{url}/v1/models/{model}/versions/{version}/metadata")[1])
+    return inputs_of_v1(call(f"{url}/v1/models/{model}/versions/{version}/metadata", headers=headers)[1])
 
 
 def inputs_of_v1(found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -105,6 +112,10 @@ def _least(tensor: dict[str, Any]) -> Any:
     for length in reversed(tensor["shape"]):
         value = [value] * max(length, 1)
     return value
+
+
+def _told(found: Any) -> str:
+    return str(found.get("error", found) if isinstance(found, dict) else found)[:256]
 
 
 def _finite(value: Any) -> bool:

@@ -14,7 +14,7 @@ from colchis_steps._formats.models import Alias
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._formats.runs import RolloutReport
 from colchis_steps._manifests.deployment import Deployed
-from colchis_steps._manifests.route import Traffic, routed
+from colchis_steps._manifests.route import KEY, Traffic, key_of, routed
 from colchis_steps._models.binding import golden_of
 from colchis_steps._rollout.attempt import Attempt, promote, refuse, settle, share_out, wait_for_approval, wait_ready
 from colchis_steps._rollout.canary import Plan, shift
@@ -95,10 +95,12 @@ def _tried(attempt: Attempt) -> RolloutReport | None:
     url = ask_directly(place, version)
     if plan.mirror:
         check_mirror(place.cluster, place.target, place.model, version, way)
+    key = key_of(attempt.before.route)
     if not url and attempt.other and version not in routed(attempt.before.route):  # from outside the cluster
-        move(place.cluster, place.target, place.model, Traffic({attempt.other: 100, version: 0}), way)
-    reachable = url or (way.url if attempt.other else "")
-    if attempt.golden and reachable and (why := skew(attempt.golden, reachable, place.model, version)):
+        shadow = Traffic({attempt.other: 100, version: 0}, stable=attempt.other)
+        key = move(place.cluster, place.target, place.model, shadow, way)
+    reachable, headers = url or (way.url if attempt.other else ""), {KEY: key} if key else {}
+    if attempt.golden and reachable and (why := skew(attempt.golden, reachable, place.model, version, headers)):
         return refuse(attempt, why)
     if plan.split:
         return share_out(attempt, plan.split)

@@ -14,6 +14,7 @@ from colchis_steps._serving.config import Range, Served, Written
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import NotFound, Objects
 from colchis_steps._store.documents import document_bytes, find_document
+from colchis_steps._tensors.formats import SAVED_MODEL
 
 log = logging.getLogger("colchis")
 
@@ -38,13 +39,13 @@ def write(store: Objects, rollout: Rollout, verdict: str = "", reason: str = "")
 def facts(manifest: Manifest, record: Record) -> Facts:
     """Return what is known of a version beyond its signature: from the manifest, or, of an older one, the data set."""
     if manifest.inputs is not None:
-        return Facts(manifest.inputs, manifest.classes or (), manifest.task, manifest.columns or ())
+        return Facts(manifest.inputs, manifest.classes or (), manifest.task, manifest.columns or (), manifest.targets)
     try:
         if record.data:
             return served_facts(open_data(record.data).manifest)
     except StepError as error:
         log.warning("the bounds of the inputs and the classes' names are not known: %s", error)
-    return Facts({}, (), "", ())
+    return Facts({}, manifest.classes or (), manifest.task, ())  # what was said of one that was adopted without data
 
 
 def described(path: str, manifest: Manifest, record: Record, allowed: tuple[str, ...] = ()) -> Served:
@@ -52,8 +53,9 @@ def described(path: str, manifest: Manifest, record: Record, allowed: tuple[str,
 
     ``allowed`` are operations that may reach out of the model.
     """
-    found, tensorflow = facts(manifest, record), record.frameworks.get("tensorflow", "")
+    found = facts(manifest, record)
+    tensorflow = record.frameworks.get("tensorflow", "") if record.format == SAVED_MODEL else ""
     ranges = {name: Range(bounds.minimum, bounds.maximum) for name, bounds in found.inputs.items()}
     columns = {c.name: Written(c.type, c.nullable, RAGGED in c.shape, c.media) for c in found.columns}
     task = "" if found.task == "classification" else found.task
-    return Served(path, manifest.tree, ranges, found.classes, tensorflow, allowed, task, columns)
+    return Served(path, manifest.tree, ranges, found.classes, tensorflow, allowed, task, columns, found.targets)

@@ -8,6 +8,8 @@ likelihood ratio and its inverse are supermartingales, so by Ville's inequality,
   steps together (a measure at a step has its share: Bonferroni);
 - a canary whose measure is unbearable passes a step with a probability of at most MISS.
 
+A canary may turn bad in the middle of a step, so the ratio begins anew again and again (``Trials``).
+
 Latencies are compared by sign: that canary's answer took longer than ``latency`` times stable's to the same question,
 which happens in at most half of the pairs where the canary is no slower than that, whatever the distribution.
 
@@ -19,26 +21,30 @@ that are held RATIOS of its odds. Both must be improbable, so the bound on false
 The distribution of classes is watched, too, by betting (Waudby-Smith and Ramdas, Estimating means of bounded random
 variables by betting, 2024): for each class, either direction and some stakes, the wealth of a bet that its share moved
 by more than is tolerated. Their mean is again a supermartingale, so the same bound holds; it has no accepting side.
+
+An answer of many numbers has a place for each (``labels``), and a test of disagreement and bets at each. What speaks
+against the canary is the mean of their likelihood ratios, which holds the bound however the places depend on each other
+(Vovk and Wang, E-values: calibration, combination and applications, 2021), and never exceeds the greatest of them; for
+it speaks only what is good at each place.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from colchis_steps._formats.rollouts import Finding
+from colchis_steps._rollout.evidence import Bets, Failures, Trials, evidence
 from colchis_steps._step.errors import InputError
 
 FALSE_ALARM = 0.01  # of a whole rollout
+MEASURES = 5  # which share it
 MISS = 0.01  # of a measure at a step
 WORSE = {"errors": 0.09, "served": 0.09, "disagreement": 0.2}  # unbearable is so much above tolerated
 SLOWER = (0.5, 0.75)  # shares of pairs in which the canary is slower
-STAKES = (0.1, 0.3, 0.6)
-RATIOS = (3.0, 10.0, 30.0)  # of the odds that a failure is the canary's
 WATCHED = {"served", "distribution"}  # they can reject; a step may pass without them
-OTHERS = "another"  # stands for each class that was not known before
 
 
 class Tolerances(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,77 +77,12 @@ def tolerances(text: str) -> Tolerances:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a row: seconds that it took and the class, or the bin of a number; else why it is none."""
+    """What came back for a row: seconds that it took and its class, or bins of its numbers; else why it is none."""
 
     ok: bool
     seconds: float = 0.0
-    label: Any = None
+    labels: tuple[Any, ...] = ()  # what stands at its places, see ``labels``
     error: str = ""
-
-
-def evidence(events: float, trials: float, tolerated: float, unbearable: float) -> float:
-    """Return the natural logarithm of the likelihood ratio of unbearable to tolerated, for events among trials."""
-    calm = math.log1p(-unbearable) - math.log1p(-tolerated)
-    return events * math.log(unbearable / tolerated) + (trials - events) * calm
-
-
-class Bets:
-    """The wealth of bets that a class's share moved, over a set of classes that is known beforehand."""
-
-    def __init__(self, classes: Iterable[Any], tolerated: float) -> None:
-        self.tolerated = tolerated
-        self.wealth = {
-            (name, sign, stake): 0.0
-            for name in [*dict.fromkeys(classes), OTHERS]
-            for sign in (1, -1)
-            for stake in (stake / (1 + tolerated) for stake in STAKES)
-        }
-        self.known = {name for name, *_ in self.wealth}
-        self.moved: dict[Any, int] = dict.fromkeys(self.known, 0)
-        self.pairs = 0
-
-    def add(self, canary: Any, stable: Any) -> None:
-        """Take the classes that a pair was answered with."""
-        canary, stable = (name if name in self.known else OTHERS for name in (canary, stable))
-        self.pairs += 1
-        for name in self.known:
-            moved = (name == canary) - (name == stable)
-            self.moved[name] += moved
-            for sign in (1, -1):
-                for stake in STAKES:
-                    bet = stake / (1 + self.tolerated)
-                    self.wealth[name, sign, bet] += math.log1p(bet * (sign * moved - self.tolerated))
-
-    def evidence(self) -> float:
-        """Return the natural logarithm of the mean wealth."""
-        most = max(self.wealth.values())
-        return most + math.log(sum(math.exp(one - most) for one in self.wealth.values()) / len(self.wealth))
-
-    def most(self) -> int:
-        """Return the greatest move of a class, in pairs."""
-        return max(map(abs, self.moved.values()))
-
-
-class Failures:
-    """Whether more of users' failures are the canary's than its share of their requests."""
-
-    def __init__(self) -> None:
-        self.weights = dict.fromkeys(RATIOS, 0.0)
-
-    def add(self, canary: tuple[int, int], stable: tuple[int, int]) -> None:
-        """Take requests and failures of both since the last look."""
-        share = canary[0] / max(1, canary[0] + stable[0])
-        if not 0 < share < 1:
-            return  # nothing to compare with
-        for ratio in RATIOS:
-            more = ratio * share / (ratio * share + 1 - share)
-            self.weights[ratio] += canary[1] * math.log(more / share)
-            self.weights[ratio] += stable[1] * math.log((1 - more) / (1 - share))
-
-    def evidence(self) -> float:
-        """Return the natural logarithm of the mean likelihood ratio."""
-        most = max(self.weights.values())
-        return most + math.log(sum(math.exp(one - most) for one in self.weights.values()) / len(self.weights))
 
 
 class Judge:
@@ -150,15 +91,21 @@ class Judge:
     Args:
         given: what is tolerated.
         steps: how many steps the rollout has, which share the false alarms.
-        classes: the classes or bins that answers may have.
+        classes: the classes or bins that answers may have, for each of their places.
     """
 
-    def __init__(self, given: Tolerances, steps: int, classes: Iterable[Any] = ()) -> None:
+    def __init__(self, given: Tolerances, steps: int, classes: Sequence[Collection[Any]] = ()) -> None:
         self.given = given
-        self.counts = {name: [0, 0] for name in ("errors", "latency", "disagreement", "served")}
+        classes = classes or [()]
+        self.measures = {
+            "errors": Trials(given.errors, given.errors + WORSE["errors"]),
+            "latency": Trials(*SLOWER),
+            "disagreement": Trials(given.disagreement, given.disagreement + WORSE["disagreement"], len(classes)),
+        }
+        self.requests, self.failed = 0, 0  # of users
         self.failures = Failures()
         self.bets = Bets(classes, given.distribution)
-        self.alarm = -math.log(FALSE_ALARM / (len(self.counts) + 1) / steps)
+        self.alarm = -math.log(FALSE_ALARM / MEASURES / steps)
         self.unanswered = 0  # pairs that stable did not answer, which say nothing of the canary
         self.last_error = ""
 
@@ -167,55 +114,60 @@ class Judge:
         if not stable.ok:
             self.unanswered += 1
             return
-        self._count("errors", event=not canary.ok)
+        self.measures["errors"].add([not canary.ok])
         if not canary.ok:
             self.last_error = canary.error
             return
-        self._count("latency", event=canary.seconds > self.given.latency * stable.seconds)
-        self._count("disagreement", event=canary.label != stable.label)
-        self.bets.add(canary.label, stable.label)
+        self.measures["latency"].add([canary.seconds > self.given.latency * stable.seconds])
+        self.measures["disagreement"].add(differences(canary.labels, stable.labels, len(self.bets.known)))
+        self.bets.add(canary.labels, stable.labels)
 
     def served(self, canary: tuple[int, int], stable: tuple[int, int]) -> None:
         """Take what both count of users' requests since the last look: all, and those answered by 5xx."""
-        requests, failed = canary
-        self.counts["served"][0] += failed
-        self.counts["served"][1] += requests
+        self.requests += canary[0]
+        self.failed += canary[1]
         self.failures.add(canary, stable)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return each measure with what it shows: good, bad or open."""
+        """Return each measure with what it shows: good, bad or open.
+
+        One is good where its trials speak for it and none of their beginnings speaks against it by now.
+        """
         found = []
-        for name, (events, trials) in self.counts.items():
-            tolerated, unbearable = self._bounds(name)
-            weight = evidence(events, trials, tolerated, unbearable)
-            if name == "served":
-                weight = min(weight, self.failures.evidence())
-            state = "bad" if weight >= self.alarm else "good" if weight <= math.log(MISS) else "open"
-            found.append(Finding(name, events, trials, self._meaning(name), round(weight, 3), state))
-        weight = self.bets.evidence()
-        state = "bad" if weight >= self.alarm else "open"
-        meaning = self._meaning("distribution")
-        found.append(Finding("distribution", self.bets.most(), self.bets.pairs, meaning, round(weight, 3), state))
+        for name, trials in self.measures.items():
+            plain, against = trials.plain(), trials.against()
+            good = plain <= math.log(MISS) and against <= 0
+            weight = plain if good else against
+            place = trials.most()
+            found.append(self._finding(name, trials.events[place], trials.trials, weight, place, good=good))
+        weight = evidence(self.failed, self.requests, self.given.errors, self.given.errors + WORSE["served"])
+        weight = min(weight, self.failures.evidence())
+        found.append(self._finding("served", self.failed, self.requests, weight, good=weight <= math.log(MISS)))
+        moves, place = self.bets.most()
+        found.append(self._finding("distribution", moves, self.bets.pairs, self.bets.evidence(), place))
         return tuple(found)
 
-    def _count(self, name: str, *, event: bool) -> None:
-        self.counts[name][0] += event
-        self.counts[name][1] += 1
-
-    def _bounds(self, name: str) -> tuple[float, float]:
-        if name == "latency":
-            return SLOWER
-        tolerated = getattr(self.given, "errors" if name == "served" else name)
-        return tolerated, tolerated + WORSE[name]
-
-    def _meaning(self, name: str) -> str:
-        return {
+    def _finding(
+        self, name: str, events: int, trials: int, weight: float, place: int = 0, *, good: bool = False
+    ) -> Finding:
+        state = "bad" if weight >= self.alarm else "good" if good else "open"
+        places = len(self.bets.known)
+        where = f" at place {place + 1} of {places}" if places > 1 else ""
+        told = {
             "errors": f"fail where stable answers; {self.given.errors:.0%} is tolerated",
             "latency": f"took more than {self.given.latency:g} times stable's; half is tolerated",
-            "disagreement": f"answered otherwise than stable; {self.given.disagreement:.0%} is tolerated",
+            "disagreement": f"answered otherwise than stable{where}; {self.given.disagreement:.0%} is tolerated",
             "served": f"of users' requests failed, more than of stable's; {self.given.errors:.0%} is tolerated",
-            "distribution": f"more or fewer of one class; {self.given.distribution:.0%} is tolerated",
-        }[name]
+            "distribution": f"more or fewer of one class{where}; {self.given.distribution:.0%} is tolerated",
+        }
+        return Finding(name, events, trials, told[name], round(weight, 3), state)
+
+
+def differences(canary: Sequence[Any], stable: Sequence[Any], places: int) -> list[bool]:
+    """Return at which places two answers differ; those of two lengths do so at each."""
+    if len(canary) != len(stable):
+        return [True] * places
+    return [canary[place : place + 1] != stable[place : place + 1] for place in range(places)]
 
 
 def verdict(findings: Sequence[Finding]) -> str:

@@ -39,6 +39,7 @@ from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._step.home import home
 from colchis_steps._step.polling import poll
 from colchis_steps._store.api import Objects
+from colchis_steps._tensors.formats import is_model
 
 LOCK = "rollout.lock"
 WAITING = 600.0  # for another rollout
@@ -135,6 +136,7 @@ def share(store: Objects, model: str, weights: dict[int, int], headers: tuple[He
             served.answering(),
             weights,
             tuple(HeaderMatch(route.name, route.value, route.version) for route in headers),
+            testers=True,  # who compares versions on this machine may name them
         )
         digest = write_config(top / CONFIG, config)
         server = start(top, _port(top, None))
@@ -228,7 +230,7 @@ def _tried(
     directory = _unpacked(top / model / str(version), image, manifest)
     before, beside, alone = _config(top), _config(top), _config(top)
     served = beside.models.get(model, ServedModel(versions={}, default=version))
-    whole = {number: served.entry(number) for number in served.versions if _is_model(served.entry(number).path)}
+    whole = {number: served.entry(number) for number in served.versions if is_model(Path(served.entry(number).path))}
     mine = described(str(directory), manifest, record, _allowed(served) if allowed is None else allowed)
     default = served.answering() if served.versions and served.answering() in whole else version
     beside.models[model] = ServedModel({**whole, version: mine}, default)
@@ -261,10 +263,6 @@ def _port(top: Path, port: int | None) -> int:
 
 def _config(top: Path) -> Config:
     return read_config(top / CONFIG)[0] if (top / CONFIG).exists() else Config()
-
-
-def _is_model(path: str) -> bool:
-    return (Path(path) / "saved_model.pb").is_file()
 
 
 def _unpacked(directory: Path, image: str, manifest: Manifest) -> Path:

@@ -1,21 +1,21 @@
 """Questions that a rollout asks canary and stable through the gateway, the same row of both, and their own metrics."""
 
-import bisect
 import logging
-import math
 import random
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from colchis_steps._formats.keys import requests_prefix
 from colchis_steps._formats.models import Golden
 from colchis_steps._formats.requests import RequestLog
+from colchis_steps._manifests.route import KEY
 from colchis_steps._rollout.checks import least_row
 from colchis_steps._rollout.golden import nulled
 from colchis_steps._rollout.judge import Answer
+from colchis_steps._rollout.labels import Labels, rows_of
 from colchis_steps._serving.client import Away, call
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
@@ -26,8 +26,6 @@ OBJECTS, ROWS = 8, 512  # of requests that a server kept, the newest
 FAILED = {"DATA_LOSS", "DEADLINE_EXCEEDED", "INTERNAL", "UNAVAILABLE", "UNIMPLEMENTED", "UNKNOWN"}  # 5xx over HTTP
 NAMED = "colchis_named_requests_total"
 COUNTERS = f"colchis_requests_total|{NAMED}|:tensorflow:serving:request_count"
-HALF = 0.5  # of a probability: from here on a row has the label
-BINS = 4  # of equal golden rows, for answers without a class
 log = logging.getLogger("colchis")
 
 
@@ -40,18 +38,22 @@ class Prober:
         golden: rows to ask, with what the canary answered to them before.
         version: who says what the least values are.
         sampled: rows that users asked, see ``sampled_rows``.
+        key: that by which the gateway leads to each version.
     """
 
-    def __init__(self, url: str, model: str, golden: Golden | None, version: int, sampled: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, url: str, model: str, golden: Golden | None, version: int, sampled: Sequence[Any] = (), *, key: str = ""
+    ) -> None:
         self.base, self.random = f"{url}/v1/models/{model}/versions", random.Random()  # noqa: S311 - no secret
+        self.key = key
         rows = [nulled(row) for row in (*(rows_of(golden.inputs) if golden else ()), *sampled)]
-        self.rows = [row for row in rows if whole(row)] or rows or [least_row(url, model, version)]
-        self.only = next(iter(golden.outputs)) if golden and len(golden.outputs) == 1 else ""  # such answers come bare
-        answers = list(rows_of(golden.outputs)) if golden else []
-        found = [first for answer in answers if isinstance(first := first_number(answer), int | float)]
-        numbers = sorted(float(first) for first in found if math.isfinite(first))
-        self.edges = [numbers[len(numbers) * i // BINS] for i in range(1, BINS)] if numbers else []
-        self.classes = {self.label(answer) for answer in answers}
+        self.rows = [row for row in rows if whole(row)] or rows or [least_row(url, model, version, self.headers)]
+        self.labels = Labels(golden)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that let a question through to any version."""
+        return {KEY: self.key} if self.key else {}
 
     def pair(self, canary: int, stable: int) -> tuple[Answer, Answer]:
         """Ask both versions a row, in an order of chance."""
@@ -63,8 +65,9 @@ class Prober:
     def ask(self, version: int, row: Any) -> Answer:
         """Ask a version one row."""
         began = time.perf_counter()
+        place = f"{self.base}/{version}:predict"
         try:
-            status, found = call(f"{self.base}/{version}:predict", {"instances": [row]}, timeout=PATIENCE)
+            status, found = call(place, {"instances": [row]}, timeout=PATIENCE, headers=self.headers)
         except Away as away:
             return Answer(ok=False, error=str(away))
         seconds = time.perf_counter() - began
@@ -77,22 +80,7 @@ class Prober:
             return Answer(ok=False, error="an answer without predictions")
         if not whole(answer):
             return Answer(ok=False, error="an answer with NaN or infinity")
-        return Answer(ok=True, seconds=seconds, label=self.label(answer))
-
-    def label(self, answer: Any) -> Any:
-        """Return the class of an answer: its whole numbers, texts and truths; else the bin of its first number.
-
-        The names of classes are left out, as golden answers have none. Of several labels it is the likeliest, or -1
-        where a row has none.
-        """
-        if self.only == "probability":
-            shares = answer.get("probability", ()) if isinstance(answer, dict) else answer
-            return max(range(len(shares)), key=shares.__getitem__) if max(shares, default=0) >= HALF else -1
-        values = [answer[name] for name in sorted(answer) if name != "label"] if isinstance(answer, dict) else [answer]
-        classes = tuple(value for value in values if isinstance(value, int | str))
-        if classes or not isinstance(number := first_number(answer), int | float):
-            return classes
-        return bisect.bisect_right(self.edges, number)
+        return Answer(ok=True, seconds=seconds, labels=self.labels.of(answer))
 
 
 def sampled_rows(store: Objects, model: str, version: int) -> list[Any]:
@@ -101,7 +89,12 @@ def sampled_rows(store: Objects, model: str, version: int) -> list[Any]:
     A sample is a help, not a condition: one that cannot be read is left out, with a warning.
     """
     rows: list[Any] = []
-    for key in deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS):
+    try:
+        keys = deque(store.keys(requests_prefix(model, version)), maxlen=OBJECTS)
+    except InputError as error:  # a key of the store from before it could list them
+        log.warning("the sample of requests is left out: %s", error)
+        return rows
+    for key in keys:
         try:
             kept = read_document(store, key, RequestLog)
         except InputError as error:
@@ -109,19 +102,6 @@ def sampled_rows(store: Objects, model: str, version: int) -> list[Any]:
             continue
         rows += [row for request in kept.requests for row in rows_of(request.inputs)]
     return rows[-ROWS:]
-
-
-def rows_of(columns: dict[str, list[Any]]) -> Iterator[Any]:
-    """Return rows by name, of columns; answers of one output come bare, as the server gives them."""
-    for values in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, values, strict=True))
-
-
-def first_number(answer: Any) -> Any:
-    """Return the first number of the first output, or what is there in its place."""
-    while isinstance(answer, dict | list) and answer:
-        answer = answer[min(answer)] if isinstance(answer, dict) else answer[0]
-    return answer
 
 
 def whole(answer: Any) -> bool:

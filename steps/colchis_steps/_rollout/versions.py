@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from colchis_steps._formats.documents import now
 from colchis_steps._formats.keys import alias_key
 from colchis_steps._formats.models import Alias
-from colchis_steps._kube.cluster import Cluster
+from colchis_steps._kube.cluster import Cluster, UnknownKind
 from colchis_steps._manifests.objects import (
     HELD_SINCE,
     LABEL_MODEL,
@@ -19,9 +19,9 @@ from colchis_steps._manifests.objects import (
     again,
     version_name,
 )
-from colchis_steps._manifests.route import Traffic, route, route_name, routed
+from colchis_steps._manifests.route import Traffic, key_of, route, route_name, routed
 from colchis_steps._models.aliases import stable
-from colchis_steps._rollout.gateway import left
+from colchis_steps._rollout.gateway import Way, left, move_grpc, parent_of, put_back_grpc
 from colchis_steps._rollout.targets.protocol import Target
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import Objects
@@ -46,6 +46,13 @@ class Place:
     def route(self) -> Object | None:
         """Return the model's HTTPRoute. Raises InputError where it is another's."""
         return self.cluster.own("HTTPRoute", route_name(self.model), {LABEL_MODEL: self.model})
+
+    def grpc_route(self) -> Object | None:
+        """Return the model's GRPCRoute, where the cluster has such. Raises InputError where it is another's."""
+        try:
+            return self.cluster.own("GRPCRoute", route_name(self.model), {LABEL_MODEL: self.model})
+        except UnknownKind:
+            return None
 
     def versions(self) -> dict[int, Object]:
         """Return the main objects of the model's versions that are there."""
@@ -93,17 +100,19 @@ def held_replicas(target: Target, found: Object) -> int:
 
 @dataclass(frozen=True)
 class Before:
-    """What was there before a rollout of a version: its main object, the model's route, the stable alias."""
+    """What was there before a rollout of a version: its main object, the model's routes, the stable alias."""
 
     version: int
     object: Object | None
     route: Object | None
     stable: Alias | None
+    grpc: Object | None = None
 
     @classmethod
     def of(cls, place: Place, version: int) -> "Before":
         """Look. Raises InputError where an object of these names is another's."""
-        return cls(version, place.found(version), place.route(), stable(place.store, place.model))
+        found, alias = place.found(version), stable(place.store, place.model)
+        return cls(version, found, place.route(), alias, place.grpc_route())
 
     def put_back(self, place: Place) -> None:
         """Lead traffic where it went, wait until the gateway does so, and let the version's pods go.
@@ -116,25 +125,29 @@ class Before:
         moved = (alias and alias.version) != (self.stable and self.stable.version)
         if moved and serves:
             return
-        self._put_route_back(place, place.route() if moved else self.route, alias)
+        now = place.route()
+        self._put_route_back(place, now if moved else self.route, place.grpc_route() if moved else self.grpc, alias)
         if alias and not serves:
-            left(alias, self.version)
+            left(alias, self.version, key_of(now))
         self._put_pods_back(place, alias)
         canary = find_document(place.store, alias_key(place.model, "canary"), Alias)
         if canary and canary.version == self.version:
             place.store.delete(alias_key(place.model, "canary"))
 
-    def _put_route_back(self, place: Place, was: Object | None, alias: Alias | None) -> None:
+    def _put_route_back(self, place: Place, was: Object | None, grpc: Object | None, alias: Alias | None) -> None:
         """Make the route what it ``was``; but where nothing else is stable, or it led to the version, not to that."""
         cluster, model = place.cluster, place.model
         led_here = was is not None and self.version in routed(was)
         if was is None or (not alias and led_here):
+            put_back_grpc(cluster, model, None)
             cluster.delete("HTTPRoute", route_name(model))
         elif alias and alias.version != self.version and led_here:
-            parent = was["spec"]["parentRefs"][0]
-            gateway = parent.get("namespace", cluster.namespace), parent["name"]
-            cluster.apply(route(model, Traffic({alias.version: 100}), gateway, place.target.backend))
+            gateway = parent_of(was, cluster.namespace)
+            traffic, way = Traffic({alias.version: 100}), Way(gateway, "")
+            move_grpc(cluster, place.target, model, traffic, way)
+            cluster.apply(route(model, traffic, gateway, place.target.backend))
         else:
+            put_back_grpc(cluster, model, grpc)
             cluster.apply(again(was))
 
     def _put_pods_back(self, place: Place, alias: Alias | None) -> None:

@@ -4,9 +4,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from colchis_steps._savedmodel.files import GRAPH
 from colchis_steps._savedmodel.library import load_tensorflow
+from colchis_steps._savedmodel.operations import OWN, REACHING, UNSTEADY
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.formats import GRAPH
 
 SHOWN = 8  # operations that a sentence names
 
@@ -29,6 +30,20 @@ def read_graph(directory: Path, source: str) -> Any:
     except (OSError, DecodeError) as error:
         raise InputError(f"{source} has a damaged {GRAPH} ({str(error)[:128]}); export it again") from error
     return graph
+
+
+def is_steady(graph: Any) -> bool:
+    """Return whether a call's time hangs on shapes alone: nothing in the model loops, branches, waits or reaches out.
+
+    Counted is each operation of each function, also those that no signature calls.
+    """
+    operations = {
+        node.op
+        for meta in graph.meta_graphs
+        for nodes in (meta.graph_def.node, *(function.node_def for function in meta.graph_def.library.function))
+        for node in nodes
+    }
+    return not operations & (REACHING - OWN) and not any(map(UNSTEADY.search, operations))
 
 
 def check_operations(graph: Any, source: str, allowed: Collection[str] = ()) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from colchis_steps._formats.data import Column
-from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.loading import SavedModel
-from colchis_steps._savedmodel.outputs import Output, forward_of, improper, in_words, slack, tensor_dtype
+from colchis_steps._savedmodel.outputs import Output, forward_of, slack
 from colchis_steps._savedmodel.warmup import FILE as WARMUP
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import InputError, StepError
-
-Signature = dict[str, dict[str, dict[str, Any]]]  # dtype and shape (null for the rows) by name of inputs and outputs
+from colchis_steps._tensors.described import Signature, listed
+from colchis_steps._tensors.probabilities import improper, in_words
+from colchis_steps._tensors.tensor import tensor_dtype
 
 
 def export(model: Any, columns: Mapping[str, Column], directory: Path, output: Output) -> None:
@@ -39,16 +39,6 @@ def export(model: Any, columns: Mapping[str, Column], directory: Path, output: O
     archive.add_endpoint("serving_default", serve, input_signature=[spec])
     archive.write_out(str(directory), verbose=False)
     write_warmup(directory, spec)
-
-
-def signature(directory: Path) -> Signature:
-    """Load the SavedModel and return its signature."""
-    tf = load_tensorflow()
-    function = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    return {
-        "inputs": {name: _kind(spec) for name, spec in sorted(function.structured_input_signature[1].items())},
-        "outputs": {name: _kind(spec) for name, spec in sorted(function.structured_outputs.items())},
-    }
 
 
 def check_export(model: Any, directory: Path, features: Mapping[str, Any], output: Output) -> Signature:
@@ -77,11 +67,7 @@ def check_export(model: Any, directory: Path, features: Mapping[str, Any], outpu
             f"not probabilities; end it with a {'softmax' if output.task == 'classification' else 'sigmoid'}, "
             "or let its loss have from_logits=True"
         )
-    kinds = {"inputs": loaded.inputs, "outputs": loaded.outputs}
-    return {
-        kind: {name: {"dtype": tensor.dtype, "shape": list(tensor.shape)} for name, tensor in tensors.items()}
-        for kind, tensors in kinds.items()
-    }
+    return listed(loaded.inputs, loaded.outputs)
 
 
 def _check_alike(name: str, actual: Any, wanted: Any, tolerated: float) -> None:
@@ -102,10 +88,6 @@ def frameworks() -> dict[str, str]:
     import tensorflow as tf
 
     return {"tensorflow": tf.__version__, "keras": keras.__version__, "python": platform.python_version()}
-
-
-def _kind(spec: Any) -> dict[str, Any]:
-    return {"dtype": spec.dtype.name, "shape": spec.shape.as_list()}
 
 
 def as_inputs(features: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """The operations that reach out of a model: to files, to the network, to Python, to other processes.
 
 A SavedModel is a program, and TensorFlow runs it with the rights of the process that loads it. The lists come from
-TensorFlow's registry of operations; tests/steps/_savedmodel/test_operations.py goes through it, and fails where a new
+TensorFlow's registry of operations; tests/steps/_savedmodel/test_reach.py goes through it, and fails where a new
 release has one that takes a file or an address and is not judged here. An operation that TensorFlow does not have
 itself fails to load, unless somebody loaded its library into the process, and who does that vouches for it.
 
@@ -9,6 +9,7 @@ Not listed is what only looks as if: writers of summaries without the file they 
 what opens the file, what needs a TPU, and ``Print``, which writes to stderr alone.
 """
 
+import re
 from typing import NamedTuple
 
 READS = """
@@ -37,6 +38,15 @@ CollectiveBcastRecvV2 CollectiveAllToAllV2 CollectiveAllToAllV3 CollectiveAssign
 # Python by a number, native code by a name, and a graph in a string, into which nobody can look beforehand
 CODE = "PyFunc PyFuncStateless EagerPyFunc XlaCustomCall XlaCustomCallV2 DatasetFromGraph"
 REACHING = frozenset(f"{READS} {WRITES} {REMOTE} {CODE}".split())
+# each SavedModel has these for its variables
+OWN = frozenset({"RestoreV2", "SaveV2", "MergeV2Checkpoints"})
+
+# parts of the names of operations that loop, branch or wait, so that their time hangs on the values they get; a module
+# of XLA's may hold any of them
+UNSTEADY = re.compile(
+    "While|Enter$|NextIteration|^For$|If$|Case|Switch|Condition$|MapDefun|Xla|TPU|Dataset|Iterator|Queue|Dequeue|Barrier"
+    "|Stage|stage|Peek|Accumulator|BatchFunction|Sleep"
+)
 
 
 class Harmless(NamedTuple):

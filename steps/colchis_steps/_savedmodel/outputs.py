@@ -13,19 +13,15 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from colchis_steps._step.errors import InputError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 ANSWERS = {  # what a model gives for a row, by task
     "classification": "one probability a class",
     "multilabel": "one probability a label",
     "regression": "one number a target",
 }
-SLACK = 0.01  # of a row's sum: bfloat16 has 8 bits
 SLACKS = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}  # between two ways to compute a probability, by dtype
 
 
@@ -101,7 +97,7 @@ def find_output(model: Any, predictions: Any, task: str, width: int) -> Output:
         for position, (output, shape) in enumerate(shapes.items()):
             if shape == wanted:
                 units = wanted[-1] if task == "classification" else 1
-                activation = _activation(loss_for(model, output, position), units) if task != "regression" else ""
+                activation = activation_of(loss_for(model, output, position), units) if task != "regression" else ""
                 return Output(output.name, output.key, activation, task)
     given = ", ".join(f"{output.name} {list(shape)}".strip() for output, shape in shapes.items())
     raise InputError(
@@ -120,31 +116,12 @@ def loss_for(model: Any, output: Output, position: int) -> Any:
     return loss
 
 
-def _activation(loss: Any, units: int) -> str:
+def activation_of(loss: Any, units: int) -> str:
     given = loss.keywords if isinstance(loss, functools.partial) else getattr(loss, "_fn_kwargs", None) or {}
     if not (getattr(loss, "from_logits", False) or given.get("from_logits")):
         return ""
     name = loss.func.__name__ if isinstance(loss, functools.partial) else type(loss).__name__
     return "sigmoid" if units == 1 or name.lower().startswith("binary") else "softmax"
-
-
-def improper(probabilities: "np.ndarray[Any, Any]", *, one: bool = True) -> int | None:
-    """Return the first row of [rows, classes] that leaves [0, 1] or does not sum to 1; rows with NaN are not judged.
-
-    ``one``: a row has one class; else any number of them, and its sum says nothing.
-    """
-    import numpy as np
-
-    values = probabilities.astype(np.float64)
-    right = ((values >= -SLACK) & (values <= 1 + SLACK)).all(axis=1)
-    right &= np.abs(values.sum(axis=1) - 1) <= SLACK if one else True
-    wrong = np.isfinite(values).all(axis=1) & ~right
-    return int(wrong.argmax()) if wrong.any() else None
-
-
-def in_words(row: "np.ndarray[Any, Any]") -> str:
-    """Return the first numbers of a row [classes], and its sum."""
-    return f"[{', '.join(f'{value:.3g}' for value in row[:5])}] with the sum {row.sum():.3g}"
 
 
 def slack(model: Any) -> float:
@@ -159,8 +136,3 @@ def forward_of(model: Any) -> Callable[..., Any]:
     if "training" in takes or any(p.kind is p.VAR_KEYWORD for p in takes.values()):
         return model  # type: ignore[no-any-return]
     return lambda inputs, training: model(inputs)  # noqa: ARG005
-
-
-def tensor_dtype(dtype: str) -> str:
-    """Return TensorFlow's name of a column's dtype: text of any length is ``string``."""
-    return "string" if dtype.lstrip("<>|=")[:1] in {"U", "S", "O"} or dtype.startswith(("str", "bytes")) else dtype

@@ -5,6 +5,7 @@ import json
 import os
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,13 +13,16 @@ from urllib.parse import urlsplit
 from colchis_steps._step.errors import InputError, TransientError
 
 LOCAL = {"127.0.0.1", "::1", "localhost"}
+MOUNTED = Path("/var/run/colchis/token/token")  # where a rollout's pod has the token of Secret colchis-token
 
 
 class Away(TransientError):  # noqa: N818 - callers that wait for the server handle it
     """Nothing answers at the address."""
 
 
-def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
+def call(
+    url: str, body: Any = None, timeout: float = 30.0, headers: Mapping[str, str] | None = None
+) -> tuple[int, Any]:
     """GET, or POST ``body`` as JSON; return status and the JSON that came back (None where it is not JSON).
 
     Raises:
@@ -31,8 +35,8 @@ def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
             f"{url[:128]!r} is not an address of a model; give one like http://127.0.0.1:8501/v1/models/digits"
         )
     data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json", **authorization()}
-    request = urllib.request.Request(url, data, headers)  # noqa: S310 - http(s), see above
+    sent = {"Content-Type": "application/json", **authorization(), **(headers or {})}
+    request = urllib.request.Request(url, data, sent)  # noqa: S310 - http(s), see above
     proxies = urllib.request.ProxyHandler({} if parts.hostname in LOCAL else None)
     try:
         with urllib.request.build_opener(proxies).open(request, timeout=timeout) as answer:
@@ -48,17 +52,21 @@ def call(url: str, body: Any = None, timeout: float = 30.0) -> tuple[int, Any]:
 
 
 def authorization() -> dict[str, str]:
-    """Return the header with the token in the file that $COLCHIS_TOKEN_FILE names, for servers that want one.
+    """Return the header with the token of $COLCHIS_TOKEN_FILE or of a pod's own file, for servers that want one.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file that is named cannot be read, or the pod's own.
     """
-    if not (path := os.environ.get("COLCHIS_TOKEN_FILE")):
-        return {}
+    named = os.environ.get("COLCHIS_TOKEN_FILE")
+    path = Path(named) if named else MOUNTED
     try:
-        return {"Authorization": f"Bearer {Path(path).read_text().strip()}"}
+        return {"Authorization": f"Bearer {path.read_text().strip()}"}
+    except FileNotFoundError as error:
+        if not named:
+            return {}
+        raise InputError(f"there is no file {path}, which COLCHIS_TOKEN_FILE names; name one with a token") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the token in COLCHIS_TOKEN_FILE={path} cannot be read; name one that can") from error
+        raise InputError(f"the token in {path} cannot be read; see COLCHIS_TOKEN_FILE") from error
 
 
 def text(url: str, timeout: float = 10.0) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from colchis_steps._step.errors import InputError
 from colchis_steps._step.outputs import write_atomically
+from colchis_steps._tensors.formats import FORMATS, is_model
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -38,7 +39,7 @@ class Written(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 
 class Served(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """One version: ``path`` is a SavedModel's directory; a new ``tree`` (digest) makes the server load it again.
+    """One version: ``path`` is a model's directory; a new ``tree`` (digest) makes the server load it again.
 
     Defaults are left out when it is written, so that an older server reads what needs nothing newer.
     """
@@ -51,6 +52,7 @@ class Served(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     allow_operations: tuple[str, ...] = ()  # of TensorFlow's, that may reach out of the model
     task: str = ""  # its kind; empty: classification, or not known
     columns: dict[str, Written] = msgspec.field(default_factory=dict)  # those written otherwise than the signature says
+    targets: tuple[str, ...] = ()  # what the values of a regression are
 
 
 class HeaderMatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -65,7 +67,8 @@ class ServedModel(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     """One model: ``default`` answers where a request names no version; without it that is the newest.
 
     ``headers`` (the first that matches) and then ``weights`` (percent by version) send such predictions elsewhere, as a
-    gateway does in front of a server a version. ``labels`` name versions, as ``stable`` and ``canary``. The server is
+    gateway does in front of a server a version; requests may name the default alone then, unless ``testers`` are
+    allowed. ``labels`` name versions, as ``stable`` and ``canary``. The server is
     ready without a model that is not ``required``.
     """
 
@@ -75,6 +78,7 @@ class ServedModel(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
     headers: tuple[HeaderMatch, ...] = ()
     labels: dict[str, int] = msgspec.field(default_factory=dict)
     required: bool = True
+    testers: bool = False
 
     def entry(self, version: int) -> Served:
         """Return what is known of a version."""
@@ -139,12 +143,12 @@ def write_config(path: Path, config: Config) -> str:
 
 
 def config_of(models: list[str], allowed: tuple[str, ...] = ()) -> Config:
-    """Make a configuration of ``NAME=DIR`` texts; DIR is a SavedModel, or holds one per version in ``1``, ``2``, ….
+    """Make a configuration of ``NAME=DIR`` texts; DIR is a model's, or holds one per version in ``1``, ``2``, ….
 
     ``allowed`` are operations that may reach out of these models.
 
     Raises:
-        InputError: a text has another form, a name comes twice, or DIR holds no SavedModel.
+        InputError: a text has another form, a name comes twice, or DIR holds no model.
     """
     config = Config(models={})
     for text in models:
@@ -154,12 +158,13 @@ def config_of(models: list[str], allowed: tuple[str, ...] = ()) -> Config:
         if check_name(name) in config.models:
             raise InputError(f"--model names {name} twice; put its versions below one directory, in 1, 2, …")
         top = Path(directory).absolute()
-        found = [path for path in top.glob("*/saved_model.pb") if path.parent.name.isdecimal()]
-        paths = {int(path.parent.name): str(path.parent) for path in found}
-        if (top / "saved_model.pb").is_file():
+        paths = {int(path.name): str(path) for path in top.glob("*/") if path.name.isdecimal() and is_model(path)}
+        if is_model(top):
             paths = {int(top.name) if top.name.isdecimal() else 1: str(top)}
         if not paths:
-            raise InputError(f"{top} holds no saved_model.pb, nor do 1, 2, … below it; give a SavedModel's directory")
+            raise InputError(
+                f"{top} holds no {' or '.join(FORMATS)}, nor do 1, 2, … below it; give a model's directory"
+            )
         config.models[name] = ServedModel(
             {version: Served(path, allow_operations=allowed) if allowed else path for version, path in paths.items()}
         )

@@ -2,6 +2,7 @@
 
 Reads   $COLCHIS_HOME   the directory of local runs, ``./.colchis`` without it
         $COLCHIS_PORT   the local server's port, 8501 (TensorFlow Serving's REST port) without it
+        $COLCHIS_HERE   set where a process stands in for a pod, whose image then never ran
 """
 
 import os
@@ -9,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 from colchis_steps._step.errors import InputError
+
+HERE = "run on this machine"  # in the place of an image
 
 
 def home() -> Path:
@@ -19,6 +22,11 @@ def home() -> Path:
 def default_store() -> str:
     """Return the URL of the local store, which verbs use where no ``--store`` is given."""
     return (home() / "store").as_uri()
+
+
+def used_image(name: str) -> str:
+    """Return the image that a template names, or HERE where a process runs in place of its pod."""
+    return HERE if name and os.environ.get("COLCHIS_HERE") else name
 
 
 def workdir(run: str) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from colchis_steps._formats.documents import D, Part, Unreadable, decode, encode
 from colchis_steps._formats.keys import earlier_result_key, result_key
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._step.errors import StepError
+from colchis_steps._step.tail import tail
 from colchis_steps._step.text import one_line
 from colchis_steps._store.api import NotFound, Objects, TooLarge
 
@@ -95,7 +97,7 @@ def recorded(
     recorder, key, started, clock = Recorder(), result_key(run, step), now(earlier), time.monotonic() - earlier
     given = {name.replace("_", "-"): str(value) for name, value in inputs.items() if value is not None}
 
-    def write(status: str, message: str = "") -> None:
+    def write(status: str, message: str = "", log: tuple[str, ...] = ()) -> None:
         details: dict[str, Any] = msgspec.to_builtins(recorder.details) if recorder.details else {}
         store.write(
             key,
@@ -112,16 +114,20 @@ def recorded(
                     finished_at="" if status == "running" else now(),
                     seconds=round(time.monotonic() - clock, 3),
                     details=details,
+                    log=log,
                 )
             ),
         )
 
     write("running")
     try:
-        yield recorder
+        with tail() as lines:
+            yield recorder
     except BaseException as error:
+        if not isinstance(error, StepError):
+            lines.add("".join(traceback.format_exception(error)))
         told = one_line(str(error), 2000) if isinstance(error, StepError) else f"{type(error).__name__}: {error}"[:256]
         with contextlib.suppress(StepError):  # the step's own error is the one to tell
-            write("failed", told)
+            write("failed", told, tuple(lines.lines))
         raise
     write("succeeded")

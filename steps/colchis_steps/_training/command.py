@@ -22,7 +22,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from colchis_steps._content.blobs import plain_files
 from colchis_steps._content.fetching import fetch_files
@@ -33,12 +32,15 @@ from colchis_steps._formats.models import tree_digest
 from colchis_steps._formats.runs import Epoch
 from colchis_steps._formats.training import History, Kept, Result
 from colchis_steps._models.candidates import blobs_of
+from colchis_steps._program.opening import is_installed, open_model
 from colchis_steps._savedmodel.library import CHATTER, chosen, is_quiet
 from colchis_steps._step.child import run_child
 from colchis_steps._step.errors import InputError, StepError, TransientError
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._tensors import described
+from colchis_steps._tensors.formats import format_of
 from colchis_steps._training.failures import CommandError
 from colchis_steps._training.files import write_history
 from colchis_steps._training.rendezvous import Place
@@ -132,18 +134,18 @@ class Command:
         """Store what the command exported, and tell of it.
 
         Raises:
-            InputError: it exported nothing.
+            InputError: it exported nothing, or nothing that can be served.
         """
         try:
             listed = plain_files(self.export)
         except InputError as error:
             raise InputError(f"the command left no model ({error}); let rank 0 write it to $COLCHIS_EXPORT") from error
+        kind = format_of(listed, "$COLCHIS_EXPORT")
+        signature: described.Signature = {"inputs": {}, "outputs": {}}
+        if is_installed(kind):
+            model = open_model(self.export, None, "what is in $COLCHIS_EXPORT")
+            signature = described.listed(model.inputs, model.outputs)
         files = store_directory(blobs_of(self.store, self.run), self.export, listed=listed).files
-        signature: dict[str, dict[str, dict[str, Any]]] = {"inputs": {}, "outputs": {}}
-        if any(file.path == "saved_model.pb" for file in files):
-            from colchis_steps._savedmodel import export as exports
-
-            signature = exports.signature(self.export)
         return Result(
             fingerprint=self.fingerprint,
             files=tuple(files),

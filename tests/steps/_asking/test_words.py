@@ -37,7 +37,9 @@ def test_an_answer_has_columns(answer: Any, classes: tuple[str, ...], task: str,
         ({"probability": [0.9, 0.8, 0.1]}, [1, 0, 0], "multilabel", "prediction a, b, label a"),
         ({"probability": [0.1, 0.1, 0.1]}, [0, 0, 0], "multilabel", "prediction nothing, label nothing"),
         ({"class": 1, "probability": [0.1, 0.9, 0.0]}, 0, "", "prediction b (probability 0.900), label a"),
+        ([151.25, None], [148.0, 2.0], "regression", "value 151.25, null, label 148, 2"),
         ({"code": [1, 2]}, None, "none", 'prediction {"code": [1, 2]}'),
+        ("grün", None, "", 'prediction "grün"'),
     ],
 )
 def test_an_answer_is_one_line(answer: Any, label: Any, task: str, words: str) -> None:

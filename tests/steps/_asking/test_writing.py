@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -39,6 +40,27 @@ def test_files_have_the_rows_and_the_answers(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert lines[1] == {"name": "b", "size": None, "prediction": [], "value": 12345.678}
     assert pq.read_table(tmp_path / "a.parquet").to_pylist() == lines
+
+
+def test_vectors_and_bytes_are_written_and_vectors_are_printed_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: list[dict[str, Any]] = [
+        {"v": [0.123456, [1.0, None]], "raw": {"b64": "/w=="}, "n": None},
+        {"v": [2.0, []], "raw": "é", "n": None},
+    ]
+    with writing(None) as write:
+        write(BATCH, answers)
+    row = capsys.readouterr().out.splitlines()[1]
+    assert "0.1235, 1," in row
+    assert '{"b64": "/w=="}' in row
+    told = [{"raw": answer["raw"], "n": answer["n"]} for answer in answers]
+    with writing(tmp_path / "a.parquet") as write:
+        write(BATCH, told)
+        write(BATCH, [{"raw": "b", "n": 0.5}] * 2)
+    found = pq.read_table(tmp_path / "a.parquet").to_pydict()
+    assert found["raw"] == ['{"b64": "/w=="}', "é", "b", "b"]
+    assert found["n"] == [None, None, 0.5, 0.5]
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -24,6 +24,12 @@ def test_a_server_is_told_what_the_signature_does_not_say() -> None:
     assert [column.name for column in facts.columns] == ["job", "codes", "day", "image"]
     assert (facts.classes, facts.task) == (("a", "b"), "classification")
     assert facts.inputs == {"size": Bounds(0.0, 9.0)}  # a range of dates is no number that a client writes
+    assert facts.targets == ()
+
+
+def test_the_numbers_of_a_regression_have_names() -> None:
+    task = Task("regression", ("price", "rent"))
+    assert served_facts(DataManifest("d", "", task, COLUMNS, {}, Division("hash"), "")).targets == ("price", "rent")
 
 
 def test_a_manifest_keeps_it_and_older_ones_are_read() -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from colchis_steps._evaluation.chance import above_chance
 from colchis_steps._evaluation.changes import check, check_told, judge_changes, told, worse_parts
-from colchis_steps._evaluation.enough import rows_tell
+from colchis_steps._evaluation.enough import rows_tell, split_tells
 from colchis_steps._evaluation.gate import verdict
 from colchis_steps._evaluation.pairs import Pair
 from colchis_steps._evaluation.results import KINDS
@@ -153,10 +153,10 @@ def test_a_part_that_lost_ten_points_fails_and_parts_that_lost_nothing_do_not() 
         "region=rare": np.arange(rows) < 20
     }
     two = pair(rows, 30, 0, parts=parts)
-    assert worse_parts(two, 0.01) == []
+    assert worse_parts(two, "accuracy", 0.01) == []
     there = np.flatnonzero(parts["region=3"])
     two.candidate["prediction"][there[:40]] = 1 - two.candidate["label"][there[:40]]
-    (found,) = worse_parts(two, 0.01)
+    (found,) = worse_parts(two, "accuracy", 0.01)
     assert (found.metric, found.rows, found.verdict) == ("accuracy/region=3", 300, "fail")
     changes = judge_changes({"accuracy": {"not_worse": 0.02}}, ["accuracy"], two, "classification")
     assert [change.metric for change in changes] == ["accuracy", "accuracy/region=3"]
@@ -167,7 +167,7 @@ def test_a_class_that_is_lost_fails_though_it_is_rare() -> None:
     label = (np.arange(2_000) % 30 == 0).astype(int)
     before = results(np.ones(2_000, bool), label)
     now = results(label == 0, label)
-    found = worse_parts(Pair("classification", CLASSES, now, before, 7), 0.05)
+    found = worse_parts(Pair("classification", CLASSES, now, before, 7), "accuracy", 0.05)
     assert [change.metric for change in found] == ["recall/label=b"]
 
 
@@ -197,7 +197,7 @@ def test_each_change_has_one_verdict_and_each_no_a_reason(rows: int, gained: int
     [
         ("classification", "auc"),
         ("classification", "cost"),
-        ("regression", "r2"),
+        ("regression", "mape"),
         ("none", "cost"),
         ("multilabel", "auc"),
     ],
@@ -226,6 +226,40 @@ def test_too_few_rows_for_the_margin_are_warned_of_before_and_after() -> None:
     assert rows_tell(rules, (), 10_000, "classification") == ()
     assert rows_tell({"accuracy": {"min": 0.9}}, (), 30, "classification") == ()
     assert rows_tell({"cost": {"max": 3}}, (), 30, "none") == ()
+
+
+def test_draws_that_are_too_few_for_the_margin_are_warned_of_too() -> None:
+    random = np.random.default_rng(4)
+    before = np.zeros(400, KINDS["regression"])
+    before["absolute"], before["weight"] = random.exponential(size=400), 1.0
+    now = before.copy()
+    now["absolute"] *= random.uniform(0.5, 1.5, 400)
+    found = told(Pair("regression", (), now, before, 7), "mae", "not_worse", 0.02)
+    (warned,) = rows_tell({"mae": {"not_worse": 0.02}}, (found,), 400, "regression")
+    assert warned.severity == "warn"
+    assert warned.reason.startswith("400 rows tell little: a model just as good passes as not worse in mae by 2 % in ")
+    assert (
+        rows_tell({}, (told(Pair("regression", (), before, before.copy(), 7), "mae", "not_worse", 0.02),), 400, "")
+        == ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "begins"),
+    [
+        ("classification", 360, "the split test: 360 rows tell little"),
+        ("classification", 10_000, ""),
+        ("regression", 299, "the split test has 299 rows, and a change in mae is told of 300 or more"),
+        ("regression", 300, ""),
+        ("multilabel", 299, "the split test has 299 rows, and a change in micro_f1"),
+        ("sequence", 3, ""),
+        ("classification", 0, ""),
+    ],
+)
+def test_an_import_tells_whether_its_test_rows_are_enough(kind: str, rows: int, begins: str) -> None:
+    told_so = split_tells(rows, kind)
+    assert told_so.startswith(begins)
+    assert bool(told_so) == bool(begins)
 
 
 def test_the_most_frequent_class_is_no_model() -> None:

@@ -31,7 +31,18 @@ def args(published: Any, capsys: pytest.CaptureFixture[str]) -> argparse.Namespa
     key = candidate_key("run-2")
     candidate = read_document(published.store, key, Candidate)
     published.store.write(key, encode(replace(candidate, data=data)))
-    return argparse.Namespace(data=data, data_digest="", run="run-2", model="digits", tree="", metrics="", code="")
+    return argparse.Namespace(
+        data=data,
+        data_digest="",
+        run="run-2",
+        model="digits",
+        tree="",
+        metrics="",
+        code="",
+        thresholds="",
+        allow_operations=(),
+        serve_options="{}",
+    )
 
 
 def sign(published: Any) -> None:

@@ -11,7 +11,7 @@ from colchis_steps._evaluation.values import judge_values
 from colchis_steps._step.errors import InputError
 
 RULES = {"accuracy": {"min": 0.95, "confidence": 0.95}}
-KNOWN = ("accuracy", "loss", "auc", "recall/label=a", "accuracy/region=x")
+KNOWN = ("accuracy", "loss", "mape", "recall/label=a", "accuracy/region=x")
 
 
 def alone(rows: int, right: int, **more: object) -> Pair:
@@ -55,8 +55,10 @@ def test_a_bound_with_a_confidence_is_not_judged_by_the_figure_alone() -> None:
 
 
 def test_what_cannot_be_told_is_refused() -> None:
-    with pytest.raises(InputError, match="ask a confidence of 'auc', which is told of accuracy, loss, brier alone"):
-        judge_values({"auc": {"min": 0.9, "confidence": 0.9}}, KNOWN, alone(10, 9), "classification")
+    with pytest.raises(
+        InputError, match=r"ask a confidence of 'mape', which is told of accuracy, loss, brier, .* alone"
+    ):
+        judge_values({"mape": {"min": 0.9, "confidence": 0.9}}, KNOWN, alone(10, 9), "classification")
     with pytest.raises(InputError, match="told of nothing alone"):
         judge_values({"cost": {"max": 1.0, "confidence": 0.9}}, ["cost"], None, "none")
 

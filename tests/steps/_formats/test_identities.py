@@ -41,6 +41,8 @@ SAMPLES = (  # a key of each kind that there is
     f"{keys.plain_prefix('digits', 1)}saved_model.pb",
     *(keys.alias_key("digits", alias) for alias in ("latest", "canary", "stable")),
     keys.rollout_key("digits", "r"),
+    keys.policy_key("digits"),
+    keys.kept_policy_key("digits", f"sha256:{HEX}"),
     keys.requests_key("digits", 1, "2026-11-29", "1-a"),
 )
 PODS = [name for name, found in IDENTITIES.items() if found.pods]
@@ -58,17 +60,29 @@ def test_the_users_code_writes_its_training_and_its_candidate_and_nothing_else()
         assert read == {"code", "data", "runs"}
 
 
+def test_what_adopts_a_model_writes_a_candidate_too_and_runs_no_code() -> None:
+    assert {key for key in SAMPLES if writes("adopt", key)} == {k for k in SAMPLES if k.startswith("runs/r/candidate/")}
+    assert {key.partition("/")[0] for key in SAMPLES if may("adopt", "get", key)} == {"data", "models", "runs"}
+
+
 @pytest.mark.parametrize("key", SAMPLES)
 def test_each_kind_of_key_is_written_by_one_kind_of_pod_or_by_people(key: str) -> None:
     who = {name for name in PODS if may(name, "put", key)}
-    allowed = [{"worker", "train"}] if key.startswith(("runs/r/training/", "runs/r/candidate/")) else []
-    assert len(who) == 1 or who in allowed or (not who and key.startswith(("data/", "code/")))
+    allowed = {"runs/r/training/": {"worker", "train"}, "runs/r/candidate/": {"worker", "train", "adopt"}}
+    shared = [names for top, names in allowed.items() if key.startswith(top)]
+    assert len(who) == 1 or who in shared or (not who and key.startswith(("data/", "code/", "models/digits/polic")))
     assert may("operator", "put", key)
+
+
+def test_no_key_of_a_pod_writes_a_policy() -> None:
+    """The policy is the owner's, not the submitter's."""
+    owned = {keys.policy_key("digits"), keys.kept_policy_key("digits", f"sha256:{HEX}")}
+    assert {key for key in SAMPLES if writes("owner", key)} == owned
 
 
 def test_only_few_may_delete() -> None:
     found = {name: {key for key in SAMPLES if may(name, "delete", key)} for name in PODS}
-    assert {name for name in found if found[name]} == {"worker", "train", "publish", "rollout"}
+    assert {name for name in found if found[name]} == {"worker", "train", "adopt", "publish", "rollout"}
     assert found["rollout"] == {keys.alias_key("digits", "canary")}
     assert found["publish"] == {f"{keys.plain_prefix('digits', 1)}saved_model.pb"}
 

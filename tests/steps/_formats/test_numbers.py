@@ -55,6 +55,7 @@ def values(info: inspect.Type) -> st.SearchStrategy[Any]:
                 inspect.BoolType: st.booleans(),
                 inspect.NoneType: st.none(),
                 inspect.AnyType: JSON,
+                inspect.LiteralType: st.sampled_from(getattr(info, "values", ("",))),
             }
             return leaves[type(info)]
 

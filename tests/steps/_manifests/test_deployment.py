@@ -8,6 +8,9 @@ import pytest
 from colchis_steps._manifests import objects
 from colchis_steps._manifests.deployment import Deployed, deployment, service
 from colchis_steps._manifests.objects import again, run_label
+from colchis_steps._manifests.runtime import pods
+from colchis_steps._manifests.serve_options import ServeOptions
+from colchis_steps._step.errors import InputError
 
 IMAGE = f"registry.example/models/digits@sha256:{'a' * 64}"
 SERVED = Deployed("digits", 2, "run-1", IMAGE, "registry.example/serve:1", replicas=3)
@@ -101,3 +104,16 @@ def test_a_version_is_asked_by_grpc_on_a_port_of_its_own() -> None:
         "targetPort": "grpc",
         "appProtocol": "kubernetes.io/h2c",
     }
+
+
+def test_tokens_are_a_mounted_secret_and_no_argument_holds_one() -> None:
+    spec = pod(Deployed("digits", 2, "run-1", IMAGE, "serve:1", options=ServeOptions(tokens=True)))
+    assert {"name": "tokens", "secret": {"secretName": "colchis-tokens"}} in spec["volumes"]
+    (server,) = spec["containers"]
+    mount = {"name": "tokens", "mountPath": "/var/run/colchis/tokens", "readOnly": True}
+    assert mount in server["volumeMounts"]
+    assert "--tokens=/var/run/colchis/tokens/tokens.json" in server["args"]
+    assert "tokens" not in json.dumps(pod(SERVED))
+    theirs = Deployed("m", 1, "r", IMAGE, "tf:2", runtime="tensorflow-serving", options=ServeOptions(tokens=True))
+    with pytest.raises(InputError, match="tensorflow-serving takes no tokens; leave tokens out"):
+        pods(theirs, "{}")

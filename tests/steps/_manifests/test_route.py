@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._manifests.route import HeaderRoute, Traffic, matches, mirror_probe, route, routed, rule_count
+from colchis_steps._manifests.grpc_route import grpc_route
+from colchis_steps._manifests.route import (
+    HeaderRoute,
+    Traffic,
+    key_of,
+    matches,
+    mirror_probe,
+    route,
+    routed,
+    rule_count,
+)
 from colchis_steps._manifests.sticky import BUCKETS, bucket, patterns, shares
 from colchis_steps._rollout.targets.deployment import backend
 
@@ -19,7 +29,7 @@ def made(traffic: Traffic) -> dict[str, Any]:
 
 
 def test_a_route_splits_traffic_by_weight_and_leads_each_version_to_itself() -> None:
-    found = made(Traffic({1: 0, 2: 90, 3: 10}))
+    found = made(Traffic({1: 0, 2: 90, 3: 10}, testers=True))
     rules = found["spec"]["rules"]
     assert found["spec"]["parentRefs"] == [{"namespace": "traefik", "name": "models"}]
     assert [rule["backendRefs"][0]["name"] for rule in rules[:3]] == [f"colchis-digits-{n}" for n in (1, 2, 3)]
@@ -41,7 +51,7 @@ def test_a_route_splits_traffic_by_weight_and_leads_each_version_to_itself() -> 
 
 def test_headers_come_before_sticky_shares_and_those_before_the_weights() -> None:
     headers = (HeaderRoute("style", "transfer", 2), HeaderRoute("style", "plain", 1))
-    found = made(Traffic({1: 50, 2: 50}, headers, sticky="x-user", mirror=2))
+    found = made(Traffic({1: 50, 2: 50}, headers, sticky="x-user", mirror=2, testers=True))
     rules = found["spec"]["rules"]
     named = [rule["matches"][-1].get("headers", [{}])[0].get("name") for rule in rules]
     assert named == ["colchis-version", "colchis-version", "style", "style", "x-user", "x-user", None]
@@ -88,11 +98,34 @@ def weights(draw: st.DrawFn) -> dict[int, int]:
     return dict(zip(versions, parts, strict=True))
 
 
-@given(weights(), st.integers(0, 3), st.sampled_from(["", "x-user"]))
-def test_rules_are_counted_as_they_are_made(given: dict[int, int], headers: int, sticky: str) -> None:
+@given(weights(), st.integers(0, 3), st.sampled_from(["", "x-user"]), st.booleans(), st.sampled_from(["", "k"]))
+def test_rules_are_counted_as_they_are_made(
+    given: dict[int, int], headers: int, sticky: str, testers: bool, key: str
+) -> None:
     named = tuple(HeaderRoute("style", f"{number}", min(given)) for number in range(headers))
-    traffic = Traffic(given, named, sticky)
+    canary = {"stable": min(given), "canary": max(given)} if key else {}
+    traffic = Traffic(given, named, sticky, None, canary, min(given), testers, key)
     assert rule_count(traffic) == len(made(traffic)["spec"]["rules"])
+
+
+@given(weights(), st.booleans())
+def test_each_rule_names_what_a_request_may_name_and_the_key_else(given: dict[int, int], testers: bool) -> None:
+    traffic = Traffic(given, stable=min(given), testers=testers, key="secret")
+    kept = traffic.named
+    assert kept.keys() == given.keys()
+    assert {version for version, key in kept.items() if not key} == (set(given) if testers else {min(given)})
+    assert key_of(made(traffic)) == ("secret" if "secret" in kept.values() else "")
+    assert key_of(None) == ""
+    found = grpc_route("digits", traffic, GATEWAY, backend)
+    assert routed(found).keys() == given.keys()
+    assert {ref["port"] for rule in found["spec"]["rules"] for ref in rule["backendRefs"]} == {8500}
+    for rule in found["spec"]["rules"]:
+        (match,) = rule["matches"]
+        assert match["headers"][0] == {"type": "Exact", "name": "colchis-model", "value": "digits"}
+    last = found["spec"]["rules"][-1]["backendRefs"]
+    assert [(ref["name"], ref["weight"]) for ref in last] == [
+        (f"colchis-digits-{version}", given[version]) for version in sorted(given)
+    ]
 
 
 @given(weights())

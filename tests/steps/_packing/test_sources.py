@@ -226,7 +226,7 @@ def test_a_link_put_in_a_files_place_is_not_followed(model: Path, tmp_path: Path
 def test_a_model_without_a_graph_is_refused(model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (model / "saved_model.pb").rename(model / "model.pb")
     assert build(model, tmp_path) == 65
-    assert "model has no saved_model.pb; give a SavedModel" in caplog.text
+    assert "model has neither saved_model.pb nor model.onnx; give a SavedModel" in caplog.text
     assert not (tmp_path / "images").exists()
 
 
@@ -235,7 +235,7 @@ def test_a_version_without_a_graph_is_refused(published: Any, tmp_path: Path, ca
     place = [f"--store={published.store.url}", "--run=run-1", f"--repository=oci:{tmp_path}/images"]
     assert main([*place, "--model=digits", "--version=1"]) == 65
     assert "digits/1 in file:" in caplog.text
-    assert "has no saved_model.pb" in caplog.text
+    assert "has neither saved_model.pb" in caplog.text
 
 
 def test_odd_names_come_out_as_they_went_in(model: Path, tmp_path: Path) -> None:

@@ -63,3 +63,21 @@ def test_a_difference_is_told_with_its_row(outputs: Any, told: str) -> None:
 def test_a_small_number_among_great_ones_is_rounded_as_they_are() -> None:
     assert not difference({"value": [[0.2], [200_000.0]]}, [[0.3], [200_001.0]])
     assert "golden row 0" in difference({"value": [[0.2], [20.0]]}, [[0.3], [20.0]])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "outputs", "told"),
+    [
+        ({"word": ["grün", "b"]}, ["grün", "b"], ""),
+        ({"word": ["grün", "b"]}, ["grun", "b"], "word of golden row 0 is grun, and was grün when it was judged"),
+        ({"raw": [{"b64": "/w=="}]}, [{"b64": "/w=="}], ""),
+        ({"raw": [{"b64": "/w=="}]}, [{"b64": "/g=="}], "raw of golden row 0 is {'b64': '/g=='}, and was"),
+        ({"v": [[0.5] * 16]}, [[0.5] * 15 + [0.50001]], ""),
+        ({"v": [[0.5] * 16]}, [[0.5] * 15 + [0.6]], "v of golden row 0 is"),
+        ({"a": [[0.1, 0.2]], "b": ["x"]}, {"b": ["x"], "a": [[0.1, 0.2]]}, ""),
+        ({"a": [[0.1, 0.2]], "b": ["x"]}, {"b": ["y"], "a": [[0.1, 0.2]]}, "b of golden row 0 is y"),
+    ],
+)
+def test_texts_bytes_vectors_and_several_outputs_are_compared(wanted: Any, outputs: Any, told: str) -> None:
+    found = difference(wanted, outputs)
+    assert found.startswith(told) if told else found == ""

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from tests.steps.registered import put_on_record
 
-from colchis_steps._formats.documents import Newer
+from colchis_steps._formats.documents import Newer, now
 from colchis_steps._formats.keys import rollout_key
+from colchis_steps._formats.models import Manifest
 from colchis_steps._formats.rollouts import JudgedStep
-from colchis_steps._rollout.journal import begun, write
+from colchis_steps._rollout.journal import begun, described, write
 from colchis_steps._store.api import Objects
 
 KEY = rollout_key("digits", "r1")
@@ -34,6 +36,13 @@ def test_a_rollout_of_another_version_begins_anew(store: Objects) -> None:
     write(store, begun(store, "digits", 3, "r1", 2))
     after = json.loads(store.read(KEY))
     assert (after["version"], after["verdict"], "region" in after) == (3, "", False)
+
+
+@pytest.mark.parametrize(("kind", "tensorflow"), [("savedmodel", "2.21.0"), ("onnx", "")])
+def test_only_a_savedmodel_is_held_against_the_servers_tensorflow(store: Objects, kind: str, tensorflow: str) -> None:
+    manifest = Manifest("m", 1, "r", (), "sha256:t", now(), {}, (), format=kind)
+    record = put_on_record(store, manifest, "oci:/i@sha256:0", frameworks={"tensorflow": "2.21.0"}, format=kind)
+    assert described("/models/m/1", manifest, record).tensorflow == tensorflow
 
 
 def test_one_of_a_newer_kind_is_left_as_it_is(store: Objects) -> None:

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from colchis_steps._rollout.judge import RATIOS, Answer, Judge, Tolerances, evidence, reason, tolerances
+from colchis_steps._rollout.evidence import RATIOS, evidence
+from colchis_steps._rollout.judge import Answer, Judge, Tolerances, reason, tolerances
 from colchis_steps._step.errors import InputError
 
 
@@ -22,11 +23,11 @@ def test_counts_add_up_and_the_evidence_is_rounded() -> None:
 
 
 def test_pairs_are_counted_and_the_last_error_is_kept() -> None:
-    judge = Judge(Tolerances(), steps=3, classes=["a", "b"])
+    judge = Judge(Tolerances(), steps=3, classes=[["a", "b"]])
     assert judge.last_error == ""
     for _ in range(3):
-        judge.pair(Answer(ok=True, seconds=0.1, label="a"), Answer(ok=True, seconds=0.1, label="a"))
-    judge.pair(Answer(ok=False, error="500"), Answer(ok=True, seconds=0.1, label="a"))
+        judge.pair(Answer(ok=True, seconds=0.1, labels=("a",)), Answer(ok=True, seconds=0.1, labels=("a",)))
+    judge.pair(Answer(ok=False, error="500"), Answer(ok=True, seconds=0.1, labels=("a",)))
     found = {one.name: one for one in judge.findings()}
     assert judge.last_error == "500"
     assert (found["errors"].events, found["errors"].trials) == (1, 4)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from colchis_steps._formats.models import Golden
 from colchis_steps._rollout.probes import Prober, sampled_rows, served, since
+from colchis_steps._step.errors import InputError
 from colchis_steps._store.api import Objects
 
 METRICS = """\
@@ -69,19 +70,16 @@ def url() -> Iterator[str]:
 def test_answers_have_a_class_and_failures_say_why(url: str) -> None:
     prober = Prober(url, "m", CLASSES, 1)
     good, bad = prober.pair(1, 2)
-    assert (good.ok, good.label, good.seconds > 0) == (True, (3,), True)
+    assert (good.ok, good.labels, good.seconds > 0) == (True, ((3,),), True)
     assert (bad.ok, bad.error) == (False, "status 500: out of order")
     assert prober.ask(3, {"x": [0]}).error == "an answer with NaN or infinity"
     assert prober.ask(4, {"x": [0]}).error == "an answer without predictions"
     assert "nothing answers" in Prober("http://127.0.0.1:9", "m", CLASSES, 1).ask(1, {"x": [0]}).error
-    assert prober.classes == {(3,), (4,)}
+    assert prober.labels.classes == [{(3,), (4,)}]
 
 
-def test_answers_without_a_class_fall_into_bins_of_equal_golden_rows(url: str) -> None:
-    prober = Prober(url, "m", NUMBERS, 1)
-    assert [prober.label({"price": float(n)}) for n in range(8)] == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert prober.ask(5, {"x": 0}).label == 3
-    assert prober.classes == {0, 1, 2, 3}
+def test_answers_without_a_class_have_bins_of_their_numbers(url: str) -> None:
+    assert Prober(url, "m", NUMBERS, 1).ask(5, {"x": 0}).labels == (3,)
 
 
 def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Objects) -> None:
@@ -103,6 +101,17 @@ def test_users_rows_that_the_server_kept_are_asked_again(url: str, store: Object
     assert Prober(url, "m", CLASSES, 1, rows).rows == [{"x": [0]}, {"x": [1]}, *rows]
 
 
+def test_a_sample_that_the_store_does_not_list_is_left_out(
+    store: Objects, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_: str) -> Iterator[str]:
+        raise InputError("the store denies it; grant s3:ListBucket")
+
+    monkeypatch.setattr(store, "keys", denied)
+    assert sampled_rows(store, "m", 1) == []
+    assert "the sample of requests is left out: the store denies it" in caplog.text
+
+
 def test_the_server_s_metrics_tell_requests_and_failures_of_a_version() -> None:
     assert served(METRICS, "digits", 2) == (99, 4)
     assert served(METRICS, "digits", 3) == (0, 0)
@@ -117,20 +126,6 @@ def test_counts_never_fall_below_nothing(before: tuple[int, int], after: tuple[i
     assert 0 <= failed <= requests
     if after[0] >= before[0] and 0 <= after[1] - before[1] <= after[0] - before[0]:
         assert (requests, failed) == (after[0] - before[0], after[1] - before[1])
-
-
-def test_golden_numbers_that_are_not_finite_make_no_bins() -> None:
-    golden = Golden("r", {"x": [[0]] * 9}, {"price": [float("nan"), *map(float, range(8))]})
-    assert Prober("http://127.0.0.1:1", "m", golden, 1).edges == [2.0, 4.0, 6.0]
-
-
-def test_of_several_labels_the_likeliest_counts_and_names_do_not() -> None:
-    golden = Golden("r", {"x": [0.0, 1.0]}, {"probability": [[0.1, 0.9], [0.2, 0.1]]})
-    prober = Prober("http://127.0.0.1:9", "m", golden, 1)
-    assert prober.classes == {1, -1}
-    assert prober.label({"probability": [0.6, 0.9], "labels": ["a", "b"]}) == prober.label([0.6, 0.9]) == 1
-    named = Prober("http://127.0.0.1:9", "m", CLASSES, 1)
-    assert named.label({"class": 3, "label": "three", "probability": [0.1, 0.9]}) in named.classes
 
 
 def test_rows_with_nulls_are_asked_only_where_there_are_no_others() -> None:

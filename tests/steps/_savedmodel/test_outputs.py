@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._savedmodel.outputs import Output, find_output, improper, tensor_dtype
+from colchis_steps._savedmodel.outputs import Output, find_output
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.probabilities import improper
+from colchis_steps._tensors.tensor import tensor_dtype
 
 
 class SparseLoss:

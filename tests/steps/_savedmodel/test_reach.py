@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from colchis_steps._savedmodel.operations import JUDGED
+from colchis_steps._savedmodel.operations import JUDGED, OWN, REACHING, UNSTEADY
 
 pytestmark = pytest.mark.tensorflow
 HARMLESS = """
@@ -22,6 +22,7 @@ ReaderNumWorkUnitsCompleted ReaderNumWorkUnitsCompletedV2 ReaderRead ReaderReadU
 ReaderReset ReaderResetV2 ReaderRestoreState ReaderRestoreStateV2 ReaderSerializeState ReaderSerializeStateV2
 CollectivePermute
 """  # a reader, which is refused, or a TPU
+CALL_ONCE = "FuncAttr FuncListAttr PartitionedCall StatefulPartitionedCall SymbolicGradient"
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +98,15 @@ def test_each_operation_of_tensorflow_that_may_name_a_file_or_an_address_is_judg
     assert len(seen["named"]) > 100
     assert set(seen["named"]) - JUDGED == {*HARMLESS.split(), *NEED_ANOTHER.split()}
     assert JUDGED - set(seen["all"]) == set(), "no such operation"
+    assert OWN < REACHING
+
+
+def test_a_model_that_loops_branches_waits_or_reaches_out_is_not_steady(seen: dict[str, Any]) -> None:
+    unsteady = {name for name, found in seen["models"].items() if found.get("steady") is False}
+    assert {"keras-lstm", "branch", "dataset", "read", "lines", "v1-reads"} <= unsteady
+    assert not unsteady & {"keras-text", "mutable", "said", "v1"}
+
+
+def test_each_operation_of_tensorflow_that_calls_a_function_may_call_it_often(seen: dict[str, Any]) -> None:
+    once = {name for name in seen["calling"] if not (UNSTEADY.search(name) or name in REACHING)}
+    assert once == set(CALL_ONCE.split())

@@ -14,11 +14,10 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any, get_args
 
-import yaml
-
 from colchis_steps._data.validating.contract import Contract, Freshness, Term, whole
 from colchis_steps._data.validating.rules import RULES, Severity, laid_over
 from colchis_steps._formats.data import DataManifest
+from colchis_steps._formats.handwritten import read_yaml
 from colchis_steps._step.errors import InputError
 
 LARGEST = 4 << 20  # bytes
@@ -47,10 +46,7 @@ def parse_schema(content: bytes, manifest: DataManifest, where: str) -> Contract
     """
     if len(content) > LARGEST:
         raise InputError(f"{where} has {len(content)} bytes, more than any schema; give a file of rules")
-    try:
-        found = yaml.load(content, _Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{where} is not YAML ({' '.join(str(error).split())[:256]}); correct it") from error
+    found = read_yaml(content, where)
     found = _mapping({} if found is None else found, where)
     _known(found, ("rules", "freshness", "columns"), where, "field")
     rules = _mapping(found.get("rules") or {}, f"{where}: rules")
@@ -59,21 +55,6 @@ def parse_schema(content: bytes, manifest: DataManifest, where: str) -> Contract
     terms = [term for name, given in columns.items() for term in _terms(name, given, manifest, where)]
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     return Contract(digest, rules, tuple(terms), _freshness(found.get("freshness"), manifest, where))
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses what is named twice, and aliases, by which a small file becomes a large one."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name); write the value out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [key.value for key, _ in node.value]
-        if twice := sorted({str(name) for name in names if names.count(name) > 1}):
-            raise yaml.YAMLError(f"it names {', '.join(twice)[:128]} twice")
-        return super().construct_mapping(node, deep)
 
 
 def _terms(name: Any, given: Any, manifest: DataManifest, where: str) -> Iterable[Term]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._evaluation.scores.ranking import ROOM, Ranking
-from colchis_steps._savedmodel.outputs import improper, in_words
+from colchis_steps._tensors.probabilities import improper, in_words
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from colchis_steps._evaluation.scores.ranking import ROOM, Ranking
-from colchis_steps._savedmodel.outputs import SLACK
+from colchis_steps._tensors.probabilities import SLACK
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,6 +5,7 @@ groups are. The draws come from two digests, so that whoever judges the same mod
 """
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 DRAWS = 2_000
+HUGE = 1e300  # that infinite values are taken for, between which nothing lies
 BLOCK = 2**17  # numbers drawn at once: they stay in the processor's cache
 UNITS = 10_000  # rows beyond that are drawn in so many blocks: the spread of a mean is known to 1 % then
 
@@ -79,8 +81,10 @@ def mean(values: "Array", begin: int, groups: "Array | None" = None) -> "Array":
 
 
 def bounds(drawn: "Array", confidence: float = 0.95) -> tuple[float, float]:
-    """Return the two-sided percentile interval of drawn values."""
+    """Return the two-sided percentile interval of drawn values; its ends may be infinite, or NaN where a value is."""
     import numpy as np
 
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+    finite = np.clip(drawn, -HUGE, HUGE)
+    ends = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = (float(end) if abs(end) < HUGE / 2 else math.copysign(math.inf, end) for end in ends.tolist())
+    return low, high

@@ -1,12 +1,13 @@
 """The embedded server's routes: V1, V2, health, metrics and the pages, on Starlette.
 
 Whatever is wrong with a request is answered with ``{"error": "one sentence", "code": "NOT_FOUND"}`` and a 4xx status.
-Calling the model and reading large JSON happen in threads, so that health and small requests are answered meanwhile.
+Calling a model that takes long and reading large JSON happen in threads, so that health is answered meanwhile.
 """
 
 import asyncio
 import contextlib
 import importlib.metadata
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import pages, protocol
 from colchis_steps._serving.server.access import ASKED, PREFLIGHT, Access
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.predictions import Predictions, Settings
 from colchis_steps._serving.server.refusals import CODES, Refused
+from colchis_steps._tensors.formats import PLATFORMS
+from colchis_steps._tensors.tensor import Tensor
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.metrics import Metrics
@@ -90,7 +93,7 @@ def app(
     application = Starlette(
         lifespan=lifespan,
         exception_handlers={Refused: _refused, HTTPException: _http_error, 500: _our_bug},
-        routes=[  # they are tried in turn, so those that are called most come first
+        routes=[
             *[Route(f"{path}:predict", predictions.v1, methods=["POST"]) for path in named(v1)],
             *[Route(f"{path}/infer", predictions.v2, methods=["POST"]) for path in named(v2)],
             *[Route(f"{path}:{verb}", no_verb, methods=["POST"]) for path in named(v1) for verb in OTHER_VERBS],
@@ -109,6 +112,18 @@ def app(
         ],
     )
 
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a prediction without the routes, which are tried in turn and for small models take as long."""
+        request = Request(scope, receive)
+        answer = predictions.v1 if scope["path"].startswith("/v1") else predictions.v2
+        try:
+            response = await answer(request)
+        except Refused as refused:
+            response = _refused(request, refused)
+        await response(scope, receive, send)
+
+    asking = ServerErrorMiddleware(asked, _our_bug)
+
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         """Let in who may ask; while draining ask for the connection's end with each answer, so that none is lost."""
         if scope["type"] != "http":
@@ -126,6 +141,9 @@ def app(
             access.check(scope["method"], scope["path"], headers)
         except Refused as refused:
             return await _refused(Request(scope), refused)(scope, receive, sent)
+        if scope["method"] == "POST" and (found := PREDICTION.fullmatch(scope["path"])):
+            scope["path_params"] = {name: value for name, value in found.groupdict().items() if value}
+            return await asking(scope, receive, sent)
         if scope["method"] == "OPTIONS" and more:
             return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, sent)
         return await application(scope, receive, sent)
@@ -133,6 +151,10 @@ def app(
     return guarded
 
 
+PREDICTION = re.compile(
+    r"/v(?:1(?=.*:predict$)|2(?=.*/infer$))/models/(?P<model>[^/:]+)"
+    r"(?:/versions/(?P<version>[^/:]+)|/labels/(?P<label>[^/:]+))?(?::predict|/infer)"
+)
 OTHER_VERBS = ("classify", "regress")  # of V1
 
 
@@ -219,7 +241,7 @@ class _Routes:
             {
                 "name": version.model,
                 "versions": [str(number) for number in sorted(self.registry.held[version.model].versions)],
-                "platform": "tensorflow_savedmodel",
+                "platform": PLATFORMS[version.saved.format],
                 "inputs": [_tensor(tensor, parameters.get(tensor.name)) for tensor in version.saved.inputs.values()],
                 "outputs": [_tensor(tensor, None) for tensor in version.saved.outputs.values()],
                 "parameters": {
@@ -227,6 +249,7 @@ class _Routes:
                     "tree": version.served.tree,
                     "classes": list(version.served.classes),
                     "task": version.served.task,
+                    "targets": list(version.served.targets),
                 },
             }
         )
@@ -239,7 +262,8 @@ class _Routes:
     async def board(self, request: Request) -> Response:
         if (model := request.path_params.get("model")) is None:
             return RedirectResponse(f"/board/{pages.board_of(self.registry)}")
-        return HTMLResponse(pages.board(self.registry, model), headers=pages.HEADERS)
+        page = pages.board(self.registry, model, form="form" in request.query_params)
+        return HTMLResponse(page, headers=pages.HEADERS)
 
     async def metrics(self, _: Request) -> Response:
         return Response(self.predictions.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -6,15 +6,17 @@ Numbers are in little-endian row-major order; each element of BYTES has its leng
 
 import math
 import struct
+import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.values import check_shape
+from colchis_steps._tensors.tensor import Tensor
 
 LENGTH = "Inference-Header-Content-Length"  # the header that says where the JSON ends
 
@@ -60,7 +62,7 @@ def read_binary(
     count = math.prod(shape)
     if tensor.dtype == "string":
         return _texts(tensor.name, content, count).reshape(shape)
-    dtype = np.dtype(tensor.dtype)
+    dtype, sent = _dtypes(tensor.dtype)
     if len(content) != count * dtype.itemsize:
         want = f"{count * dtype.itemsize} bytes for its shape {list(shape)}"
         raise Refused(400, f"{tensor.name} has {len(content)} bytes; send {want}")
@@ -69,23 +71,31 @@ def read_binary(
         if (found > 1).any():
             raise Refused(400, f"{tensor.name} holds a byte that is neither 0 nor 1; bool takes these only")
         return found.astype(bool).reshape(shape)
-    found = np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
-    if dtype.kind == "f" and not (~np.isinf(found) if nan else np.isfinite(found)).all():
+    found = np.frombuffer(content, sent).astype(dtype, copy=False).reshape(shape)
+    if dtype.kind == "f" and np.count_nonzero(~np.isinf(found) if nan else np.isfinite(found)) != count:
         raise Refused(400, f"{tensor.name} holds NaN or infinity; send finite numbers")
     return found
+
+
+@cache
+def _dtypes(name: str) -> tuple["np.dtype[Any]", "np.dtype[Any]"]:
+    """Return the dtype of this name, and the same as clients send it."""
+    dtype = np.dtype(name)
+    return dtype, dtype.newbyteorder("<")
 
 
 def to_binary(array: np.ndarray[Any, Any]) -> bytes:
     """Return the bytes of a tensor."""
     if array.dtype.kind in "SO":
         return b"".join(struct.pack("<I", len(value)) + value for value in array.ravel().tolist())
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
+    return array.tobytes() if sys.byteorder == "little" else array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def joined(document: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
     """Return an answer's body, outputs whose data are bytes behind the JSON, and the headers that say so."""
     parts = []
-    for output in document.get("outputs", ()):
+    outputs = document.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():  # V1's one output may be a scalar
         if isinstance(output, dict) and isinstance(output.get("data"), bytes):
             parts.append(output.pop("data"))
             output["parameters"] = {"binary_data_size": len(parts[-1])}

@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.config import Written
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Tensor
 
 MOST = 1 << 24  # values that nulls and short lists may become, in a request
 VALID, MASK = "__valid", "__mask"  # as training names them
@@ -67,6 +67,8 @@ class Columns:
         Raises:
             Refused: 400 for a null where none may be, a list that is too long, a date that is none; 413 for too much.
         """
+        if not self.read:
+            return {name: sent[name] for name in self.inputs if name in sent}
         found = dict(sent)
         rows = next((len(values) for values in sent.values() if isinstance(values, list | np.ndarray)), 0)
         if rows * sum(_size(self.inputs[name]) for name in self.read) > MOST:

@@ -21,6 +21,7 @@ HEADERS = 100
 HEAD_SECONDS = 10.0  # for a head to arrive, from the connection's or the request's begin
 BODY_SECONDS = 60.0  # for a body that nobody waits for; predictions wait for half as long
 WRITE_SECONDS = 60.0  # in which a client takes more of its answer
+WHOLE = "colchis.whole"  # in a request's scope once its body has arrived, so that nobody sets a clock for it
 SHARE = 0.75  # of the files that this process may open; models, logs and the store have the others
 MOST = 4096
 
@@ -131,6 +132,7 @@ class Guarded(HttpToolsProtocol):
         self._unseen = 0
         self._deadline = math.inf
         self.table.waiting.pop(self, None)
+        self.scope[WHOLE] = True  # type: ignore[literal-required]
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

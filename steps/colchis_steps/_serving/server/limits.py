@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Arrays, Tensor
 
 VALUES = 1 << 21  # of a request whose signature leaves lengths free
 SPARE = 1024  # separators for names, parameters and what else surrounds the values
@@ -19,6 +19,8 @@ SPACE = 8  # bytes around a name: quotes, colon, comma, spaces
 LEAST = 1 << 20  # bytes that any body may have
 CHUNK = 1 << 20
 WIDTHS = {"bool": 6, "float16": 9, "float32": 21, "float64": 25, "int8": 5, "int16": 7, "int32": 12, "int64": 21}
+WIDTHS |= {f"u{name}": width for name, width in WIDTHS.items() if name.startswith("int")}
+OF_TYPE = {np.dtype(name): width for name, width in WIDTHS.items()}  # to ask a dtype for its name takes longer
 _SEPARATES = np.isin(np.arange(256), list(b",[{"))
 
 
@@ -72,7 +74,7 @@ def check_answer(outputs: Arrays, most: int) -> None:
 def _written(array: "np.ndarray[object, np.dtype[object]]") -> int:  # type: ignore[type-var] # of any dtype
     if array.dtype.kind == "O":
         return sum(map(len, array.ravel().tolist())) * 4 // 3 + 16 * array.size
-    return WIDTHS.get(array.dtype.name.removeprefix("u"), 25) * array.size
+    return OF_TYPE.get(array.dtype, 25) * array.size
 
 
 def _values(tensor: Tensor, rows: int) -> int:

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from colchis_steps._savedmodel.loading import SavedModel
+import msgspec
+
+from colchis_steps._program.opening import open_model
 from colchis_steps._savedmodel.versions import installed, judge_versions
 from colchis_steps._serving.config import Config, HeaderMatch, Served, ServedModel
 from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.tensor import Program
 
 OVERRIDE = "colchis-version"  # the header by which a tester asks for a version, as at a gateway
 log = logging.getLogger("colchis")
@@ -31,7 +34,12 @@ class Version:
     model: str
     number: int
     served: Served
-    saved: SavedModel
+    saved: Program
+
+    @cached_property
+    def labels(self) -> tuple[str, str]:
+        """What metrics call it: the model, and the version."""
+        return self.model, str(self.number)
 
     @cached_property
     def columns(self) -> Columns:
@@ -49,6 +57,11 @@ class Held:
     headers: Sequence[HeaderMatch] = ()
     labels: Mapping[str, int] = field(default_factory=dict)
     required: bool = True
+    testers: bool = False
+
+    def closed(self, version: int) -> bool:
+        """Return whether requests may not name the version: it has its share of them, and no more."""
+        return bool(self.weights) and not self.testers and version != self.default
 
     @property
     def answering(self) -> Version | None:
@@ -57,11 +70,14 @@ class Held:
 
     def chosen(self, headers: Mapping[str, str]) -> int:
         """Return the version for a prediction that names none: by the tester's choice, header, weight or default."""
-        if (wish := headers.get(OVERRIDE, "")) in map(str, self.versions):
+        wish = headers.get(OVERRIDE, "")
+        if wish and wish in {str(one) for one in self.versions if not self.closed(one)}:
             return int(wish)
         for match in self.headers:
             if match.version in self.versions and headers.get(match.header) == match.value:
                 return match.version
+        if not self.weights:
+            return self.default
         weights = {number: weight for number, weight in self.weights.items() if weight and number in self.versions}
         if not weights:
             return self.default
@@ -72,7 +88,7 @@ class Held:
 class Registry:
     """What is loaded. ``apply`` runs in one thread; all else may be called from any."""
 
-    load: Callable[[Path, Sequence[str]], SavedModel] = SavedModel
+    load: Callable[[Path, Sequence[str]], Program] = open_model
     held: Mapping[str, Held] = field(default_factory=dict)
     loading: tuple[str, int] | None = None
     failures: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -107,10 +123,16 @@ class Registry:
         if held is None:
             known = ", ".join(sorted(self.held)) or "none"
             raise Refused(404, f"there is no model {model[:64]!r} here; the models are: {known}")
-        number = version if version is not None else str(held.default if headers is None else held.chosen(headers))
+        if version is None:
+            chosen = held.default if headers is None else held.chosen(headers)
+            if found := held.versions.get(chosen):
+                return found
+        number = version if version is not None else str(chosen)
         known = ", ".join(str(number) for number in sorted(held.versions)) or "none"
         if not (number.isascii() and number.isdecimal()) or len(number) > 18:
             raise Refused(404, f"{number[:64]!r} is not a version; those of model {model!r} here are: {known}")
+        if version is not None and held.closed(int(number)):
+            raise Refused(404, f"version {number} of model {model!r} gets a share of the requests, and none by name")
         if error := self.failures.get((model, int(number))) if int(number) not in held.versions else None:
             raise Refused(503, f"version {number} of model {model!r} does not load: {error}")
         if int(number) not in held.versions:
@@ -156,9 +178,9 @@ class Registry:
         for number in sorted(model.versions, key=lambda number: (number != model.answering(), number)):
             entry, old = model.entry(number), now.versions.get(number) if now else None
             if old is not None and _loads_as(old.served) == _loads_as(entry):
-                versions[number] = Version(name, number, entry, old.saved)
+                versions[number] = _version(name, number, entry, old.saved)
             elif saved := self._loaded(name, number, entry):
-                versions[number] = Version(name, number, entry, saved)
+                versions[number] = _version(name, number, entry, saved)
         default = model.answering()
         if default not in versions and now and now.answering:
             default, versions[now.default] = now.default, now.answering
@@ -166,9 +188,9 @@ class Registry:
             log.info("%s version %s is let go", name, number)
         if default in versions and (now is None or now.default != default):
             log.info("%s: version %s answers", name, default)
-        return Held(default, versions, model.weights, model.headers, model.labels, model.required)
+        return Held(default, versions, model.weights, model.headers, model.labels, model.required, model.testers)
 
-    def _loaded(self, name: str, number: int, entry: Served) -> SavedModel | None:
+    def _loaded(self, name: str, number: int, entry: Served) -> Program | None:
         self.loading, started = (name, number), time.monotonic()
         try:
             if warning := entry.tensorflow and judge_versions(entry.tensorflow, installed()):
@@ -184,6 +206,12 @@ class Registry:
         self.failures.pop((name, number), None)
         log.info("%s version %s is loaded and warm after %.1f s", name, number, time.monotonic() - started)
         return saved
+
+
+def _version(name: str, number: int, entry: Served, saved: Program) -> Version:
+    """Return a version, with the model's own names of classes where the configuration has none."""
+    told = entry if entry.classes else msgspec.structs.replace(entry, classes=saved.classes)
+    return Version(name, number, told, saved)
 
 
 def _loads_as(entry: Served) -> tuple[str, str, frozenset[str]]:

@@ -1,6 +1,7 @@
 """What the embedded server counts and times, for Prometheus. Labels never come from requests."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -30,13 +31,27 @@ class Metrics:
             "colchis_unlogged_requests", "Sampled requests that the log had no room or no store for.", registry=registry
         )
 
+        self._known: dict[tuple[Any, ...], Any] = {}  # by metric and labels: to look them up there takes longer
+
+    def request(self, labels: tuple[str, str], code: int, seconds: float, *, named: bool) -> None:
+        """Note a request's end; ``named`` says that it named the version."""
+        self._of(self.requests, *labels, str(code)).inc()
+        if named:
+            self._of(self.named, *labels, str(code)).inc()
+        self._of(self.seconds, *labels).observe(seconds)
+
     def batch(self, labels: tuple[str, str], rows: int, waited: Sequence[float], seconds: float) -> None:
         """Note a batch."""
-        self._rows.labels(*labels).observe(rows)
-        self._compute.labels(*labels).observe(seconds)
-        wait = self._waited.labels(*labels)
+        self._of(self._rows, *labels).observe(rows)
+        self._of(self._compute, *labels).observe(seconds)
+        wait = self._of(self._waited, *labels)
         for each in waited:
             wait.observe(each)
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        if (found := self._known.get((metric, *labels))) is None:
+            found = self._known[metric, *labels] = metric.labels(*labels)
+        return found
 
     def text(self) -> bytes:
         """Return them in Prometheus' text format."""

@@ -1,14 +1,18 @@
 """The pages of the embedded server for people: an overview without script, and what its models can be tried with."""
 
+import contextlib
 import html
 import re
+from collections.abc import Collection
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.loaded import Held, Registry, Version
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Tensor
 
+SHOWN = 12  # tensors of a model that the overview names
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -16,61 +20,60 @@ HEADERS = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
 }
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Colchis: models served here</title>
-<style>
-:root {{ color-scheme: light dark; --line: light-dark(#d9d6cf, #3a3d45); --soft: light-dark(#6b675f, #9a9da6);
-  --accent: light-dark(#8a5a00, #f0b64a); }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 3rem auto; padding: 0 1.25rem;
-  background: light-dark(#fbfaf7, #15171c); color: light-dark(#22201c, #eceae4); }}
-h1 {{ font-size: 1.5rem; margin: 0; }} p {{ color: var(--soft); margin: .25rem 0 1.5rem; }}
-.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .6rem .9rem .6rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }}
-th {{ font-weight: 600; color: var(--soft); font-size: .85rem; }}
-code {{ font: .85em ui-monospace, monospace; }} a {{ color: var(--accent); }}
-.bad {{ color: light-dark(#a3261b, #ff8a7a); }}
-</style></head><body>
-<h1>Models served here</h1><p>{summary}</p>
-{table}
-<p><a href="/metrics">Metrics</a> · <a href="/v2/health/ready">Ready?</a></p>
-</body></html>
-"""
+_PAGES = {"drawing board": "board.html", "grey to colour": "colour.html", "form": "form.html"}
+_SCRIPT = re.compile(r"^/\* (form\w*\.js) \*/$", re.MULTILINE)
 
 
 def overview(registry: Registry) -> str:
-    """Return the page that lists the models."""
-    rows = [_row(held, held.answering) for _, held in sorted(registry.held.items()) if held.answering]
-    rows += [
-        f'<tr><td>{html.escape(name)}</td><td>{number}</td><td class="bad" colspan="3">{html.escape(error)}</td></tr>'
+    """Return the page that lists the models, the newest first."""
+    models = [_card(registry.held[name], version) for name, version in _newest_first(registry)]
+    models += [
+        f'<article><header><h2>{html.escape(name)}</h2><p>version {number}</p></header><p class="bad">'
+        f"{html.escape(error)}</p></article>"
         for (name, number), error in sorted(registry.failures.copy().items())
     ]
-    head = "<tr>" + "".join(f'<th scope="col">{name}</th>' for name in ("Model", "Version", "In", "Out", "")) + "</tr>"
-    table = f'<div class="scroll"><table><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table></div>'
-    summary = "They answer TensorFlow Serving's V1 REST and the Open Inference Protocol V2."
-    if not rows:
+    summary = "They answer TensorFlow Serving's V1 REST and the Open Inference Protocol V2. The newest is first."
+    if not models:
         summary = (
             "None yet: a rollout adds them."
             if registry.applied is not None
             else "They are loading; load this page again."
         )
-    return _PAGE.format(summary=summary, table=table if rows else "")
+    page = _page("overview.html")
+    return page.replace("<!-- summary -->", summary).replace("<!-- models -->", "\n".join(models))
 
 
-def _row(held: Held, version: Version) -> str:
-    path = html.escape(version.model)
+def _newest_first(registry: Registry) -> list[tuple[str, Version]]:
+    """Return the models that answer, by the age of the files of the version that does."""
+    found = [(name, held.answering) for name, held in sorted(registry.held.items()) if held.answering]
+    return sorted(found, key=lambda one: _written_at(one[1]), reverse=True)
+
+
+def _written_at(version: Version) -> float:
+    with contextlib.suppress(OSError):
+        return Path(version.served.path).stat().st_mtime
+    return 0.0
+
+
+def _card(held: Held, version: Version) -> str:
+    path, page = html.escape(version.model), tried_with(version)
     others = ", ".join(str(number) for number in sorted(held.versions) if number != held.default)
-    links = [f'<a href="/v1/models/{path}">status</a>', f'<a href="/v1/models/{path}/metadata">signature</a>']
-    if page := tried_with(version):
-        links.insert(0, f'<a href="/board/{path}">{page}</a>')
-    cells = [
-        f"<strong>{path}</strong><br><code>/v1/models/{path}:predict</code>",
-        f"{held.default}" + (f" (also {others})" if others else ""),
-        "<br>".join(_shape(tensor) for tensor in version.saved.inputs.values()),
-        "<br>".join(_shape(tensor) for tensor in version.saved.outputs.values()),
-        " · ".join(links),
-    ]
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    links = [f'<a class="try" href="/board/{path}">{page if page != "form" else "try it"}</a>']
+    links += [f'<a href="/board/{path}?form">form and sample request</a>'] if page != "form" else []
+    links += [f'<a href="/v1/models/{path}">status</a>', f'<a href="/v1/models/{path}/metadata">signature</a>']
+    return (
+        f"<article><header><h2>{path}</h2><p>version {held.default}{f' (also {others})' if others else ''}</p></header>"
+        f"<dl><dt>At</dt><dd><code>/v1/models/{path}:predict</code></dd>"
+        f"<dt>In</dt><dd>{_tensors(version.saved.inputs.values())}</dd>"
+        f"<dt>Out</dt><dd>{_tensors(version.saved.outputs.values())}</dd></dl>"
+        f"<nav>{''.join(links)}</nav></article>"
+    )
+
+
+def _tensors(tensors: Collection[Tensor]) -> str:
+    shown = [_shape(tensor) for tensor in islice(tensors, SHOWN)]
+    more = len(tensors) - SHOWN
+    return " ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _shape(tensor: Tensor) -> str:
@@ -97,35 +100,33 @@ def colouring(version: Version) -> bool:
 
 
 def tried_with(version: Version) -> str:
-    """Return the name of the page with which a person can try the model, or nothing."""
-    return "drawing board" if drawable(version) else "grey to colour" if colouring(version) else ""
+    """Return the name of the page with which a person tries the model."""
+    return "drawing board" if drawable(version) else "grey to colour" if colouring(version) else "form"
 
 
 def board_of(registry: Registry) -> str:
-    """Return the name of the first model that has a page, one to draw for if there is one.
+    """Return the name of a model to try: the newest to draw for if there is one, else the newest.
 
     Raises:
         Refused: 404 where there is none.
     """
-    found = {name: tried_with(held.answering) for name, held in sorted(registry.held.items()) if held.answering}
-    for page in ("drawing board", "grey to colour"):
-        if name := next((name for name, its in found.items() if its == page), None):
-            return name
-    raise Refused(404, "no model here takes a square grey image, so there is nothing to draw; see / for what is here")
+    found = [(name, tried_with(version)) for name, version in _newest_first(registry)]
+    if not found:
+        raise Refused(404, "no model answers here yet, so there is nothing to try; see / for what is here")
+    return min(found, key=lambda one: [*_PAGES].index(one[1]))[0]
 
 
-def board(registry: Registry, model: str) -> str:
-    """Return the model's page, which asks the server itself for size, range and classes.
+def board(registry: Registry, model: str, *, form: bool = False) -> str:
+    """Return the model's page, which asks the server itself for the signature; ``form`` asks for that of any model.
 
     Raises:
-        Refused: 404 where it has none.
+        Refused: as ``Registry.find``.
     """
-    page = tried_with(registry.find(model))
-    if not page:
-        raise Refused(404, f"model {model!r} does not take one square grey image, so there is nothing to draw")
-    return _page("board.html" if page == "drawing board" else "colour.html")
+    version = registry.find(model)
+    return _page(_PAGES["form" if form else tried_with(version)])
 
 
 @cache
 def _page(name: str) -> str:
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return _SCRIPT.sub(lambda found: Path(__file__).with_name(found[1]).read_text(encoding="utf-8"), text)

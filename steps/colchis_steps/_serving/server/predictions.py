@@ -1,26 +1,28 @@
 """How the embedded server answers predictions: read, check, batch, write, count, and keep a sample where asked to.
 
-Calling the model and reading large JSON happen in threads, so that health and small requests are answered meanwhile.
+Calling a model that takes long and reading large JSON happen in threads, so that health and small requests are answered
+meanwhile; what takes little is done in the event loop, as handing it over would cost more.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from colchis_steps._savedmodel.loading import Arrays, ValuesError
 from colchis_steps._serving.server import binary, encodings, limits, protocol
 from colchis_steps._serving.server.batch import Batcher, Limits
+from colchis_steps._serving.server.connections import WHOLE
 from colchis_steps._serving.server.loaded import OVERRIDE, Registry, Version
 from colchis_steps._serving.server.metrics import Metrics
 from colchis_steps._serving.server.protocol import Question
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Arrays, ValuesError
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.request_log import Sampler
@@ -45,16 +47,32 @@ class Settings:
 
 @dataclass
 class Asked:
-    """A request that is being answered: whose it is, how it ends, and the bytes of it that are in memory."""
+    """A request that is being answered: whose it is, and the bytes of it that are in memory.
+
+    As a context it is counted and timed, however it ends; ``named`` says that it names the version.
+    """
 
     of: "Predictions"
+    named: bool
     labels: tuple[str, str] = ("", "")  # model and version; a client's words never become labels
-    code: int = 500
     held: int = 0
+    since: float = field(default_factory=time.perf_counter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        code = 200 if error is None else 500
+        if isinstance(error, Refused):
+            code = error.status
+        elif isinstance(error, ClientDisconnect):
+            code = 499
+        self.of.in_hand -= self.held
+        self.of.metrics.request(self.labels, code, time.perf_counter() - self.since, named=self.named)
 
     def meant(self, version: Version) -> Version:
         """Note the version, and return it."""
-        self.labels = version.model, str(version.number)
+        self.labels = version.labels
         return version
 
     def takes(self, size: int) -> None:
@@ -101,7 +119,7 @@ class Predictions:
     async def _answer(self, request: Request, read: Callable[[bytes, Version], Question]) -> Response:
         named = bool(request.path_params.keys() & {"version", "label"}) or OVERRIDE in request.headers
         try:
-            with self.observed(named=named) as asked:
+            with Asked(self, named) as asked:
                 version = asked.meant(self._meant(request))
                 most = limits.body_limit(version.saved.inputs, self.settings.rows, self.settings.body)
                 body, encoding = await self._body(request, asked, most), request.headers.get("content-encoding", "")
@@ -128,38 +146,18 @@ class Predictions:
             return Response(status_code=499)  # nobody reads it
         return response
 
-    @contextlib.contextmanager
-    def observed(self, *, named: bool) -> "Iterator[Asked]":
-        """Count and time a request, however it ends; ``named`` says that it names the version."""
-        started, asked = time.perf_counter(), Asked(self)
-        try:
-            yield asked
-            asked.code = 200
-        except Refused as refused:
-            asked.code = refused.status
-            raise
-        except ClientDisconnect:
-            asked.code = 499
-            raise
-        finally:
-            self.in_hand -= asked.held
-            self.metrics.requests.labels(*asked.labels, str(asked.code)).inc()
-            if named:
-                self.metrics.named.labels(*asked.labels, str(asked.code)).inc()
-            self.metrics.seconds.labels(*asked.labels).observe(time.perf_counter() - started)
-
     async def read(self, read: Callable[[], T], *, small: bool) -> T:
-        """Read a request here where it is small, else in a thread."""
+        """Read a request: in a thread, where it is not small."""
         return read() if small else await asyncio.get_running_loop().run_in_executor(self.readers, read)
 
     async def compute(self, version: Version, arrays: Arrays, write: Callable[[Arrays], Any]) -> Any:
-        """Return what ``write`` makes of the outputs, in a thread, after they are held against their bound.
+        """Return what ``write`` makes of the outputs, where the batch is computed, after they are held to their bound.
 
         Raises:
             Refused: 413 for too many rows or too long an answer, 429 where too many requests wait, 400 where the model
                 refuses the values.
         """
-        rows = max((len(array) for array in arrays.values() if array.ndim), default=0)
+        rows = max([len(array) for array in arrays.values() if array.ndim], default=0)
         if rows > self.settings.rows:
             raise Refused(413, f"the request has {rows} rows; send at most {self.settings.rows} at a time")
 
@@ -171,7 +169,7 @@ class Predictions:
             return written
 
         try:
-            return await self.batcher.predict(version.saved, (version.model, str(version.number)), arrays, answer)
+            return await self.batcher.predict(version.saved, version.labels, arrays, answer)
         except ValuesError as error:
             raise Refused(400, str(error)) from error
 
@@ -185,7 +183,7 @@ class Predictions:
         """Return the body, whose bytes are counted from their arrival."""
         length, body = int(request.headers.get("content-length", "0")), bytearray()
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with contextlib.nullcontext() if WHOLE in request.scope else asyncio.timeout(BODY_SECONDS):
                 async for part in request.stream():
                     length = max(length, len(body) + len(part))
                     if length <= limit:

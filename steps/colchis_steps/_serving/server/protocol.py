@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor
-from colchis_steps._savedmodel.values import plain
 from colchis_steps._serving.server.binary import Rest, read_binary, to_binary
 from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.values import nested, read_values, shown
+from colchis_steps._tensors.tensor import Arrays, Tensor
+from colchis_steps._tensors.values import plain
 
 DATATYPES = {  # of V2, by numpy's name
     "bool": "BOOL",

@@ -23,10 +23,10 @@ import numpy as np
 from colchis_steps._formats.documents import encode, now
 from colchis_steps._formats.keys import requests_key
 from colchis_steps._formats.requests import Logged, RequestLog
-from colchis_steps._savedmodel.loading import Arrays
 from colchis_steps._serving.server.metrics import Metrics
 from colchis_steps._step.errors import StepError
 from colchis_steps._store.api import Objects
+from colchis_steps._tensors.tensor import Arrays
 
 ROOM = 1024  # requests that wait to be written
 BATCH = 256  # requests of an object, at most

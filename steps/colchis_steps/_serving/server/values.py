@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Tensor
 
 TYPES: dict[str, set[type]] = {"string": {str, dict}, "bool": {bool}}  # others take numbers
 SHOWN = 8  # lengths of a shape that a sentence tells
@@ -62,16 +62,20 @@ def read_values(
 
 def check_shape(tensor: Tensor, shape: Sequence[int]) -> None:
     """Hold a shape against the input's. Raises Refused (400) where it does not fit, or holds nothing."""
-    fits = len(shape) == len(tensor.shape) and all(
-        want in {None, got} for want, got in zip(tensor.shape, shape, strict=True)
-    )
-    if not fits:
+    if not _fits(tensor.shape, shape):
         want = " by ".join("n" if length is None else str(length) for length in tensor.shape) or "a scalar"
         got = " by ".join(str(length) for length in shape[:SHOWN]) or "a scalar"
         got += f" and {len(shape) - SHOWN} more" if len(shape) > SHOWN else ""
         raise Refused(400, f"{tensor.name} has the shape {got}; this model takes {want} (n is the number of rows)")
     if 0 in shape:
         raise Refused(400, f"{tensor.name} holds no values; send at least one row")
+
+
+def _fits(wanted: Sequence[int | None], shape: Sequence[int]) -> bool:
+    for want, got in zip(wanted, shape, strict=False):
+        if want != got and want is not None:
+            return False
+    return len(shape) == len(wanted)
 
 
 def nested(tensor: Tensor, value: Any, shape: Sequence[int]) -> Any:

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from colchis_steps._evaluation.changes import worse_parts
+from colchis_steps._evaluation.pairs import Pair
+from colchis_steps._evaluation.results import KINDS
 from colchis_steps._evaluation.statistics.bootstrap import DRAWS, bounds, mean
 from colchis_steps._evaluation.statistics.multiple import holm
 from colchis_steps._evaluation.statistics.power import ERROR
@@ -81,6 +84,18 @@ def losses_pass(rows: int, worse: float, kind: str, gates: int) -> float:
         baseline, candidate = losses(rows, worse, kind, random(rows, gate))
         passed += int(bounds(mean(candidate - 1.02 * baseline, gate), 1 - 2 * ERROR)[1] < 0)
     return passed / gates
+
+
+def loss_alarms(parts: int, rows: int, gates: int) -> float:
+    """Return how often any of so many parts of so many rows is told worse, where a regression is as good in all."""
+    told = 0
+    part = np.arange(parts * rows) % parts
+    where = {f"region={number}": part == number for number in range(parts)}
+    for gate in range(gates):
+        found = np.zeros((2, parts * rows), KINDS["regression"])
+        found["absolute"], found["weight"] = losses(parts * rows, 0.0, "absolute", random(gate, 3)), 1.0
+        told += bool(worse_parts(Pair("regression", (), found[1], found[0], gate, parts=where), "mae", 0.02))
+    return told / gates
 
 
 def alarms(parts: int, rows: int, change: float, gates: int, differing: float = 0.1) -> tuple[float, float, float]:

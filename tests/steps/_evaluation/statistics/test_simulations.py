@@ -4,7 +4,14 @@ import math
 from pathlib import Path
 
 import pytest
-from tests.steps._evaluation.statistics.simulations import MARGIN, alarms, bootstrap_passes, losses_pass, passes
+from tests.steps._evaluation.statistics.simulations import (
+    MARGIN,
+    alarms,
+    bootstrap_passes,
+    loss_alarms,
+    losses_pass,
+    passes,
+)
 
 pytestmark = pytest.mark.long
 
@@ -64,5 +71,14 @@ def test_without_a_correction_they_would() -> None:
     assert alarms(20, 300, 0.0, 1_000)[2] > 0.2
 
 
-def test_ten_points_lost_in_a_part_of_300_rows_are_seen() -> None:
-    assert alarms(20, 300, -0.1, 4_000)[0] >= 0.95
+@pytest.mark.parametrize("differing", [0.1, 0.12, 0.14])
+def test_ten_points_lost_in_a_part_of_300_rows_are_seen(differing: float) -> None:
+    assert alarms(20, 300, -0.1, 4_000, differing)[0] >= 0.95 - error(0.95, 4_000)
+
+
+def test_where_they_differ_more_they_are_seen_less() -> None:
+    assert 0.75 < alarms(20, 300, -0.1, 4_000, 0.2)[0] < 0.82
+
+
+def test_twenty_parts_of_a_regression_that_are_as_good_give_no_alarm() -> None:
+    assert loss_alarms(20, 300, 60) <= 0.05 + error(0.05, 60)

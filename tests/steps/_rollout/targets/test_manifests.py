@@ -297,10 +297,11 @@ def test_the_inputs_are_known_from_the_metadata_of_tensorflow_serving() -> None:
     ]
 
 
-def a_version(store: Objects, version: int, **frameworks: str) -> str:
+def a_version(store: Objects, version: int, kind: str = "savedmodel", **frameworks: str) -> str:
     """Publish a version's documents; give its image."""
     image = f"registry.example/models/digits@sha256:{version:064}"
-    put_on_record(store, Manifest("digits", version, "r", (), tree_digest([]), now()), image, frameworks=frameworks)
+    manifest = Manifest("digits", version, "r", (), tree_digest([]), now(), format=kind)
+    put_on_record(store, manifest, image, frameworks=frameworks)
     return image
 
 
@@ -323,6 +324,25 @@ def test_a_target_that_only_writes_yaml_says_so_and_moves_nothing(
     assert (tmp_path / "runs/r1/seldon.yaml").read_text() == text
     assert "nothing is applied: the YAML of digits 2 is above, and in runs/r1/" in caplog.text
     assert b'"version":1' in store.read("models/digits/aliases/stable.json")
+
+
+@pytest.mark.parametrize(("was", "becomes"), [("savedmodel", "onnx"), ("onnx", "savedmodel")])
+def test_a_canary_of_one_format_beside_a_version_of_the_other_has_a_server_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, was: str, becomes: str
+) -> None:
+    servers = {"savedmodel": "registry.example/serve:1", "onnx": "registry.example/serve-onnx:1"}
+    monkeypatch.setenv("COLCHIS_SERVER_IMAGE", servers["savedmodel"])
+    monkeypatch.setenv("COLCHIS_SERVER_IMAGE_ONNX", servers["onnx"])
+    store = open_store(tmp_path.as_uri())
+    store.write(
+        "models/digits/aliases/stable.json", encode(Alias("digits", 1, now(), None, "r", a_version(store, 1, was)))
+    )
+    about = [f"--store={store.url}", "--run=r1", "--model=digits", "--version=2", "--serve-image="]
+    image = a_version(store, 2, becomes)
+    assert rollout([*about, f"--image={image}", "--target=seldon", "--action=canary", "--steps=25,100"]) == 0
+    (document,) = yaml.safe_load_all(capsys.readouterr().out)
+    containers = [one["componentSpecs"][0]["spec"]["containers"] for one in document["spec"]["predictors"]]
+    assert [container["image"] for (container,) in containers] == [servers[was], servers[becomes]]
 
 
 def test_tensorflow_serving_of_the_wrong_release_is_refused_before_anything_is_made(

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from colchis_steps._serving import client
 from colchis_steps._serving.client import authorization
 from colchis_steps._serving.server.access import LOOPBACK, Access, Tokens
 from colchis_steps._serving.server.app import app
@@ -121,8 +122,16 @@ def test_answers_say_what_is_wanted_and_let_allowed_pages_read_them(tokens: Path
 def test_steps_that_ask_a_server_send_their_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLCHIS_TOKEN_FILE", raising=False)
     assert authorization() == {}
+    mounted = tmp_path / "mounted"  # a pod's own, where its Secret is there
+    monkeypatch.setattr(client, "MOUNTED", mounted)
+    assert authorization() == {}
+    mounted.write_text(DIGITS)
+    assert authorization() == {"Authorization": f"Bearer {DIGITS}"}
     monkeypatch.setenv("COLCHIS_TOKEN_FILE", str(tmp_path / "token"))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"there is no file .*, which COLCHIS_TOKEN_FILE names"):
         authorization()
     (tmp_path / "token").write_text(f"{ALL}\n")
     assert authorization() == {"Authorization": f"Bearer {ALL}"}
+    (tmp_path / "token").write_bytes(b"\xff")
+    with pytest.raises(InputError, match="cannot be read; see COLCHIS_TOKEN_FILE"):
+        authorization()

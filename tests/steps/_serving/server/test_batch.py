@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from colchis_steps._savedmodel.loading import Arrays, ValuesError
 from colchis_steps._serving.server.batch import Batcher, Limits
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Arrays, ValuesError
 
 
 class Doubling:
     """Doubles x; it counts the rows of each call, refuses rows of -1, and waits while its gate is shut."""
+
+    steady = False  # it may wait
 
     def __init__(self, *, rows_apart: bool = True) -> None:
         self.rows_apart, self.calls, self.gate = rows_apart, list[int](), threading.Event()

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.binary import LENGTH, Rest, divided, joined, read_binary, to_binary
 from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.protocol import DATATYPES, read_v2
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Tensor
 
 X, TEXT = Tensor("x", "float32", (None, 2)), Tensor("t", "string", (None,))
 FLAG = Tensor("flag", "bool", (None,))
@@ -69,6 +69,7 @@ def test_an_output_is_binary_where_it_is_asked_for_so() -> None:
     assert told[0]["data"] == [""]
     assert (told[1]["parameters"], bytes(rest)) == ({"binary_data_size": 8}, x)
     assert joined({"outputs": [{"name": "x", "data": [1]}]})[1] == {}
+    assert joined({"outputs": 2.5}) == (b'{"outputs":2.5}', {})  # V1's one output, of no rows
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.config import Written
 from colchis_steps._serving.server.binary import read_binary
 from colchis_steps._serving.server.columns import MOST, Columns
 from colchis_steps._serving.server.protocol import read_v1, read_v2
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Tensor
 
 
 def columns(**given: tuple[str, tuple[int | None, ...], Written]) -> Columns:

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server import limits
 from colchis_steps._serving.server.columns import Columns
 from colchis_steps._serving.server.protocol import read_v1, read_v2
 from colchis_steps._serving.server.refusals import Refused
+from colchis_steps._tensors.tensor import Tensor
 
 IMAGE = {"image": Tensor("image", "uint8", (None, 8, 8))}
 REAL = {"x": Tensor("x", "float32", (None,))}

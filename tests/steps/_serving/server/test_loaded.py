@@ -2,9 +2,9 @@
 
 import gc
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -14,12 +14,12 @@ from colchis_steps._serving.server.loaded import Registry
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._step.errors import InputError
 
-if TYPE_CHECKING:
-    from colchis_steps._savedmodel.loading import SavedModel
-
 
 class Known:
     """A model that is its path; a path with "broken" in it does not load."""
+
+    classes = ("no", "yes")
+    inputs: Mapping[str, Any] = {}
 
     def __init__(self, path: Path, allowed: Sequence[str] = ()) -> None:
         if "broken" in path.name:
@@ -41,8 +41,7 @@ def config(default: int, **paths: str) -> Config:
 
 
 def path(found: Registry, version: str | None = None) -> str:
-    saved: SavedModel = found.find("m", version).saved
-    return str(cast(Known, saved).path)
+    return str(cast(Known, found.find("m", version).saved).path)
 
 
 def test_a_version_is_loaded_once_and_again_only_when_it_is_another_tree() -> None:
@@ -55,6 +54,13 @@ def test_a_version_is_loaded_once_and_again_only_when_it_is_another_tree() -> No
     assert (path(found), found.find("m", "1").saved is first) == ("b", True)
     found.apply(Config({"m": ServedModel({1: Served("a", tree="sha256:1")})}), "z")
     assert found.find("m").saved is not first
+
+
+def test_the_models_own_names_of_classes_count_where_the_configuration_has_none() -> None:
+    found = registry()
+    found.apply(Config({"m": ServedModel({1: "a", 2: Served("b", classes=("left", "right"))})}), "x")
+    assert found.find("m", "1").columns.classes == ("no", "yes")
+    assert found.find("m", "2").columns.classes == ("left", "right")
 
 
 def test_what_is_served_is_no_work_for_the_garbage_collector_and_what_is_let_go_is_collected() -> None:
@@ -112,7 +118,7 @@ def test_a_prediction_that_names_no_version_goes_by_wish_header_and_weight() -> 
     found = registry()
     paths: dict[int, str | Served] = {1: "a", 2: "b", 3: "c"}
     match = HeaderMatch("style", "transfer", 2)
-    found.apply(Config({"m": ServedModel(paths, 1, {1: 0, 3: 100}, (match,))}), "x")
+    found.apply(Config({"m": ServedModel(paths, 1, {1: 0, 3: 100}, (match,), {"canary": 3})}), "x")
     assert found.find("m").number == 1  # what is not a prediction asks the default
     assert {found.find("m", None, {}).number for _ in range(20)} == {3}
     assert found.find("m", None, {"style": "transfer"}).number == 2
@@ -120,6 +126,15 @@ def test_a_prediction_that_names_no_version_goes_by_wish_header_and_weight() -> 
     assert found.find("m", None, {"style": "transfer", "colchis-version": "1"}).number == 1
     assert found.find("m", None, {"colchis-version": "9"}).number == 3
     assert found.find("m", "1", {"style": "transfer"}).number == 1
+    assert found.find("m", None, {"colchis-version": "2"}).number == 3  # nobody aims at what gets a share
+    for number in ("2", "3"):
+        with pytest.raises(Refused, match=f"version {number} of model 'm' gets a share of the requests, and none by"):
+            found.find("m", number, {})
+    with pytest.raises(Refused, match="and none by name"):
+        found.labelled("m", "canary")
+    found.apply(Config({"m": ServedModel(paths, 1, {1: 0, 3: 100}, (match,), {"canary": 3}, testers=True)}), "t")
+    assert found.find("m", None, {"colchis-version": "2"}).number == 2
+    assert (found.find("m", "3").number, found.labelled("m", "canary").number) == (3, 3)
     found.apply(Config({"m": ServedModel(paths, 1, {1: 30, 2: 70})}), "y")
     assert {found.find("m", None, {}).number for _ in range(200)} == {1, 2}
     found.apply(Config({"m": ServedModel({1: "a", 2: "broken"}, 1, {2: 100})}), "z")
@@ -162,7 +177,7 @@ def test_what_is_written_is_read_with_the_same_digest(tmp_path: Path) -> None:
 def test_a_directory_of_versions_or_one_model_can_be_given(tmp_path: Path) -> None:
     for name in ("many/1", "many/10", "many/notes", "one", "7"):
         (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "saved_model.pb").touch()
+        (tmp_path / name / ("model.onnx" if name == "many/10" else "saved_model.pb")).touch()
     models = config_of([f"{name[0]}={tmp_path / name}" for name in ("many", "one")]).models
     assert (sorted(models["m"].versions), models["m"].answering()) == ([1, 10], 10)
     assert list(models["o"].versions) == [1]

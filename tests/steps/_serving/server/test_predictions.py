@@ -11,18 +11,19 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor, ValuesError
 from colchis_steps._serving.config import Config, Served, ServedModel
 from colchis_steps._serving.server.app import app
 from colchis_steps._serving.server.loaded import Registry
 from colchis_steps._serving.server.predictions import Settings
 from colchis_steps._step.errors import InputError
+from colchis_steps._tensors.tensor import Arrays, Tensor, ValuesError
 
 
 class Picky:
     """Doubles x, and refuses -1 as a lookup layer may."""
 
-    rows_apart, signature_def = True, dict[str, Any]()
+    rows_apart, steady = True, True
+    classes, signature_def = (), dict[str, Any]()
 
     def __init__(self, path: Path, allowed: object = ()) -> None:
         del allowed
@@ -63,13 +64,15 @@ def test_values_that_the_model_itself_refuses_are_the_clients_error_and_nobody_e
     }
 
 
-def answers(config: Config, asked: Sequence[tuple[str, str, dict[str, Any]]], **how: Any) -> list[httpx.Response]:
+def answers(
+    config: Config, asked: Sequence[tuple[str, str, dict[str, Any]]], *, raises: bool = True, **how: Any
+) -> list[httpx.Response]:
     """Ask an application method, path and httpx's arguments, one after the other."""
     registry = Registry(load=cast(Any, Picky))
     registry.apply(config, "digest")
 
     async def story() -> list[httpx.Response]:
-        transport = httpx.ASGITransport(app(registry, forever, Settings(**how)))
+        transport = httpx.ASGITransport(app(registry, forever, Settings(**how)), raise_app_exceptions=raises)
         async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
             return [await client.request(method, path, **more) for method, path, more in asked]
 
@@ -100,6 +103,33 @@ def test_kserves_client_finds_health_as_v1_has_it() -> None:
     )
     assert alive.json() == {"status": "alive"}
     assert (ready.json()["name"], ready.json()["ready"]) == ("m", True)
+
+
+def test_only_the_paths_of_the_two_protocols_are_predictions() -> None:
+    right = ["/v1/models/m:predict", "/v1/models/m/versions/1:predict", "/v1/models/m/labels/stable:predict"]
+    assert [found.status_code for found in answers(BOTH, [("POST", path, ONE) for path in right])] == [200, 200, 200]
+    wrong = [
+        "/v1/models/m/infer",
+        "/v2/models/m:predict",
+        "/v1/models/m:predicts",
+        "/v1/models/:predict",
+        "/v1:predict",
+    ]
+    told = answers(BOTH, [("POST", path, ONE) for path in wrong])
+    assert not [found.url.path for found in told if found.status_code not in {404, 405}]
+    (got,) = answers(BOTH, [("GET", "/v1/models/m:predict", {})])
+    assert (got.status_code, got.headers["allow"]) == (405, "POST")
+
+
+def test_our_bug_is_answered_in_json_and_told_to_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("colchis_steps._serving.server.protocol.read_v1", broken)
+    with pytest.raises(ZeroDivisionError):  # to uvicorn, which logs it
+        answers(BOTH, [("POST", "/v1/models/m:predict", ONE)])
+    (told,) = answers(BOTH, [("POST", "/v1/models/m:predict", ONE)], raises=False)
+    assert (told.status_code, told.json()["code"]) == (500, "INTERNAL")
 
 
 @pytest.mark.parametrize("verb", ["classify", "regress"])

@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,6 @@ from grpc import aio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor, ValuesError
 from colchis_steps._serving.config import Config, Served, ServedModel, Written
 from colchis_steps._serving.server.access import Access, Tokens
 from colchis_steps._serving.server.app import Draining, app
@@ -34,6 +34,7 @@ from colchis_steps._serving.server.rpc import inference_pb2 as v2
 from colchis_steps._serving.server.rpc import open_inference, server, tensorflow_serving
 from colchis_steps._serving.server.rpc import serving_pb2 as tf
 from colchis_steps._serving.server.rpc.tensors import OPEN_INFERENCE, TENSORFLOW, from_values, to_values
+from colchis_steps._tensors.tensor import Arrays, Tensor, ValuesError
 
 STEPS = Path(server.__file__).parents[4]
 INFERENCE, PREDICTION = "/inference.GRPCInferenceService", "/tensorflow.serving.PredictionService"
@@ -53,7 +54,9 @@ OUTPUTS = {"t": TEXT, "y": Tensor("y", "float32", (None,))}
 class Adds:
     """Adds the two numbers of a row and repeats its text; refuses -1."""
 
-    rows_apart = True
+    format = "onnx"
+    rows_apart = steady = True
+    classes = ()
     signature_def: Mapping[str, Any] = MappingProxyType({"serving_default": SIGNATURE})
     inputs: Mapping[str, Tensor] = MappingProxyType(INPUTS)
     outputs: Mapping[str, Tensor] = MappingProxyType(OUTPUTS)
@@ -74,12 +77,16 @@ Ask = Callable[[str, Message, Any], Awaitable[Any]]
 
 
 def story(
-    tell: Callable[[Ask, aio.Channel, httpx.AsyncClient], Awaitable[Any]], access: Access | None = None, **how: Any
+    tell: Callable[[Ask, aio.Channel, httpx.AsyncClient], Awaitable[Any]],
+    access: Access | None = None,
+    draining: Draining | None = None,
+    load: Any = None,
+    **how: Any,
 ) -> Any:
     """Run what a client does beside the whole application."""
-    registry = Registry(load=cast(Any, Adds))
+    registry = Registry(load=load or cast(Any, Adds))
     registry.apply(Config({"m": ServedModel({1: "/one", 2: "/two"}, 1, labels={"canary": 2})}), "digest")
-    draining, access = Draining(), access or Access()
+    draining, access = draining or Draining(), access or Access()
     ports: list[int] = []
 
     @contextlib.asynccontextmanager
@@ -168,6 +175,7 @@ def test_both_protocols_answer_and_describe() -> None:
         assert told.name == "colchis"
         told = await ask(f"{INFERENCE}/ModelMetadata", v2.ModelMetadataRequest(name="m"), v2.ModelMetadataResponse)
         assert (list(told.versions), list(told.inputs[1].shape)) == (["1", "2"], [-1, 2])
+        assert told.platform == (await client.get("/v2/models/m")).json()["platform"] == "onnx_onnxv1"
 
         told = await ask(f"{PREDICTION}/Predict", predict([[1, 2], [3, 4]]), tf.PredictResponse)
         assert (list(told.outputs["y"].float_val), list(told.outputs["t"].string_val)) == ([3, 7], [b"a", b"a"])
@@ -256,6 +264,29 @@ def test_tokens_are_asked_for_here_too(tmp_path: Path) -> None:
     story(tell, access)
 
 
+def test_a_server_that_ends_answers_what_is_in_flight_and_refuses_what_comes() -> None:
+    draining, entered, go = Draining(), threading.Event(), threading.Event()
+
+    class Slow(Adds):
+        def predict(self, arrays: Arrays) -> Arrays:
+            entered.set()
+            assert go.wait(60)
+            return super().predict(arrays)
+
+    async def tell(ask: Any, *_: Any) -> tuple[str, str]:
+        def asking() -> "asyncio.Future[str]":
+            return asyncio.ensure_future(code(ask(f"{INFERENCE}/ModelInfer", infer([[1, 2]]), v2.ModelInferResponse)))
+
+        flying = asking()
+        await asyncio.to_thread(entered.wait, 60)
+        draining.now = True
+        said = await asking()
+        go.set()
+        return said, await flying
+
+    assert story(tell, draining=draining, load=Slow) == ("UNAVAILABLE", "OK")
+
+
 @pytest.mark.parametrize("dtype", sorted(TENSORFLOW))
 def test_values_come_back_in_both_messages(dtype: str) -> None:
     its = Tensor("x", dtype, (None,))
@@ -331,7 +362,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
-from colchis_steps._savedmodel.loading import Tensor
+from colchis_steps._tensors.tensor import Tensor
 from colchis_steps._serving.server.rpc import serving_pb2 as pb
 from colchis_steps._serving.server.rpc import tensorflow_serving as ours
 from colchis_steps._serving.server.rpc.tensors import TENSORFLOW, to_values

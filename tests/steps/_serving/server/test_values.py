@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.values import read_values
+from colchis_steps._tensors.tensor import Tensor
 
 DTYPES = ("bool", "int8", "uint8", "int64", "uint64", "float16", "float32", "float64")
 

@@ -4,13 +4,14 @@ import importlib.metadata
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.server.binary import read_binary, to_binary
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.protocol import DATATYPES, tensors_of
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.rpc import inference_pb2 as pb
 from colchis_steps._serving.server.rpc.tensors import OPEN_INFERENCE, from_values
+from colchis_steps._tensors.formats import PLATFORMS
+from colchis_steps._tensors.tensor import Arrays, Tensor
 
 Request = pb.ModelInferRequest
 
@@ -37,20 +38,21 @@ def read(request: pb.ModelInferRequest, version: Version) -> tuple[Arrays, list[
     if raw and len(raw) != len(request.inputs):
         raise Refused(400, f"{len(raw)} raw contents stand for {len(request.inputs)} inputs; send one each")
     for number, sent in enumerate(request.inputs):
-        if sent.name not in inputs or sent.name in given:
+        name, shape = sent.name, list(sent.shape)  # each look into a message makes an object
+        if name not in inputs or name in given:
             known = ", ".join(sorted(inputs))[:256]
-            raise Refused(400, f"input {sent.name[:64]!r} is unknown or there twice; send {known} once each")
-        tensor = inputs[sent.name]
+            raise Refused(400, f"input {name[:64]!r} is unknown or there twice; send {known} once each")
+        tensor = inputs[name]
         if sent.datatype != (want := DATATYPES[tensor.dtype]):
             raise Refused(400, f"{tensor.name} has the datatype {sent.datatype[:64]!r}; this model takes {want}")
-        nan = columns.takes_nan(sent.name)
+        nan = columns.takes_nan(name)
         if raw:
-            given[sent.name] = read_binary(tensor, sent.shape, raw[number], nan=nan)
+            given[name] = read_binary(tensor, shape, raw[number], nan=nan)
         elif tensor.dtype not in OPEN_INFERENCE:
             raise Refused(400, f"{tensor.name} is {want}, which has no contents of its own; send raw_input_contents")
         else:
             values = getattr(sent.contents, OPEN_INFERENCE[tensor.dtype])
-            given[sent.name] = from_values(tensor, sent.shape, values, nan=nan)
+            given[name] = from_values(tensor, shape, values, nan=nan)
     if missing := columns.needed - given.keys():
         raise Refused(400, f"input {', '.join(sorted(missing))[:256]} is missing")
     return tensors_of(given, columns), wanted([output.name for output in request.outputs], version.saved.outputs)
@@ -80,7 +82,7 @@ def metadata(version: Version, versions: Collection[int]) -> Any:
     return pb.ModelMetadataResponse(
         name=version.model,
         versions=[str(number) for number in sorted(versions)],
-        platform="tensorflow_savedmodel",
+        platform=PLATFORMS[version.saved.format],
         inputs=[_tensor(tensor) for tensor in version.saved.inputs.values()],
         outputs=[_tensor(tensor) for tensor in version.saved.outputs.values()],
     )

@@ -1,22 +1,27 @@
 """The gRPC server: a port of its own in the HTTP server's event loop, with the same batches, limits and counts."""
 
+import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc import aio
 
-from colchis_steps._savedmodel.loading import Arrays
 from colchis_steps._serving.server.access import Access
 from colchis_steps._serving.server.app import Draining
 from colchis_steps._serving.server.loaded import OVERRIDE, Registry, Version
-from colchis_steps._serving.server.predictions import ANSWERED_BY, SMALL, Predictions
+from colchis_steps._serving.server.predictions import ANSWERED_BY, SMALL, Asked, Predictions
 from colchis_steps._serving.server.refusals import CODES, Refused
 from colchis_steps._serving.server.rpc import inference_pb2, open_inference, serving_pb2, tensorflow_serving
+from colchis_steps._tensors.tensor import Arrays
 
 DRAIN = 20.0  # seconds that requests have to end
+LOOK = 0.1  # seconds between looks at whether to end
+REFUSING = 1.0  # seconds; grpc cancels a call that comes as it stops, and clients take that for their own wish
 log = logging.getLogger("colchis")
 EXTRA = 64 << 10  # bytes of a message beside its tensors
 CONNECTIONS, STREAMS = 1024, 256
@@ -55,17 +60,27 @@ async def serving(
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, calls),))
     bound(server.add_insecure_port(address))
     await server.start()
+    ending = asyncio.ensure_future(_stopped(server, draining))
     try:
         yield
     finally:
-        await server.stop(DRAIN)
+        draining.now = True
+        await ending
+
+
+async def _stopped(server: aio.Server, draining: Draining) -> None:
+    """End once the server drains: new predictions are refused, so that clients go elsewhere, and others answered."""
+    while not draining.now:
+        await asyncio.sleep(LOOK)
+    await asyncio.sleep(REFUSING)
+    await server.stop(DRAIN)
 
 
 def _answering(handler: Handler) -> Callable[[bytes, Context], Awaitable[bytes]]:
     """Return what grpc calls, with the bytes of a message: a large one is read in a thread."""
 
     async def answer(content: bytes, context: Context) -> bytes:
-        headers = {key.lower(): str(value) for key, value in context.invocation_metadata() or ()}
+        headers: dict[str, Any] = dict(context.invocation_metadata() or ())  # names are in lower case in HTTP/2
         try:
             found = await handler(content, headers, context)
         except Refused as refused:
@@ -111,27 +126,26 @@ class _Services:
         """Return the methods by service."""
         return {
             "inference.GRPCInferenceService": {
-                "ModelInfer": self.infer,
+                "ModelInfer": functools.partial(self.computed, open_inference),
                 "ModelMetadata": self.model_metadata,
                 "ModelReady": self.model_ready,
                 "ServerLive": self.live,
                 "ServerMetadata": self.server_metadata,
                 "ServerReady": self.ready,
             },
-            "tensorflow.serving.PredictionService": {"Predict": self.predict, "GetModelMetadata": self.tf_metadata},
+            "tensorflow.serving.PredictionService": {
+                "Predict": functools.partial(self.computed, tensorflow_serving),
+                "GetModelMetadata": self.tf_metadata,
+            },
             "tensorflow.serving.ModelService": {"GetModelStatus": self.tf_status},
         }
 
-    async def infer(self, content: bytes, headers: dict[str, str], context: Context) -> bytes:
-        return await self._computed(open_inference, content, headers, context)
-
-    async def predict(self, content: bytes, headers: dict[str, str], context: Context) -> bytes:
-        return await self._computed(tensorflow_serving, content, headers, context)
-
-    async def _computed(self, spoken: Spoken, content: bytes, headers: dict[str, str], context: Context) -> bytes:
-        small, request = len(content) <= SMALL, spoken.Request()
-        await self.predictions.read(lambda: _parse(request, content), small=small)
-        with self.predictions.observed(named=spoken.named(request) or OVERRIDE in headers) as asked:
+    async def computed(self, spoken: Spoken, content: bytes, headers: dict[str, str], context: Context) -> bytes:
+        if self.draining.now:
+            raise Refused(503, "the server is about to end; ask again, and another one answers")
+        small = len(content) <= SMALL
+        request = await self.predictions.read(lambda: _parse(spoken.Request(), content), small=small)
+        with Asked(self.predictions, spoken.named(request) or OVERRIDE in headers) as asked:
             asked.takes(len(content))
             self._may(spoken.model(request), headers)
             version = asked.meant(spoken.meant(self.registry, request, headers))
@@ -190,8 +204,6 @@ class _Services:
 
 def _parse(message: Any, content: bytes) -> Any:
     """Return the message with what the bytes say. Raises Refused (400)."""
-    from google.protobuf.message import DecodeError
-
     try:
         message.ParseFromString(content)
     except DecodeError as error:

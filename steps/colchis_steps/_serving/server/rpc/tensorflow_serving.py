@@ -5,7 +5,6 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.server.binary import read_binary
 from colchis_steps._serving.server.loaded import Registry, Version
 from colchis_steps._serving.server.protocol import tensors_of
@@ -13,6 +12,7 @@ from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.rpc import serving_pb2 as pb
 from colchis_steps._serving.server.rpc.open_inference import wanted
 from colchis_steps._serving.server.rpc.tensors import TENSORFLOW, from_values, to_values
+from colchis_steps._tensors.tensor import Arrays, Tensor
 
 DTYPES: dict[str, pb.DataType] = {  # by numpy's name
     "bool": pb.DT_BOOL,

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from colchis_steps._savedmodel.loading import Tensor
 from colchis_steps._serving.server.limits import VALUES
 from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.values import check_shape
+from colchis_steps._tensors.tensor import Tensor
 
 OPEN_INFERENCE = {  # the field of InferTensorContents, by numpy's name
     "bool": "bool_contents",

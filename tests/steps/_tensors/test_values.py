@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from colchis_steps._savedmodel.values import plain
+from colchis_steps._tensors.values import plain
 
 
 @given(arrays(object, array_shapes(), elements=st.text().map(str.encode)))

@@ -1,0 +1,1 @@
+"""The ONNX format: loading a model and asking it, by onnxruntime."""

@@ -1,0 +1,1 @@
+"""A model of any format in this process."""
