@@ -51,13 +51,13 @@ def template(settings: Settings) -> WorkflowTemplate:
     plan = _step(settings, "plan", "plan")
     job = _step(settings, "job", "job", account="colchis-train", token=True)
     predict = _step(settings, "predict", "finish")
-    plan.image, predict.image = settings.image("data"), settings.image("train")
+    plan.image, predict.image = settings.image("data"), settings.image("serve")
     predict.resources, predict.active_deadline_seconds = resources("500m", "1Gi", "4Gi"), str(24 * 3600)
     pod = models.EnvVar(
         name="COLCHIS_POD",
         value_from=models.EnvVarSource(field_ref=models.ObjectFieldSelector(field_path="metadata.name")),
     )
-    job.env = [*environment(COLCHIS_BATCH_IMAGE=settings.image("train"), **KEYS_FILE), pod]
+    job.env = [*environment(COLCHIS_BATCH_IMAGE=settings.image("serve"), **KEYS_FILE), pod]
     return workflow_template(
         settings,
         "Colchis: batch",

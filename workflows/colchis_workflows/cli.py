@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 COMMAND = "COLCHIS_COMMAND"  # tells a step what was typed for it, for its help
-HERE = {"render", "run", "submit", "lint", "demo"}  # verbs of this package, by module
+HERE = {name: name for name in ("render", "run", "submit", "lint", "demo")} | {"adopt": "adopting"}  # verbs by module
 MODULES = {"data": "import_data", "push-code": "push_code"}  # where the module has another name
 DATA = {"import": "import_data", "show": "show_data", "infer": "infer_data"}  # what `colchis data` does, by module
 GROUPS: dict[str, dict[str, str]] = {
@@ -19,16 +19,19 @@ GROUPS: dict[str, dict[str, str]] = {
         "demo": "train on real digits, serve the model, ask it",
         "run": "run a pipeline's template on this machine",
         "submit": "run a pipeline's template on the cluster",
+        "adopt": "serve a model that exists: SavedModel, Keras, ONNX",
         "doctor": "check a cluster, a bucket and a registry before the first run",
         "bucket": "make a store's bucket, and a key for each privilege",
         "predict": "ask a served model",
         "batch": "predict a whole data set, or files of Parquet",
+        "policy": "say what a model's owner demands of every version",
         "keys": "make the key that signs versions; say which keys are trusted",
         "verify": "read stored models once more; say what is missing or altered",
         "gc": "free what no version and no young run names",
         "models": "list and show models, and what is served where",
         "rollback": "serve the version before the stable one again, or end a canary",
         "explain": "say where a model comes from, from its digest alone",
+        "compare": "say in what two versions or runs differ, and which predictions",
     },
     "Data and code": {
         "data": "data import: files into a store; data show: what is in it; data infer: a schema of it",
@@ -57,6 +60,7 @@ examples:
   colchis demo
   colchis data import houses --from houses.csv --label price
   colchis run --set data=URI --set workers=2
+  colchis adopt wines --from wines.keras --data URI
   colchis lint my-workflows/
   colchis models list
 """
@@ -97,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _here(verb: str, rest: Sequence[str]) -> int:
     """Run a verb of this package; what it needs beyond the base installation may be absent."""
     try:
-        module = importlib.import_module(f"colchis_workflows.{verb}")
+        module = importlib.import_module(f"colchis_workflows.{HERE[verb]}")
     except ModuleNotFoundError as error:
         if (error.name or "colchis").partition(".")[0].startswith("colchis"):
             raise  # our own bug

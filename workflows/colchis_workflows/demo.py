@@ -14,18 +14,13 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from colchis_workflows._runs.curl import curl_line
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "01-digits"
 MODEL = "digits"
 HYPERPARAMETERS = {"epochs": 15, "global_batch": 32, "seed": 7}
 THRESHOLDS = {"accuracy": {"min": 0.95, "not_worse": 0.03}, "recall/*": {"min": 0.85}}
-
-
-def curl_line(url: str, instance: Any) -> str:
-    """Return the line to paste: one prediction asked with nothing but curl."""
-    body = json.dumps({"instances": [instance]}, separators=(",", ":"))
-    return f"curl -s {url}:predict -d '{body}'"
 
 
 def parser() -> argparse.ArgumentParser:

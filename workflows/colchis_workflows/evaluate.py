@@ -2,10 +2,11 @@
 
 A model is a program, so the container that loads it has no key: one before it fetches, and the main one, which loads
 none, judges and stores. These run our images, whatever the submitter trained with. Metrics of one's own run in a
-container of the training's image, which has no key either and may write nothing but numbers.
+container of the training's image, which has no key either and may write nothing but numbers. What was judged once is
+judged again by what is kept of it row by row: that loads no model, and has one container.
 """
 
-from hera.workflows import UserContainer, WorkflowTemplate, models
+from hera.workflows import Container, UserContainer, WorkflowTemplate, models
 
 from colchis_workflows._argo.literal import literal
 from colchis_workflows._templates.parts import early, place, unwritable
@@ -36,6 +37,10 @@ INPUTS = [
 ]
 FLAGS = [name for name in INPUTS if name != "train-image"]
 FOUND = ["tree", "evaluation", "golden", "baseline"]  # goes on by arguments, out of reach of the bucket's writers
+AGAIN = [  # what judging again takes, by what is kept of both models row by row
+    *("store", "run", "model", "data", "tree", "data-digest", "evaluation"),
+    *("thresholds", "first-model", "fail-on-reject", "metrics"),
+]
 GIVEN, ANSWERS, MEASURED = "/given", "/answers", "/measured"
 ACCOUNT = "colchis-evaluate"
 HOPELESS = (
@@ -83,8 +88,26 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Colchis: evaluate",
         "Evaluates the exported model on held-out data and judges it by thresholds and against the served version.",
         INPUTS,
-        [container],
+        [container, _again(settings)],
     )
+
+
+def _again(settings: Settings) -> Container:
+    """Return what judges once more against another stable version; its verdict is unknown where rows are not kept."""
+    container = step(
+        settings,
+        "evaluate",
+        AGAIN,
+        [output("verdict", "fail", global_name="verdict"), *(output(name) for name in FOUND)],
+        args=[*flags(AGAIN, ["verdict", *FOUND]), "--part=again"],
+        env=environment(COLCHIS_JUDGE_IMAGE=settings.image("data"), **KEYS_FILE),
+        account=ACCOUNT,
+        image=settings.image("data"),
+        size=resources("100m", "256Mi", "4Gi"),
+        mounted={TRUST_AT: TRUST},
+    )
+    container.name = "judge-again"
+    return container
 
 
 def _part(name: str) -> list[str]:

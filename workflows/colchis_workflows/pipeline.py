@@ -3,14 +3,16 @@
 No pod comes after a DAG in its own DAG: `argo retry` of Argo 3.7.18 takes that DAG for the one that the pod is in, and
 the run never ends. So ``candidate`` and ``release`` hold the pods of training and build themselves.
 
-A model is published on a comparison with what is stable then: where that has moved since, ``again`` judges it once
-more, while ``publish`` holds the model's mutex. What evaluate found goes on by arguments, out of reach of whoever can
-write to the bucket.
+A model is published on a comparison with what is stable then, by the policy of then: where one has moved since,
+``again`` judges it once more while ``publish`` holds the model's mutex, by what is kept of both versions row by row.
+Where that is not kept of the stable one on these data, ``anew`` asks both. What evaluate found goes on by arguments,
+out of reach of whoever can write to the bucket.
 """
 
-from hera.workflows import DAG, Parameter, Suspend, WorkflowTemplate, models
+from hera.workflows import DAG, Parameter, Task, WorkflowTemplate, models
 
 from colchis_workflows import build_image, evaluate, prepare, rollout, train, validate_data
+from colchis_workflows._templates.approve import approve
 from colchis_workflows._templates.step import inputs_of, output_of, task, workflow_template
 from colchis_workflows.settings import Settings
 
@@ -52,30 +54,48 @@ def template(settings: Settings) -> WorkflowTemplate:
         "Validates the data, trains, judges the model, and, where the gate says pass, uploads, packs, registers and "
         "rolls it out. `report` shows what happened, whatever happened.",
         ARGUMENTS,
-        [_pipeline(), *prepare.dags(), _candidate(), _publish(), _again(), _release(), _approval(), _approve()],
-        hooks={"exit": _report()},
-        workflow_metadata=models.WorkflowMetadata(
+        [
+            _pipeline(),
+            *prepare.dags(),
+            _candidate(),
+            _publish(),
+            _again(),
+            _anew(),
+            _release(),
+            _approval(),
+            approve(),
+        ],
+        **life(),
+    )
+
+
+def life() -> dict[str, object]:
+    """Return what a run that makes a version has: its report at the end, its labels, how long it is kept."""
+    return {
+        "hooks": {"exit": _report()},
+        "workflow_metadata": models.WorkflowMetadata(
             labels_from={
                 "colchis.dev/model": models.LabelValueFrom(expression="workflow.parameters.model"),
                 "colchis.dev/created-by": models.LabelValueFrom(expression=CREATOR),
             }
         ),
-        pod_metadata=models.Metadata(
+        "pod_metadata": models.Metadata(
             labels={"colchis.dev/model": "{{workflow.parameters.model}}", "colchis.dev/run": "{{workflow.uid}}"}
         ),
-        parallelism=4,
-        active_deadline_seconds=2 * DAY,
-        pod_gc=models.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="600s"),
-        ttl_strategy=models.TTLStrategy(seconds_after_success=7 * DAY, seconds_after_failure=30 * DAY),
-    )
+        "parallelism": 4,
+        "active_deadline_seconds": 2 * DAY,
+        "pod_gc": models.PodGC(strategy="OnWorkflowSuccess", delete_delay_duration="600s"),
+        "ttl_strategy": models.TTLStrategy(seconds_after_success=7 * DAY, seconds_after_failure=30 * DAY),
+    }
 
 
-def _from_workflow(names: list[str]) -> dict[str, str]:
+def from_workflow(names: list[str]) -> dict[str, str]:
+    """Return arguments that hand the workflow's own on; the run's id is the workflow's uid."""
     values = {name: f"{{{{workflow.parameters.{name}}}}}" for name in names}
     return values | ({"run": "{{workflow.uid}}"} if "run" in names else {})
 
 
-def _of(task_name: str, names: list[str]) -> dict[str, str]:
+def outputs_of(task_name: str, names: list[str]) -> dict[str, str]:
     """Return arguments that hand a task's outputs on."""
     return {name: f"{{{{tasks.{task_name}.outputs.parameters.{name}}}}}" for name in names}
 
@@ -91,24 +111,24 @@ def _pipeline() -> DAG:
     return DAG(
         name="pipeline",
         tasks=[
-            task("validate-data", _from_workflow(validate_data.INPUTS)),
+            task("validate-data", from_workflow(validate_data.INPUTS)),
             task(
                 "prepare",
-                _from_workflow(prepare.INPUTS) | _of("validate-data", ["data", "prepares"]) | raw,
+                from_workflow(prepare.INPUTS) | outputs_of("validate-data", ["data", "prepares"]) | raw,
                 template="prepare",
                 depends="validate-data",
                 when=new,
             ),
             task(
                 "candidate",
-                _from_workflow(CANDIDATE) | data,
+                from_workflow(CANDIDATE) | data,
                 template="candidate",
                 depends="prepare.Succeeded",
                 when=new,
             ),
             task(
                 "publish",
-                _from_workflow(PUBLISH) | data | _of("candidate", evaluate.FOUND),
+                from_workflow(PUBLISH) | data | outputs_of("candidate", evaluate.FOUND),
                 template="publish",
                 depends="prepare.Succeeded && candidate.Succeeded",
                 when="{{tasks.candidate.outputs.parameters.verdict}} == pass",
@@ -126,7 +146,7 @@ def _candidate() -> DAG:
         outputs=[output_of("evaluate", "verdict", "fail"), *(output_of("evaluate", name) for name in evaluate.FOUND)],
         tasks=[
             *train.tasks(inputs_of(train.INPUTS), "colchis-train"),
-            task("evaluate", inputs_of(evaluate.INPUTS) | _of("train", ["tree"]), depends="train"),
+            task("evaluate", inputs_of(evaluate.INPUTS) | outputs_of("train", ["tree"]), depends="train"),
         ],
     )
 
@@ -142,14 +162,14 @@ def _publish() -> DAG:
             task("upload", inputs_of([*UPLOAD, *evaluate.FOUND]) | {"on-moved": "tell"}),
             task(
                 "release",
-                inputs_of([*RELEASE, *evaluate.FOUND]) | _of("upload", ["version"]),
+                inputs_of([*RELEASE, *evaluate.FOUND]) | outputs_of("upload", ["version"]),
                 template="release",
                 depends="upload",
                 when=f"{current} == true",
             ),
             task(
                 "again",
-                inputs_of([*PUBLISH, "tree"]),
+                inputs_of([*PUBLISH, "tree", "evaluation"]),
                 template="again",
                 depends="upload",
                 when=f"{current} != true",
@@ -160,29 +180,57 @@ def _publish() -> DAG:
 
 def _again() -> DAG:
     """Return what happens where another version became stable while this one was judged: it is judged once more."""
-    found, passed = _of("evaluate", evaluate.FOUND), "{{tasks.evaluate.outputs.parameters.verdict}} == pass"
+    verdict = "{{tasks.judge-again.outputs.parameters.verdict}}"
+    found, passed = outputs_of("judge-again", evaluate.FOUND), f"{verdict} == pass"
     return DAG(
         name="again",
-        inputs=[Parameter(name=name) for name in [*PUBLISH, "tree"]],
+        inputs=[Parameter(name=name) for name in [*PUBLISH, "tree", "evaluation"]],
         tasks=[
-            task("evaluate", inputs_of(evaluate.INPUTS)),
-            task("upload", inputs_of(UPLOAD) | found, depends="evaluate", when=passed),
+            task("judge-again", inputs_of(evaluate.AGAIN), template="judge-again", document="colchis-evaluate"),
+            *_published(found, passed, "judge-again"),
             task(
-                "release",
-                inputs_of(RELEASE) | found | _of("upload", ["version"]),
-                template="release",
-                depends="upload.Succeeded",
-                when=passed,
+                "anew",
+                inputs_of([*PUBLISH, "tree"]),
+                template="anew",
+                depends="judge-again",
+                when=f"{verdict} == unknown",
             ),
         ],
     )
+
+
+def _anew() -> DAG:
+    """Return what happens where nothing is kept of the stable version on these data: both models are asked."""
+    found, passed = outputs_of("evaluate", evaluate.FOUND), "{{tasks.evaluate.outputs.parameters.verdict}} == pass"
+    return DAG(
+        name="anew",
+        inputs=[Parameter(name=name) for name in [*PUBLISH, "tree"]],
+        tasks=[
+            task("evaluate", inputs_of(evaluate.INPUTS)),
+            *_published(found, passed, "evaluate"),
+        ],
+    )
+
+
+def _published(found: dict[str, str], passed: str, judge: str) -> list[Task]:
+    """Return the tasks that publish what a task has found to pass."""
+    return [
+        task("upload", inputs_of(UPLOAD) | found, depends=judge, when=passed),
+        task(
+            "release",
+            inputs_of(RELEASE) | found | outputs_of("upload", ["version"]),
+            template="release",
+            depends="upload.Succeeded",
+            when=passed,
+        ),
+    ]
 
 
 def _release() -> DAG:
     """Return how a version is packed, put on record and served."""
     version = {"version": "{{inputs.parameters.version}}"}
     image = {"image": "{{tasks.build-image.outputs.parameters.image}}"}
-    record = _of("register", ["record"])
+    record = outputs_of("register", ["record"])
     return DAG(
         name="release",
         inputs=[Parameter(name=name) for name in [*RELEASE, *evaluate.FOUND, "version"]],
@@ -243,29 +291,8 @@ def _approval() -> DAG:
     )
 
 
-def _approve() -> Suspend:
-    """Return the question: the UI shows a form with the report's place; who does not answer within a day says no."""
-    descriptions = {
-        "approve": "Whether the canary is promoted to stable.",
-        "report": "What is known so far: open it first.",
-    }
-    return Suspend(
-        name="approve",
-        duration="24h",
-        inputs=[
-            Parameter(name="approve", default="NO", enum=["NO", "YES"], description=descriptions["approve"]),
-            Parameter(name="model"),
-            Parameter(name="version"),
-            Parameter(name="report", description=descriptions["report"]),
-        ],
-        outputs=[
-            Parameter(name="approve", value_from=models.ValueFrom(supplied=models.SuppliedValueFrom(), default="NO"))
-        ],
-    )
-
-
 def _report() -> models.LifecycleHook:
-    given = _from_workflow(["store", "run"]) | {"status": "{{workflow.status}}", "failures": "{{workflow.failures}}"}
+    given = from_workflow(["store", "run"]) | {"status": "{{workflow.status}}", "failures": "{{workflow.failures}}"}
     return models.LifecycleHook(
         template_ref=models.TemplateRef(name="colchis-report", template="report"),
         arguments=models.Arguments(parameters=[models.Parameter(name=k, value=v) for k, v in given.items()]),

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from colchis_workflows import (
+    adopt,
     batch,
     build_image,
     evaluate,
@@ -46,6 +47,7 @@ TEMPLATES = (
     rollout,
     report,
     pipeline,
+    adopt,
     batch,
     prune,
     retrain,

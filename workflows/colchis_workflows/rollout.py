@@ -4,6 +4,8 @@ from hera.workflows import WorkflowTemplate
 
 from colchis_workflows._templates.step import (
     KEYS_FILE,
+    TOKEN,
+    TOKEN_AT,
     TRUST,
     TRUST_AT,
     environment,
@@ -29,6 +31,7 @@ INPUTS = [
     "headers",
     "sticky",
     "mirror",
+    "testers",
     "approval",
     "tolerances",
     "step-seconds",
@@ -64,8 +67,12 @@ def template(settings: Settings) -> WorkflowTemplate:
                 INPUTS,
                 outputs,
                 args=flags(INPUTS, ["endpoint", "verdict", "waiting"]),
-                env=environment(COLCHIS_SERVER_IMAGE=settings.image("serve"), **KEYS_FILE),
-                mounted={TRUST_AT: TRUST},
+                env=environment(
+                    COLCHIS_SERVER_IMAGE=settings.image("serve"),
+                    COLCHIS_SERVER_IMAGE_ONNX=settings.image("serve-onnx"),
+                    **KEYS_FILE,
+                ),
+                mounted={TOKEN_AT: TOKEN, TRUST_AT: TRUST},
                 account="colchis-rollout",
                 token=True,
                 hours=6,

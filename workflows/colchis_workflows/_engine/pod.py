@@ -111,6 +111,7 @@ class Pod:
     def _whole_environment(self, process: Process) -> dict[str, str]:
         own = {
             "ARGO_PROGRESS_FILE": str(self.place / "progress"),
+            "COLCHIS_HERE": "true",
             "COLCHIS_HOME": str(self.record.directory.parents[1]),
             "COLCHIS_TERMINATION_LOG": str(self.place / "message"),
             "PYTHONUNBUFFERED": "1",

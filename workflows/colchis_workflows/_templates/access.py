@@ -3,6 +3,7 @@
 ``colchis-step``     Argo's own container of every pod: reports results. Steps get no token at all.
 ``colchis-train``    makes and follows a training's job: our image with a token, nothing of the user's.
 ``colchis-worker``   runs the user's code: no rights.
+``colchis-adopt``    loads a model of somebody's and stores it as a candidate: no rights.
 ``colchis-evaluate`` judges: no rights, as it loads what was trained.
 ``colchis-prepare``  makes data of data by the user's command, which runs in a container without a key: no rights.
 ``colchis-batch``    predicts with published versions, of which each pod loads one: no rights.
@@ -27,7 +28,7 @@ JOBS = {  # what trains, by API group
 }
 TOKENS = {"colchis-publish", "colchis-rollout", "colchis-train"}
 # whose pods mount a key of the store: the accounts without "colchis-", and serving pods that keep requests
-KEYS = ("step", "prepare", "worker", "train", "evaluate", "batch", "build", "publish", "rollout", "serve")
+KEYS = ("step", "prepare", "worker", "adopt", "train", "evaluate", "batch", "build", "publish", "rollout", "serve")
 RULES: dict[str, list[Object]] = {
     "colchis-step": [
         {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]},
@@ -44,6 +45,7 @@ RULES: dict[str, list[Object]] = {
     ],
     "colchis-prepare": [],
     "colchis-worker": [],
+    "colchis-adopt": [],
     "colchis-evaluate": [],
     "colchis-batch": [],
     "colchis-build": [],
@@ -59,6 +61,7 @@ RULES: dict[str, list[Object]] = {
                 ("apps", "deployments"),
                 ("", "services"),
                 ("serving.kserve.io", "inferenceservices"),
+                ("gateway.networking.k8s.io", "grpcroutes"),
             )
         ),
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},

@@ -16,6 +16,7 @@ SECRETS = (
     "colchis-s3-batch",
     "colchis-s3-serve",
     "colchis-registry",
+    "colchis-tokens",
     "colchis-requests",
     "colchis-s3",
 )
@@ -158,7 +159,7 @@ def policies() -> list[Object]:
     deleted: dict[str, list[str]] = {}
     for kinds in (
         {"": ["services"]},
-        {"gateway.networking.k8s.io": ["httproutes"]},
+        {"gateway.networking.k8s.io": ["grpcroutes", "httproutes"]},
         *(kinds for kinds, _ in SHAPES.values()),
     ):
         for group, resources in kinds.items():

@@ -18,7 +18,7 @@ NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 TRAINING = {NAME: "colchis-training"}  # the workers' pods of every kind of job
 MODEL = {NAME: "colchis-model"}
 BATCH = {NAME: "colchis-batch"}  # the pods of a batch's job
-OWN_CODE = ("prepare", "train", "evaluate", "batch")  # the steps in whose pods a user's code or model runs
+OWN_CODE = ("prepare", "train", "adopt", "evaluate", "batch")  # the steps in whose pods a user's code or model runs
 
 
 def network_policies(settings: Settings) -> list[Object]:

@@ -13,11 +13,12 @@ import yaml
 
 from colchis_workflows._templates.access import KEYS
 from colchis_workflows._templates.admission import LABEL, policies
+from colchis_workflows._templates.served_digests import component
 from colchis_workflows._templates.step import KEYS_SECRET
 from colchis_workflows.settings import Settings
 
 Object = dict[str, Any]
-IMAGES = ("steps", "data", "train", "serve")
+IMAGES = ("steps", "data", "train", "serve", "serve-onnx")
 PATHS = (
     "spec/arguments/parameters/value",
     "spec/templates/container/image",
@@ -30,6 +31,7 @@ IMAGE_FIELDS: Object = {"images": [{"path": path, "kind": "WorkflowTemplate"} fo
 KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 ARTIFACTS = "colchis-artifacts"  # the Secret with Argo's own keys, for reports
 COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+PACKS = ("pipeline", "adopt")  # what a user submits, and which says where models are packed to
 ENDPOINT = "http://minio.minio.svc:9000"
 GATEWAY = {"COLCHIS_GATEWAY": "traefik/models", "COLCHIS_GATEWAY_URL": "http://traefik.traefik.svc"}
 
@@ -46,10 +48,14 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
     images.append({"name": executor, "newName": executor, "newTag": tag})
     common = KUSTOMIZATION | {"resources": ["../../base"], "configurations": ["image-fields.yaml"], "images": images}
     by_name = {template["metadata"]["name"]: template for template in templates}
-    direct = [set_parameter(by_name[f"colchis-{name}"], "builder", "direct") for name in ("pipeline", "build-image")]
+    building = [*PACKS, "build-image"]
+    direct = [set_parameter(by_name[f"colchis-{name}"], "builder", "direct") for name in building]
     patches = [
         *direct,
-        set_parameter(by_name["colchis-pipeline"], "repository", "registry.registry.svc:5000/models"),
+        *(
+            set_parameter(by_name[f"colchis-{name}"], "repository", "registry.registry.svc:5000/models")
+            for name in PACKS
+        ),
         *(
             set_parameter(by_name[f"colchis-{name}"], "insecure-registry", "true")
             for name in ("build-image", "register", "rollout")
@@ -77,6 +83,8 @@ def overlays(settings: Settings, templates: Sequence[Object]) -> dict[str, list[
         "overlays/hardened/namespace.yaml": [namespace("restricted", admission=True)],
         "components/admission/kustomization.yaml": [COMPONENT | {"resources": ["policies.yaml"]}],
         "components/admission/policies.yaml": policies(),
+        "components/served-digests/kustomization.yaml": [COMPONENT | {"resources": ["policy.yaml"]}],
+        "components/served-digests/policy.yaml": component(settings),
         "overlays/quickstart/minio.yaml": _minio(),
     }
 

@@ -30,6 +30,12 @@ PARAMETERS = {
         "promote",
         "rollback",
     ),
+    "activation": choice(
+        "What makes probabilities of an adopted model's output, where it gives logits: a Keras file tells by its loss.",
+        "none",
+        "softmax",
+        "sigmoid",
+    ),
     "alias": Text("Which version: `stable`, `canary`, `latest`, or a number.", "stable"),
     "approval": choice(
         "**auto** promotes a canary that is as good as the stable version. **manual** asks somebody before: the run "
@@ -55,6 +61,7 @@ PARAMETERS = {
         "kaniko",
         "direct",
     ),
+    "classes": Text("Without data: the names of an adopted model's classes in order, `cat,dog`.", ""),
     "code": Text("The URI that `colchis push-code DIR` prints. Empty: the entry is in the training image.", ""),
     "created-by": Text("Who asked for the run, or the workflow's labels as JSON; for the version's record.", ""),
     "data": Text(
@@ -129,6 +136,7 @@ PARAMETERS = {
         "false",
         "true",
     ),
+    "output": Text("The output of an adopted model that is the task's answer. Empty: told by name and shape.", ""),
     "plain-prefix": choice(
         "Whether the store also has the version's files under their own names, as `model-volume=storage` needs them.",
         "false",
@@ -162,13 +170,19 @@ PARAMETERS = {
         "tensorflow-serving",
     ),
     "serve-image": Text(
-        "The model server's image, one of the installation's (`COLCHIS_SERVER_IMAGES`); of TensorFlow Serving by "
-        "release and digest."
+        "The model server's image. Empty: the installation's for the version's format, SavedModel or ONNX. Another is "
+        "on its list `COLCHIS_SERVER_IMAGES`; of TensorFlow Serving by release and digest.",
+        "",
     ),
     "serve-options": Text(
         'What each serving pod gets, as JSON: `{"cpu": "1", "memory": "2Gi", "memory_limit": "4Gi", '
         '"min_available": 1, "max_replicas": 4}`; docs/targets.md lists them.',
         "{}",
+    ),
+    "signature": Text("Which signature of an adopted SavedModel. Empty: `serving_default`, or the only one.", ""),
+    "source": Text(
+        "The model that exists: a SavedModel, a `.keras` or `.onnx` file, or what holds one, as MLflow or Hugging Face "
+        "do; `s3://bucket/prefix/incoming/NAME` on a cluster."
     ),
     "split": Text("Fixed shares in the place of steps, `1=30,2=50,3=20`: per cent by version.", ""),
     "splits": Text("The splits of a data set that are predicted, `eval,test`. Empty: all.", ""),
@@ -196,6 +210,10 @@ PARAMETERS = {
         "seldon",
         "local",
     ),
+    "task": choice("Without data: what an adopted model is for.", "none", "classification", "multilabel", "regression"),
+    "testers": choice(
+        "**true**: requests may name a version beside the stable one, by its path, label or header.", "false", "true"
+    ),
     "thresholds": Text(
         'JSON, e.g. `{"accuracy": {"min": 0.95, "not_worse": 0.02}, "recall/*": {"min": 0.8}}`: `min` and `max` bound '
         "the value; `not_worse` and `better` are margins against the served version, told by a test. Empty: accuracy "
@@ -211,6 +229,11 @@ PARAMETERS = {
     "train-image": Text(
         "The image that trains, and that runs metrics of your own: TensorFlow and, if you like, your code."
     ),
+    "unjudged": choice(
+        "**true** serves an adopted model that no data judge; its record, the report and `colchis explain` say so.",
+        "false",
+        "true",
+    ),
     "version": Text("The model's version, a whole number."),
     "workers": Text("How many workers train together, or share out what is predicted.", "2"),
     "workflow": Text("The run's name in Argo, for the version's record.", ""),
@@ -221,7 +244,7 @@ def parameter(settings: Settings, name: str, *, argument: bool = False) -> Param
     """Return the parameter: as an input of a template, or as an argument that a submitter sets."""
     text = PARAMETERS[name]
     default = text.default
-    if default is None and name in {"serve-image", "steps-image", "train-image"}:
+    if default is None and name in {"steps-image", "train-image"}:
         default = settings.image(name.removesuffix("-image"))
     made = Parameter(name=name, description=text.description, enum=list(text.choices) or None)
     if default is not None:  # Hera takes None for a value

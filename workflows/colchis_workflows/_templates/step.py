@@ -84,6 +84,14 @@ SIGNING = models.Volume(
         default_mode=0o440,
     ),
 )
+TOKEN_AT = "/var/run/colchis/token"  # noqa: S105 - a path, where _serving/client looks
+TOKEN = models.Volume(
+    name="token",
+    secret=models.SecretVolumeSource(
+        secret_name="colchis-token",  # noqa: S106 - a name, not a secret
+        optional=True,
+    ),
+)
 TRUST = models.Volume(name="trust", config_map=models.ConfigMapVolumeSource(name="colchis-trust", optional=True))
 
 
