@@ -30,9 +30,11 @@ MODELS = Path(__file__).with_name("_canary_models.py")
 MODEL = f"race-{uuid.uuid4().hex[:6]}"  # a registry keeps what another race packed
 VERSIONS = {"errors": 2, "latency": 3, "drift": 4, "crash": 5, "oom": 6, "crash-loop": 7, "good": 8, "never-ready": 8}
 FLAGS = {
+    "errors": ['--serve-options={"allow_operations": ["ReadFile"]}'],  # by which it fails
     "oom": ['--serve-options={"memory_limit": "1200Mi"}'],
     "never-ready": ['--serve-options={"cpu": "64"}', "--ready-seconds=20"],  # no node has so many
 }
+WITHOUT_TRAFFIC = {"crash-loop", "never-ready"}  # that end before any
 USERS, INTERVAL = 4, 0.08  # users, and seconds between two requests of one: 50 requests a second
 ROWS = 32
 
@@ -122,6 +124,8 @@ def once(site: Site, fault: str, run: str, seconds: float) -> tuple[bool, float,
         )
     refused = site.stable(MODEL)[0] == 1
     print(f"  {users.asked} asked, ended with {done.returncode}: {done.stderr.splitlines()[-1]}", file=sys.stderr)
+    if done.returncode and fault not in WITHOUT_TRAFFIC:
+        raise SystemExit(f"the canary of real-{fault} got no traffic, so it tells nothing")
     if not refused:
         site.step("colchis_steps.models", "rollback", MODEL, f"--store={site.store.url}", "--to=1")
     return refused, float(len(users.bad)), round(users.bad[-1] - users.bad[0], 3) if users.bad else 0.0

@@ -12,6 +12,7 @@ Fields: bad (answers that users got, median), bad_p95, wall_s (seconds until nob
 """
 
 import argparse
+import math
 import random
 import statistics
 import sys
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 from benchmarks._table import Row, row, table, write
 
+from colchis_steps._rollout.canary import GLANCE, PACE, shares
 from colchis_steps._rollout.judge import Answer, Judge, Tolerances, verdict
 
 STEPS = (10, 30)  # per cent, below 100
@@ -39,6 +41,8 @@ class Canary:
     drift: float = 0.0  # answers class 8 instead
     other: float = 0.02  # answers another class, as another training does
     crafted: float = 0.0  # requests a second of somebody who knows what either version fails on
+    aimed: bool = False  # these name the canary
+    late: bool = False  # it goes wrong with the first user that reaches it
 
     @property
     def bad(self) -> float:
@@ -50,8 +54,13 @@ CANARIES = {
     "errors": Canary(errors=0.2),
     "latency": Canary(slower=2.0),
     "drift": Canary(drift=0.3),
+    "errors-late": Canary(errors=0.2, late=True),
+    "latency-late": Canary(slower=2.0, late=True),
+    "drift-late": Canary(drift=0.3, late=True),
     "good": Canary(errors=0.002),
     "crafted": Canary(errors=0.002, crafted=20.0),
+    "crafted-aimed": Canary(errors=0.002, crafted=20.0, aimed=True),
+    "crafted-errors": Canary(errors=0.2, crafted=20.0),
     "tolerated": Canary(errors=0.01, slower=1.5, other=0.1),  # just so: where a test errs most
 }
 REAL = ("errors", "latency", "drift", "crash", "oom", "crash-loop", "never-ready", "good")
@@ -60,40 +69,65 @@ REAL = ("errors", "latency", "drift", "crash", "oom", "crash-loop", "never-ready
 def answered(chance: random.Random, canary: Canary) -> tuple[Answer, Answer]:
     """Return a pair of answers; latencies have a long tail."""
     label = chance.randrange(CLASSES)
-    stable = Answer(ok=True, seconds=SLOW * chance.lognormvariate(0, 0.3), label=label)
+    stable = Answer(ok=True, seconds=SLOW * chance.lognormvariate(0, 0.3), labels=(label,))
     if chance.random() < canary.errors:
         return Answer(ok=False, error="status 500"), stable
     if chance.random() < canary.drift:
         label = 8
     elif chance.random() < canary.other:
         label = (label + 1 + chance.randrange(CLASSES - 1)) % CLASSES
-    return Answer(ok=True, seconds=SLOW * canary.slower * chance.lognormvariate(0, 0.3), label=label), stable
+    return Answer(ok=True, seconds=SLOW * canary.slower * chance.lognormvariate(0, 0.3), labels=(label,)), stable
 
 
 def simulated(chance: random.Random, canary: Canary, seconds: float) -> tuple[bool, float, float]:
     """Roll a canary out; say whether it is refused, the bad answers that users got, and how long they did."""
-    bad = time = 0.0
-    for weight in STEPS:
-        judge, said, began = Judge(Tolerances(), len(STEPS), range(CLASSES)), "", time
+    refused, time = glanced(chance, canary)
+    bad = 0.0
+    if refused:
+        return True, bad, time
+    shown, weights = unseen(canary), shares(STEPS)
+    for weight in weights:
+        judge, said, began = Judge(Tolerances(), len(weights) + 1, [range(CLASSES)]), "", time
         while not said or (said == "pass" and time - began < seconds):
-            one, other = answered(chance, canary)
+            one, other = answered(chance, shown)
             judge.pair(one, other)
-            took = one.seconds + other.seconds + 0.02
+            took = one.seconds + other.seconds + PACE
             if canary.crafted and int(time + took) > int(time):
                 judge.served(*looked(chance, weight / 100, canary))
-            bad += USERS * took * weight / 100 * canary.bad
+            users = USERS * took * weight / 100
+            if chance.random() < 1 - math.exp(-users):  # one at least came to it
+                shown = canary
+            bad += users * shown.bad
             time += took
             if (said := verdict(judge.findings())) == "fail":
-                return True, bad + USERS * MOVE * weight / 100 * canary.bad, time + MOVE
+                return True, bad + USERS * MOVE * weight / 100 * shown.bad, time + MOVE
     return False, bad + USERS * (NOTICED - time) * canary.bad, NOTICED
+
+
+def unseen(canary: Canary) -> Canary:
+    """Return how a canary behaves before users reach it."""
+    return Canary(other=canary.other) if canary.late else canary
+
+
+def glanced(chance: random.Random, canary: Canary) -> tuple[bool, float]:
+    """Ask before users reach the canary; say whether it is refused, and how long that took."""
+    judge, said, time = Judge(Tolerances(), len(shares(STEPS)) + 1, [range(CLASSES)]), "", 0.0
+    while time < GLANCE and not said:
+        one, other = answered(chance, unseen(canary))
+        judge.pair(one, other)
+        time += one.seconds + other.seconds + PACE
+        said = verdict(judge.findings())
+    return said == "fail", time
 
 
 def looked(chance: random.Random, share: float, canary: Canary) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return requests and failures of canary and stable in a second in which users and somebody else ask."""
     calm = sum(chance.random() < share for _ in range(int(USERS)))
-    crafted = sum(chance.random() < share for _ in range(int(canary.crafted)))
+    # who names the canary is led to stable, and a request that names a version counts for neither
+    sent = 0 if canary.aimed else int(canary.crafted)
+    crafted = sum(chance.random() < share for _ in range(sent))
     own = sum(chance.random() < canary.errors for _ in range(calm))
-    stable = int(canary.crafted) - crafted
+    stable = sent - crafted
     return (calm + crafted, own + crafted), (int(USERS) - calm + stable, stable)
 
 

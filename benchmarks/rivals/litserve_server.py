@@ -1,4 +1,4 @@
-"""The rival litserve: batches of up to 32 requests, gathered for 3 ms. Arguments: SavedModel, port."""
+"""The rival litserve: batches of up to 32 requests, gathered for 3 ms. Arguments: model, port."""
 
 import sys
 
@@ -7,18 +7,17 @@ import numpy as np
 
 
 class Served(ls.LitAPI):
-    """The SavedModel behind litserve's /predict."""
+    """The model behind litserve's /predict."""
 
     def setup(self, device: str) -> None:
         """Load it, in the worker's process."""
-        import tensorflow as tf
+        from _opened import opened
 
-        self.constant, self.loaded = tf.constant, tf.saved_model.load(sys.argv[1])
-        self.function = self.loaded.signatures["serving_default"]
+        self.call, self.dtype = opened(sys.argv[1])
 
     def decode_request(self, request: dict) -> np.ndarray:
         """Give the row of a request."""
-        return np.array(request["instances"][0], np.uint8)
+        return np.array(request["instances"][0], self.dtype)
 
     def batch(self, inputs: list) -> np.ndarray:
         """Put rows together."""
@@ -26,7 +25,7 @@ class Served(ls.LitAPI):
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Answer a batch."""
-        return self.function(image=self.constant(x))["probability"].numpy()
+        return self.call(x)
 
     def unbatch(self, output: np.ndarray) -> list:
         """Take a batch apart."""
