@@ -218,7 +218,10 @@ def test_contenders_run_in_turn_and_warm_ups_do_not_count() -> None:
     assert [(made["contender"], made["wall_s"], made["runs"]) for made in rows] == [("a", 2, 3), ("b", 5, 3)]
 
 
-@pytest.mark.parametrize(("case", "refused"), [("errors", 1), ("latency", 1), ("drift", 1), ("good", 0)])
+@pytest.mark.parametrize(
+    ("case", "refused"),
+    [("errors", 1), ("latency", 1), ("drift", 1), ("errors-late", 1), ("crafted-errors", 1), ("crafted-aimed", 0)],
+)
 def test_a_simulated_canary_is_refused_where_it_is_bad(case: str, refused: int) -> None:
     found = [canary.simulated(random.Random(seed), canary.CANARIES[case], 1.0) for seed in range(20)]
     made = canary.told(case, "colchis", found)
@@ -226,6 +229,7 @@ def test_a_simulated_canary_is_refused_where_it_is_bad(case: str, refused: int) 
     bad, unwatched = made["bad"], canary.by_the_clock(canary.CANARIES[case], 1.0)[1]
     assert isinstance(bad, float)
     assert bad < 200 < unwatched or not refused
+    assert (bad == 0) == (refused == 1 and not canary.CANARIES[case].late)  # seen before users reach it
 
 
 def test_our_row_tells_its_time_over_the_fastest_rivals() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.cluster.beside import free_port
 
-from colchis_workflows.demo import curl_line
+from colchis_workflows._runs.curl import curl_line
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.timeout(600)]
 COLCHIS = [sys.executable, "-m", "colchis_workflows.cli"]

@@ -1,36 +1,45 @@
-"""Clients of others, with their defaults, against the server in this process: tritonclient, KServe's, curl."""
+"""Clients of others, with their defaults, against the server in this process: of Triton, KServe, TensorFlow; curl."""
 
 import functools
 import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from colchis_steps._savedmodel.loading import Arrays, Tensor
 from colchis_steps._serving.config import Config, ServedModel
 from colchis_steps._serving.server.access import Access
 from colchis_steps._serving.server.app import Draining, app
 from colchis_steps._serving.server.connections import guarded
 from colchis_steps._serving.server.loaded import Registry
 from colchis_steps._serving.server.rpc import server as rpc
+from colchis_steps._tensors.tensor import Arrays, Tensor
 from colchis_steps.serve import listen
 
 ROOT = Path(__file__).parents[2]
-PYTHON = ROOT / ".clients/bin/python"
+PYTHON, STUBS = ROOT / ".clients/bin/python", ROOT / ".clients/serving"
 TEXT = Tensor("t", "string", (None,))
+SIGNATURE = {
+    "inputs": {"x": {"dtype": "DT_FLOAT", "tensor_shape": {"dim": [{"size": "-1"}, {"size": "2"}]}, "name": "x:0"}},
+    "method_name": "tensorflow/serving/predict",
+}
 
 
 class Adds:
     """Adds the two numbers of a row and repeats its text."""
 
-    rows_apart = True
+    format = "savedmodel"
+    rows_apart = steady = True
+    classes = ()
+    signature_def = MappingProxyType({"serving_default": SIGNATURE})
 
     def __init__(self, path: Path, allowed: object = ()) -> None:
         del path, allowed
@@ -73,14 +82,38 @@ def served() -> Iterator[tuple[str, str]]:
     thread.join(30)
 
 
+def installed(place: Path) -> Path:
+    """Return the place back where the clients are installed; with CI=true one that is not there is a failure."""
+    if not place.exists():
+        fail = pytest.fail if os.environ.get("CI") else pytest.skip
+        fail("the clients are not installed; install them with: make .clients/ready")
+    return place
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("client", ["triton", "kserve"])
 def test_a_client_of_others_is_answered(served: tuple[str, str], client: str) -> None:
-    if not PYTHON.exists() and not os.environ.get("CI"):
-        pytest.skip("the clients are not installed; install them with: make .clients/ready")
     script = Path(__file__).with_name(f"ask_{client}.py")
-    done = subprocess.run([PYTHON, script, *served], capture_output=True, text=True, timeout=120, check=False)
+    command = [str(installed(PYTHON)), str(script), *served]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr[-2000:]
+
+
+@pytest.mark.long
+def test_tensorflow_servings_own_stubs_are_answered(served: tuple[str, str]) -> None:
+    environment = os.environ | {"PYTHONPATH": str(installed(STUBS))}
+    command = [sys.executable, str(Path(__file__).with_name("ask_serving.py")), *served]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr[-2000:]
+
+
+def test_where_ci_has_no_clients_that_is_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match=r"install them with: make \.clients/ready"):
+        installed(tmp_path / "none")
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception):
+        installed(tmp_path / "none")
 
 
 @pytest.mark.servers

@@ -45,6 +45,7 @@ from colchis_steps._serving.client import call
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import find_document, read_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._tensors.formats import format_of
 
 SMALL_JOB = '{"cpu": "100m", "memory": "512Mi", "memory_limit": "2Gi", "grace_seconds": 20}'
 KEPT_JOB = SMALL_JOB.replace("}", ', "keep": "1h"}')
@@ -56,8 +57,10 @@ INSTALLED = {
     "test_chain",
     "test_faults",
     "test_faults_away",
+    "test_frameworks",
     "test_jobs",
     "test_keys",
+    "test_onnx",
     "test_prepare",
     "test_series",
     "test_site_models",
@@ -123,7 +126,12 @@ def first_runs(here: Installation) -> dict[str, Run]:
         "beta": {"builder": "direct", "model_volume": "copy", **by_job("jobset")},
     }
     names = {model: here.submit(model=model, **way) for model, way in ways.items()}
-    return {model: here.ended(name, 400) for model, name in names.items()}
+    found = {model: here.ended(name, 400) for model, name in names.items()}
+    for run in found.values():
+        of_run = f"--selector=workflows.argoproj.io/workflow={run.name}"
+        run.pods = here.get("pods", of_run)["items"]
+        run.log = here.kubectl("logs", f"{of_run},app.kubernetes.io/component=train", "--tail=-1")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -239,7 +247,8 @@ class Site:
         """Publish a version: files, manifest, image in the registry and record; or a record with another image."""
         files = tuple(store_directory(self.store, self.directory / directory).files)
         key, tree, run = f"models/{model}/{version}", tree_digest(files), f"made-{model}-{version}"
-        self.store.write(f"{key}/manifest.json", encode(Manifest(model, version, run, files, tree, now())))
+        kind = format_of([file.path for file in files], directory)
+        self.store.write(f"{key}/manifest.json", encode(Manifest(model, version, run, files, tree, now(), format=kind)))
         if not image:
             to = self.directory / "image"
             flags = [f"--store={self.store.url}", f"--run={run}", f"--model={model}", f"--version={version}"]
@@ -247,7 +256,7 @@ class Site:
             self.step("colchis_steps.build_image", *flags, f"--image-path={to}")
             image = to.read_text()
         manifest = read_document(self.store, f"{key}/manifest.json", Manifest)
-        put_on_record(self.store, manifest, image, metrics={"accuracy": 0.97})
+        put_on_record(self.store, manifest, image, metrics={"accuracy": 0.97}, format=kind)
         self.store.write(f"models/{model}/aliases/latest.json", encode(Alias(model, version, now())))
 
 
@@ -315,7 +324,9 @@ def account(namespace: str, name: str, path: Path) -> Path:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SavedModels, made once by a process of its own; tests/steps/exported_models.py says what they are."""
     directory = tmp_path_factory.mktemp("exported")
-    subprocess.run([sys.executable, str(EXPORT), str(directory)], check=True, capture_output=True, timeout=200)
+    subprocess.run(
+        [sys.executable, str(EXPORT), str(directory)], check=True, capture_output=True, timeout=200 * PATIENCE
+    )
     return directory
 
 

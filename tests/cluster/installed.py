@@ -105,9 +105,11 @@ def argo_release() -> tuple[int, int, int]:
 
 @dataclass
 class Run:
-    """A workflow, as the cluster last told of it."""
+    """A workflow, as the cluster last told of it; of first_runs also its pods and trainings' logs, which go sooner."""
 
     workflow: Object
+    pods: list[Object] = field(default_factory=list)
+    log: str = ""
 
     @property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from tests.cluster.installed import (
     kubectl,
 )
 
-from colchis_workflows._templates.overlays import set_parameter
+from colchis_workflows._templates.overlays import PACKS, set_parameter
 
 
 def named(image: str) -> dict[str, str]:
@@ -82,11 +82,11 @@ def overlay(directory: Path, namespace: str, settings: Mapping[str, str], level:
         "configurations": ["image-fields.yaml"],
         "images": [
             {"name": SETTINGS.image(name).rpartition(":")[0], "newName": f"{IMAGES}/{name}", "newTag": TAG}
-            for name in ("steps", "data", "train", "serve")
+            for name in ("steps", "data", "train", "serve", "serve-onnx")
         ]
         + [{"name": SETTINGS.kaniko.rpartition(":")[0], **named(KANIKO)}],
         "patches": [
-            set_parameter(templates["colchis-pipeline"], "repository", f"{REPOSITORY}/{namespace}"),
+            *(set_parameter(templates[f"colchis-{name}"], "repository", f"{REPOSITORY}/{namespace}") for name in PACKS),
             set_parameter(templates["colchis-build-image"], "insecure-registry", "true"),
             set_parameter(templates["colchis-register"], "insecure-registry", "true"),
             set_parameter(templates["colchis-rollout"], "insecure-registry", "true"),

@@ -28,6 +28,7 @@ from colchis_steps._manifests.training_jobs import job
 pytestmark = NEEDS_CLUSTER
 Object = dict[str, Any]
 Ask = Callable[..., str]
+SERVED = MANIFESTS / "components" / "served-digests" / "policy.yaml"
 POLICIES = MANIFESTS / "components" / "admission" / "policies.yaml"
 IMAGE = f"registry.registry.svc:5000/models/digits@sha256:{'0' * 64}"
 BACKENDS = ("indexed-job", "jobset", "trainjob", "tfjob", "pytorchjob")
@@ -72,6 +73,51 @@ def ask(namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Ask:
         60, "the policies' first refusal", lambda: "no token" in asked("colchis-train", attack(serviceAccountName="x"))
     )
     return asked
+
+
+@pytest.fixture(scope="module")
+def serving(ask: Ask, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    """Return what asks likewise where only registered digests serve: as an account, or as a developer with all rights.
+
+    ``register``'s account has written one digest into the list.
+    """
+    home = tmp_path_factory.mktemp("serving")
+    ours = "colchis-served" not in kubectl("get", "validatingadmissionpolicies", "--output=name")
+    kubectl("--namespace", namespace, "apply", "--filename", str(SERVED))
+    kubectl("--namespace", namespace, "create", "serviceaccount", "developer")
+    kubectl("--namespace", namespace, "create", "rolebinding", "developer", "--clusterrole=cluster-admin",
+            f"--serviceaccount={namespace}:developer")  # fmt: skip
+    configs = {
+        name: account(namespace, name, home / name) for name in ("colchis-publish", "colchis-rollout", "developer")
+    }
+    entry = json.dumps({"data": {IMAGE.partition("@")[2].replace(":", "-"): "digits/1"}})
+    words = ["patch", "configmap", "colchis-served", "--type=merge", f"--patch={entry}"]
+
+    def run(by: str, *words: str, given: Object | None = None) -> str:
+        command = ["kubectl", "--kubeconfig", str(configs[by]), *words]
+        done = subprocess.run(
+            command, input=json.dumps(given), capture_output=True, text=True, timeout=60 * PATIENCE, check=False
+        )
+        return done.stderr if done.returncode else ""
+
+    assert "forbidden" in run("colchis-rollout", *words), "only register's account writes it"
+    assert run("colchis-publish", *words) == ""
+
+    def asked(by: str, thing: Object) -> str:
+        dry = ("--server-side", "--field-manager=colchis", "--force-conflicts", "--dry-run=server", "--filename=-")
+        return run(by, "apply", *dry, given=thing)
+
+    try:
+        until(60, "the policy's first refusal", lambda: "only colchis-rollout" in asked("developer", served(IMAGE)))
+        yield asked
+    finally:
+        if ours:
+            kubectl("delete", "--filename", str(SERVED), "--namespace", namespace, "--wait=false")
+
+
+def served(image: str, volume: str = "image") -> Object:
+    """Return the Deployment of a version with this image."""
+    return pods(Deployed("digits", 1, "run-1", image, "docker.io/library/python:3.13-slim", volume=volume), "{}")
 
 
 def training(backend: str) -> Training:
@@ -204,6 +250,43 @@ def test_what_somebody_else_made_is_neither_changed_nor_deleted(ask: Ask, namesp
     thing = service(one)
     thing["spec"]["type"] = "NodePort"
     assert "an address of the cluster alone" in ask("colchis-rollout", thing, "apply")
+
+
+@pytest.mark.parametrize("volume", ["image", "copy"])
+def test_only_a_registered_digest_serves_and_only_by_a_rollout(serving: Ask, volume: str) -> None:
+    assert serving("colchis-rollout", served(IMAGE, volume)) == ""
+    other = IMAGE.replace("0" * 64, "1" * 64)
+    for image in (other, IMAGE.partition("@")[0] + ":latest"):
+        assert "not among the digests that register wrote" in serving("colchis-rollout", served(image, volume))
+    assert "only colchis-rollout serves a model here" in serving("developer", served(IMAGE, volume))
+
+
+def test_a_pod_made_by_hand_serves_neither_by_its_volume_nor_by_its_labels(serving: Ask) -> None:
+    template = served(IMAGE)["spec"]["template"]
+    pod: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": template["spec"]}
+    assert "only colchis-rollout serves a model here" in serving("developer", pod)
+    (container,) = template["spec"]["containers"]
+    bare = {**template["spec"], "volumes": [], "containers": [{**container, "volumeMounts": []}]}
+    plain: Object = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": bare}
+    assert serving("developer", plain) == "", "what serves nothing is nobody's business"
+    plain["metadata"]["labels"] = template["metadata"]["labels"]
+    assert "only colchis-rollout serves a model here" in serving("developer", plain)
+    deployment = served(IMAGE, "copy")
+    del deployment["metadata"]["annotations"], deployment["spec"]["template"]["metadata"]["annotations"]
+    deployment["spec"]["template"]["spec"]["initContainers"] = []
+    assert "names its model's image" in serving("colchis-rollout", deployment)
+
+
+def test_without_the_list_nothing_serves(serving: Ask, namespace: str) -> None:
+    kept = json.loads(kubectl("--namespace", namespace, "get", "configmap", "colchis-served", "--output=json"))
+    kubectl("--namespace", namespace, "delete", "configmap", "colchis-served")
+    try:
+        until(60, "a refusal", lambda: "no params found" in serving("colchis-rollout", served(IMAGE)))
+    finally:
+        for key in ("resourceVersion", "uid", "creationTimestamp"):
+            kept["metadata"].pop(key, None)
+        kubectl("--namespace", namespace, "create", "--filename=-", given=kept)
+    until(60, "the list again", lambda: serving("colchis-rollout", served(IMAGE)) == "")
 
 
 def test_an_inference_service_is_held_likewise(ask: Ask) -> None:

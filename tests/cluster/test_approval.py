@@ -13,6 +13,7 @@ from colchis_steps._formats.keys import alias_key, rollout_key
 from colchis_steps._formats.models import Alias
 from colchis_steps._formats.rollouts import Rollout
 from colchis_steps._models.aliases import stable
+from colchis_steps._rollout.canary import TASTE
 from colchis_steps._serving.client import call
 from colchis_steps._store.documents import find_document, read_document
 
@@ -80,7 +81,7 @@ def test_a_canary_waits_at_its_share_and_a_yes_promotes_it(served: Installation)
     assert weights(served) == {before + 1: 100}
     assert find_document(served.store, alias_key(MODEL, "canary"), Alias) is None
     told = read_document(served.store, rollout_key(MODEL, run.uid), Rollout)
-    assert (told.verdict, [step.weight for step in told.steps]) == ("pass", [SHARE])
+    assert (told.verdict, [step.weight for step in told.steps]) == ("pass", [TASTE, SHARE])
 
 
 def test_a_run_that_is_stopped_while_it_waits_leaves_its_canary_to_the_one_command_back(served: Installation) -> None:

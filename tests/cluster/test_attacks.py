@@ -141,7 +141,8 @@ def test_a_program_of_the_submitters_does_not_answer_in_the_models_place(
     given = {"store": here.url, "run": "other", "model": MODEL, "version": str(stable.version), "image": stable.image}
     name = here.submit("colchis-rollout", **given, action="promote", serve_image=f"{IMAGES}/steps:{TAG}")
     said = here.ended(name).failed(name, 65)
-    assert f"is not a model server of this installation, which has {IMAGES}/serve:{TAG}; " in said
+    servers = ", ".join(f"{IMAGES}/{name}:{TAG}" for name in ("serve", "serve-onnx"))
+    assert f"is not a model server of this installation, which has {servers}; " in said
 
 
 def test_another_entrypoint_does_not_lead_round_the_gate(here: Installation, overlapping: dict[str, Run]) -> None:

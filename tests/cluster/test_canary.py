@@ -4,6 +4,7 @@ import http.client
 import json
 import math
 import random
+import re
 import signal
 import uuid
 from collections import Counter
@@ -91,12 +92,13 @@ def test_a_good_canary_is_promoted_by_steps_and_a_bad_one_goes_back_and_no_reque
         assert f"version 2 of {steady} answers: ready in" in said
         assert site.stable(steady) == (2, 1)
         told = site.told(steady, "good")
-        assert (told.verdict, told.stable, [step.weight for step in told.steps]) == ("pass", 1, [20, 60])
+        assert (told.verdict, told.stable, [step.weight for step in told.steps]) == ("pass", 1, [2, 20, 60])
         assert {step.verdict for step in told.steps} == {"pass"}
         assert {one.name for one in told.steps[0].findings if one.state == "good"} >= {"errors", "latency"}
 
         said = site.roll(steady, 3, *QUICK, "--steps=20,100", "--run=bad")
-        assert f"version 3 of {steady} is refused: at 20 % of the traffic: disagreement: " in said
+        # at 0 % where a few seconds of questions were enough: how many were asked is the machine's
+        assert re.search(rf"version 3 of {steady} is refused: at (0|2|20) % of the traffic: disagreement: ", said)
     assert set(answers) <= {1, 2}, f"a request failed while this happened:\n{said}"
     told = site.told(steady, "bad")
     assert (told.verdict, [step.verdict for step in told.steps]) == ("fail", ["fail"])
@@ -105,14 +107,19 @@ def test_a_good_canary_is_promoted_by_steps_and_a_bad_one_goes_back_and_no_reque
     assert not [name for name in site.names("services") if name.endswith("-3")]
     assert site.store.size(f"models/{steady}/aliases/canary.json") is None
     again = site.roll(steady, 3, *QUICK, "--steps=20,100", "--run=bad", "--fail-on-reject=true", code=3)
-    assert "is refused: at 20 %" in again
+    assert re.search(r"is refused: at (0|2|20) %", again)
     assert site.stable(steady) == (2, 1)
 
 
 @pytest.mark.parametrize("requests", [2000, pytest.param(10_000, marks=pytest.mark.long)])
 def test_traffic_is_shared_out_as_asked_by_weight_header_and_hash(site: Site, mixed: str, requests: int) -> None:
     weights = {1: 30, 2: 50, 3: 20}
-    flags = ["--split=1=30,2=50,3=20", "--headers=style: transfer=3; style: plain=1", "--sticky=x-user"]
+    flags = [
+        "--split=1=30,2=50,3=20",
+        "--headers=style: transfer=3; style: plain=1",
+        "--sticky=x-user",
+        "--testers=true",
+    ]
     with asking(site, mixed) as answers:
         until(10, "an answer", lambda: answers)
         said = site.roll(mixed, 3, *QUICK, *flags)
@@ -173,7 +180,8 @@ def test_a_canary_waits_for_a_yes_and_comes_or_goes(site: Site, steady: str) -> 
     site.roll(steady, other, *manual, "--run=asked-again")
     site.roll(steady, other, "--action=promote", "--run=asked-again")
     told = site.told(steady, "asked-again")
-    assert (site.stable(steady), told.verdict, [step.weight for step in told.steps]) == ((other, stable), "pass", [30])
+    assert (site.stable(steady), told.verdict) == ((other, stable), "pass")
+    assert [step.weight for step in told.steps] == [2, 30]
 
 
 @pytest.mark.long

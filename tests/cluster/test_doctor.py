@@ -110,7 +110,7 @@ def test_a_model_that_another_namespace_serves_too_is_a_finding(namespace: str, 
 def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespace: str, gateway: str) -> None:
     config = ["--from-literal=AWS_REGION=us-east-1", f"--from-literal=COLCHIS_GATEWAY={gateway}"]
     kubectl("--namespace", namespace, "create", "configmap", "colchis", *config)
-    for name in ("step", "prepare", "worker", "train", "evaluate", "batch", "build", "publish", "rollout"):
+    for name in ("step", "prepare", "worker", "adopt", "train", "evaluate", "batch", "build", "publish", "rollout"):
         secret = [f"colchis-s3-{name}", "--from-literal=credentials=sesame"]
         kubectl("--namespace", namespace, "create", "secret", "generic", *secret)
     code, found = doctor(namespace)

@@ -1,9 +1,16 @@
 """What goes wrong on a cluster, and what is left of it: a sentence, and nothing half done."""
 
 import dataclasses
+import json
 
 import pytest
 from tests.cluster.installed import NEEDS_CLUSTER, REPOSITORY, Installation, Run, kubectl
+
+from colchis_steps._formats.keys import result_key
+from colchis_steps._formats.policy import Policy
+from colchis_steps._formats.runs import StepResult
+from colchis_steps._models.policy import read_policy, write_policy
+from colchis_steps._store.documents import read_document
 
 pytestmark = NEEDS_CLUSTER
 BRIEF = {"workers": "1", "hyperparameters": '{"epochs": 1, "global_batch": 64, "learning_rate": 0.01}'}
@@ -17,8 +24,11 @@ def here(here: Installation) -> Installation:
 
 @pytest.fixture(scope="module")
 def runs(here: Installation) -> dict[str, Run]:
-    """Runs of which nothing is served, side by side."""
-    names = {answer: here.submit(model="no", thresholds=HIGH, fail_on_reject=answer) for answer in ("false", "true")}
+    """Runs of which nothing is served, side by side; one says no threshold, so that the model's policy alone does."""
+    write_policy(here.store, "no", Policy(thresholds=json.loads(HIGH)))
+    given = {"false": "", "true": HIGH}
+    names = {fails: here.submit(model="no", thresholds=told, fail_on_reject=fails) for fails, told in given.items()}
+    names["loose"] = here.submit(model="no", thresholds=LOW)
     names["bad"] = here.submit(model="bad", data=damaged(here))
     return {which: here.ended(name) for which, name in names.items()}
 
@@ -69,6 +79,17 @@ def test_a_no_of_the_gate_succeeds_or_fails_as_asked_and_deploys_nothing(
         assert "version" not in run.outputs or not run.outputs["version"]
     assert versions(here, "no") == []
     assert served(here, "no") == []
+
+
+def test_a_run_is_held_to_the_policy_of_its_model_and_cannot_be_looser(
+    here: Installation, runs: dict[str, Run]
+) -> None:
+    policy = read_policy(here.store, "no").digest
+    found = read_document(here.store, result_key(runs["false"].uid, "evaluate"), StepResult)
+    assert (found.verdict, found.details["policy"]) == ("fail", policy)
+    sentence = runs["loose"].failed("evaluate", 65)
+    assert "accuracy" in sentence
+    assert policy.removeprefix("sha256:")[:12] in sentence
 
 
 @pytest.mark.long

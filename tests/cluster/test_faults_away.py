@@ -107,6 +107,7 @@ def change(here: Installation, content: dict[str, dict[str, str]]) -> None:
     here.kubectl("patch", "secret", PUBLISH, "--type=merge", "--patch", json.dumps(content))
 
 
+@pytest.mark.long
 def test_a_store_that_is_down_at_submit_and_for_20_s_of_the_upload_is_waited_for(
     here: Installation, made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

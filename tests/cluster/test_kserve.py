@@ -11,6 +11,7 @@ from tests.cluster.conftest import Site
 from tests.cluster.installed import AWS, GATEWAY, IMAGES, MANIFESTS, NEEDS_CLUSTER, TAG, kubectl, until
 from tests.cluster.overlay import set_up
 from tests.examples.iris import ROWS, export_iris
+from tests.steps.onnx_models import save, thirds
 
 from colchis_steps._content.plain import publish
 from colchis_steps._formats.models import Manifest
@@ -60,6 +61,23 @@ def test_a_version_that_does_not_load_leaves_what_was_served(site: Site, model: 
     assert f"version 3 of {model} does not load: " in site.roll(model, 3, "--target=kserve", code=65)
     assert (site.ask(model), site.stable(model)) == (1, (1, None))
     until(30, "version 1 alone", lambda: site.names("inferenceservices") == [f"colchis-{model}-1"])  # KServe finalizes
+
+
+def test_an_onnx_model_is_served_without_tensorflow(site: Site) -> None:
+    model = f"thirds-{site.namespace.rpartition('-')[2]}"
+    save(site.directory / "thirds", thirds())
+    site.publish(model, 1, "thirds")
+    site.roll(model, 1, "--target=kserve", f"--serve-image={IMAGES}/serve-onnx:{TAG}")
+    picture = [[0] * 4, [0] * 4, [9] * 4, [0] * 4]
+    status, found = call(f"{GATEWAY}/v1/models/{model}:predict", {"instances": [picture]}, timeout=10)
+    assert (status, found["predictions"][0]["class"]) == (200, 2)
+    asked = {"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 4, 4], "data": [picture]}]}
+    status, found = call(f"{GATEWAY}/v2/models/{model}/infer", asked, timeout=10)
+    assert (status, {one["name"]: one["data"] for one in found["outputs"]}["class"]) == (200, [2])
+    (pod,) = site.get("pods", f"--selector=colchis.dev/model={model}")["items"]
+    there = "import importlib.util as u; print(u.find_spec('tensorflow'))"
+    command = ("exec", pod["metadata"]["name"], "--container=kserve-container", "--", "python", "-c", there)
+    assert kubectl("--namespace", site.namespace, *command) == "None\n"
 
 
 @pytest.mark.long  # a node takes its time to say that a registry has no such image

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.cluster.conftest import Site, account
+from tests.cluster.conftest import Site, account, asking
 from tests.cluster.installed import NEEDS_CLUSTER, TAG, kubectl, until
 
 from colchis_steps._kube.cluster import Cluster
@@ -119,10 +119,29 @@ def test_a_gateway_that_is_not_there_is_told_before_traffic_moves(site: Site, mo
     assert "names no Gateway; give --gateway=NAMESPACE/NAME, or COLCHIS_GATEWAY in ConfigMap colchis" in said
     said = site.roll(model, 5, "--gateway-url=traefik", code=65)
     assert "'traefik' is not an address of the gateway" in said
-    said = site.roll(model, 5, "--gateway=nowhere/none", code=65)
+    with asking(site, model) as answers:
+        said = site.roll(model, 5, "--gateway=nowhere/none", code=65)
+    assert set(answers) == {1}, "the route left the Gateway that leads to it"
     assert "Gateway nowhere/none does not take the route" in said
     assert "is there such a Gateway" in said
     untouched(site, model)
+
+
+def test_a_model_moves_to_another_gateway_and_no_request_fails(site: Site, model: str) -> None:
+    namespace, _, name = site.environment["COLCHIS_GATEWAY"].partition("/")
+    there = json.loads(kubectl("--namespace", namespace, "get", "gateway", name, "--output=json"))
+    spec = {key: there["spec"][key] for key in ("gatewayClassName", "listeners")}
+    other = {"apiVersion": there["apiVersion"], "kind": "Gateway", "metadata": {"name": "other"}, "spec": spec}
+    kubectl("--namespace", site.namespace, "create", "--filename=-", given=other)
+    try:
+        for gateway in (f"{site.namespace}/other", f"{namespace}/{name}"):
+            with asking(site, model) as answers:
+                site.roll(model, 1, f"--gateway={gateway}")
+            assert set(answers) == {1}, f"a request failed while the route moved to {gateway}"
+            (parent,) = site.get("httproute", f"colchis-{model}")["spec"]["parentRefs"]
+            assert f"{parent['namespace']}/{parent['name']}" == gateway
+    finally:
+        kubectl("--namespace", site.namespace, "delete", "gateway", "other")
 
 
 def test_an_account_without_the_right_is_told_which_role_has_it(site: Site, model: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-IMAGES = ("steps", "data", "train", "serve", "storage")
+IMAGES = ("steps", "data", "train", "serve", "serve-onnx", "storage")
 LATER = (
     ("steps", "data"),
     ("data", "train"),
@@ -143,10 +143,14 @@ def test_all_images_build_our_code_alike() -> None:
 
 
 def test_tensorflow_is_only_in_train_and_serve() -> None:
-    for image in ("steps", "data", "storage"):
+    for image in ("steps", "data", "serve-onnx", "storage"):
         assert not any("TENSORFLOW" in line or "train" in line for line in dependency_layers(image))
     for image in ("train", "serve"):
         assert "ARG TENSORFLOW=train" in dependency_layers(image)
+
+
+def test_the_server_for_onnx_stands_on_the_base_with_one_layer_of_dependencies() -> None:
+    assert values(dependency_layers("serve-onnx"), "COPY") == ["requirements/serve-onnx.txt /opt/requirements/"]
 
 
 def test_arrow_is_in_a_layer_of_its_own_that_steps_and_storage_lack() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.images.imported import modules
 
 from colchis_workflows.settings import Settings
 
@@ -23,7 +24,8 @@ STEPS = sorted(
 )
 ASK_ALL = """
 import json, os, subprocess, sys
-import kubernetes.client, kubernetes.config, kubernetes.watch
+if "rollout" in sys.argv:
+    import kubernetes.client, kubernetes.config, kubernetes.watch
 def ask(step):
     done = subprocess.run([sys.executable, "-m", f"colchis_steps.{step}", "--help"], capture_output=True, text=True)
     return done.stderr[-500:] if done.returncode else ""
@@ -108,9 +110,15 @@ def run(namespace: str, image: str, *command: str) -> str:
     return kubectl("-n", namespace, "logs", name).splitlines()[-1]
 
 
-@pytest.mark.parametrize("image", ["steps", "data", "train", "serve", "storage"])
-def test_every_step_starts_as_nobody_on_a_read_only_root(namespace: str, image: str) -> None:
-    said = json.loads(run(namespace, image, "python", "-c", ASK_ALL, *STEPS))
+@pytest.mark.parametrize(
+    ("image", "steps"),
+    [
+        *((image, STEPS) for image in ("steps", "data", "train", "serve", "storage")),
+        ("serve-onnx", ["serve", "unpack"]),
+    ],
+)
+def test_every_step_starts_as_nobody_on_a_read_only_root(namespace: str, image: str, steps: list[str]) -> None:
+    said = json.loads(run(namespace, image, "python", "-c", ASK_ALL, *steps))
     assert said["failed"] == {}, "a step that is missing: the images are older than this tree"
     assert (said["user"], said["writable"]) == (65532, ["/tmp", "/tmp"])
 
@@ -121,10 +129,17 @@ def test_tensorflow_computes_compiles_exports_and_loads(namespace: str, image: s
     assert said == {"compiled": [2.0, 2.0], "outputs": [[3, 2]]}
 
 
-def test_the_light_image_has_neither_tensorflow_nor_build_tools(namespace: str) -> None:
+@pytest.mark.parametrize("image", ["steps", "serve-onnx"])
+def test_a_light_image_has_neither_tensorflow_nor_build_tools(namespace: str, image: str) -> None:
     names = "tensorflow keras pip uv hatchling setuptools"
     find = f"import importlib.util as u; print([name for name in {names.split()} if u.find_spec(name)])"
-    assert run(namespace, "steps", "python", "-c", find) == "[]"
+    assert run(namespace, image, "python", "-c", find) == "[]"
+
+
+def test_the_server_for_onnx_has_each_module_that_it_and_unpack_import(namespace: str) -> None:
+    names = sorted(modules("serve", "unpack"))
+    load = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(len(sys.argv) - 1)"
+    assert run(namespace, "serve-onnx", "python", "-c", load, *names) == str(len(names))
 
 
 def test_arrow_reads_and_writes_on_a_read_only_root(namespace: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+IMAGES = ("steps", "data", "train", "serve", "serve-onnx", "storage")
 ENGINES = ("docker", "podman", "buildah")
 DIGEST = f"sha256:{'5' * 64}"
 
@@ -58,8 +59,8 @@ def test_builds_each_image_with_the_engine_that_works(machine: Path, engine: str
     works(machine, engine)
     done = make(machine)
     assert done.returncode == 0, done.stderr
-    assert [line.split()[:2] for line in told(machine)] == [[engine, "build"]] * 5
-    for image, line in zip(("steps", "data", "train", "serve", "storage"), told(machine), strict=True):
+    assert [line.split()[:2] for line in told(machine)] == [[engine, "build"]] * len(IMAGES)
+    for image, line in zip(IMAGES, told(machine), strict=True):
         assert f"--file images/{image}/Dockerfile --tag colchis/{image}:{VERSION}" in line
         assert f"--build-arg VERSION={VERSION} --build-arg REVISION=" in line
         assert line.endswith(" .")

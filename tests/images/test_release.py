@@ -16,9 +16,9 @@ from colchis_workflows import render
 
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-IMAGES = ("steps", "data", "train", "serve", "storage")
+IMAGES = ("steps", "data", "train", "serve", "serve-onnx", "storage")
 DIGESTS = {image: f"sha256:{hashlib.sha256(image.encode()).hexdigest()}" for image in IMAGES}
-REFERENCE = re.compile(r"registry\.example/team/(\w+)(\S*)")
+REFERENCE = re.compile(r"registry\.example/team/([\w-]+)(\S*)")
 
 
 def make(dist: Path) -> subprocess.CompletedProcess[str]:
@@ -72,7 +72,7 @@ def test_kustomize_keeps_the_digests(release: Path, overlay: str) -> None:
     command = ["kubectl", "kustomize", str(release / "manifests/overlays" / overlay)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = REFERENCE.findall(text)
-    assert {image for image, _ in found} == {"steps", "data", "train", "serve"}
+    assert {image for image, _ in found} == {"steps", "data", "train", "serve", "serve-onnx"}
     assert [match for match in found if not match[1].endswith(f"@{DIGESTS[match[0]]}")] == []
 
 

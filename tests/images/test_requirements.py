@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ("steps", "data", "train", "train-gpu", "serve", "storage")
+LOCKS = ("steps", "data", "train", "train-gpu", "serve", "serve-onnx", "storage")
 UNUSED = set(re.findall(r"^[\w-]+", (ROOT / "requirements/unused.txt").read_text(), re.MULTILINE))
 PIN = re.compile(r"^([\w.-]+)==(\S+)( ; .*?)?( \\)?$", re.MULTILINE)
 
@@ -63,7 +63,9 @@ def test_a_lock_holds_what_pyproject_asks_for(name: str, extra: str | None) -> N
 def test_serve_is_train_and_the_rest() -> None:
     assert wanted("serve") - pins("serve").keys() - pins("train").keys() == set(), "run make lock"
     assert pins("steps").items() <= pins("data").items() <= pins("train").items()
-    assert pins("train").keys() - pins("serve").keys() == {"tensorflow", "tensorflow-cpu"}, "they are in train's layer"
+    assert pins("train").keys() - pins("serve").keys() == {"onnx", "tensorflow", "tensorflow-cpu"}, (
+        "they are in train's layer"
+    )
 
 
 def test_the_steps_have_neither_tensorflow_nor_arrow() -> None:

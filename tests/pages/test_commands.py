@@ -46,6 +46,7 @@ class Place:
         for name in ("requirements", "pyproject.toml", "Makefile"):
             (root / name).symlink_to(ROOT / name)
         (root / ".venv").symlink_to(sys.prefix)
+        (root / ".examples").symlink_to(ROOT / ".examples")  # with `make test-long`'s environments
 
     def run(self, script: str) -> "subprocess.CompletedProcess[str]":
         """Run commands of a page here."""

@@ -57,7 +57,7 @@ def _actions(stem: str) -> dict[str, argparse.Action]:
 
 def test_every_step_has_a_command() -> None:
     steps = {"validate_data", "train", "evaluate", "upload", "build_image", "register", "rollout", "report"}
-    assert {stem for _, stem, *_ in COMMANDS} == steps | {"batch", "prepare", "prune"}
+    assert {stem for _, stem, *_ in COMMANDS} == steps | {"adopt", "batch", "prepare", "prune"}
 
 
 @every_command

@@ -22,6 +22,7 @@ PODS = {
 OBJECTS = FILES["base/accounts.yaml"]
 every_pod = pytest.mark.parametrize("name", PODS)
 KANIKO = "colchis-build-image/kaniko"
+LEVELS = ("step", "prepare", "train", "worker", "adopt", "evaluate", "batch", "build", "publish", "rollout")
 
 
 @every_pod
@@ -89,8 +90,7 @@ def test_what_a_submitter_gives_is_never_expanded(name: str) -> None:
 
 def test_every_account_is_used_and_there_is_one_a_privilege_level() -> None:
     accounts = {found["metadata"]["name"] for found in OBJECTS if found["kind"] == "ServiceAccount"}
-    levels = ("step", "prepare", "train", "worker", "evaluate", "batch", "build", "publish", "rollout")
-    assert accounts == {f"colchis-{level}" for level in levels}
+    assert accounts == {f"colchis-{level}" for level in LEVELS}
     assert accounts == {template["serviceAccountName"] for template in PODS.values()}
 
 
@@ -114,8 +114,7 @@ def test_no_secret_is_rendered_but_the_well_known_sample() -> None:
     }
     token = secrets.pop(("base/accounts.yaml", "colchis-step.service-account-token"))
     assert "data" not in token
-    levels = ("step", "prepare", "train", "worker", "evaluate", "batch", "build", "publish", "rollout", "serve")
-    names = {"colchis-artifacts", *(f"colchis-s3-{level}" for level in levels)}
+    names = {"colchis-artifacts", *(f"colchis-s3-{level}" for level in (*LEVELS, "serve"))}
     assert secrets.keys() == {("overlays/quickstart/minio.yaml", name) for name in names}
 
 

@@ -56,7 +56,7 @@ def egress(labels: Mapping[str, str]) -> set[int] | None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_nobody_reaches_a_step_and_user_code_reaches_few_ports(name: str) -> None:
-    own_code = name.startswith(("colchis-train/", "colchis-evaluate/", "colchis-batch/", "colchis-prepare/"))
+    own_code = name.startswith(tuple(f"colchis-{step}/" for step in ("prepare", "train", "adopt", "evaluate", "batch")))
     assert selected(STEPS[name]) == {"colchis-steps"} | ({"colchis-own-code"} if own_code else set())
     assert POLICIES["colchis-steps"]["ingress"] == []
     assert egress(STEPS[name]) == ({443, 6443, 9000, 53} if own_code else None)

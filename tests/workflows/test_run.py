@@ -33,6 +33,12 @@ def test_the_failed_steps_sentence_is_the_nodes_message_and_its_code_the_command
 
 
 @pytest.mark.servers
+def test_a_process_is_told_that_it_stands_in_for_a_pod(write: Write, tmp_path: Path) -> None:
+    told = "import os, sys; sys.exit(0 if os.environ['COLCHIS_HERE'] else 1)"
+    assert run(write(dag("name: a, template: a") + python("a", told)), tmp_path) == 0
+
+
+@pytest.mark.servers
 def test_a_traceback_gives_code_1_and_its_last_line(write: Write, tmp_path: Path) -> None:
     assert run(write(dag("name: a, template: a") + python("a", "1 / 0")), tmp_path) == 1
     assert node(tmp_path, "a")["message"] == "exit code 1: ZeroDivisionError: division by zero"

@@ -83,6 +83,10 @@ def _built(directory: Path) -> list[Object]:
     return list(yaml.safe_load_all(done.stdout))
 
 
+def _arguments(template: Object) -> dict[str, str | None]:
+    return {a["name"]: a.get("value") for a in template["spec"]["arguments"].get("parameters", [])}
+
+
 @pytest.mark.servers
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_an_overlay_builds(overlay: str, definitions: Object) -> None:
@@ -106,12 +110,20 @@ def test_the_nightly_jobs_are_applied_by_themselves_and_leave_their_suspension_a
 @pytest.mark.servers
 def test_the_quickstart_pushes_over_plain_http_to_the_registry_in_the_cluster() -> None:
     documents = {d["metadata"]["name"]: d for d in _built(render.MANIFESTS / "overlays/quickstart") if "spec" in d}
-    pipeline, build = documents["colchis-pipeline"]["spec"], documents["colchis-build-image"]["spec"]
-    values = {a["name"]: a.get("value") for a in pipeline["arguments"]["parameters"]}
-    assert values["repository"] == "registry.registry.svc:5000/models"
-    assert {a["name"]: a.get("value") for a in build["arguments"]["parameters"]}["insecure-registry"] == "true"
+    build = documents["colchis-build-image"]["spec"]
+    for submitted in ("colchis-pipeline", "colchis-adopt"):
+        assert _arguments(documents[submitted])["repository"] == "registry.registry.svc:5000/models"
+    assert _arguments(documents["colchis-build-image"])["insecure-registry"] == "true"
     inputs = build["templates"][0]["inputs"]["parameters"]
     assert {p["name"]: p.get("default") for p in inputs}["insecure-registry"] == "true"
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("overlay", ["quickstart", "hardened"])
+def test_whatever_is_submitted_there_is_built_by_a_pod_that_is_not_root(overlay: str) -> None:
+    documents = [d for d in _built(render.MANIFESTS / "overlays" / overlay) if d["kind"] == "WorkflowTemplate"]
+    builders = {d["metadata"]["name"]: _arguments(d)["builder"] for d in documents if "builder" in _arguments(d)}
+    assert builders == dict.fromkeys(("colchis-adopt", "colchis-build-image", "colchis-pipeline"), "direct")
 
 
 @pytest.mark.servers
