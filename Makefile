@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit test test-long test-cluster mutate coverage bench render images release version lint format lock clean
+.PHONY: help demo unit test test-long test-cluster mutate coverage bench render images release version image-names lint format lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,18 +38,26 @@ test: $(READY)  ## lint, types and all tests that need no cluster
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 	$(BIN)/deptry steps workflows 2>/dev/null || $(BIN)/deptry steps workflows
 	$(BIN)/pytest --quiet --numprocesses=2 -m "$(UNIT)"
-	$(BIN)/pytest -m "(servers or tensorflow or browser) and not cluster and not long"
+	$(BIN)/pytest --numprocesses=2 --dist=loadfile -m "(servers or tensorflow or browser) and not cluster and not long"
 
 CLIENTS := .clients/ready
-$(CLIENTS): requirements/clients.txt $(VENV)/bin/uv
+$(CLIENTS): requirements/clients.txt requirements/serving-api.txt $(VENV)/bin/uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) .clients
 	VIRTUAL_ENV=.clients $(BIN)/uv pip install --quiet --require-hashes --requirement requirements/clients.txt
+	$(BIN)/uv pip install --quiet --require-hashes --no-deps --target .clients/serving --requirement requirements/serving-api.txt
 	@touch $@
 
-test-long: $(READY) $(CLIENTS)  ## what takes minutes: results go to docs/
+EXAMPLES := 07-scikit-learn 08-xgboost 09-pytorch
+.examples/%/ready: examples/%/requirements.txt $(VENV)/bin/uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(PYTHON) .examples/$*
+	VIRTUAL_ENV=.examples/$* $(BIN)/uv pip install --quiet --require-hashes --requirement $<
+	echo "$(abspath steps)" > "$$(.examples/$*/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/colchis.pth"
+	@touch $@
+
+test-long: $(READY) $(CLIENTS) $(EXAMPLES:%=.examples/%/ready)  ## what takes minutes: results go to docs/
 	$(BIN)/pytest -m "long"
 
-test-cluster: $(READY)  ## the cluster suite, against the cluster of $$KUBECONFIG
+test-cluster: $(READY) $(CLIENTS)  ## the cluster suite, against the cluster of $$KUBECONFIG
 	$(BIN)/pytest tests/cluster tests/images -m "cluster and not long" --numprocesses=2 --durations=15
 
 mutate: $(READY)  ## change the pure cores one operator at a time; list the changes that no test notices (minutes)
@@ -72,10 +80,13 @@ render: $(READY)  ## write workflows/manifests from the templates
 	$(BIN)/colchis render
 
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGES ?= steps data train serve storage
+IMAGES ?= steps data train serve serve-onnx storage
 
 version:  ## print the version, which pyproject.toml has
 	@echo $(VERSION)
+
+image-names:  ## print the images' names
+	@echo $(IMAGES)
 
 DIST ?= dist
 
@@ -124,19 +135,24 @@ format: $(READY)  ## format the code
 	$(BIN)/ruff format --quiet
 
 LOCK = $(BIN)/uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-  --custom-compile-command "make lock" pyproject.toml
+  --custom-compile-command "make lock"
 # serve has TensorFlow from the requirements of train
 TENSORFLOW := --no-emit-package tensorflow --no-emit-package tensorflow-cpu
 
 lock: $(VENV)/bin/uv  ## lock what pyproject.toml asks for, for the images at the same versions (UPGRADE=--upgrade raises all)
-	$(LOCK) --extra dev --output-file requirements/dev.txt
+	$(LOCK) pyproject.toml --extra dev --output-file requirements/dev.txt
 	grep -A 100 '^uv==' requirements/dev.txt | awk 'NR > 1 && !/^    / {exit} {print}' | grep -v '# ' > requirements/uv.txt
-	$(BIN)/uv pip compile --quiet $(UPGRADE) --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command "make lock" requirements/clients.in --output-file requirements/clients.txt
-	for image in steps "data --extra data" "train --extra train" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
-	  set -- $$image; name=$$1; shift; \
-	  $(LOCK) --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \
+	$(LOCK) requirements/clients.in --output-file requirements/clients.txt
+	$(LOCK) --no-deps requirements/serving-api.in --output-file requirements/serving-api.txt
+	for example in $(EXAMPLES); do \
+	  $(LOCK) pyproject.toml examples/$$example/requirements.in --constraint requirements/dev.txt --extra data \
+	    --output-file examples/$$example/requirements.txt || exit; \
 	done
+	for image in steps "data --extra data" "train --extra adopt" "train-gpu --extra gpu" "serve --extra serve $(TENSORFLOW)" "storage --extra storage"; do \
+	  set -- $$image; name=$$1; shift; \
+	  $(LOCK) pyproject.toml --constraint requirements/dev.txt --excludes requirements/unused.txt "$$@" --output-file requirements/$$name.txt || exit; \
+	done
+	$(LOCK) requirements/serve-onnx.in --constraint requirements/dev.txt --output-file requirements/serve-onnx.txt
 
 clean:  ## remove what make made here (the environment and local runs)
-	rm -rf $(VENV) .clients .colchis
+	rm -rf $(VENV) .clients .examples .colchis
