@@ -21,7 +21,7 @@ def row(case: str, contender: str, samples: Sequence[Sample]) -> Row:
     made: Row = {"case": case, "contender": contender}
     for name in dict.fromkeys([*MEASURED, *(name for sample in samples for name in sample)]):
         found = [value for sample in samples if (value := sample.get(name)) is not None]
-        made[name] = round(median(found), 3) if found else None
+        made[name] = _short(median(found)) if found else None
     return made | {"runs": len(samples)}
 
 
@@ -31,7 +31,7 @@ def with_ratio(rows: Sequence[Row], rival: str) -> list[Row]:
 
     def ratio(made: Row) -> float | None:
         wall, other = made["wall_s"], walls.get(made["case"])
-        return round(wall / other, 3) if isinstance(wall, float) and isinstance(other, float) else None
+        return _short(wall / other) if isinstance(wall, float) and isinstance(other, float) else None
 
     return [made | {"ratio": ratio(made)} for made in rows]
 
@@ -55,6 +55,11 @@ def write(race: str, rows: Sequence[Row], directory: Path = RESULTS) -> Path:
     )
     path.write_text("[\n" + ",\n".join(json.dumps(made) for made in rows) + "\n]\n")
     return path
+
+
+def _short(value: float) -> float:
+    """Return a figure to the third decimal; of one below 1 three digits that count, so that none becomes zero."""
+    return round(value, 3) if abs(value) >= 1 else float(f"{value:.3g}")
 
 
 def _cell(value: float | str | None) -> str:

@@ -128,7 +128,14 @@ class Batcher:
         """Look after what else this turn of the loop brings, so that requests at one time share a batch."""
         if not self._due:
             self._due = True
-            loop.call_soon(self._look)
+            loop.call_soon(self._gather, loop, 1)
+
+    def _gather(self, loop: asyncio.AbstractEventLoop, before: int) -> None:
+        """Look, once a turn of the loop has brought no more: clients that were answered together ask again together."""
+        if before < self.waiting < self._limits.rows:
+            loop.call_soon(self._gather, loop, self.waiting)
+        else:
+            self._look()
 
     def _look(self) -> None:
         """Start what may start, the longest waiting first; set the clock for what may start later."""

@@ -18,11 +18,14 @@ from colchis_steps._serving.server.refusals import Refused
 from colchis_steps._serving.server.values import check_shape
 from colchis_steps._tensors.tensor import Tensor
 
-LENGTH = "Inference-Header-Content-Length"  # the header that says where the JSON ends
+LENGTH = "inference-header-content-length"  # the header that says where the JSON ends
 
 
 def divided(body: bytes, headers: Mapping[str, str]) -> tuple[bytes, memoryview]:
-    """Return the JSON of a body and the bytes behind it. Raises Refused (400) where the header's number is none."""
+    """Return the JSON of a body and the bytes behind it. Raises Refused (400) where the header's number is none.
+
+    Headers are by their names in lower case.
+    """
     text = headers.get(LENGTH)
     if text is None:
         return body, memoryview(b"")

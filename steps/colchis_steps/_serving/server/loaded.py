@@ -69,12 +69,15 @@ class Held:
         return self.versions.get(self.default)
 
     def chosen(self, headers: Mapping[str, str]) -> int:
-        """Return the version for a prediction that names none: by the tester's choice, header, weight or default."""
+        """Return the version for a prediction that names none: by the tester's choice, header, weight or default.
+
+        ``headers`` are by their names in lower case.
+        """
         wish = headers.get(OVERRIDE, "")
         if wish and wish in {str(one) for one in self.versions if not self.closed(one)}:
             return int(wish)
         for match in self.headers:
-            if match.version in self.versions and headers.get(match.header) == match.value:
+            if match.version in self.versions and headers.get(match.header.lower()) == match.value:
                 return match.version
         if not self.weights:
             return self.default

@@ -7,7 +7,8 @@ meanwhile; what takes little is done in the event loop, as handing it over would
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -22,7 +23,7 @@ from colchis_steps._serving.server.loaded import OVERRIDE, Registry, Version
 from colchis_steps._serving.server.metrics import Metrics
 from colchis_steps._serving.server.protocol import Question
 from colchis_steps._serving.server.refusals import Refused
-from colchis_steps._tensors.tensor import Arrays, ValuesError
+from colchis_steps._tensors.tensor import Arrays, Program, ValuesError
 
 if TYPE_CHECKING:
     from colchis_steps._serving.server.request_log import Sampler
@@ -95,6 +96,7 @@ class Predictions:
         pool = ThreadPoolExecutor(settings.threads, "predict")
         self.batcher = Batcher(pool, settings.threads, settings.batch, self.metrics.batch)
         self.sampler = logging_to(self.metrics) if logging_to else None
+        self._body_limits: weakref.WeakKeyDictionary[Program, int] = weakref.WeakKeyDictionary()
 
     async def close(self) -> None:
         """Write what is sampled."""
@@ -103,39 +105,43 @@ class Predictions:
 
     async def v1(self, request: Request) -> Response:
         """Answer a V1 request."""
-        return await self._answer(request, lambda body, version: protocol.read_v1(body, version.columns))
+        return await self._answer(request, lambda body, version, _: protocol.read_v1(body, version.columns))
 
     async def v2(self, request: Request) -> Response:
         """Answer a V2 request, whose tensors may stand behind the JSON."""
 
-        def read(body: bytes, version: Version) -> Question:
-            document, rest = binary.divided(body, request.headers)
+        def read(body: bytes, version: Version, headers: Mapping[str, str]) -> Question:
+            document, rest = binary.divided(body, headers)
             question = protocol.read_v2(document, version.columns, version.saved.outputs, rest)
             head = {"model_name": version.model, "model_version": str(version.number)}
             return Question(question.arrays, lambda outputs: head | question.write(outputs))
 
         return await self._answer(request, read)
 
-    async def _answer(self, request: Request, read: Callable[[bytes, Version], Question]) -> Response:
-        named = bool(request.path_params.keys() & {"version", "label"}) or OVERRIDE in request.headers
+    async def _answer(
+        self, request: Request, read: Callable[[bytes, Version, Mapping[str, str]], Question]
+    ) -> Response:
+        headers = dict(reversed(request.headers.items()))  # of two the first; to look them up there goes through all
+        named = bool(request.path_params.keys() & {"version", "label"}) or OVERRIDE in headers
         try:
             with Asked(self, named) as asked:
-                version = asked.meant(self._meant(request))
-                most = limits.body_limit(version.saved.inputs, self.settings.rows, self.settings.body)
-                body, encoding = await self._body(request, asked, most), request.headers.get("content-encoding", "")
+                version = asked.meant(self._meant(request.path_params, headers))
+                most = self._body_limit(version.saved)
+                length = int(headers.get("content-length", "0"))
+                body, encoding = await self._body(request, asked, length, most), headers.get("content-encoding", "")
 
                 def question_of() -> Question:
                     plain = encodings.unpacked(body, encoding, most)
                     if len(plain) > SMALL:
-                        document, _ = binary.divided(plain, request.headers)
+                        document, _ = binary.divided(plain, headers)
                         limits.check_body(document, version.saved.inputs, self.settings.rows)
-                    return read(plain, version)
+                    return read(plain, version, headers)
 
                 question = await self.read(question_of, small=len(body) <= SMALL and not encoding)
 
                 def answer(outputs: Arrays) -> Response:
                     content, about = binary.joined(question.write(outputs))
-                    content, packing = encodings.packed(content, request.headers)
+                    content, packing = encodings.packed(content, headers)
                     named_by = {ANSWERED_BY: str(version.number)}
                     return Response(
                         content, headers={"Content-Type": "application/json", **about, **packing, **named_by}
@@ -173,15 +179,21 @@ class Predictions:
         except ValuesError as error:
             raise Refused(400, str(error)) from error
 
-    def _meant(self, request: Request) -> Version:
-        path = request.path_params
+    def _meant(self, path: Mapping[str, str], headers: Mapping[str, str]) -> Version:
         if label := path.get("label"):
             return self.registry.labelled(path["model"], label)
-        return self.registry.find(path["model"], path.get("version"), request.headers)
+        return self.registry.find(path["model"], path.get("version"), headers)
 
-    async def _body(self, request: Request, asked: "Asked", limit: int) -> bytes:
-        """Return the body, whose bytes are counted from their arrival."""
-        length, body = int(request.headers.get("content-length", "0")), bytearray()
+    def _body_limit(self, model: Program) -> int:
+        """Return how many bytes a body to the model may have."""
+        if (found := self._body_limits.get(model)) is None:
+            found = limits.body_limit(model.inputs, self.settings.rows, self.settings.body)
+            self._body_limits[model] = found
+        return found
+
+    async def _body(self, request: Request, asked: "Asked", length: int, limit: int) -> bytes:
+        """Return the body, said to have ``length`` bytes, which are counted from their arrival."""
+        body = bytearray()
         try:
             async with contextlib.nullcontext() if WHOLE in request.scope else asyncio.timeout(BODY_SECONDS):
                 async for part in request.stream():

@@ -67,6 +67,19 @@ def test_a_lone_request_waits_for_nothing() -> None:
     asyncio.run(story())
 
 
+def test_requests_of_one_turn_of_the_loop_after_another_share_a_batch() -> None:
+    async def story() -> None:
+        desk, model = Desk(delay=3600, rows=4), Doubling()
+        asked = [asyncio.ensure_future(desk.ask(model, number)) for number in range(2)]
+        for number in range(2, 5):
+            await asyncio.sleep(0)
+            asked.append(asyncio.ensure_future(desk.ask(model, number)))
+        assert await asyncio.wait_for(asyncio.gather(*asked), 10) == [[0], [2], [4], [6], [8]]
+        assert [count for _, count in desk.batches] == [4, 1]  # no turn is waited for once a batch is full
+
+    asyncio.run(story())
+
+
 def test_what_comes_while_the_model_computes_is_computed_together_next() -> None:
     async def story() -> None:
         desk, model = Desk(delay=3600, rows=32), Doubling()

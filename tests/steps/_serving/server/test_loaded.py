@@ -117,7 +117,7 @@ def test_a_default_that_never_loaded_is_not_ready_and_others_answer() -> None:
 def test_a_prediction_that_names_no_version_goes_by_wish_header_and_weight() -> None:
     found = registry()
     paths: dict[int, str | Served] = {1: "a", 2: "b", 3: "c"}
-    match = HeaderMatch("style", "transfer", 2)
+    match = HeaderMatch("Style", "transfer", 2)  # those of requests come in lower case, over HTTP and gRPC alike
     found.apply(Config({"m": ServedModel(paths, 1, {1: 0, 3: 100}, (match,), {"canary": 3})}), "x")
     assert found.find("m").number == 1  # what is not a prediction asks the default
     assert {found.find("m", None, {}).number for _ in range(20)} == {3}
