@@ -2,8 +2,9 @@
 
 A request starts at once while nothing of its model computes. Otherwise it waits for that computation to end, for the
 batch to be full, or for ``delay`` to be over with a thread free, whichever is first; meanwhile others join it. So
-collecting and computing overlap, and a lone request never waits. Requests are put together only where their rows have
-one shape and where the model was seen to treat rows apart (``SavedModel.rows_apart``).
+collecting and computing overlap, and a lone request never waits. Several are gathered for as long as each turn of the
+event loop brings more. Requests are put together only where their rows have one shape and where the model was seen to
+treat rows apart (``SavedModel.rows_apart``).
 
 Batches that were seen to be short are computed in the event loop (see pace): a thread would cost more than they do.
 Only of a model that is steady, as the next batch of another may take any time, and all others would wait for it.
