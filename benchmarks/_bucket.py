@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks._rivals import go_program
+from benchmarks._rivals import free_port, go_program
 
 from colchis_steps._content.blobs import digest_of
 from colchis_steps._store.api import bulk
@@ -22,12 +22,6 @@ from colchis_steps._store.sums import SMALL
 
 BUCKET = "race-bucket"
 VERSITYGW = ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 @contextmanager

@@ -5,6 +5,7 @@ Writes  .rivals/<name>/                its environment, made once; .rivals/bin/ 
 """
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,13 @@ def measured(command: Sequence[str | Path], variables: Mapping[str, str] | None 
         tail = done.stderr.decode(errors="replace")[-2000:]
         raise SystemExit(f"{' '.join(words)} ended with {code:.0f}:\n{tail}")
     return {"wall_s": wall, "cpu_s": cpu, "rss_mib": peak / 1024}
+
+
+def free_port() -> int:
+    """Return a port of this machine that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def cpu_of(pid: int) -> float:

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from benchmarks._rivals import HERE, environment
+from benchmarks._rivals import HERE, environment, free_port
 
 from colchis_steps._serving.server.rpc import inference_pb2
 
@@ -67,12 +66,6 @@ def told(content: bytes) -> Any:
     if answer.raw_output_contents:
         return np.frombuffer(answer.raw_output_contents[0], {"FP32": "<f4", "FP64": "<f8"}[output.datatype])
     return np.array(output.contents.fp64_contents or output.contents.fp32_contents)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def command(name: str, model: Path, port: int, rpc: int) -> tuple[list[str], str]:

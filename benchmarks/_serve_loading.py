@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks._rivals import in_turn
-from benchmarks._serve_contenders import OURS, QUIET, free_port
+from benchmarks._rivals import cpu_of, free_port, in_turn
+from benchmarks._serve_contenders import OURS, QUIET
 from benchmarks._table import Row, with_ratio
 
 SIDE = 1024  # of a matrix of float32, 4 MiB
@@ -116,9 +116,7 @@ def _timed(words: Sequence[str], said: str) -> dict[str, float]:
             if not any(said in line for line in process.stderr):
                 raise SystemExit(f"{words[:3]} ended without {said!r}")
             wall = time.monotonic() - began
-            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
             peak = int(Path(f"/proc/{process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]) / 1024
-            cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            return {"wall_s": wall, "cpu_s": cpu, "rss_mib": peak}
+            return {"wall_s": wall, "cpu_s": cpu_of(process.pid), "rss_mib": peak}
         finally:
             process.kill()

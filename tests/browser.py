@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,25 @@ def launched() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def watched(
+    browser: Browser, server: str, *, width: int, height: int, expected: Collection[str] = ()
+) -> Iterator[Page]:
+    """Yield a page; a script error, a failed request or a load from elsewhere than the server fails the test after it.
+
+    ``expected`` are parts of messages that may come.
+    """
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(60_000)
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: None if request.url.startswith(server) else troubles.append(request.url))
+    yield page
+    page.close()
+    assert [one for one in troubles if not any(part in one for part in ("favicon", *expected))] == []
 
 
 def draw(page: Page, strokes: list[Stroke], *, size: float = 1.0, left: float = 0.0, top: float = 0.0) -> None:

@@ -20,7 +20,7 @@ import msgspec
 
 from colchis_steps._adopting.finding import find_model
 from colchis_steps._adopting.fitting import ACTIVATIONS, ANSWERS, Wanted
-from colchis_steps._adopting.making import FORMATS, Asked, Made, make, signature_of
+from colchis_steps._adopting.making import FORMATS, Asked, Made, make
 from colchis_steps._adopting.source import open_source
 from colchis_steps._content.blobs import scan
 from colchis_steps._content.storing import store_directory
@@ -41,6 +41,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import portable
+from colchis_steps._tensors.described import listed
 from colchis_steps._tensors.formats import SAVED_MODEL
 from colchis_steps._tensors.probabilities import improper, in_words
 from colchis_steps._tensors.tensor import Tensor, tensor_dtype
@@ -133,7 +134,8 @@ def adopt(args: argparse.Namespace, store: Objects, data: DataSet | None) -> Can
             files = store_directory(blobs_of(store, args.run), made.directory, bar.advance).files
         candidate.files, candidate.tree, candidate.beside = tuple(files), tree_digest(files), True
         candidate.origin = msgspec.structs.replace(origin, wrapped=made.wrapped)
-        candidate.signature, candidate.frameworks = signature_of(made.model), made.frameworks
+        candidate.signature = listed(made.model.inputs, made.model.outputs)
+        candidate.frameworks = made.frameworks
         return candidate
 
 

@@ -40,7 +40,7 @@ from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import recorded
 from colchis_steps._store.opening import open_store
 from colchis_steps._store.uris import absolute
-from colchis_steps._tensors.formats import format_of
+from colchis_steps._tensors.formats import GRAPH, format_of
 
 log = logging.getLogger("colchis")
 EXAMPLE = (
@@ -147,7 +147,7 @@ def stored_candidate(store: Objects, run: str, model: str) -> Candidate:
 
 def told(store: Objects, candidate: Candidate) -> tuple[str, ...]:
     """Return the operations by which the model can reach out of itself, and tell them, for who publishes it."""
-    graph = next((file for file in candidate.files if file.path == "saved_model.pb" and file.size <= MOST), None)
+    graph = next((file for file in candidate.files if file.path == GRAPH and file.size <= MOST), None)
     found = reaching_operations(store.read(blob_key(graph.sha256))) if graph else ()
     if found:
         names = ", ".join(found)

@@ -1,5 +1,6 @@
 """What from_torch exports and what it refuses, run in the example's environment."""
 
+import functools
 import sys
 import tempfile
 from pathlib import Path
@@ -9,10 +10,10 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.examples.exports import refusal
 from tests.steps._exporting.contexts import context, thirds
 
 from colchis_steps._onnx.loading import OnnxModel
-from colchis_steps._step.errors import InputError
 from colchis_steps.export import from_torch
 
 ROWS = thirds(20)
@@ -51,12 +52,7 @@ def exported(model, given=NUMBERS, **how):
         return OnnxModel(Path(directory))
 
 
-def refused(model, given=NUMBERS, **how):
-    try:
-        exported(model, given, **how)
-    except InputError as error:
-        return str(error)
-    raise AssertionError(f"{model} is exported")
+refused = functools.partial(refusal, exported)
 
 
 def test_columns_by_name():

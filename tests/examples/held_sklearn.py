@@ -1,7 +1,7 @@
 """What from_sklearn exports and what it refuses, run in the example's environment."""
 
+import functools
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.examples.exports import opened, refusal
 from tests.steps._exporting.contexts import context, thirds
 
-from colchis_steps._onnx.loading import OnnxModel
 from colchis_steps._step.errors import InputError
 from colchis_steps.export import from_sklearn
 
@@ -41,17 +41,10 @@ def after(*numbers, final=None):
 
 
 def exported(model, given=WHOLE):
-    with tempfile.TemporaryDirectory() as directory:
-        from_sklearn(model, directory, given)
-        return OnnxModel(Path(directory))
+    return opened(from_sklearn, model, given)
 
 
-def refused(model, given=WHOLE):
-    try:
-        exported(model, given)
-    except InputError as error:
-        return str(error)
-    raise AssertionError(f"{model} is exported")
+refused = functools.partial(refusal, exported)
 
 
 def test_pipelines():

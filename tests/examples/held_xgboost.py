@@ -1,7 +1,7 @@
 """What from_xgboost exports and what it refuses, run in the example's environment."""
 
+import functools
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.examples.exports import opened, refusal
 from tests.steps._exporting.contexts import context, thirds
 
-from colchis_steps._onnx.loading import OnnxModel
-from colchis_steps._step.errors import InputError
 from colchis_steps.export import from_sklearn, from_xgboost
 
 ROWS = thirds(200)
@@ -28,17 +27,10 @@ BOTH = ["rooms", "age"]  # in another order than the data's
 
 
 def exported(model, given=WHOLE, export=from_xgboost):
-    with tempfile.TemporaryDirectory() as directory:
-        export(model, directory, given)
-        return OnnxModel(Path(directory))
+    return opened(export, model, given)
 
 
-def refused(model, given=WHOLE):
-    try:
-        exported(model, given)
-    except InputError as error:
-        return str(error)
-    raise AssertionError(f"{model} is exported")
+refused = functools.partial(refusal, exported)
 
 
 def test_tables_and_matrices_with_missing_values():

@@ -4,7 +4,7 @@ import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from colchis_steps._adopting import graph, keras_file, program
 from colchis_steps._adopting.finding import KERAS, Found
@@ -91,15 +91,6 @@ def tell(fitted: Fit, *, wraps: bool) -> None:
         log.info("its output %s is the answer of the task %s%s", fitted.answer, fitted.task, how)
     if not wraps:
         log.info("it is served as it is")
-
-
-def signature_of(model: Program) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the model's signature as candidates have it."""
-    kinds = {"inputs": model.inputs, "outputs": model.outputs}
-    return {
-        kind: {name: {"dtype": one.dtype, "shape": list(one.shape)} for name, one in sorted(tensors.items())}
-        for kind, tensors in kinds.items()
-    }
 
 
 FORMATS = {KERAS: SAVED_MODEL}  # what is served of a format that is not served itself

@@ -11,6 +11,7 @@ from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._savedmodel.outputs import Output
 from colchis_steps._savedmodel.warmup import write_warmup
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.text import clip
 from colchis_steps._tensors.tensor import SIGNATURE, Tensor
 
 
@@ -37,7 +38,7 @@ def load(directory: Path, source: str, signature: str, allowed: tuple[str, ...] 
         model = tf.saved_model.load(str(directory))
     except (OSError, ValueError, KeyError, TypeError, tf.errors.OpError) as error:
         raise InputError(
-            f"{source} is no SavedModel that TensorFlow {tf.__version__} loads ({_clip(error)}); export it again"
+            f"{source} is no SavedModel that TensorFlow {tf.__version__} loads ({clip(error)}); export it again"
         ) from error
     known = dict(model.signatures)
     if not known:
@@ -90,7 +91,7 @@ def write(loaded: Loaded, fit: Fit, directory: Path, source: str) -> None:
         tf.saved_model.save(wrapped, str(directory), signatures={SIGNATURE: concrete})
     except (ValueError, TypeError, AssertionError, KeyError, AttributeError, tf.errors.OpError) as error:
         raise InputError(
-            f"TensorFlow {tf.__version__} cannot store {source} again with other names ({_clip(error)}); export it "
+            f"TensorFlow {tf.__version__} cannot store {source} again with other names ({clip(error)}); export it "
             f"with the signature {SIGNATURE}, its inputs named after the data's columns and its outputs by the task"
         ) from error
     write_warmup(directory, specs)
@@ -100,7 +101,3 @@ def _tensor(name: str, spec: Any) -> Tensor:
     if spec.shape.rank is None:
         raise InputError(f"{name} has no known rank; give its shape in the model and export again")
     return Tensor(name, spec.dtype.name, tuple(spec.shape.as_list()))
-
-
-def _clip(error: BaseException) -> str:
-    return " ".join(str(error).split())[:256]

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from colchis_steps._data.dataset import DataSet
-from colchis_steps._evaluation.clients import signature_of
 from colchis_steps._evaluation.costs import Costs
 from colchis_steps._evaluation.fetch import BASELINE, CANDIDATE, GIVEN, fetched_data
 from colchis_steps._evaluation.model import BATCH, Model
@@ -27,6 +26,7 @@ from colchis_steps._formats.runs import Signature
 from colchis_steps._step.errors import InputError
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
+from colchis_steps._tensors.described import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +58,11 @@ def ask(run: str, uri: str, given: Path, answers: Path, allowed: Collection[str]
         raise InputError(f"{odd}; evaluate it on data like that of its training")
     outputs = model.outputs(data.task.kind)[:MOST]
     _predict(model, data, outputs, answers, CANDIDATE)
-    here.write(GOLDEN, encode(model.golden(data, run)))
     rows = next(iter(data.batches("test", BATCH)))
+    here.write(GOLDEN, encode(model.golden(rows, data, run)))
     features = {name: rows.features[name][: rows.total] for name in model.inputs}
-    told = Answers("", outputs, costs.take(model.served.predict, features), signature_of(model.served))
+    signature = listed(model.served.inputs, model.served.outputs)
+    told = Answers("", outputs, costs.take(model.served.predict, features), signature)
     if found.baseline is not None and found.known is None:
         baseline = Model(given / BASELINE, f"the stable version {found.baseline}", allowed)
         missing = baseline.mismatch(data)
@@ -69,7 +70,7 @@ def ask(run: str, uri: str, given: Path, answers: Path, allowed: Collection[str]
             missing = f"{baseline.name} has no output {', '.join(sorted(absent))}"
         if not missing:
             _predict(baseline, data, outputs, answers, BASELINE)
-        served = signature_of(baseline.served)
+        served = listed(baseline.served.inputs, baseline.served.outputs)
     here.write(ANSWERS, encode(replace(told, missing=missing, baseline_signature=served)))
 
 

@@ -59,12 +59,17 @@ def told(pair: Pair, metric: str, kind: str, margin: float) -> Change:
             return blank
         if name == HITS[pair.kind] and bool((there.weight == 1).all()):
             return _of_shares(there, blank)
-        blank = replace(blank, relative=name in LOSSES[pair.kind], smaller=name in SMALLER_IS_BETTER)
+        blank = _aimed(blank, pair.kind, name)
         if name in RANKED and pair.kind == "classification" and len(pair.classes) == 2:
             return _by_bounds(there, *_ranks(there, name, blank))
         if (how := figure(there.kind, there.classes, name, there.candidate)) is not None:
             return _by_bounds(there, *_draws(there, how, blank))
     raise InputError(f"there are no results by row of {metric!r}; bound it by min_change or max_change")
+
+
+def _aimed(change: Change, kind: str, name: str) -> Change:
+    """Return the change with whether it is a share of the baseline's, and whether less of the figure is better."""
+    return replace(change, relative=name in LOSSES[kind], smaller=name in SMALLER_IS_BETTER)
 
 
 def check_told(kind: str, metric: str, bound: str, classes: int = 0) -> None:
@@ -190,13 +195,7 @@ def worse_parts(pair: Pair, metric: str, margin: float) -> list[Change]:
             found = told(pair, f"{'recall' if part in classes else metric}/{part}", "not_worse", margin)
             tested.append((found, float(worse(gained, lost, count, margin))))
         elif (how := figure(pair.kind, pair.classes, metric, there.candidate)) is not None:
-            blank = Change(
-                f"{metric}/{part}",
-                "not_worse",
-                margin,
-                relative=metric in LOSSES[pair.kind],
-                smaller=metric in SMALLER_IS_BETTER,
-            )
+            blank = _aimed(Change(f"{metric}/{part}", "not_worse", margin), pair.kind, metric)
             change, drawn = _draws(there, how, blank)
             tested.append((_by_bounds(there, change, drawn), _chance(change, drawn)))
     adjusted = holm([value for _, value in tested])

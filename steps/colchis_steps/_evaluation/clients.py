@@ -4,18 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from colchis_steps._formats.runs import Check, Signature
-from colchis_steps._tensors.tensor import Program
 
 RULE = "clients of the served version keep working"
-
-
-def signature_of(program: Program) -> Signature:
-    """Return a model's inputs and outputs as documents hold them; a free length is None."""
-    kinds = {"inputs": program.inputs, "outputs": program.outputs}
-    return {
-        kind: {name: {"dtype": tensor.dtype, "shape": list(tensor.shape)} for name, tensor in sorted(found.items())}
-        for kind, found in kinds.items()
-    }
 
 
 def keep_working(now: Signature, before: Signature, version: int | None, severity: str) -> tuple[Check, ...]:

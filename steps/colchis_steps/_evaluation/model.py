@@ -76,9 +76,8 @@ class Model:
                 )
         return found
 
-    def golden(self, data: DataSet, run: str) -> Golden:
-        """Return the first rows of the test split, with all that the model answers to them."""
-        batch = next(iter(data.batches("test", BATCH)))
+    def golden(self, batch: Batch, data: DataSet, run: str) -> Golden:
+        """Return the first rows of a batch of the data, with all that the model answers to them."""
         values = sum(math.prod(data.features[name].shape) for name in self.inputs)
         rows = max(1, min(GOLDEN_ROWS, batch.total, GOLDEN_VALUES // max(1, values)))
         features = {name: batch.features[name][:rows] for name in self.inputs}

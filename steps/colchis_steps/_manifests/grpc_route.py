@@ -7,7 +7,7 @@ more headers first, then the first rule.
 
 from colchis_steps._manifests.deployment import GRPC_PORT
 from colchis_steps._manifests.objects import Object
-from colchis_steps._manifests.route import KEY, OVERRIDE, Backend, Traffic, described, route_name
+from colchis_steps._manifests.route import KEY, OVERRIDE, Backend, Traffic, described, mirror, route_name
 from colchis_steps._manifests.sticky import patterns
 
 KIND = "GRPCRoute"
@@ -34,7 +34,7 @@ def grpc_route(model: str, traffic: Traffic, gateway: tuple[str, str], backend: 
     shares = [{**to(version), "weight": weight} for version, weight in sorted(traffic.weights.items())]
     others: Object = {"matches": [asked(model, "Exact", {})], "backendRefs": shares}
     if traffic.mirror:
-        others["filters"] = [{"type": "RequestMirror", "requestMirror": {"backendRef": to(traffic.mirror)}}]
+        others["filters"] = [mirror(to(traffic.mirror))]
     return described(route_name(model), model, gateway, [*rules, others], KIND)
 
 

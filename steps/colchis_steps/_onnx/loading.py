@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from colchis_steps._onnx.refusals import clip, refusal
+from colchis_steps._onnx.refusals import refusal
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.text import clip
 from colchis_steps._tensors.described import described
 from colchis_steps._tensors.formats import ONNX, ONNX_FILE
 from colchis_steps._tensors.tensor import Arrays, ModelError, Tensor, ValuesError

@@ -2,6 +2,8 @@
 
 import re
 
+from colchis_steps._step.text import clip
+
 OPSET = re.compile(r"Opset (\d+) is under development.*domain (\S+) is till opset (\d+)", re.DOTALL)
 IR = re.compile(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)")
 WEIGHTS = ("xternal data", "External initializer", "Random-access reads require a regular file")
@@ -32,8 +34,3 @@ def refusal(error: Exception, source: str, release: str) -> str:
             "beside model.onnx, and name them by a relative path"
         )
     return f"{source} is not a model that onnxruntime {release} can load ({clip(error)}); export it again"
-
-
-def clip(error: BaseException) -> str:
-    """Return the first of what an error says, on one line."""
-    return " ".join(str(error).split())[:256]

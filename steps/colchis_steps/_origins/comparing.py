@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from colchis_steps._origins import telling
 from colchis_steps._origins.differences import differences
 from colchis_steps._origins.gathering import Origin
 from colchis_steps._origins.judging import bounds, judged, number, range_of, signed
@@ -20,7 +21,7 @@ def told(before: Origin, now: Origin, rows: Paired | str) -> tuple[str, list[Par
     for name, found in differences(before, now).items():
         part = Part(TITLES[name])
         if found:
-            part.tables.append(Table("", ("what", before.name, now.name), [tuple(one) for one in found]))
+            part.tables.append(telling.changes("", found, before.name, now.name))
         else:
             part.words.append("the same")
         parts.append(part)
@@ -29,10 +30,9 @@ def told(before: Origin, now: Origin, rows: Paired | str) -> tuple[str, list[Par
 
 def _verdicts(before: Origin, now: Origin) -> Part:
     part = Part("Verdict")
-    tones = {"pass": "good", "fail": "bad", "undecided": "warn"}
     for one in (before, now):
         when = f"{'registered' if one.record else 'trained'} {one.about.created_at}"
-        part.add(one.name, Cell(f"{one.verdict or 'not judged'}, {when}", tones.get(one.verdict, "")))
+        part.add(one.name, Cell(f"{one.verdict or 'not judged'}, {when}", telling.TONES.get(one.verdict, "")))
     return part
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from colchis_steps._formats.data import DataManifest
 from colchis_steps._formats.models import Code
 from colchis_steps._formats.rollouts import Finding, Rollout
-from colchis_steps._formats.runs import Evaluation, StepResult
+from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.binding import is_external
 from colchis_steps._models.policy import UNJUDGED
 from colchis_steps._models.signing.check import Seal
@@ -31,7 +31,6 @@ class Past:
     parent: DataManifest | None = None
     baseline: Origin | None = None
     replaced_by: Sequence[int] = ()
-    register: StepResult | None = None
     notes: list[str] = field(default_factory=list)
 
 

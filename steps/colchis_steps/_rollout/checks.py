@@ -58,8 +58,8 @@ def check_answers(url: str, model: str, version: int, headers: Mapping[str, str]
     status, found = call(v1, headers=headers)
     if status in {401, 403}:
         raise InputError(
-            f"version {version} of {model} does not take the rollout's token ({_told(found)}); put one that is in its "
-            "tokens into the Secret colchis-token, or name a file with it in COLCHIS_TOKEN_FILE"
+            f"version {version} of {model} does not take the rollout's token ({error_of(found)}); put one that is in "
+            "its tokens into the Secret colchis-token, or name a file with it in COLCHIS_TOKEN_FILE"
         )
     if status != 200:
         raise InputError(f"version {version} of {model} is not served: {found}")
@@ -114,7 +114,8 @@ def _least(tensor: dict[str, Any]) -> Any:
     return value
 
 
-def _told(found: Any) -> str:
+def error_of(found: Any) -> str:
+    """Return what a server says is wrong, or all that it answers."""
     return str(found.get("error", found) if isinstance(found, dict) else found)[:256]
 
 

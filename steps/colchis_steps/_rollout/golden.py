@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from colchis_steps._formats.models import Golden
+from colchis_steps._rollout.checks import error_of
 from colchis_steps._serving.client import call
 
 ABSOLUTE, RELATIVE = 1e-4, 1e-3  # as for the export's own check
@@ -30,8 +31,7 @@ def skew(golden: Golden, url: str, model: str, version: int, headers: Mapping[st
         inputs, outputs = ({n: [v[i] for i in whole] for n, v in of.items()} for of in (golden.inputs, golden.outputs))
         status, found = call(place, {"inputs": inputs}, timeout=60, headers=headers)
     if status != 200:
-        error = found.get("error", found) if isinstance(found, dict) else found
-        return f"it answers {status} to the rows that it was judged by: {str(error)[:256]}"
+        return f"it answers {status} to the rows that it was judged by: {error_of(found)}"
     return difference(outputs, found["outputs"])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from colchis_steps._savedmodel.checking import check_operations, is_steady, read_graph
 from colchis_steps._savedmodel.library import load_tensorflow
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.text import clip
 from colchis_steps._tensors.formats import SAVED_MODEL
 from colchis_steps._tensors.tensor import SIGNATURE, Arrays, ModelError, Tensor, ValuesError
 from colchis_steps._tensors.warming import warm
@@ -43,7 +44,7 @@ class SavedModel:
             loaded = tf.saved_model.load(str(path))
         except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
             raise InputError(
-                f"{source} is not a SavedModel that TensorFlow {tf.__version__} can load ({_clip(error)}); "
+                f"{source} is not a SavedModel that TensorFlow {tf.__version__} can load ({clip(error)}); "
                 "export it again"
             ) from error
         signatures = dict(proto.meta_graphs[0].signature_def) if proto.meta_graphs else {}
@@ -86,9 +87,9 @@ class SavedModel:
             found = self._call(**given)
             return {name: found[name].numpy() for name in self.outputs}
         except (self._errors.InvalidArgumentError, self._errors.OutOfRangeError) as error:
-            raise ValuesError(f"the model refuses these values: {_clip(error)}") from error
+            raise ValuesError(f"the model refuses these values: {clip(error)}") from error
         except self._errors.OpError as error:
-            raise ModelError(f"the model fails ({_clip(error)})") from error
+            raise ModelError(f"the model fails ({clip(error)})") from error
 
     def warm_up(self, pictures: Collection[str] = ()) -> bool:
         """Call the model on zeros and ones, and return whether it answers zeros; ``pictures`` are encoded ones."""
@@ -105,7 +106,3 @@ def _tensor(name: str, spec: Any) -> Tensor:
     if spec.shape.rank is None:
         raise InputError(f"{name} has no known rank; give its shape in the model and export again")
     return Tensor(name, dtype, tuple(spec.shape.as_list()))
-
-
-def _clip(error: BaseException) -> str:
-    return " ".join(str(error).split())[:256]

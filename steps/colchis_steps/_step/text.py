@@ -18,3 +18,8 @@ def one_line(text: str, most: int) -> str:
     """Return the text as one printable line of at most so many characters, of which the last then is ``…``."""
     found = printable(" ".join(text[: 4 * most].split()))
     return found if len(found) <= most and len(text) <= 4 * most else f"{found[: most - 1]}…"
+
+
+def clip(error: object) -> str:
+    """Return the first of what an error says, on one line."""
+    return " ".join(str(error).split())[:256]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as sdk
 
 from colchis_steps._step.errors import InputError, TransientError
+from colchis_steps._step.text import clip
 from colchis_steps._store.api import Conflict, NotFound
 
 CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role that stands for them"
@@ -111,7 +112,7 @@ def explained(place: Place, key: str) -> Iterator[None]:
 
 def _of_way(error: Exception, place: Place, key: str) -> Exception:
     """Return the error for a request that got no answer, or no whole one."""
-    text, sentence = _clip(error), None
+    text, sentence = clip(error), None
     match error:
         case sdk.NoCredentialsError() | sdk.PartialCredentialsError():
             sentence = f"no credentials for {place.url} at {place.endpoint}; {CREDENTIALS}"
@@ -145,9 +146,9 @@ def _of_way(error: Exception, place: Place, key: str) -> Exception:
 
 def _of_answer(error: sdk.ClientError, place: Place, key: str) -> Exception:  # noqa: PLR0911, PLR0912 - a table in code
     code, status = code_of(error), status_of(error)
-    what = _clip(error.response.get("Error", {}).get("Message", ""))
+    what = clip(error.response.get("Error", {}).get("Message", ""))
     if error.operation_name not in RIGHTS:  # a call for credentials: AssumeRole, GetRoleCredentials …
-        return InputError(f"the credentials for {place.url} do not load ({_clip(error)}); {CREDENTIALS}")
+        return InputError(f"the credentials for {place.url} do not load ({clip(error)}); {CREDENTIALS}")
     if code == "NoSuchBucket":
         return InputError(
             f"bucket {place.bucket!r} is absent at {place.endpoint}; create it or correct the store's address"
@@ -197,7 +198,3 @@ def _skewed(error: sdk.ClientError) -> bool:
     except ValueError:
         return False
     return abs(there - time.time()) > SKEW
-
-
-def _clip(what: object) -> str:
-    return " ".join(str(what).split())[:256]

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests.browser import launched
+from tests.browser import launched, watched
 from tests.steps._serving.server.form_site import HOSTILE, served, site
 
 pytestmark = pytest.mark.browser
@@ -37,21 +37,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def opened(browser: Browser, server: str) -> Iterator[Callable[[str], Page]]:
     """Opens a model's form; a script error, a refused resource or a load from elsewhere fails the test."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.set_default_timeout(60_000)
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: None if request.url.startswith(server) else troubles.append(request.url))
+    with watched(browser, server, width=1280, height=900, expected=["status of 400"]) as page:
 
-    def open_page(model: str) -> Page:
-        page.goto(f"{server}/board/{model}")
-        expect(page.locator("#ask")).to_be_enabled()
-        return page
+        def open_page(model: str) -> Page:
+            page.goto(f"{server}/board/{model}")
+            expect(page.locator("#ask")).to_be_enabled()
+            return page
 
-    yield open_page
-    page.close()
-    assert [one for one in troubles if "favicon" not in one and "status of 400" not in one] == []
+        yield open_page
 
 
 def ask(page: Page) -> None:

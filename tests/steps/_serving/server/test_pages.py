@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from tests.browser import DIGITS, draw, launched
+from tests.browser import DIGITS, draw, launched, watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.tensorflow]
 
@@ -58,20 +58,13 @@ def board(browser: Browser, exported: Path, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def opened(browser: Browser, board: str) -> Iterator[Callable[[str], Page]]:
     """Opens a page of the server; a script error, a failed request or a load from elsewhere fails the test."""
-    page = browser.new_page(viewport={"width": 980, "height": 680})
-    page.set_default_timeout(60_000)
-    troubles: list[str] = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: None if request.url.startswith(board) else troubles.append(request.url))
+    with watched(browser, board, width=980, height=680) as page:
 
-    def open_page(path: str) -> Page:
-        page.goto(f"{board}{path}")
-        return page
+        def open_page(path: str) -> Page:
+            page.goto(f"{board}{path}")
+            return page
 
-    yield open_page
-    page.close()
-    assert [trouble for trouble in troubles if "favicon" not in trouble] == []
+        yield open_page
 
 
 @pytest.fixture
