@@ -15,6 +15,7 @@ from colchis_steps._formats.keys import candidate_key, golden_key
 from colchis_steps._formats.models import Candidate, Golden, Manifest, tree_digest
 from colchis_steps._formats.runs import StepResult
 from colchis_steps._models.candidates import blobs_of
+from colchis_steps._step.home import HERE
 from colchis_steps._store.api import Objects
 from colchis_steps._store.documents import read_document
 from colchis_steps._store.opening import open_store
@@ -89,7 +90,11 @@ def test_the_same_again_is_the_same(here: Objects, model: Path) -> None:
     assert candidate(here, "r3").tree != first.tree
 
 
-def test_without_data_it_is_unjudged_and_its_rollout_has_rows(here: Objects, model: Path, tmp_path: Path) -> None:
+def test_without_data_it_is_unjudged_and_its_rollout_has_rows(
+    here: Objects, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLCHIS_ASK_IMAGE", "ghcr.io/colchis/train:1")
+    monkeypatch.setenv("COLCHIS_HERE", "true")
     said = ["--unjudged=true", "--task=classification", "--classes=left,right", f"--wanted-path={tmp_path / 'wanted'}"]
     assert adopt(here, model, *said) == 0
     found = candidate(here)
@@ -104,6 +109,7 @@ def test_without_data_it_is_unjudged_and_its_rollout_has_rows(here: Objects, mod
     ]
     result = read_document(here, "runs/r1/evaluate.json", StepResult)
     assert (result.verdict, result.details["metrics"], result.details["checks"]) == ("unjudged", {}, [])
+    assert result.details["images"] == {"ask": HERE}  # the image that a pod would have had never ran
     golden = read_document(here, golden_key("r1"), Golden)
     assert golden.inputs == {"input": [[0.0, 0.0], [1.0, 1.0]]}
     assert golden.outputs["class"] == [0, 0]

@@ -12,6 +12,7 @@ from colchis_steps._formats.runs import Evaluation
 from colchis_steps._models.policy import UNJUDGED, Demands
 from colchis_steps._program.opening import open_model
 from colchis_steps._step.errors import InputError
+from colchis_steps._step.home import used_image
 from colchis_steps._tensors.tensor import ModelError, ValuesError
 from colchis_steps._tensors.values import plain
 from colchis_steps._tensors.warming import filled
@@ -57,7 +58,7 @@ def golden_rows(directory: Path, run: str, allowed: Collection[str]) -> Golden:
 def unjudged(given: Given, golden: Golden) -> tuple[Evaluation, bytes]:
     """Return what there is to say, and the golden rows as they are to be."""
     rows = encode(golden)
-    image = os.environ.get("COLCHIS_ASK_IMAGE", "")
+    image = used_image(os.environ.get("COLCHIS_ASK_IMAGE", ""))
     details = Evaluation(
         metrics={},
         slices={},
