@@ -1,4 +1,4 @@
-"""What grpc itself costs: its asyncio server on uvloop, which reads nothing and gives one answer. Argument: port."""
+"""What grpc itself costs: its asyncio servers on uvloop, which read nothing and give one answer. Argument: port."""
 
 import sys
 
@@ -6,6 +6,7 @@ import grpc
 import uvloop
 
 from colchis_steps._serving.server.rpc import inference_pb2
+from colchis_steps._serving.server.rpc.server import LISTENERS
 
 
 async def main() -> None:
@@ -17,12 +18,13 @@ async def main() -> None:
     async def given(_: bytes, __: object) -> bytes:
         return content
 
-    server = grpc.aio.server()
     methods = {"ModelInfer": grpc.unary_unary_rpc_method_handler(given)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("inference.GRPCInferenceService", methods),))
-    server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
-    await server.start()
-    await server.wait_for_termination()
+    handlers = [grpc.method_handlers_generic_handler("inference.GRPCInferenceService", methods)]
+    servers = [grpc.aio.server(handlers=handlers) for _ in range(LISTENERS)]
+    for server in servers:
+        server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
+        await server.start()
+    await servers[0].wait_for_termination()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ HEAD_SECONDS = 10.0  # for a head to arrive, from the connection's or the reques
 BODY_SECONDS = 60.0  # for a body that nobody waits for; predictions wait for half as long
 WRITE_SECONDS = 60.0  # in which a client takes more of its answer
 WHOLE = "colchis.whole"  # in a request's scope once its body has arrived, so that nobody sets a clock for it
-SHARE = 0.75  # of the files that this process may open; models, logs and the store have the others
+SHARE = 0.5  # of the files that this process may open; gRPC, models, logs and the store have the others
 MOST = 4096
 
 
@@ -30,10 +30,10 @@ class _TooLarge(Exception):  # noqa: N818 - ends the parser
     """A head beyond the bounds."""
 
 
-def most_connections() -> int:
-    """Return how many connections the limit on open files leaves room for."""
+def most_connections(share: float = SHARE, most: int = MOST) -> int:
+    """Return how many connections, ``most`` at most, a share of the files that may be open leaves room for."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST if files == resource.RLIM_INFINITY else max(8, min(MOST, int(files * SHARE)))
+    return most if files == resource.RLIM_INFINITY else max(8, min(most, int(files * share)))
 
 
 @dataclass

@@ -3,19 +3,15 @@
 import asyncio
 import contextlib
 import json
-import re
 import resource
-import select
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from tests.steps._serving.server.few_files import few_files
 
 from colchis_steps._serving.server import connections
 from colchis_steps._serving.server.app import app
@@ -138,30 +134,17 @@ def test_one_peer_has_half_of_the_connections_and_its_oldest_idle_ones_end_first
 
 
 def test_the_limit_on_files_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    for files, most in ((1024, 768), (1 << 20, 4096), (resource.RLIM_INFINITY, 4096), (8, 8)):
+    for files, most in ((1024, 512), (1 << 20, 4096), (resource.RLIM_INFINITY, 4096), (8, 8)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
         assert connections.most_connections() == most
 
 
 @pytest.mark.servers
 def test_eleven_hundred_idle_connections_at_1024_files_leave_health_answering(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    want = 2048 if hard == resource.RLIM_INFINITY else min(hard, 2048)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, want), hard))
-    (tmp_path / "config.json").write_text('{"models": {}}')
-    command = [sys.executable, "-m", "colchis_steps.serve", "--port=0", f"--config={tmp_path / 'config.json'}"]
-    limited = ["prlimit", "--nofile=1024:1024", *command]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(limited, stderr=log)
     opened: list[socket.socket] = []
-    try:
-        deadline = time.monotonic() + 60
-        while not (found := re.search(r"http://([\d.]+):(\d+)", (tmp_path / "log").read_text())):
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            select.select([], [], [], 0.05)
-        address = found[1], int(found[2])
+    with few_files(tmp_path) as (address, _), contextlib.ExitStack() as stack:
         for number in range(1100):
-            opened.append(socket.create_connection(address, timeout=20))
+            opened.append(stack.enter_context(socket.create_connection(address, timeout=20)))
             if number % 100 == 99:
                 assert alive(address)
         for _ in range(5):
@@ -169,9 +152,3 @@ def test_eleven_hundred_idle_connections_at_1024_files_leave_health_answering(tm
         with socket.create_connection(address, timeout=20) as raw:
             raw.sendall(HEALTH + b"Connection: close\r\n\r\n")
             assert b"421" in told(raw), "s is none of its names"
-    finally:
-        for raw in opened:
-            raw.close()
-        process.terminate()
-        process.wait(60)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -13,10 +14,12 @@ from grpc import aio
 
 from colchis_steps._serving.server.access import Access
 from colchis_steps._serving.server.app import Draining
+from colchis_steps._serving.server.connections import most_connections
 from colchis_steps._serving.server.loaded import OVERRIDE, Registry, Version
 from colchis_steps._serving.server.predictions import ANSWERED_BY, SMALL, Asked, Predictions
 from colchis_steps._serving.server.refusals import CODES, Refused
 from colchis_steps._serving.server.rpc import inference_pb2, open_inference, serving_pb2, tensorflow_serving
+from colchis_steps._serving.server.rpc.calls import Calls, Context
 from colchis_steps._tensors.tensor import Arrays
 
 DRAIN = 20.0  # seconds that requests have to end
@@ -25,9 +28,13 @@ REFUSING = 1.0  # seconds; grpc cancels a call that comes as it stops, and clien
 log = logging.getLogger("colchis")
 EXTRA = 64 << 10  # bytes of a message beside its tensors
 CONNECTIONS, STREAMS = 1024, 256
+SHARE = 0.25  # of the files that this process may open, for connections
 IDLE, HANDSHAKE = 300_000, 10_000  # milliseconds
+AGE, GRACE = 600_000, 60_000  # milliseconds; a client that never takes its answers holds them for so long
+# A server of grpc's takes one call at a time, and the next once the event loop has turned: calls of many connections
+# would come one by one, and share no batch. So some share the port. Elsewhere the system may give all to one.
+LISTENERS = 8 if sys.platform == "linux" else 1
 
-Context = aio.ServicerContext[Any, Any]
 Handler = Callable[[bytes, dict[str, str], Context], Awaitable[Any]]
 
 
@@ -39,28 +46,31 @@ async def serving(
 
     ``bound`` is told the port.
     """
-    size = predictions.settings.body + EXTRA
-    server = aio.server(
-        options=[
-            ("grpc.max_receive_message_length", size),
-            ("grpc.max_send_message_length", -1),  # the answer has a bound of its own
-            ("grpc.max_concurrent_streams", STREAMS),
-            ("grpc.max_allowed_incoming_connections", CONNECTIONS),
-            ("grpc.max_connection_idle_ms", IDLE),
-            ("grpc.server_handshake_timeout_ms", HANDSHAKE),
-            ("grpc.so_reuseport", 0),  # a port in use is an error, as it is for HTTP
-        ],
-        maximum_concurrent_rpcs=predictions.settings.batch.waiting * 2,
-    )
-    services = _Services(predictions, draining, access)
-    for name, methods in services.handlers().items():
-        calls: dict[str, Any] = {
-            method: grpc.unary_unary_rpc_method_handler(_answering(its)) for method, its in methods.items()
+    calls = Calls(predictions.settings.batch.waiting * 2)
+    handlers = []
+    for name, methods in _Services(predictions, draining, access).handlers().items():
+        answering: dict[str, Any] = {
+            method: grpc.stream_unary_rpc_method_handler(_answering(its, calls)) for method, its in methods.items()
         }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, calls),))
-    bound(server.add_insecure_port(address))
-    await server.start()
-    ending = asyncio.ensure_future(_stopped(server, draining))
+        handlers.append(grpc.method_handlers_generic_handler(name, answering))
+    options = [
+        ("grpc.max_receive_message_length", predictions.settings.body + EXTRA),
+        ("grpc.max_send_message_length", -1),  # the answer has a bound of its own
+        ("grpc.max_concurrent_streams", STREAMS),
+        ("grpc.max_allowed_incoming_connections", most_connections(SHARE, CONNECTIONS) // LISTENERS),
+        ("grpc.max_connection_idle_ms", IDLE),
+        ("grpc.max_connection_age_ms", AGE),
+        ("grpc.max_connection_age_grace_ms", GRACE),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE),
+        ("grpc.so_reuseport", int(LISTENERS > 1)),
+    ]
+    servers = [aio.server(handlers=handlers, options=options) for _ in range(LISTENERS)]
+    port = servers[0].add_insecure_port(address)
+    for server in servers[1:]:
+        server.add_insecure_port(f"{address.rpartition(':')[0]}:{port}")
+    await asyncio.gather(*[server.start() for server in servers])
+    bound(port)
+    ending = asyncio.ensure_future(_stopped(servers, draining, calls))
     try:
         yield
     finally:
@@ -68,27 +78,33 @@ async def serving(
         await ending
 
 
-async def _stopped(server: aio.Server, draining: Draining) -> None:
+async def _stopped(servers: Sequence[aio.Server], draining: Draining, calls: Calls) -> None:
     """End once the server drains: new predictions are refused, so that clients go elsewhere, and others answered."""
     while not draining.now:
         await asyncio.sleep(LOOK)
+        calls.end_late()
     await asyncio.sleep(REFUSING)
-    await server.stop(DRAIN)
+    await asyncio.gather(*[server.stop(DRAIN) for server in servers])
 
 
-def _answering(handler: Handler) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    """Return what grpc calls, with the bytes of a message: a large one is read in a thread."""
+def _answering(handler: Handler, calls: Calls) -> Callable[[object, Context], Awaitable[bytes]]:
+    """Return what grpc calls once a call's head is there: the message is read here, so that it can be late."""
 
-    async def answer(content: bytes, context: Context) -> bytes:
+    async def answer(_: object, context: Context) -> bytes:
         headers: dict[str, Any] = dict(context.invocation_metadata() or ())  # names are in lower case in HTTP/2
+        calls.at_work += 1
         try:
-            found = await handler(content, headers, context)
+            found = await handler(await calls.message(context), headers, context)
+        except aio.AbortError:
+            raise  # the call was late, and has been told
         except Refused as refused:
             code = grpc.StatusCode[CODES.get(refused.status, "INTERNAL")]
             await context.abort(code, str(refused))
         except Exception:
             log.exception("the server failed on a request over gRPC")
             await context.abort(grpc.StatusCode.INTERNAL, "the server failed on this request; its log says why")
+        finally:
+            calls.at_work -= 1
         return found if isinstance(found, bytes) else bytes(found.SerializeToString())
 
     return answer
