@@ -1,5 +1,6 @@
 """What tests of steps share: an S3 server on loopback, a store of each kind, a published model, a real registry."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -21,7 +22,7 @@ import msgspec
 import pytest
 from benchmarks._bucket import VERSITYGW
 from benchmarks._rivals import go_program
-from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
+from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from colchis_steps._content.code import listed, pack
@@ -49,13 +50,46 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "keys"
 
 
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *_: object, **__: object) -> None:
+        pass
+
+
+def s3_server() -> Application:
+    """Return moto, which looks and then writes: so one conditional write at a time, as servers of S3 do them."""
+    app, one_at_a_time = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        reads = environ["REQUEST_METHOD"] in {"GET", "HEAD"}
+        conditional = not reads and not {"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH"}.isdisjoint(environ)
+        with one_at_a_time if conditional else contextlib.nullcontext():
+            reply: Iterable[bytes] = app(environ, start_response)
+            return reply
+
+    return answer
+
+
+@contextlib.contextmanager
+def served(app: Application) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 @pytest.fixture(scope="session")
 def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with served(s3_server()) as url:
+        yield url
 
 
 @pytest.fixture
@@ -85,20 +119,14 @@ def bucket(moto_url: str, aws: pytest.MonkeyPatch) -> str:
     return name
 
 
-Environ = dict[str, Any]
 Fault = Callable[[Environ], tuple[int, str] | None]
 Front = Callable[..., None]  # the fault, and headers that answers get in the place of their own
-
-
-class Quiet(WSGIRequestHandler):
-    def log(self, *_: object, **__: object) -> None:
-        pass
 
 
 @pytest.fixture
 def front(bucket: str, aws: pytest.MonkeyPatch) -> Iterator[Front]:
     """Put a front before the S3 server that answers some requests itself, by HTTP status and S3 code."""
-    app, servers = DomainDispatcherApplication(create_backend_app), []
+    app, stack = s3_server(), contextlib.ExitStack()
 
     def start(fault: Fault, headers: dict[str, str] | None = None) -> None:
         def answer(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -112,20 +140,12 @@ def front(bucket: str, aws: pytest.MonkeyPatch) -> Iterator[Front]:
                 kept = [(name, value) for name, value in given if name.lower() not in (headers or {})]
                 return start_response(status, [*kept, *(headers or {}).items()], *more)
 
-            reply: Iterable[bytes] = app(environ, begin)
-            return reply
+            return app(environ, begin)
 
-        server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=Quiet)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        servers.append((server, thread))
-        aws.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+        aws.setenv("AWS_ENDPOINT_URL", stack.enter_context(served(answer)))
 
-    yield start
-    for server, thread in servers:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with stack:
+        yield start
 
 
 @pytest.fixture
