@@ -148,6 +148,7 @@ def test_traffic_is_shared_out_as_asked_by_weight_header_and_hash(site: Site, mi
     }
 
 
+@pytest.mark.long
 def test_what_does_not_go_together_is_told_and_changes_nothing(site: Site, mixed: str) -> None:
     said = site.roll(mixed, 3, *QUICK, "--split=3=50,7=50", code=65)
     assert f"version 7 of {mixed} is not kept" in said

@@ -121,6 +121,7 @@ def test_with_everything_in_its_place_all_is_fine_and_no_secret_is_shown(namespa
     assert "sesame" not in json.dumps(found)
 
 
+@pytest.mark.long
 def test_the_back_end_of_the_training_is_looked_at_where_it_is_asked_for(namespace: str) -> None:
     assert "training" not in doctor(namespace)[1]
     for backend in KINDS:

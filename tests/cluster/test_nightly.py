@@ -46,6 +46,7 @@ def test_what_was_suspended_or_resumed_stays_so_when_it_is_applied_again(namespa
             assert suspended(namespace) == {RETRAIN: expected, PRUNE: False}
 
 
+@pytest.mark.long
 def test_a_job_of_an_installation_that_set_suspend_stays_as_its_owner_left_it(namespace: str) -> None:
     """Earlier manifests had the jobs in the base with ``suspend: true``, which `kubectl apply` has noted on them."""
     for path in NIGHTLY.glob("colchis-*.yaml"):

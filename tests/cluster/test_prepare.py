@@ -37,6 +37,7 @@ for split in ("train", "eval", "test"):
 COMMAND = "command:python features.py"
 
 
+@pytest.mark.long
 def test_own_steps_make_the_data_and_the_seed(here: Installation, tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "features.py").write_text(FEATURES)

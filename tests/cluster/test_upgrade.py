@@ -22,6 +22,7 @@ def commands() -> str:
     return "\n".join(line.removeprefix("$ ") for line in block[1].splitlines())
 
 
+@pytest.mark.long
 def test_the_pages_commands_lead_from_one_secret_to_separate_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
