@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from tests.steps.server_log import until
 
 from colchis_steps import serve
 
@@ -35,11 +35,7 @@ class Server(NamedTuple):
 
     def until(self, text: str, seconds: float = 150) -> None:
         """Wait until the log holds the text."""
-        deadline = time.monotonic() + seconds
-        while text not in self.log.read_text():
-            assert time.monotonic() < deadline, self.log.read_text()
-            assert self.process.poll() is None, self.log.read_text()
-            select.select([], [], [], 0.05)
+        until(self.process, self.log, text, seconds)
 
 
 @pytest.fixture(scope="module")

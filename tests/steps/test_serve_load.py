@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import grpc
 import httpx
 import pytest
+from tests.steps.server_log import until
 
 from colchis_steps._serving.server.rpc import inference_pb2 as v2
 
@@ -43,14 +44,6 @@ def configured(top: Path, exported: Path, default: int, *versions: int, **more: 
     paths = {str(number): str(exported / "tiny" / str(number)) for number in versions}
     (top / "new").write_text(json.dumps({"models": {"tiny": {"default": default, "versions": paths, **more}}}))
     (top / "new").replace(top / "config.json")
-
-
-def until(process: "subprocess.Popen[bytes]", log: Path, text: str) -> None:
-    deadline = time.monotonic() + 150
-    while text not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        select.select([], [], [], 0.05)
 
 
 @pytest.fixture(scope="module")

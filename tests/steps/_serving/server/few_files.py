@@ -3,12 +3,12 @@
 import contextlib
 import re
 import resource
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from tests.steps.server_log import until
 
 Address = tuple[str, int]
 
@@ -25,10 +25,9 @@ def few_files(top: Path) -> Iterator[tuple[Address, Address]]:
         limited = ["prlimit", "--nofile=1024:1024", *command, "--port=0", "--grpc-port=0"]
         process = subprocess.Popen(limited, stderr=log)
     try:
-        deadline = time.monotonic() + 60
-        while len(found := dict(re.findall(r"(http://|gRPC on )([\d.]+:\d+)", (top / "log").read_text()))) < 2:
-            assert time.monotonic() < deadline, (top / "log").read_text()
-            select.select([], [], [], 0.05)
+        for text in ("serving gRPC on", "on http://"):
+            until(process, top / "log", text)
+        found = dict(re.findall(r"(http://|gRPC on )([\d.]+:\d+)", (top / "log").read_text()))
         yield _address(found["http://"]), _address(found["gRPC on "])
     finally:
         process.terminate()

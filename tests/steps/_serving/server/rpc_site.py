@@ -122,3 +122,11 @@ async def code(asked: Awaitable[Any]) -> str:
     except aio.AioRpcError as error:
         return str(error.code().name)
     return "OK"
+
+
+async def live(address: str) -> bool:
+    """Ask a server whether it lives, once it is there."""
+    async with aio.insecure_channel(address) as channel:
+        ask: Any = channel.unary_unary(f"{INFERENCE}/ServerLive")
+        answer = await ask(b"", timeout=60, wait_for_ready=True)
+    return bool(v2.ServerLiveResponse.FromString(answer).live)

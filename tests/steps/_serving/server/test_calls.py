@@ -11,15 +11,15 @@ from typing import Any
 import httpx
 import pytest
 from grpc import aio
-from tests.steps._serving.server.few_files import Address, few_files
-from tests.steps._serving.server.rpc_site import INFERENCE, Adds, code, infer, story
+from tests.steps._serving.server.few_files import few_files
+from tests.steps._serving.server.rpc_site import INFERENCE, Adds, code, infer, live, story
 
 from colchis_steps._serving.server.batch import Limits
 from colchis_steps._serving.server.rpc import calls
 from colchis_steps._serving.server.rpc import inference_pb2 as v2
 from colchis_steps._tensors.tensor import Arrays
 
-INFER, LIVE = f"{INFERENCE}/ModelInfer", f"{INFERENCE}/ServerLive"
+INFER = f"{INFERENCE}/ModelInfer"
 OWN = (("grpc.use_local_subchannel_pool", 1),)  # a connection of its own
 SETTINGS = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # what a client of HTTP/2 says first
 
@@ -107,13 +107,6 @@ def test_many_connections_share_batches() -> None:
     story(tell, ports=ports)
 
 
-async def live(address: Address) -> bool:
-    async with aio.insecure_channel("{}:{}".format(*address)) as channel:
-        ask: Any = channel.unary_unary(LIVE)
-        answer = await ask(b"", timeout=60, wait_for_ready=True)
-    return bool(v2.ServerLiveResponse.FromString(answer).live)
-
-
 @pytest.mark.servers
 def test_eleven_hundred_idle_connections_at_1024_files_leave_health_answering(tmp_path: Path) -> None:
     with few_files(tmp_path) as (http, grpc):
@@ -124,4 +117,4 @@ def test_eleven_hundred_idle_connections_at_1024_files_leave_health_answering(tm
                     raw.sendall(SETTINGS)
                 if number % 100 == 99:
                     assert httpx.get("http://{}:{}/v2/health/live".format(*http), timeout=20).status_code == 200
-        assert asyncio.run(live(grpc)), "there is room again"
+        assert asyncio.run(live("{}:{}".format(*grpc))), "there is room again"

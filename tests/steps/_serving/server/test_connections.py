@@ -141,10 +141,9 @@ def test_the_limit_on_files_says_how_many(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.servers
 def test_eleven_hundred_idle_connections_at_1024_files_leave_health_answering(tmp_path: Path) -> None:
-    opened: list[socket.socket] = []
     with few_files(tmp_path) as (address, _), contextlib.ExitStack() as stack:
         for number in range(1100):
-            opened.append(stack.enter_context(socket.create_connection(address, timeout=20)))
+            stack.enter_context(socket.create_connection(address, timeout=20))
             if number % 100 == 99:
                 assert alive(address)
         for _ in range(5):

@@ -5,11 +5,9 @@ import contextlib
 import filecmp
 import json
 import re
-import select
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +17,8 @@ import pytest
 from grpc import aio
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.steps._serving.server.rpc_site import INFERENCE, TEXT, Adds, code, infer, story
+from tests.steps._serving.server.rpc_site import INFERENCE, TEXT, Adds, code, infer, live, story
+from tests.steps.server_log import until
 
 from colchis_steps._serving.config import Served, Written
 from colchis_steps._serving.server.access import Access, Tokens
@@ -290,17 +289,10 @@ def test_the_step_serves_grpc_until_it_is_asked_to_stop(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--grpc-port=0"], stderr=log)
     try:
-        deadline = time.monotonic() + 60
-        while not (found := re.search(r"serving gRPC on (\S+)", (tmp_path / "log").read_text())):
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            select.select([], [], [], 0.05)
-
-        async def live() -> bytes:
-            async with aio.insecure_channel(found[1]) as channel:
-                ask: Any = channel.unary_unary(f"{INFERENCE}/ServerLive")
-                return bytes(await ask(b"", timeout=30, wait_for_ready=True))
-
-        assert v2.ServerLiveResponse.FromString(asyncio.run(live())).live
+        until(process, tmp_path / "log", "serving gRPC on")
+        found = re.search(r"serving gRPC on (\S+)", (tmp_path / "log").read_text())
+        assert found
+        assert asyncio.run(live(found[1]))
         taken = subprocess.run(
             [*command, f"--grpc-port={found[1].rpartition(':')[2]}"], capture_output=True, text=True, check=False
         )

@@ -79,7 +79,7 @@ async def serving(
 
 
 async def _stopped(servers: Sequence[aio.Server], draining: Draining, calls: Calls) -> None:
-    """End once the server drains: new predictions are refused, so that clients go elsewhere, and others answered."""
+    """End late calls, and all once the server drains: new ones are refused, so that clients go elsewhere."""
     while not draining.now:
         await asyncio.sleep(LOOK)
         calls.end_late()
